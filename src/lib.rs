@@ -1,0 +1,8 @@
+//! Rewrite what a language model knows, and prove what changed.
+
+pub mod cli;
+pub mod delta;
+pub mod files;
+pub mod model;
+pub mod progress;
+pub mod spec;

@@ -1,0 +1,1 @@
+//! The safetensors files of a model folder, mapped.

@@ -1,0 +1,52 @@
+//! Events that long work emits, and the flag that stops it.
+//!
+//! The library neither draws nor reads the clock: a caller passes in a
+//! [`Progress`], which may show a bar, print a line a phase, or do nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The user asked to stop (Ctrl-C). Nothing that was begun is kept half-written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Receives the events of long work.
+///
+/// Phases do not nest: a phase ends where the next one starts.
+pub trait Progress: Sync {
+    /// A phase begins; `total` units of work lie ahead, where that is known.
+    fn phase(&self, _name: &str, _total: Option<u64>) {}
+    /// `done` units of the current phase are finished; `note` is a short live reading such as a loss.
+    fn advance(&self, _done: u64, _note: &str) {}
+    /// The current phase ended; `summary` is the line that stays on the screen.
+    fn finish(&self, _summary: &str) {}
+    /// Something the user should know and can act on, in one sentence with the flag that helps.
+    fn warn(&self, _message: &str) {}
+    /// An error once the user has asked to stop. Long loops call it once an iteration.
+    fn check(&self) -> Result<(), Interrupted> {
+        Ok(())
+    }
+}
+
+/// Shows nothing and never stops.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {}
+
+/// Silent, but stops once its flag is raised.
+#[derive(Debug, Default)]
+pub struct StopFlag(AtomicBool);
+
+impl StopFlag {
+    /// Makes every later [`Progress::check`] fail.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Progress for StopFlag {
+    fn check(&self) -> Result<(), Interrupted> {
+        if self.0.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    }
+}
