@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod delta;
 pub mod files;
+pub mod math;
 pub mod model;
 pub mod progress;
 pub mod spec;

@@ -1,0 +1,3 @@
+//! Pure numbers under everything else: matrix products, statistics, solves. Knows no models.
+
+pub mod matmul;

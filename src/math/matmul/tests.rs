@@ -1,0 +1,141 @@
+use super::*;
+use proptest::prelude::*;
+use rayon::ThreadPoolBuilder;
+
+/// Reproducible numbers in -1..1 without a pattern that a wrong index could hide behind.
+fn noise(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+type Product = fn(&mut [f32], &[f32], &[f32], usize, usize, usize);
+
+/// How `a[row, i]` and `b[i, column]` lie in their slices, beside the product that expects it.
+struct Layout {
+    name: &'static str,
+    product: Product,
+    a: fn(row: usize, i: usize, m: usize, k: usize) -> usize,
+    b: fn(i: usize, column: usize, n: usize, k: usize) -> usize,
+}
+
+const LAYOUTS: [Layout; 3] = [
+    Layout {
+        name: "nt",
+        product: matmul_nt,
+        a: |row, i, _, k| row * k + i,
+        b: |i, column, _, k| column * k + i,
+    },
+    Layout {
+        name: "nn",
+        product: matmul_nn,
+        a: |row, i, _, k| row * k + i,
+        b: |i, column, n, _| i * n + column,
+    },
+    Layout {
+        name: "tn",
+        product: matmul_tn,
+        a: |row, i, m, _| i * m + row,
+        b: |i, column, n, _| i * n + column,
+    },
+];
+
+/// Checks one product against f64. Any order of summation of k terms in f32 is within
+/// k · 2⁻²⁴ / (1 - k · 2⁻²⁴) of the sum of the terms' absolute values (Higham, 2002, eq. 3.5).
+fn check_against_f64(layout: &Layout, m: usize, n: usize, k: usize) {
+    let (a, b) = (noise(m * k, 1), noise(n * k, 2));
+    let mut out = vec![f32::NAN; m * n];
+    (layout.product)(&mut out, &a, &b, m, n, k);
+    let unit = k as f64 * f64::powi(2.0, -24);
+    for row in 0..m {
+        for column in 0..n {
+            let terms = (0..k).map(|i| {
+                f64::from(a[(layout.a)(row, i, m, k)]) * f64::from(b[(layout.b)(i, column, n, k)])
+            });
+            let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
+            let found = f64::from(out[row * n + column]);
+            assert!(
+                (found - sum).abs() <= unit / (1.0 - unit) * size + f64::MIN_POSITIVE,
+                "{} {m}x{n}x{k} at [{row}, {column}]: {found}, expected {sum}",
+                layout.name
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn equals_the_product_in_f64(which in 0..3usize, m in 1..70usize, n in 1..70usize, k in 1..70usize) {
+        check_against_f64(&LAYOUTS[which], m, n, k);
+    }
+}
+
+#[test]
+fn equals_the_product_in_f64_beyond_one_block() {
+    for layout in &LAYOUTS {
+        for (m, n, k) in [(1, 500, 1536), (23, 193, 1537), (300, 97, 900), (9, 1100, 64)] {
+            check_against_f64(layout, m, n, k);
+        }
+    }
+}
+
+#[test]
+fn an_empty_sum_is_zero() {
+    for layout in &LAYOUTS {
+        let mut out = vec![f32::NAN; 6];
+        (layout.product)(&mut out, &[], &[], 2, 3, 0);
+        assert_eq!(out, [0.0; 6], "{}", layout.name);
+        (layout.product)(&mut [], &[], &[], 0, 0, 0);
+    }
+}
+
+#[test]
+fn gram_equals_the_product_in_f64_and_accumulates() {
+    for (rows, k) in [(1, 1), (3, 50), (700, 49), (257, 130), (0, 4)] {
+        let x = noise(rows * k, 3);
+        let mut c = vec![1.0; k * k];
+        add_gram(&mut c, &x, rows, k);
+        let unit = GRAM_ROWS as f64 * f64::powi(2.0, -24);
+        for i in 0..k {
+            for j in 0..k {
+                let terms = (0..rows).map(|r| f64::from(x[r * k + i]) * f64::from(x[r * k + j]));
+                let (sum, size) =
+                    terms.fold((1.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
+                let found = c[i * k + j];
+                assert!(
+                    (found - sum).abs() <= unit / (1.0 - unit) * size + 1e-9,
+                    "{rows}x{k} at [{i}, {j}]: {found}, expected {sum}"
+                );
+                assert_eq!(found, c[j * k + i], "symmetric to the bit at [{i}, {j}]");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let (m, n, k) = (37, 410, 800);
+    let (a, b) = (noise(m * k, 4), noise(n * k, 5));
+    let on = |threads: usize| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+        pool.install(|| {
+            let mut results: Vec<Vec<f32>> = Vec::new();
+            for layout in &LAYOUTS {
+                let mut out = vec![0.0; m * n];
+                (layout.product)(&mut out, &a, &b, m, n, k);
+                results.push(out);
+            }
+            let mut c = vec![0.0; n * n];
+            add_gram(&mut c, &b, k, n);
+            (results, c)
+        })
+    };
+    let one = on(1);
+    assert!(one == on(2) && one == on(3));
+}
