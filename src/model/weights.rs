@@ -1,1 +1,380 @@
-//! The safetensors files of a model folder, mapped.
+//! The safetensors files of a model folder, mapped: each tensor by name, widened to `f32` when it is asked for.
+//!
+//! Nothing is read on opening but the headers. A tensor that was widened gives
+//! its mapped pages back at once, piece by piece, so the peak of memory is the
+//! `f32` copies that the caller keeps.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::{Device, Tensor};
+use memmap2::Mmap;
+use rayon::prelude::*;
+use safetensors::Dtype;
+use serde::Deserialize;
+
+pub(crate) mod element;
+pub(crate) mod header;
+
+use element::Element;
+pub use header::HeaderError;
+use header::{Entry, Header};
+
+use crate::files::{Sha256, Sha256Hasher};
+
+/// File name of weights that are in one piece.
+pub const SINGLE: &str = "model.safetensors";
+/// File name of the list that says which shard holds which tensor.
+pub const INDEX: &str = "model.safetensors.index.json";
+
+/// The longest index that is read; that of a model with a million tensors has about 100 MB.
+const MAX_INDEX: u64 = 256 << 20;
+/// Elements that are widened, or bytes that are hashed, before their pages are given back.
+const PIECE: usize = 1 << 20;
+
+/// The weights of one model folder. A clone shares the maps.
+#[derive(Debug, Clone)]
+pub struct Weights(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    shards: Vec<Shard>,
+    /// Name → shard.
+    shard_of: BTreeMap<String, usize>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    map: Mmap,
+    header: Header,
+}
+
+/// Why weights could not be opened or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The folder holds neither a single file nor an index.
+    #[error("{} holds neither {SINGLE} nor {INDEX}{}", folder.display(), other_weights(folder))]
+    NoWeights {
+        /// The folder that was searched.
+        folder: PathBuf,
+    },
+    /// Opening, mapping or reading failed.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A safetensors file whose header is not to be trusted, or that was cut short.
+    #[error("{} is not a whole safetensors file", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: HeaderError,
+    },
+    /// The index is not JSON of the right form, or too long.
+    #[error("{} is malformed: {reason}", path.display())]
+    Index {
+        /// The index file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The index names a file that is not there.
+    #[error("shard {shard:?} is missing in {}; it holds tensor {tensor:?} and {others} others", folder.display())]
+    MissingShard {
+        /// The model folder.
+        folder: PathBuf,
+        /// File name of the shard.
+        shard: String,
+        /// A tensor that the index places in it.
+        tensor: String,
+        /// How many further tensors the index places in it.
+        others: usize,
+    },
+    /// The index names a tensor that its shard does not hold.
+    #[error("{} lacks tensor {tensor:?}, which {INDEX} places there", path.display())]
+    NotInShard {
+        /// The shard.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+    /// No tensor of that name.
+    #[error("{} has no tensor {tensor:?}", folder.display())]
+    Unknown {
+        /// The model folder.
+        folder: PathBuf,
+        /// The name asked for.
+        tensor: String,
+    },
+    /// Weights of that dtype cannot be used.
+    #[error("tensor {tensor:?} in {} is {dtype}, expected F32, F16 or BF16", path.display())]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its dtype.
+        dtype: Dtype,
+    },
+    /// Some weights are NaN or infinite.
+    #[error("tensor {tensor:?} in {} has {bad} NaN or infinite weights of {count}, expected none", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// How many are not finite.
+        bad: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The device refused the tensor, for instance for want of memory.
+    #[error("cannot place tensor {tensor:?} on the device")]
+    Device {
+        /// The tensor.
+        tensor: String,
+        /// What candle said.
+        source: candle_core::Error,
+    },
+}
+
+fn other_weights(folder: &Path) -> &'static str {
+    let old = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
+    if old.iter().any(|name| folder.join(name).exists()) {
+        "; it holds pytorch_model.bin, which has to be converted to safetensors first"
+    } else {
+        ""
+    }
+}
+
+impl Weights {
+    /// Maps the weights of `folder` and checks every header.
+    ///
+    /// `model.safetensors` is preferred to `model.safetensors.index.json`, as in
+    /// Hugging Face transformers. The files must not change while they are mapped.
+    pub fn open(folder: &Path) -> Result<Self, WeightsError> {
+        let single = folder.join(SINGLE);
+        let index = folder.join(INDEX);
+        let (shards, shard_of) = if single.exists() {
+            let shard = Shard::open(single)?;
+            let shard_of = shard.header.tensors.keys().map(|name| (name.clone(), 0)).collect();
+            (vec![shard], shard_of)
+        } else if index.exists() {
+            open_shards(folder, &index)?
+        } else {
+            return Err(WeightsError::NoWeights { folder: folder.to_owned() });
+        };
+        Ok(Self(Arc::new(Inner { folder: folder.to_owned(), shards, shard_of })))
+    }
+
+    /// The folder they were opened from.
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.shard_of.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.shard_of.contains_key(name)
+    }
+
+    /// Extent of each dimension, the last one contiguous.
+    pub fn shape(&self, name: &str) -> Result<&[usize], WeightsError> {
+        Ok(&self.find(name)?.1.shape)
+    }
+
+    /// How an element is stored.
+    pub fn dtype(&self, name: &str) -> Result<Dtype, WeightsError> {
+        Ok(self.find(name)?.1.dtype)
+    }
+
+    /// The tensor's bytes as they are in the file; they may lie at any alignment.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], WeightsError> {
+        let (shard, entry) = self.find(name)?;
+        Ok(&shard.map[entry.range.clone()])
+    }
+
+    /// The file that holds the tensor.
+    pub fn shard_of(&self, name: &str) -> Result<&Path, WeightsError> {
+        Ok(&self.find(name)?.0.path)
+    }
+
+    /// All files that hold weights, each once.
+    pub fn shards(&self) -> impl Iterator<Item = &Path> {
+        self.0.shards.iter().map(|shard| shard.path.as_path())
+    }
+
+    #[expect(dead_code, reason = "the patch and checkpoint writers need it")]
+    /// The place of the tensor's bytes in its file.
+    pub(crate) fn range(&self, name: &str) -> Result<Range<usize>, WeightsError> {
+        Ok(self.find(name)?.1.range.clone())
+    }
+
+    /// The element type of the tensor, where weights of it are supported.
+    pub(crate) fn element(&self, name: &str) -> Result<Element, WeightsError> {
+        let (shard, entry) = self.find(name)?;
+        Element::of(entry.dtype).ok_or_else(|| WeightsError::Dtype {
+            path: shard.path.clone(),
+            tensor: name.to_owned(),
+            dtype: entry.dtype,
+        })
+    }
+
+    /// The tensor widened to `f32`, of its stored shape; fails where a weight is NaN or infinite.
+    pub fn load_f32(&self, name: &str, device: &Device) -> Result<Tensor, WeightsError> {
+        let values = self.load_vec(name)?;
+        Tensor::from_vec(values, self.shape(name)?, device)
+            .map_err(|source| WeightsError::Device { tensor: name.to_owned(), source })
+    }
+
+    /// As [`Self::load_f32`], as a plain vector.
+    pub(crate) fn load_vec(&self, name: &str) -> Result<Vec<f32>, WeightsError> {
+        let element = self.element(name)?;
+        let (shard, entry) = self.find(name)?;
+        let count = entry.range.len() / element.size();
+        let mut values = vec![0.0; count];
+        let bad = AtomicUsize::new(0);
+        values.par_chunks_mut(PIECE).enumerate().for_each(|(index, out)| {
+            let start = entry.range.start + index * PIECE * element.size();
+            let range = start..start + out.len() * element.size();
+            bad.fetch_add(element.widen(&shard.map[range.clone()], out), Ordering::Relaxed);
+            shard.give_back(range);
+        });
+        match bad.into_inner() {
+            0 => Ok(values),
+            bad => {
+                let (path, tensor) = (shard.path.clone(), name.to_owned());
+                Err(WeightsError::NotFinite { path, tensor, bad, count })
+            }
+        }
+    }
+
+    /// The digest of dtype, shape and bytes: of `"F32 [2, 3]\n"` followed by the tensor as stored.
+    pub fn sha256(&self, name: &str) -> Result<Sha256, WeightsError> {
+        let (shard, entry) = self.find(name)?;
+        let mut hasher = Sha256Hasher::default();
+        hasher.update(format!("{:?} {:?}\n", entry.dtype, entry.shape));
+        for start in entry.range.clone().step_by(PIECE) {
+            let range = start..entry.range.end.min(start + PIECE);
+            hasher.update(&shard.map[range.clone()]);
+            shard.give_back(range);
+        }
+        Ok(hasher.finish())
+    }
+
+    fn find(&self, name: &str) -> Result<(&Shard, &Entry), WeightsError> {
+        let unknown =
+            || WeightsError::Unknown { folder: self.0.folder.clone(), tensor: name.to_owned() };
+        let shard = &self.0.shards[*self.0.shard_of.get(name).ok_or_else(unknown)?];
+        Ok((shard, shard.header.tensors.get(name).ok_or_else(unknown)?))
+    }
+}
+
+impl Shard {
+    fn open(path: PathBuf) -> Result<Self, WeightsError> {
+        let map =
+            map_file(&path).map_err(|source| WeightsError::Io { path: path.clone(), source })?;
+        let header = Header::parse(&map)
+            .map_err(|source| WeightsError::Header { path: path.clone(), source })?;
+        Ok(Self { path, map, header })
+    }
+
+    /// Lets the system drop the pages of `range`; a later access reads them again.
+    fn give_back(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        // SAFETY: the map is read-only and backed by a file, so dropped pages come back with the same
+        // bytes. The range lies inside the map because the header was checked against its length.
+        let _ = unsafe {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            self.map.unchecked_advise_range(advice, range.start, range.len())
+        };
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+}
+
+/// Maps a regular file for reading.
+pub(crate) fn map_file(path: &Path) -> io::Result<Mmap> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    // SAFETY: a map is sound as long as nobody changes the file meanwhile. That cannot be enforced;
+    // it is documented for callers, and this program itself never writes to a file that it has mapped.
+    unsafe { Mmap::map(&file) }
+}
+
+#[derive(Deserialize)]
+struct Index {
+    #[serde(deserialize_with = "header::unique_strings")]
+    weight_map: BTreeMap<String, String>,
+}
+
+type Shards = (Vec<Shard>, BTreeMap<String, usize>);
+
+fn open_shards(folder: &Path, index: &Path) -> Result<Shards, WeightsError> {
+    let mut by_file = BTreeMap::<String, Vec<String>>::new();
+    for (tensor, file) in read_index(index)?.weight_map {
+        by_file.entry(file).or_default().push(tensor);
+    }
+    let mut shards = Vec::new();
+    let mut shard_of = BTreeMap::new();
+    for (file, tensors) in by_file {
+        let path = folder.join(&file);
+        if !path.exists() {
+            let (folder, tensor) = (folder.to_owned(), tensors[0].clone());
+            let others = tensors.len() - 1;
+            return Err(WeightsError::MissingShard { folder, shard: file, tensor, others });
+        }
+        let shard = Shard::open(path)?;
+        for tensor in tensors {
+            if !shard.header.tensors.contains_key(&tensor) {
+                return Err(WeightsError::NotInShard { path: shard.path, tensor });
+            }
+            shard_of.insert(tensor, shards.len());
+        }
+        shards.push(shard);
+    }
+    Ok((shards, shard_of))
+}
+
+fn read_index(path: &Path) -> Result<Index, WeightsError> {
+    let malformed = |reason: String| WeightsError::Index { path: path.to_owned(), reason };
+    let fail = |source| WeightsError::Io { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(fail)?;
+    file.take(MAX_INDEX + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > MAX_INDEX {
+        return Err(malformed(format!("it is longer than {} MB", MAX_INDEX >> 20)));
+    }
+    let index: Index =
+        serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    for (tensor, file) in &index.weight_map {
+        let is_plain = Path::new(file).file_name() == Some(file.as_ref());
+        if !is_plain || !file.ends_with(".safetensors") {
+            return Err(malformed(format!(
+                "tensor {tensor:?} is placed in {file:?}, expected the name of a .safetensors file"
+            )));
+        }
+    }
+    Ok(index)
+}
+
+#[cfg(test)]
+mod tests;

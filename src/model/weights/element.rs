@@ -1,0 +1,124 @@
+//! Stored elements to `f32` and back, for the three dtypes in which weights are kept.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use safetensors::Dtype;
+
+/// Elements converted between the small buffers of one step.
+const STEP: usize = 1024;
+
+/// A dtype in which this program reads and writes weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of a single.
+    BF16,
+}
+
+impl Element {
+    /// The element of that dtype, or nothing where weights of it are not supported.
+    pub(crate) fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Self::F32),
+            Dtype::F16 => Some(Self::F16),
+            Dtype::BF16 => Some(Self::BF16),
+            _ => None,
+        }
+    }
+
+    /// Bytes of one element.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+        }
+    }
+
+    /// Widens little-endian `bytes`, which need no alignment, into `out`; returns how many are NaN or infinite.
+    pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) -> usize {
+        assert_eq!(bytes.len(), out.len() * self.size(), "one element for each output");
+        match self {
+            Self::F32 => {
+                for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = f32::from_le_bytes(*bytes);
+                }
+            }
+            Self::F16 => widen_halves(bytes, out, f16::from_le_bytes),
+            Self::BF16 => widen_halves(bytes, out, bf16::from_le_bytes),
+        }
+        out.iter().map(|value| usize::from(!value.is_finite())).sum()
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "the patch and checkpoint writers need it"))]
+    /// Rounds `values` to the nearest element, ties to even, and appends the little-endian bytes.
+    pub(crate) fn round_into(self, values: &[f32], bytes: &mut Vec<u8>) {
+        bytes.reserve(values.len() * self.size());
+        match self {
+            Self::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::F16 => {
+                bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()));
+            }
+            Self::BF16 => {
+                bytes.extend(values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()));
+            }
+        }
+    }
+}
+
+fn widen_halves<H: Copy + Default>(bytes: &[u8], out: &mut [f32], read: fn([u8; 2]) -> H)
+where
+    [H]: HalfFloatSliceExt,
+{
+    let mut halves = [H::default(); STEP];
+    for (out, bytes) in out.chunks_mut(STEP).zip(bytes.chunks(2 * STEP)) {
+        let halves = &mut halves[..out.len()];
+        for (half, bytes) in halves.iter_mut().zip(bytes.as_chunks().0) {
+            *half = read(*bytes);
+        }
+        halves.convert_to_f32_slice(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Element; 3] = [Element::F32, Element::F16, Element::BF16];
+
+    #[test]
+    fn values_that_fit_survive_at_any_alignment() {
+        let values: Vec<f32> = (0..2 * STEP + 3).map(|i| (i % 17) as f32 * 0.25 - 2.0).collect();
+        for element in ALL {
+            let mut bytes = vec![0xff];
+            element.round_into(&values, &mut bytes);
+            let mut back = vec![0.0; values.len()];
+            assert_eq!(element.widen(&bytes[1..], &mut back), 0, "{element:?}");
+            assert_eq!(back, values, "{element:?}");
+        }
+    }
+
+    #[test]
+    fn rounding_is_to_nearest_with_ties_to_even() {
+        // bf16 has 8 bits of significand: around 1 its step is 1/128.
+        let cases = [(1.0 + 1.0 / 256.0, 1.0), (1.0 + 3.0 / 256.0, 1.0 + 2.0 / 128.0)];
+        for (value, expected) in cases {
+            let mut bytes = Vec::new();
+            Element::BF16.round_into(&[value], &mut bytes);
+            let mut back = [0.0];
+            Element::BF16.widen(&bytes, &mut back);
+            assert_eq!(back, [expected]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_counted() {
+        for element in ALL {
+            let mut bytes = Vec::new();
+            element.round_into(&[1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0], &mut bytes);
+            assert_eq!(element.widen(&bytes, &mut [0.0; 5]), 3, "{element:?}");
+        }
+    }
+}
