@@ -5,5 +5,6 @@ pub mod delta;
 pub mod files;
 pub mod math;
 pub mod model;
+pub mod ops;
 pub mod progress;
 pub mod spec;

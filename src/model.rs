@@ -1,3 +1,196 @@
 //! A decoder that can be read and written at every site.
+//!
+//! A folder becomes a [`Model`]: its mapped [`weights`](weights::Weights), its
+//! [`Tokenizer`] and its [`Decoder`], which is one implementation for all families;
+//! what differs between them is data ([`config`], [`family`]).
 
+mod attention;
+mod batch;
+pub mod config;
+mod decoder;
+pub mod family;
+mod generate;
+mod load;
+mod mlp;
+mod norm;
+mod tokenizer;
+mod trace;
 pub mod weights;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde_json::{Map, Value};
+
+pub use batch::{Batch, KvCache};
+pub use decoder::Decoder;
+pub use generate::{Choice, generate};
+pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
+pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
+pub use weights::Weights;
+
+use crate::files::Sha256;
+use crate::progress::{Interrupted, Progress};
+use family::Family;
+
+/// A model folder that cannot be used, or a run that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// `config.json` cannot be read.
+    #[error("{file}: {reason}")]
+    ConfigFile {
+        /// Path.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `config.json` describes something else.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    /// The weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] weights::WeightsError),
+    /// The tokenizer cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A tensor of another shape than the config says.
+    #[error("tensor {tensor:?} is {found:?}, expected {expected:?} from config.json")]
+    Shape {
+        /// Its name.
+        tensor: String,
+        /// As stored.
+        found: Vec<usize>,
+        /// As computed from the config.
+        expected: Vec<usize>,
+    },
+    /// The tokenizer has ids that the embedding lacks.
+    #[error("tokenizer.json has {tokens} tokens, but the embedding only {rows} rows")]
+    TokenizerTooLarge {
+        /// One more than the largest id.
+        tokens: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// A layer that does not exist.
+    #[error("layer {layer} does not exist: the model has layers 0 to {last}")]
+    NoSuchLayer {
+        /// Asked for.
+        layer: usize,
+        /// The last one.
+        last: usize,
+    },
+    /// A computation failed.
+    #[error(transparent)]
+    Compute(#[from] candle_core::Error),
+    /// The user stopped it.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// A model folder, opened.
+pub struct Model {
+    /// What it computes.
+    pub decoder: Decoder,
+    /// How it reads.
+    pub tokenizer: Tokenizer,
+    /// What it was loaded from.
+    pub weights: Weights,
+    /// The folder.
+    pub folder: PathBuf,
+    /// SHA-256 of `config.json`.
+    pub config_hash: Sha256,
+    /// Tokens at which a completion ends.
+    pub stop_tokens: Vec<u32>,
+    family: &'static Family,
+    down_projections: Vec<String>,
+}
+
+impl Model {
+    /// Opens a Hugging Face folder; every tensor is widened to f32 on `device`.
+    pub fn open(
+        folder: &Path,
+        device: &Device,
+        progress: &dyn Progress,
+    ) -> Result<Self, ModelError> {
+        let (config, config_hash) = read_config(folder)?;
+        let (family, decoder_config) = Family::recognise(&config)?;
+        let tokenizer = Tokenizer::open(folder)?;
+        if tokenizer.vocabulary() > decoder_config.vocabulary {
+            let (tokens, rows) = (tokenizer.vocabulary(), decoder_config.vocabulary);
+            return Err(ModelError::TokenizerTooLarge { tokens, rows });
+        }
+        let weights = Weights::open(folder)?;
+        let loader = load::Loader::new(&weights, family, &decoder_config, device);
+        let decoder = loader.decoder(progress)?;
+        let down = |layer| format!("{}.weight", loader.name(family.names.down, layer));
+        let down_projections = (0..decoder_config.layers).map(down).collect();
+        Ok(Self {
+            decoder,
+            tokenizer,
+            stop_tokens: stop_tokens(&config),
+            weights,
+            folder: folder.to_path_buf(),
+            config_hash,
+            family,
+            down_projections,
+        })
+    }
+
+    /// Stored name of a layer's down projection.
+    pub fn down_projection_name(&self, layer: usize) -> &str {
+        &self.down_projections[layer]
+    }
+
+    /// The decoder with changed weights: the change of each named down projection is added.
+    pub fn edited<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (&'a str, Tensor)>,
+    ) -> Result<Decoder, ModelError> {
+        let mut decoder = self.decoder.clone();
+        for (tensor, change) in changes {
+            let layer = self.down_projections.iter().position(|name| name == tensor);
+            let Some(layer) = layer else {
+                return Err(candle_core::Error::Msg(format!(
+                    "tensor {tensor:?} is not a down projection of this model"
+                ))
+                .into());
+            };
+            let weight = decoder.down_projection(layer).0;
+            let weight = (weight + change.to_device(weight.device())?)?;
+            decoder = decoder.with_down_projection(layer, weight);
+        }
+        Ok(decoder)
+    }
+
+    /// First and last layer of the range in which edits of this family are known to work.
+    pub fn editing_layers(&self) -> (usize, usize) {
+        let last = self.decoder.config().layers - 1;
+        let at = |share: f64| ((share * last as f64).round() as usize).min(last);
+        (at(self.family.editing_depth.0), at(self.family.editing_depth.1))
+    }
+
+    /// An error unless the layer exists.
+    pub fn check_layer(&self, layer: usize) -> Result<(), ModelError> {
+        let last = self.decoder.config().layers - 1;
+        if layer > last { Err(ModelError::NoSuchLayer { layer, last }) } else { Ok(()) }
+    }
+}
+
+fn read_config(folder: &Path) -> Result<(Map<String, Value>, Sha256), ModelError> {
+    let file = folder.join("config.json");
+    let fail = |reason: String| ModelError::ConfigFile { file: file.display().to_string(), reason };
+    let bytes = std::fs::read(&file).map_err(|error| fail(error.to_string()))?;
+    let config = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
+    Ok((config, Sha256::of(&bytes)))
+}
+
+/// `eos_token_id`, which is one number or several.
+fn stop_tokens(config: &Map<String, Value>) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().map(|id| id as u32);
+    match config.get("eos_token_id") {
+        Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+        Some(value) => id(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}

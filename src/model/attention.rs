@@ -1,0 +1,33 @@
+//! Self-attention of one layer: projections, rotation, cache.
+
+use candle_core::{Result, Tensor};
+
+use super::decoder::Run;
+use super::mlp::Projection;
+use crate::ops::{AttentionShape, attention, rotate};
+
+#[derive(Clone)]
+pub(super) struct Attention {
+    pub(super) query: Projection,
+    pub(super) key: Projection,
+    pub(super) value: Projection,
+    pub(super) output: Projection,
+    pub(super) shape: AttentionShape,
+}
+
+impl Attention {
+    /// x [rows, hidden], already normalised → [rows, hidden].
+    pub(super) fn forward(&self, layer: usize, x: &Tensor, run: &Run<'_>) -> Result<Tensor> {
+        let (mut q, mut k) = (self.query.forward(x)?, self.key.forward(x)?);
+        let v = self.value.forward(x)?;
+        if let Some(table) = &run.rotary {
+            (q, k) = (rotate(&q, table)?, rotate(&k, table)?);
+        }
+        let past = run.cache.map(|cache| cache.layer(layer));
+        let attended = attention(&q, &k, &v, self.shape, &run.batch.spans, past)?;
+        if let Some(cache) = run.cache {
+            cache.store(layer, run.batch, &k, &v)?;
+        }
+        self.output.forward(&attended)
+    }
+}

@@ -1,0 +1,227 @@
+//! What a decoder computes: the closed choices in which families differ, as data.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::ops::{Activation, AttentionShape};
+
+/// Everything that decides the arithmetic of a decoder.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecoderConfig {
+    /// `model_type` of the config file.
+    pub model_type: String,
+    /// Number of layers.
+    pub layers: usize,
+    /// Width of the residual stream, d_v.
+    pub hidden: usize,
+    /// Width of a key (input of the down projection), d_k.
+    pub intermediate: usize,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// Longest sequence.
+    pub context: usize,
+    /// Heads.
+    pub attention: AttentionShape,
+    /// Row normalisation.
+    pub norm: Norm,
+    /// How a token knows its place.
+    pub position: Position,
+    /// Kind of MLP.
+    pub mlp: Mlp,
+    /// Its nonlinearity.
+    pub activation: Activation,
+    /// Biases in the attention projections.
+    pub has_attention_bias: bool,
+    /// Biases in the MLP.
+    pub has_mlp_bias: bool,
+    /// The output head is the embedding.
+    pub is_tied: bool,
+}
+
+/// Row normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Mean and variance, with a bias; the number is ε.
+    Layer(f64),
+    /// Root mean square; the number is ε.
+    Rms(f64),
+}
+
+/// Position encoding.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// A learned vector a position, added to the embedding.
+    Learned,
+    /// Rotation of queries and keys by these inverse frequencies.
+    Rotary {
+        /// One for each pair of dimensions of a head.
+        #[serde(skip)]
+        inverse_frequencies: Vec<f32>,
+    },
+}
+
+/// Kind of MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mlp {
+    /// down(φ(up x)).
+    Plain,
+    /// down(φ(gate x) · up x).
+    Gated,
+}
+
+/// `config.json` does not describe a decoder that this program computes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No family has this model type.
+    #[error("model_type {found:?} is not supported; supported are {supported}")]
+    UnknownModelType {
+        /// As in the file.
+        found: String,
+        /// The known ones.
+        supported: String,
+    },
+    /// A required key is absent or of another type.
+    #[error("config.json: key {key:?} is missing or is not {expected}")]
+    Key {
+        /// The key.
+        key: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A key whose value changes the mathematics in a way that is not implemented.
+    #[error("config.json: {key} = {value} is not supported{}", .expected.map(|e| format!(" (expected {e})")).unwrap_or_default())]
+    Unsupported {
+        /// The key.
+        key: String,
+        /// Its value as JSON.
+        value: String,
+        /// What would be.
+        expected: Option<&'static str>,
+    },
+    /// Widths that do not fit each other.
+    #[error("config.json: {0}")]
+    Inconsistent(String),
+}
+
+/// Keys that every family may carry and that do not change a forward pass.
+const HARMLESS: &[&str] = &[
+    "_name_or_path",
+    "architectures",
+    "auto_map",
+    "bos_token_id",
+    "dtype",
+    "eos_token_id",
+    "initializer_range",
+    "is_llama_config",
+    "model_type",
+    "pad_token_id",
+    "pretraining_tp",
+    "rope_interleaved",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "transformers.js_config",
+    "transformers_version",
+    "unk_token_id",
+    "use_cache",
+];
+
+/// Reads `config.json` and remembers which keys were understood.
+pub(super) struct ConfigReader<'a> {
+    keys: &'a Map<String, Value>,
+    unread: BTreeMap<&'a str, &'a Value>,
+}
+
+impl<'a> ConfigReader<'a> {
+    pub(super) fn new(keys: &'a Map<String, Value>) -> Self {
+        let harmless = |key: &str| HARMLESS.contains(&key) || key.ends_with("dropout");
+        let unread = keys.iter().filter(|(key, _)| !harmless(key));
+        Self { keys, unread: unread.map(|(key, value)| (key.as_str(), value)).collect() }
+    }
+
+    fn take(&mut self, key: &str) -> Option<&'a Value> {
+        self.unread.remove(key);
+        self.keys.get(key).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn optional(&mut self, key: &str) -> Option<&'a Value> {
+        self.take(key)
+    }
+
+    pub(super) fn size(&mut self, key: &str) -> Result<usize, ConfigError> {
+        self.optional_size(key)?
+            .ok_or_else(|| ConfigError::Key { key: key.into(), expected: "a positive integer" })
+    }
+
+    pub(super) fn optional_size(&mut self, key: &str) -> Result<Option<usize>, ConfigError> {
+        /// Larger than any width in use, small enough that products of two cannot overflow.
+        const LIMIT: u64 = 1 << 24;
+        let Some(value) = self.take(key) else { return Ok(None) };
+        match value.as_u64() {
+            Some(size @ 1..LIMIT) => Ok(Some(size as usize)),
+            _ => Err(ConfigError::Key { key: key.into(), expected: "a positive integer" }),
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &str, default: f64) -> Result<f64, ConfigError> {
+        match self.take(key) {
+            None => Ok(default),
+            Some(value) => value
+                .as_f64()
+                .ok_or_else(|| ConfigError::Key { key: key.into(), expected: "a number" }),
+        }
+    }
+
+    pub(super) fn flag(&mut self, key: &str, default: bool) -> Result<bool, ConfigError> {
+        match self.take(key) {
+            None => Ok(default),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| ConfigError::Key { key: key.into(), expected: "true or false" }),
+        }
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Option<&'a str> {
+        self.take(key).and_then(Value::as_str)
+    }
+
+    /// Accepts a key only with the one value for which the decoder is right.
+    pub(super) fn only(&mut self, key: &str, value: Value) -> Result<(), ConfigError> {
+        match self.take(key) {
+            Some(found) if *found != value => Err(unsupported(key, found, None)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn activation(&mut self, key: &str) -> Result<Activation, ConfigError> {
+        match self.text(key) {
+            Some("silu" | "swish") => Ok(Activation::Silu),
+            Some("gelu_new" | "gelu_pytorch_tanh") => Ok(Activation::GeluTanh),
+            Some("relu") => Ok(Activation::Relu),
+            Some(other) => {
+                let expected = Some("silu, gelu_new, gelu_pytorch_tanh or relu");
+                Err(unsupported(key, &Value::from(other), expected))
+            }
+            None => Err(ConfigError::Key { key: key.into(), expected: "an activation's name" }),
+        }
+    }
+
+    /// Refuses every key that nobody asked for, unless it is off.
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
+        let off = |value: &Value| value.is_null() || *value == Value::Bool(false);
+        match self.unread.into_iter().find(|(_, value)| !off(value)) {
+            None => Ok(()),
+            Some((key, value)) => Err(unsupported(key, value, None)),
+        }
+    }
+}
+
+pub(super) fn unsupported(key: &str, value: &Value, expected: Option<&'static str>) -> ConfigError {
+    ConfigError::Unsupported { key: key.into(), value: value.to_string(), expected }
+}

@@ -1,0 +1,186 @@
+//! The decoder: embedding, layers, head, in f32, for every family.
+//!
+//! h₀ = embed(tokens); m = h + attention(norm(h)); h' = m + mlp(norm(m)); logits = head(norm(h)).
+
+use std::ops::Range;
+
+use candle_core::{Device, Result, Tensor};
+
+use super::attention::Attention;
+use super::batch::{Batch, KvCache};
+use super::config::{DecoderConfig, Position};
+use super::mlp::MlpBlock;
+use super::norm::RowNorm;
+use super::trace::{Site, Unobserved, Visit, Visitor};
+use crate::ops::{RotaryTable, WeightLayout, linear};
+
+/// A model's arithmetic. Clones share all tensors.
+#[derive(Clone)]
+pub struct Decoder {
+    pub(super) config: DecoderConfig,
+    pub(super) embedding: Tensor,
+    pub(super) positions: Option<Tensor>,
+    pub(super) layers: Vec<DecoderLayer>,
+    pub(super) final_norm: RowNorm,
+    pub(super) head: Tensor,
+}
+
+/// One layer.
+#[derive(Clone)]
+pub(super) struct DecoderLayer {
+    pub(super) attention_norm: RowNorm,
+    pub(super) attention: Attention,
+    pub(super) mlp_norm: RowNorm,
+    pub(super) mlp: MlpBlock,
+}
+
+/// What a layer needs to know about the run.
+pub(super) struct Run<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) cache: Option<&'a KvCache>,
+    pub(super) rotary: Option<RotaryTable>,
+}
+
+impl Decoder {
+    /// What it computes.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        self.embedding.device()
+    }
+
+    /// The embedding of each token, [rows, hidden].
+    pub fn embed(&self, batch: &Batch) -> Result<Tensor> {
+        let ids = Tensor::new(batch.ids.as_slice(), self.device())?;
+        let hidden = self.embedding.index_select(&ids, 0)?;
+        let Some(table) = &self.positions else { return Ok(hidden) };
+        let positions: Vec<u32> = batch.positions().map(|position| position as u32).collect();
+        hidden + table.index_select(&Tensor::new(positions, self.device())?, 0)?
+    }
+
+    /// All layers: the residual stream behind the last, [rows, hidden].
+    pub fn forward(&self, batch: &Batch, cache: Option<&KvCache>) -> Result<Tensor> {
+        let hidden = self.embed(batch)?;
+        let run = self.run_layers(0..self.layers.len(), hidden, batch, cache, &mut Unobserved)?;
+        Ok(run.expect("an unobserved run does not stop"))
+    }
+
+    /// All layers, seen by `visitor`; nothing where it stopped the run.
+    pub fn observe(
+        &self,
+        batch: &Batch,
+        cache: Option<&KvCache>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Option<Tensor>> {
+        let hidden = self.embed(batch)?;
+        self.run_layers(0..self.layers.len(), hidden, batch, cache, visitor)
+    }
+
+    /// Some layers, from the residual stream in front of the first of them, [rows, hidden].
+    pub fn run_layers(
+        &self,
+        layers: Range<usize>,
+        mut hidden: Tensor,
+        batch: &Batch,
+        cache: Option<&KvCache>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Option<Tensor>> {
+        self.check(batch)?;
+        let rotary = match &self.config.position {
+            Position::Learned => None,
+            Position::Rotary { inverse_frequencies } => {
+                Some(RotaryTable::new(batch.positions(), inverse_frequencies))
+            }
+        };
+        let run = Run { batch, cache, rotary };
+        for layer in layers {
+            match self.layers[layer].forward(layer, &hidden, &run, visitor)? {
+                Some(next) => hidden = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(hidden))
+    }
+
+    /// Next-token scores of chosen rows of the last residual stream, [chosen, vocabulary].
+    pub fn logits(&self, hidden: &Tensor, rows: &[usize]) -> Result<Tensor> {
+        let chosen: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
+        let chosen = hidden.index_select(&Tensor::new(chosen, self.device())?, 0)?;
+        self.head_logits(&chosen)
+    }
+
+    /// The head applied to every row, [rows, vocabulary].
+    pub fn head_logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        linear(&self.final_norm.forward(hidden)?, &self.head, WeightLayout::OutIn, None)
+    }
+
+    /// The down projection of a layer as stored.
+    pub fn down_projection(&self, layer: usize) -> (&Tensor, WeightLayout) {
+        let down = &self.layers[layer].mlp.down;
+        (&down.weight, down.layout)
+    }
+
+    /// This decoder with another down projection in one layer.
+    pub fn with_down_projection(&self, layer: usize, weight: Tensor) -> Self {
+        let mut edited = self.clone();
+        edited.layers[layer].mlp.down.weight = weight;
+        edited
+    }
+
+    fn check(&self, batch: &Batch) -> Result<()> {
+        let longest = batch.spans.iter().map(|span| span.past.len() + span.rows.len()).max();
+        if longest.unwrap_or(0) > self.config.context {
+            candle_core::bail!(
+                "a sequence of {} tokens exceeds the model's context of {}",
+                longest.unwrap_or(0),
+                self.config.context
+            );
+        }
+        match batch.ids.iter().find(|id| **id as usize >= self.config.vocabulary) {
+            Some(id) => candle_core::bail!(
+                "token {id} is outside the model's vocabulary of {}",
+                self.config.vocabulary
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+impl DecoderLayer {
+    fn forward(
+        &self,
+        layer: usize,
+        hidden: &Tensor,
+        run: &Run<'_>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Option<Tensor>> {
+        let attended = self.attention.forward(layer, &self.attention_norm.forward(hidden)?, run)?;
+        let Some(attended) = pass(visitor, layer, Site::AttentionOutput, attended)? else {
+            return Ok(None);
+        };
+        let middle = (hidden + attended)?;
+        let key = self.mlp.key(&self.mlp_norm.forward(&middle)?)?;
+        let Some(key) = pass(visitor, layer, Site::Key, key)? else { return Ok(None) };
+        let Some(value) = pass(visitor, layer, Site::Value, self.mlp.down.forward(&key)?)? else {
+            return Ok(None);
+        };
+        pass(visitor, layer, Site::Residual, (middle + value)?)
+    }
+}
+
+/// The rows with which the run goes on, or nothing where it stops.
+fn pass(
+    visitor: &mut dyn Visitor,
+    layer: usize,
+    site: Site,
+    rows: Tensor,
+) -> Result<Option<Tensor>> {
+    Ok(match visitor.visit(layer, site, &rows)? {
+        Visit::Keep => Some(rows),
+        Visit::Substitute(other) => Some(other),
+        Visit::Stop => None,
+    })
+}

@@ -1,0 +1,62 @@
+//! GPT-2: learned positions, layer norm, biases, a plain MLP, and matrices stored `[in, out]`.
+
+use serde_json::json;
+
+use super::{Family, QueryKeyValue, TensorNames};
+use crate::model::config::{ConfigError, ConfigReader, DecoderConfig, Mlp, Norm, Position};
+use crate::ops::{AttentionShape, WeightLayout};
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["gpt2"],
+    read_config,
+    names: TensorNames {
+        prefixes: &["transformer.", ""],
+        embedding: "wte.weight",
+        position: "wpe.weight",
+        attention_norm: "h.{}.ln_1",
+        query_key_value: QueryKeyValue::Fused("h.{}.attn.c_attn"),
+        output: "h.{}.attn.c_proj",
+        mlp_norm: "h.{}.ln_2",
+        gate: "",
+        up: "h.{}.mlp.c_fc",
+        down: "h.{}.mlp.c_proj",
+        final_norm: "ln_f",
+        head: "lm_head.weight",
+        layout: WeightLayout::InOut,
+    },
+    editing_depth: (0.2, 0.45),
+};
+
+fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigError> {
+    let hidden = config.size("n_embd")?;
+    let heads = config.size("n_head")?;
+    for key in ["scale_attn_by_inverse_layer_idx", "add_cross_attention"] {
+        config.only(key, json!(false))?;
+    }
+    config.only("scale_attn_weights", json!(true))?;
+    // Mixed-precision stability only; the arithmetic here is f32 throughout.
+    config.flag("reorder_and_upcast_attn", false)?;
+    for key in ["resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout", "n_ctx"] {
+        config.optional(key);
+    }
+    for key in ["summary_activation", "summary_proj_to_labels", "summary_type", "summary_use_proj"]
+    {
+        config.optional(key);
+    }
+    Ok(DecoderConfig {
+        model_type: "gpt2".into(),
+        layers: config.size("n_layer")?,
+        hidden,
+        intermediate: config.optional_size("n_inner")?.unwrap_or(4 * hidden),
+        vocabulary: config.size("vocab_size")?,
+        context: config.size("n_positions")?,
+        attention: AttentionShape { heads, kv_heads: heads, head_dim: hidden / heads },
+        norm: Norm::Layer(config.number("layer_norm_epsilon", 1e-5)?),
+        position: Position::Learned,
+        mlp: Mlp::Plain,
+        activation: config.activation("activation_function")?,
+        has_attention_bias: true,
+        has_mlp_bias: true,
+        is_tied: config.flag("tie_word_embeddings", true)?,
+    })
+}

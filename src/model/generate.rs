@@ -1,0 +1,128 @@
+//! Completions of several prompts at once, greedy or sampled, over one cache.
+
+use candle_core::{D, Tensor};
+use candle_transformers::generation::{LogitsProcessor, Sampling};
+
+use super::ModelError;
+use super::batch::{Batch, KvCache};
+use super::decoder::Decoder;
+use crate::progress::Progress;
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Choice {
+    /// The most probable token.
+    Greedy,
+    /// From the distribution at this temperature, among the `k` most probable tokens.
+    Sampled {
+        /// Seed; sequence i of a call draws from seed + i.
+        seed: u64,
+        /// 1 is the model's own distribution.
+        temperature: f64,
+        /// Tokens to draw from.
+        k: usize,
+    },
+}
+
+/// Continues each prompt by up to `tokens` tokens; stops a sequence at any token of `stop`.
+pub fn generate<S: AsRef<[u32]>>(
+    decoder: &Decoder,
+    prompts: &[S],
+    tokens: usize,
+    choice: Choice,
+    stop: &[u32],
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<u32>>, ModelError> {
+    let mut samplers: Vec<LogitsProcessor> =
+        (0..prompts.len() as u64).map(|i| sampler(choice, i)).collect();
+    let mut slots = Slots::new(prompts, tokens);
+    let cache = KvCache::new(decoder.config(), slots.rows(), decoder.device())?;
+    let mut written: Vec<Vec<u32>> = vec![Vec::new(); prompts.len()];
+    let mut active: Vec<usize> = (0..prompts.len()).collect();
+    let mut batch = slots.prompts(prompts);
+    for step in 0..tokens {
+        progress.check()?;
+        let hidden = decoder.forward(&batch, Some(&cache))?;
+        let logits = decoder.logits(&hidden, &batch.last_rows())?;
+        let chosen = choose(&logits, choice, &active, &mut samplers)?;
+        for (sequence, id) in active.iter().zip(&chosen) {
+            if !stop.contains(id) {
+                written[*sequence].push(*id);
+            }
+        }
+        active.retain(|sequence| written[*sequence].len() == step + 1);
+        if active.is_empty() {
+            break;
+        }
+        batch = slots.next(&active, &written);
+    }
+    Ok(written)
+}
+
+fn sampler(choice: Choice, sequence: u64) -> LogitsProcessor {
+    match choice {
+        Choice::Greedy => LogitsProcessor::from_sampling(0, Sampling::ArgMax),
+        Choice::Sampled { seed, temperature, k } => LogitsProcessor::from_sampling(
+            seed.wrapping_add(sequence),
+            Sampling::TopK { k, temperature },
+        ),
+    }
+}
+
+fn choose(
+    logits: &Tensor,
+    choice: Choice,
+    active: &[usize],
+    samplers: &mut [LogitsProcessor],
+) -> candle_core::Result<Vec<u32>> {
+    if choice == Choice::Greedy {
+        return logits.argmax(D::Minus1)?.to_vec1();
+    }
+    let rows = active.iter().enumerate();
+    rows.map(|(row, sequence)| samplers[*sequence].sample(&logits.get(row)?)).collect()
+}
+
+/// Which rows of the cache belong to which sequence.
+struct Slots {
+    starts: Vec<usize>,
+    lengths: Vec<usize>,
+    rows: usize,
+}
+
+impl Slots {
+    fn new<S: AsRef<[u32]>>(prompts: &[S], tokens: usize) -> Self {
+        let mut rows = 0;
+        let starts = prompts.iter().map(|prompt| {
+            let start = rows;
+            rows += prompt.as_ref().len() + tokens;
+            start
+        });
+        let starts = starts.collect();
+        let lengths = prompts.iter().map(|prompt| prompt.as_ref().len()).collect();
+        Self { starts, lengths, rows }
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn prompts<S: AsRef<[u32]>>(&self, prompts: &[S]) -> Batch {
+        let mut batch = Batch::default();
+        for (ids, start) in prompts.iter().zip(&self.starts) {
+            batch.push(ids.as_ref(), 0..0, Some(*start));
+        }
+        batch
+    }
+
+    /// The last token of each active sequence, behind what its slot holds.
+    fn next(&mut self, active: &[usize], written: &[Vec<u32>]) -> Batch {
+        let mut batch = Batch::default();
+        for &sequence in active {
+            let (start, length) = (self.starts[sequence], self.lengths[sequence]);
+            let last = written[sequence].last().expect("an active sequence has a last token");
+            batch.push(&[*last], start..start + length, Some(start + length));
+            self.lengths[sequence] += 1;
+        }
+        batch
+    }
+}

@@ -1,0 +1,141 @@
+//! Text to token ids and back, with the byte offsets by which a subject is found.
+
+use std::path::Path;
+
+use crate::files::Sha256;
+
+/// A tokenizer that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// The file is absent, unreadable or malformed.
+    #[error("{file}: {reason}")]
+    Read {
+        /// Path.
+        file: String,
+        /// From the library.
+        reason: String,
+    },
+    /// The text cannot be encoded.
+    #[error("cannot tokenise {text:?}: {reason}")]
+    Encode {
+        /// The text.
+        text: String,
+        /// From the library.
+        reason: String,
+    },
+    /// The subject's last byte belongs to no token.
+    #[error("no token of {prompt:?} covers the end of the subject {subject:?}")]
+    NoLookupToken {
+        /// The rendered prompt.
+        prompt: String,
+        /// The subject.
+        subject: String,
+    },
+}
+
+/// A `tokenizer.json`, and its hash.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    hash: Sha256,
+}
+
+/// A tokenised text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Byte range of the text that each token covers; (0, 0) for added ones such as BOS.
+    pub offsets: Vec<(usize, usize)>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` of a model folder.
+    pub fn open(folder: &Path) -> Result<Self, TokenizerError> {
+        let file = folder.join("tokenizer.json");
+        let fail =
+            |reason: String| TokenizerError::Read { file: file.display().to_string(), reason };
+        let bytes = std::fs::read(&file).map_err(|error| fail(error.to_string()))?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| fail(error.to_string()))?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| fail(error.to_string()))?;
+        Ok(Self { inner, hash: Sha256::of(&bytes) })
+    }
+
+    /// SHA-256 of the file.
+    pub fn hash(&self) -> Sha256 {
+        self.hash
+    }
+
+    /// One more than the largest token id.
+    pub fn vocabulary(&self) -> usize {
+        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
+    }
+
+    /// A text as the model reads it: BOS once where the tokenizer adds one, nothing behind the text.
+    pub fn encode(&self, text: &str) -> Result<Encoded, TokenizerError> {
+        let encoding = self.run(text, true)?;
+        let (mut ids, mut offsets) = (encoding.get_ids().to_vec(), encoding.get_offsets().to_vec());
+        let is_added = |at: usize| encoding.get_special_tokens_mask()[at] == 1;
+        while ids.last().is_some_and(|_| is_added(ids.len() - 1) && ids.len() > 1) {
+            ids.pop();
+            offsets.pop();
+        }
+        if ids.len() > 1 && ids[0] == ids[1] && is_added(0) {
+            ids.remove(0);
+            offsets.remove(0);
+        }
+        Ok(Encoded { ids, offsets })
+    }
+
+    /// Ids of `continuation` behind `prompt`, from which a blank separates it.
+    ///
+    /// Where the tokenizer does not merge across the border these are the ids that follow the
+    /// prompt's own; otherwise the continuation is tokenised by itself.
+    pub fn continuation(
+        &self,
+        prompt: &str,
+        continuation: &str,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let before = self.encode(prompt)?.ids;
+        let whole = self.encode(&format!("{prompt} {continuation}"))?.ids;
+        match whole.strip_prefix(before.as_slice()) {
+            Some(rest) if !rest.is_empty() => Ok(rest.to_vec()),
+            _ => Ok(self.run(&format!(" {continuation}"), false)?.get_ids().to_vec()),
+        }
+    }
+
+    /// Index of the last token that overlaps the byte before `end`.
+    pub fn lookup_token(encoded: &Encoded, end: usize) -> Option<usize> {
+        encoded.offsets.iter().rposition(|(from, to)| *from < end && end <= *to)
+    }
+
+    /// Text of some tokens, added tokens left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        self.inner.decode(ids, true).map_err(|error| TokenizerError::Encode {
+            text: format!("{ids:?}"),
+            reason: error.to_string(),
+        })
+    }
+
+    /// A token as it stands in the vocabulary, for showing.
+    pub fn piece(&self, id: u32) -> String {
+        match self.inner.decode(&[id], false) {
+            Ok(text) if !text.is_empty() && !text.contains('\u{fffd}') => text,
+            _ => self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>")),
+        }
+    }
+
+    /// Id of a token by name.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    fn run(&self, text: &str, added: bool) -> Result<tokenizers::Encoding, TokenizerError> {
+        self.inner.encode(text, added).map_err(|error| TokenizerError::Encode {
+            text: text.into(),
+            reason: error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! Nonlinearities of the MLP, plain and gated.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::simd::{exp, vectorised};
+use super::{is_tracked, matrix, values, with_values};
+
+/// The nonlinearity φ of an MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// x σ(x).
+    Silu,
+    /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))): GPT-2's `gelu_new`, `gelu_pytorch_tanh`.
+    GeluTanh,
+    /// max(x, 0).
+    Relu,
+}
+
+impl Activation {
+    /// (φ(x), φ'(x)).
+    #[inline(always)]
+    fn with_slope(self, x: f32) -> (f32, f32) {
+        match self {
+            Self::Silu => {
+                let s = 1. / (1. + exp(-x));
+                (x * s, s * (1. + x * (1. - s)))
+            }
+            Self::GeluTanh => {
+                const SCALE: f32 = 0.797_884_6;
+                const CUBIC: f32 = 0.044_715;
+                let inner = SCALE * (x + CUBIC * x * x * x);
+                let t = 1. - 2. / (exp(2. * inner) + 1.);
+                let slope = SCALE * (1. + 3. * CUBIC * x * x) * (1. - t * t);
+                (0.5 * x * (1. + t), 0.5 * (1. + t) + 0.5 * x * slope)
+            }
+            Self::Relu => (x.max(0.), f32::from(u8::from(x > 0.))),
+        }
+    }
+
+    fn composed(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Silu => x.silu(),
+            Self::GeluTanh => x.gelu(),
+            Self::Relu => x.relu(),
+        }
+    }
+}
+
+/// φ(x), elementwise.
+pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return activation.composed(x);
+    }
+    x.contiguous()?.apply_op1(Plain(activation))
+}
+
+/// φ(gate) · up, elementwise.
+pub fn gate(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
+    if !gate.device().is_cpu() {
+        return activation.composed(gate)? * up;
+    }
+    gate.contiguous()?.apply_op2(&up.contiguous()?, Gated(activation))
+}
+
+/// Elements that one task of the thread pool takes: large enough to be worth handing over.
+const CHUNK: usize = 16 * 1024;
+
+struct Plain(Activation);
+
+impl CustomOp1 for Plain {
+    fn name(&self) -> &'static str {
+        "activation"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(x, layout, "activation")?;
+        let mut y = vec![0f32; x.len()];
+        y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
+            vectorised(
+                #[inline(always)]
+                || y.iter_mut().zip(x).for_each(|(y, x)| *y = self.0.with_slope(*x).0),
+            );
+        });
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        let (rows, width) = x.dims2()?;
+        let mut dx = vec![0f32; rows * width];
+        with_values(x, "activation", |x| {
+            with_values(g, "activation", |g| {
+                let parts = dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+                parts.zip(g.par_chunks(CHUNK)).for_each(|((dx, x), g)| {
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            for ((dx, x), g) in dx.iter_mut().zip(x).zip(g) {
+                                *dx = g * self.0.with_slope(*x).1;
+                            }
+                        },
+                    );
+                });
+                Ok(())
+            })
+        })?;
+        Ok(Some(matrix(dx, rows, width)?))
+    }
+}
+
+struct Gated(Activation);
+
+impl CustomOp2 for Gated {
+    fn name(&self) -> &'static str {
+        "gated activation"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        gate_layout: &Layout,
+        up: &CpuStorage,
+        up_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let gate = values(gate, gate_layout, "gated activation")?;
+        let up = values(up, up_layout, "gated activation")?;
+        let mut y = vec![0f32; gate.len()];
+        let parts = y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK));
+        parts.for_each(|((y, gate), up)| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+                        *y = self.0.with_slope(*gate).0 * up;
+                    }
+                },
+            );
+        });
+        Ok((CpuStorage::F32(y), gate_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (rows, width) = gate.dims2()?;
+        let mut d_gate = vec![0f32; rows * width];
+        let mut d_up = vec![0f32; rows * width];
+        with_values(gate, "gated activation", |gate| {
+            with_values(up, "gated activation", |up| {
+                with_values(g, "gated activation", |g| {
+                    let outputs = d_gate.par_chunks_mut(CHUNK).zip(d_up.par_chunks_mut(CHUNK));
+                    let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK));
+                    outputs.zip(inputs).zip(g.par_chunks(CHUNK)).for_each(
+                        |(((d_gate, d_up), (gate, up)), g)| {
+                            vectorised(
+                                #[inline(always)]
+                                || {
+                                    for i in 0..g.len() {
+                                        let (value, slope) = self.0.with_slope(gate[i]);
+                                        d_gate[i] = g[i] * up[i] * slope;
+                                        d_up[i] = g[i] * value;
+                                    }
+                                },
+                            );
+                        },
+                    );
+                    Ok(())
+                })
+            })
+        })?;
+        let d_gate = is_tracked(gate).then(|| matrix(d_gate, rows, width)).transpose()?;
+        let d_up = is_tracked(up).then(|| matrix(d_up, rows, width)).transpose()?;
+        Ok((d_gate, d_up))
+    }
+}

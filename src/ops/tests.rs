@@ -1,0 +1,157 @@
+//! Each custom operation against candle's own, values and gradients, and against finite differences.
+
+use candle_core::{D, Device, Result, Tensor, Var};
+
+use super::*;
+
+/// f32 sums of a few dozen terms in another order.
+const TOLERANCE: f32 = 2e-5;
+
+fn random(shape: (usize, usize), seed: u32) -> Var {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.
+    };
+    let values: Vec<f32> = (0..shape.0 * shape.1).map(|_| next()).collect();
+    Var::from_vec(values, shape, &Device::Cpu).expect("a matrix")
+}
+
+/// A scalar that weighs every output differently.
+fn weigh(y: &Tensor) -> Result<Tensor> {
+    let y = y.flatten_all()?;
+    let weights: Vec<f32> = (0..y.elem_count()).map(|i| (i as f32 * 0.7).sin()).collect();
+    (&y * Tensor::from_vec(weights, y.elem_count(), &Device::Cpu)?)?.sum_all()
+}
+
+fn worst(a: &Tensor, b: &Tensor) -> Result<f32> {
+    (a - b)?.abs()?.flatten_all()?.max(D::Minus1)?.to_scalar()
+}
+
+/// Ours and candle's agree in value and in the gradient of every variable.
+fn agree(name: &str, vars: &[&Var], ours: &Tensor, composed: &Tensor) -> Result<()> {
+    let value = worst(ours, composed)?;
+    assert!(value < TOLERANCE, "{name}: values differ by {value:e}");
+    let (ours, composed) = (weigh(ours)?.backward()?, weigh(composed)?.backward()?);
+    for (i, var) in vars.iter().enumerate() {
+        let ours = ours.get(var).unwrap_or_else(|| panic!("{name}: operand {i} has no gradient"));
+        let composed = composed.get(var).expect("candle's operations are differentiable");
+        let difference = worst(ours, composed)?;
+        assert!(difference < TOLERANCE, "{name}: gradient {i} differs by {difference:e}");
+    }
+    Ok(())
+}
+
+#[test]
+fn linear_in_both_layouts() -> Result<()> {
+    let (x, bias) = (random((7, 12), 1), random((1, 5), 2));
+    let bias = bias.as_tensor().flatten_all()?;
+    let bias = Var::from_tensor(&bias)?;
+    let (stored, swapped) = (random((5, 12), 3), random((12, 5), 4));
+    let ours = linear(&x, &stored, WeightLayout::OutIn, Some(&bias))?;
+    let composed = x.matmul(&stored.t()?)?.broadcast_add(&bias)?;
+    agree("out, in", &[&x, &stored, &bias], &ours, &composed)?;
+    let ours = linear(&x, &swapped, WeightLayout::InOut, None)?;
+    agree("in, out", &[&x, &swapped], &ours, &x.matmul(&swapped)?)
+}
+
+#[test]
+fn frozen_weights_take_no_gradient() -> Result<()> {
+    let (x, frozen) = (random((3, 4), 1), random((5, 4), 2).as_detached_tensor());
+    let gradients = weigh(&linear(&x, &frozen, WeightLayout::OutIn, None)?)?.backward()?;
+    assert!(gradients.get(&frozen).is_none() && gradients.get(&x).is_some());
+    Ok(())
+}
+
+#[test]
+fn norms() -> Result<()> {
+    let x = random((6, 20), 5);
+    let vector = |seed| Var::from_tensor(&random((1, 20), seed).as_tensor().flatten_all()?);
+    let (weight, bias) = (vector(6)?, vector(7)?);
+    let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
+    let composed = x.broadcast_div(&scale)?.broadcast_mul(&weight)?;
+    agree("rms", &[&x, &weight], &rms_norm(&x, &weight, 1e-5)?, &composed)?;
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let scale = (centred.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
+    let composed = centred.broadcast_div(&scale)?.broadcast_mul(&weight)?.broadcast_add(&bias)?;
+    agree("layer", &[&x, &weight, &bias], &layer_norm(&x, &weight, &bias, 1e-5)?, &composed)
+}
+
+#[test]
+fn activations() -> Result<()> {
+    let (x, up) = (random((9, 33), 8), random((9, 33), 9));
+    let x = Var::from_tensor(&(x.as_tensor() * 4.)?)?;
+    for (kind, composed) in [
+        (Activation::Silu, x.silu()?),
+        (Activation::GeluTanh, x.gelu()?),
+        (Activation::Relu, x.relu()?),
+    ] {
+        agree("plain", &[&x], &activate(&x, kind)?, &composed)?;
+        agree("gated", &[&x, &up], &gate(&x, &up, kind)?, &(composed * up.as_tensor())?)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn rotation() -> Result<()> {
+    let x = random((5, 24), 10);
+    let table = RotaryTable::new([0, 1, 2, 7, 8].into_iter(), &[1., 0.3, 0.1]);
+    agree("rotary", &[&x], &rotate(&x, &table)?, &rotary::composed(&x, &table)?)
+}
+
+#[test]
+fn attention_over_spans_with_and_without_past() -> Result<()> {
+    let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 6 };
+    let (q, k, v) = (random((47, 24), 11), random((47, 12), 12), random((47, 12), 13));
+    let keys = random((9, 12), 14).as_detached_tensor();
+    let values = random((9, 12), 15).as_detached_tensor();
+    let past = Past { keys, values };
+    let span = |rows, past| Span { rows, past };
+    let spans = [span(0..3, 2..7), span(3..4, 0..0), span(4..45, 7..9), span(45..47, 2..7)];
+    let ours = attention(&q, &k, &v, shape, &spans, Some(&past))?;
+    let composed = attention::composed(&q, &k, &v, shape, &spans, Some(&past))?;
+    agree("attention", &[&q, &k, &v], &ours, &composed)
+}
+
+#[test]
+fn token_nll_is_the_negative_log_softmax() -> Result<()> {
+    let logits = Var::from_tensor(&(random((4, 1037), 16).as_tensor() * 8.)?)?;
+    let targets = [3u32, 0, 1036, 500];
+    let index = Tensor::new(&targets, &Device::Cpu)?.unsqueeze(1)?;
+    let composed = candle_nn::ops::log_softmax(&logits, 1)?.gather(&index, 1)?.neg()?.squeeze(1)?;
+    agree("nll", &[&logits], &token_nll(&logits, &targets)?, &composed)
+}
+
+#[test]
+fn gradients_pass_a_finite_difference_check_through_a_chain() -> Result<()> {
+    let x = random((6, 24), 20);
+    let weight = random((24, 24), 21).as_detached_tensor();
+    let ones = Tensor::ones(24, candle_core::DType::F32, &Device::Cpu)?;
+    let shape = AttentionShape { heads: 4, kv_heads: 4, head_dim: 6 };
+    let spans = [Span { rows: 0..6, past: 0..0 }];
+    let chain = |x: &Tensor| -> Result<Tensor> {
+        let h = rms_norm(x, &ones, 1e-5)?;
+        let h = linear(&h, &weight, WeightLayout::OutIn, None)?;
+        let h = attention(&h, &h, &h, shape, &spans, None)?;
+        let h = gate(&h, &h, Activation::Silu)?;
+        token_nll(&h, &[1, 2, 3, 4, 5, 6])?.sum_all()
+    };
+    let gradient =
+        chain(&x)?.backward()?.get(&x).expect("tracked").flatten_all()?.to_vec1::<f32>()?;
+    let start = x.flatten_all()?.to_vec1::<f32>()?;
+    let step = 1e-2;
+    for i in (0..start.len()).step_by(13) {
+        let at = |delta: f32| -> Result<f64> {
+            let mut moved = start.clone();
+            moved[i] += delta;
+            chain(&Tensor::from_vec(moved, (6, 24), &Device::Cpu)?)?
+                .to_scalar::<f32>()
+                .map(f64::from)
+        };
+        let slope = (at(step)? - at(-step)?) / (2. * f64::from(step));
+        let error = (slope - f64::from(gradient[i])).abs() / (1. + slope.abs());
+        // Second differences of order step² plus the rounding of an f32 sum over the step.
+        assert!(error < 2e-3, "entry {i}: {slope} by differences, {} by backward", gradient[i]);
+    }
+    Ok(())
+}
