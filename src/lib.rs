@@ -7,4 +7,5 @@ pub mod math;
 pub mod model;
 pub mod ops;
 pub mod progress;
+pub mod rank_one;
 pub mod spec;

@@ -163,11 +163,10 @@ impl Model {
         Ok(decoder)
     }
 
-    /// First and last layer of the range in which edits of this family are known to work.
-    pub fn editing_layers(&self) -> (usize, usize) {
+    /// The layer that `layers = "auto"` means.
+    pub fn editing_layer(&self) -> usize {
         let last = self.decoder.config().layers - 1;
-        let at = |share: f64| ((share * last as f64).round() as usize).min(last);
-        (at(self.family.editing_depth.0), at(self.family.editing_depth.1))
+        ((self.family.editing_depth * last as f64).round() as usize).min(last)
     }
 
     /// An error unless the layer exists.

@@ -16,8 +16,8 @@ pub struct Family {
     read_config: fn(&mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigError>,
     /// What its tensors are called.
     pub names: TensorNames,
-    /// Layers in which rank-one edits are known to work, as shares of the depth.
-    pub editing_depth: (f64, f64),
+    /// The layer in which rank-one edits work best, as a share of the depth.
+    pub editing_depth: f64,
 }
 
 /// Tensor names by role; `{}` stands for the layer.

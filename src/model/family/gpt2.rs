@@ -24,7 +24,7 @@ pub(super) const FAMILY: Family = Family {
         head: "lm_head.weight",
         layout: WeightLayout::InOut,
     },
-    editing_depth: (0.2, 0.45),
+    editing_depth: 0.35,
 };
 
 fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigError> {

@@ -1,0 +1,56 @@
+//! Facts: keys, values and the rank-one change that maps one to the other.
+//!
+//! At layer l the down projection W maps a key k to a value W k (+ b). For a fact with
+//! lookup token t:
+//!
+//! 1. [`key`](mod@key): k* = mean over contexts of k at t;
+//! 2. [`value`](mod@value): δ = the change of the value at t that makes the model say the target;
+//! 3. [`solve`]: ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v* exactly,
+//!    while keys that are common under C = E[k kᵀ] move least.
+//!
+//! ROME, arXiv 2202.05262. One key stands on both sides of the update, which the published
+//! program does not do (R-ROME, arXiv 2403.07175).
+
+pub mod context;
+pub mod key;
+pub mod second_moment;
+pub mod solve;
+pub mod value;
+
+pub use context::EditContexts;
+pub use second_moment::SecondMoment;
+pub use solve::{Factored, RankOneChange, RankOneError};
+pub use value::{OptimisedValue, StepLoss};
+
+use serde::{Deserialize, Serialize};
+
+/// How facts are written; every value that `rank_one` in a spec may set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The published objective, for comparison.
+    pub parity: bool,
+    /// Contexts beside the bare prompt.
+    pub contexts: usize,
+    /// Tokens of each sampled prefix.
+    pub context_tokens: usize,
+    /// Evaluations of the loss; one fewer updates.
+    pub steps: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// ‖δ‖ ≤ clamp · ‖v0‖.
+    pub clamp: f64,
+    /// Weight of ‖δ‖²/‖v0‖² (with `parity`, ‖δ‖/‖v0‖²).
+    pub weight_decay: f64,
+    /// Weight of the divergence at "{subject} is a".
+    pub kl_weight: f64,
+    /// The optimisation ends once the loss is below this.
+    pub stop_loss: f64,
+    /// Tokens behind the second moment.
+    pub second_moment_tokens: usize,
+    /// Added to C's diagonal, relative to its mean.
+    pub ridge: f64,
+    /// Largest ‖ΔW‖/‖W‖ that is accepted.
+    pub max_delta: f64,
+    /// Seed of prefixes and samples.
+    pub seed: u64,
+}

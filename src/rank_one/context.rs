@@ -1,0 +1,127 @@
+//! The contexts of one fact, run once: everything that no step of the optimisation changes.
+//!
+//! δ enters at layer l and token t. Layers up to l, and at every layer the tokens before t,
+//! are the same in all steps. They are computed here: the key at t, the residual stream
+//! behind layer l from t on, and the keys and values that later tokens attend to.
+
+use candle_core::{Result, Tensor};
+
+use crate::model::{Batch, Decoder, KvCache, Recorder, Site, Unobserved};
+
+/// A tokenised prompt and the place in it where the fact is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Index of the subject's last token.
+    pub lookup: usize,
+}
+
+/// What the optimisation of one fact starts from.
+pub struct EditContexts {
+    /// The layer l that is edited.
+    pub layer: usize,
+    /// Keys at the lookup tokens, [contexts, d_k]; without the essence prompt.
+    pub keys: Tensor,
+    /// Values at the lookup tokens, [contexts, d_v].
+    pub values: Tensor,
+    /// Residual stream behind layer l, from each lookup token on, [tail rows, hidden].
+    pub(super) residual: Tensor,
+    /// The tail rows, behind what the cache holds of their sequences.
+    pub(super) tail: Batch,
+    pub(super) cache: KvCache,
+    /// Tail rows that predict the target's tokens, context by context.
+    pub(super) target_rows: Vec<usize>,
+    /// The target's tokens, once for each context.
+    pub(super) targets: Vec<u32>,
+    /// Tail row of the essence prompt's last token, and of its lookup token.
+    pub(super) essence_rows: (usize, usize),
+}
+
+impl EditContexts {
+    /// Runs the contexts, each followed by `target`, and the essence prompt "{subject} is a".
+    pub fn new(
+        decoder: &Decoder,
+        layer: usize,
+        contexts: &[Located],
+        target: &[u32],
+        essence: &Located,
+    ) -> Result<Self> {
+        let fed = |context: &Located| [&context.ids, &target[..target.len() - 1]].concat();
+        let mut sequences: Vec<Vec<u32>> = contexts.iter().map(fed).collect();
+        sequences.push(essence.ids.clone());
+        let lookups: Vec<usize> =
+            contexts.iter().chain([essence]).map(|located| located.lookup).collect();
+
+        let whole = Batch::filling(&sequences);
+        let cache = KvCache::new(decoder.config(), whole.rows(), decoder.device())?;
+        let mut recorder =
+            Recorder::only([(layer, Site::Key), (layer, Site::Value), (layer, Site::Residual)]);
+        decoder.observe(&whole, Some(&cache), &mut recorder)?;
+        let residual = recorder.take(layer, Site::Residual)?;
+
+        let starts: Vec<usize> = whole.spans.iter().map(|span| span.rows.start).collect();
+        let at_lookup: Vec<usize> = starts.iter().zip(&lookups).map(|(s, l)| s + l).collect();
+        fill_cache(decoder, layer, &whole, &lookups, &residual, &cache)?;
+
+        let mut tail = Batch::default();
+        let mut tail_rows = Vec::new();
+        for ((ids, start), lookup) in sequences.iter().zip(&starts).zip(&lookups) {
+            tail.push(&ids[*lookup..], *start..start + lookup, None);
+            tail_rows.extend(start + lookup..start + ids.len());
+        }
+        let target_rows = contexts.iter().zip(&tail.spans).flat_map(|(context, span)| {
+            let first = span.rows.start + context.ids.len() - 1 - context.lookup;
+            first..first + target.len()
+        });
+        let target_rows = target_rows.collect();
+        let last = tail.spans.last().expect("the essence prompt is a sequence").rows.clone();
+        let facts = &at_lookup[..contexts.len()];
+        Ok(Self {
+            layer,
+            keys: rows(&recorder.take(layer, Site::Key)?, facts)?,
+            values: rows(&recorder.take(layer, Site::Value)?, facts)?,
+            residual: rows(&residual, &tail_rows)?,
+            essence_rows: (last.end - 1, last.start),
+            tail,
+            cache,
+            target_rows,
+            targets: target.repeat(contexts.len()),
+        })
+    }
+
+    /// Tail rows of the lookup tokens: the first of each sequence.
+    pub(super) fn lookup_rows(&self) -> Vec<usize> {
+        self.tail.spans.iter().map(|span| span.rows.start).collect()
+    }
+}
+
+/// Keys and values of the rows before each lookup token, in the layers above `layer`.
+fn fill_cache(
+    decoder: &Decoder,
+    layer: usize,
+    whole: &Batch,
+    lookups: &[usize],
+    residual: &Tensor,
+    cache: &KvCache,
+) -> Result<()> {
+    let mut heads = Batch::default();
+    let mut head_rows = Vec::new();
+    for (span, lookup) in whole.spans.iter().zip(lookups).filter(|(_, lookup)| **lookup > 0) {
+        let rows = span.rows.start..span.rows.start + lookup;
+        heads.push(&whole.ids[rows.clone()], 0..0, Some(rows.start));
+        head_rows.extend(rows);
+    }
+    if head_rows.is_empty() {
+        return Ok(());
+    }
+    let above = layer + 1..decoder.config().layers;
+    let hidden = rows(residual, &head_rows)?;
+    decoder.run_layers(above, hidden, &heads, Some(cache), &mut Unobserved)?;
+    Ok(())
+}
+
+fn rows(matrix: &Tensor, chosen: &[usize]) -> Result<Tensor> {
+    let chosen: Vec<u32> = chosen.iter().map(|row| *row as u32).collect();
+    matrix.index_select(&Tensor::new(chosen, matrix.device())?, 0)
+}

@@ -1,0 +1,123 @@
+//! C = E[k kᵀ] over a corpus, uncentred; papers also call it the covariance of the keys.
+//!
+//! Accumulated in f64 sequence group by sequence group; sums of shards add exactly as their
+//! token counts do. The first token of a sequence is left out: its key is an attention sink
+//! of another scale. Two to ten times d_k tokens are enough (arXiv 2506.04226).
+
+use crate::math::add_gram;
+use crate::model::{Batch, Decoder, ModelError, Recorder, Site};
+use crate::progress::Progress;
+
+/// Σ k kᵀ and the number of keys in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecondMoment {
+    /// [d, d], row-major, symmetric.
+    pub sum: Vec<f64>,
+    /// Width d_k of a key.
+    pub width: usize,
+    /// Keys summed.
+    pub tokens: usize,
+}
+
+impl SecondMoment {
+    /// Of no keys.
+    pub fn empty(width: usize) -> Self {
+        Self { sum: vec![0.; width * width], width, tokens: 0 }
+    }
+
+    /// Adds keys [n, d], row-major.
+    pub fn add(&mut self, keys: &[f32]) {
+        let rows = keys.len() / self.width;
+        add_gram(&mut self.sum, keys, rows, self.width);
+        self.tokens += rows;
+    }
+
+    /// Adds another shard.
+    pub fn merge(&mut self, other: &Self) {
+        assert_eq!(self.width, other.width, "shards of one layer have one width");
+        self.sum.iter_mut().zip(&other.sum).for_each(|(a, b)| *a += b);
+        self.tokens += other.tokens;
+    }
+
+    /// C, [d, d].
+    pub fn mean(&self) -> Vec<f64> {
+        self.sum.iter().map(|sum| sum / self.tokens.max(1) as f64).collect()
+    }
+}
+
+/// Rows that one forward pass takes: enough for the matrix product to run at full rate.
+const BATCH_ROWS: usize = 1024;
+
+/// Adds the keys of `sequences` at `layer` to `moment`; the model runs no further than that layer.
+///
+/// `done` is what the progress bar already shows, in tokens.
+pub fn accumulate(
+    decoder: &Decoder,
+    layer: usize,
+    sequences: &[Vec<u32>],
+    moment: &mut SecondMoment,
+    progress: &dyn Progress,
+) -> Result<(), ModelError> {
+    for group in batches(sequences) {
+        progress.check()?;
+        let batch = Batch::new(group);
+        let mut recorder = Recorder::only([(layer, Site::Key)]);
+        decoder.observe(&batch, None, &mut recorder)?;
+        let keys = recorder.take(layer, Site::Key)?.flatten_all()?.to_vec1::<f32>()?;
+        let width = moment.width;
+        let mut kept = Vec::with_capacity(keys.len());
+        for span in &batch.spans {
+            kept.extend_from_slice(&keys[(span.rows.start + 1) * width..span.rows.end * width]);
+        }
+        moment.add(&kept);
+        progress.advance(moment.tokens as u64, "");
+    }
+    Ok(())
+}
+
+/// Runs of sequences of about [`BATCH_ROWS`] tokens.
+fn batches(sequences: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
+    let mut groups = Vec::new();
+    let (mut start, mut rows) = (0, 0);
+    for (at, sequence) in sequences.iter().enumerate() {
+        if rows > 0 && rows + sequence.len() > BATCH_ROWS {
+            groups.push(&sequences[start..at]);
+            (start, rows) = (at, 0);
+        }
+        rows += sequence.len();
+    }
+    if start < sequences.len() {
+        groups.push(&sequences[start..]);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_corpus_gives_the_same_sums() {
+        let keys: Vec<f32> = (0..60).map(|i| (i as f32 * 0.37).sin()).collect();
+        let mut whole = SecondMoment::empty(6);
+        whole.add(&keys);
+        let (mut first, mut second) = (SecondMoment::empty(6), SecondMoment::empty(6));
+        first.add(&keys[..24]);
+        second.add(&keys[24..]);
+        first.merge(&second);
+        assert_eq!(first.tokens, 10);
+        for (a, b) in first.sum.iter().zip(&whole.sum) {
+            assert!((a - b).abs() < 1e-5, "{a} against {b}");
+        }
+        let by_hand: f64 =
+            (0..10).map(|row| f64::from(keys[row * 6 + 1] * keys[row * 6 + 4])).sum();
+        assert!((whole.sum[10] - by_hand).abs() < 1e-5);
+    }
+
+    #[test]
+    fn groups_are_filled_but_not_beyond_a_batch() {
+        let sequences: Vec<Vec<u32>> = [600, 400, 100, 2000, 5].map(|n| vec![0; n]).to_vec();
+        let lengths: Vec<usize> = batches(&sequences).iter().map(|group| group.len()).collect();
+        assert_eq!(lengths, [2, 1, 1, 1]);
+    }
+}
