@@ -80,7 +80,7 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: HeaderError,
+        source: Box<HeaderError>,
     },
     /// The index is not JSON of the right form, or too long.
     #[error("{} is malformed: {reason}", path.display())]
@@ -146,7 +146,7 @@ pub enum WeightsError {
         /// The tensor.
         tensor: String,
         /// What candle said.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
 }
 
@@ -220,7 +220,6 @@ impl Weights {
         self.0.shards.iter().map(|shard| shard.path.as_path())
     }
 
-    #[expect(dead_code, reason = "the patch and checkpoint writers need it")]
     /// The place of the tensor's bytes in its file.
     pub(crate) fn range(&self, name: &str) -> Result<Range<usize>, WeightsError> {
         Ok(self.find(name)?.1.range.clone())
@@ -240,7 +239,7 @@ impl Weights {
     pub fn load_f32(&self, name: &str, device: &Device) -> Result<Tensor, WeightsError> {
         let values = self.load_vec(name)?;
         Tensor::from_vec(values, self.shape(name)?, device)
-            .map_err(|source| WeightsError::Device { tensor: name.to_owned(), source })
+            .map_err(|e| WeightsError::Device { tensor: name.to_owned(), source: e.into() })
     }
 
     /// As [`Self::load_f32`], as a plain vector.
@@ -291,7 +290,7 @@ impl Shard {
         let map =
             map_file(&path).map_err(|source| WeightsError::Io { path: path.clone(), source })?;
         let header = Header::parse(&map)
-            .map_err(|source| WeightsError::Header { path: path.clone(), source })?;
+            .map_err(|e| WeightsError::Header { path: path.clone(), source: e.into() })?;
         Ok(Self { path, map, header })
     }
 

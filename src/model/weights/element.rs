@@ -52,7 +52,6 @@ impl Element {
         out.iter().map(|value| usize::from(!value.is_finite())).sum()
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the patch and checkpoint writers need it"))]
     /// Rounds `values` to the nearest element, ties to even, and appends the little-endian bytes.
     pub(crate) fn round_into(self, values: &[f32], bytes: &mut Vec<u8>) {
         bytes.reserve(values.len() * self.size());

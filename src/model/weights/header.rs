@@ -116,6 +116,9 @@ pub enum HeaderError {
 }
 
 impl Header {
+    /// Length of the longest header that a reader of the format accepts, with its length field.
+    pub(crate) const MAX_BYTES: usize = MAX_HEADER as usize + LENGTH_BYTES;
+
     /// Reads and checks the header of the file whose whole contents are `bytes`.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
         let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
@@ -133,7 +136,6 @@ impl Header {
         Ok(Self { tensors: place(raw.tensors, start, data.len())?, metadata: raw.metadata })
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the patch and checkpoint writers need it"))]
     /// The bytes of a file up to its data: length and JSON, padded so that the data is aligned.
     ///
     /// `tensors` follow each other in the data in the order given.

@@ -1,0 +1,344 @@
+//! The exported checkpoint: a base model and patches to a Hugging Face folder that needs nothing of ours.
+//!
+//! Everything that the patches do not change is byte-identical to the base, and
+//! an edited tensor keeps its dtype and its place in its file: ΔW is added in
+//! f32 and rounded once. The folder is built beside its destination under a
+//! hidden name and renamed when it is whole, so that a full disk or Ctrl-C
+//! leaves nothing; the base is only read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::TempDir;
+
+mod card;
+mod edit;
+mod listing;
+mod transfer;
+
+pub use edit::EditedTensor;
+
+use crate::files::{self, FileError, Overwrite, Sha256};
+use crate::model::weights::{Weights, WeightsError};
+use crate::patch::{self, Patch, PatchError};
+use crate::progress::{Interrupted, Progress};
+use listing::{Listing, Role};
+use transfer::Transfer;
+
+/// The file in an exported folder that holds the recipes of its patches.
+pub const RECIPES: &str = "rescribe.json";
+/// The model card.
+pub const CARD: &str = "README.md";
+
+/// How to export.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    /// What to do where the folder exists; only an empty or an exported folder is ever replaced.
+    pub overwrite: Overwrite,
+    /// Whether shards without an edited tensor may be hard links to the base's files instead of copies.
+    pub hard_links: bool,
+    /// Keys at which the effect of rounding is to be measured.
+    pub keys: Vec<EditedKey>,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self { overwrite: Overwrite::Refuse, hard_links: true, keys: Vec::new() }
+    }
+}
+
+/// A key k* of an edit.
+#[derive(Debug, Clone)]
+pub struct EditedKey {
+    /// The edited tensor.
+    pub tensor: String,
+    /// The key, as long as the side of the tensor that it meets.
+    pub key: Vec<f32>,
+    /// Which side that is.
+    pub side: KeySide,
+}
+
+/// The side of a stored matrix T that is multiplied with keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeySide {
+    /// T is [out, in]: the value is T k.
+    Columns,
+    /// T is [in, out]: the value is kᵀ T.
+    Rows,
+}
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExportSummary {
+    /// The folder.
+    pub out: PathBuf,
+    /// Edited tensors, sorted by name.
+    pub edited: Vec<EditedTensor>,
+    /// Weight files that are hard links to the base's.
+    pub linked: Vec<PathBuf>,
+    /// Files copied as they are.
+    pub copied: Vec<PathBuf>,
+    /// Files of the base that were not taken over: weights in other formats, which would
+    /// still be the unedited model, hidden folders, and what is no regular file.
+    pub left_out: Vec<PathBuf>,
+}
+
+/// Why a checkpoint could not be exported. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The destination exists.
+    #[error("{} already exists", out.display())]
+    Exists {
+        /// The destination.
+        out: PathBuf,
+    },
+    /// The destination exists, may be replaced, but was not made by this program.
+    #[error("{} is not replaced: it is neither empty nor a folder with {RECIPES}", out.display())]
+    NotOurs {
+        /// The destination.
+        out: PathBuf,
+    },
+    /// Destination and base lie within each other.
+    #[error("cannot export to {}: it and the base {} overlap", out.display(), base.display())]
+    Overlap {
+        /// The destination.
+        out: PathBuf,
+        /// The base folder.
+        base: PathBuf,
+    },
+    /// A link in the base leads out of the model.
+    #[error("{} is a link to {}, expected a file of this model", link.display(), target.display())]
+    StrangeLink {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// Reading the base failed.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Writing failed, for instance because the disk is full.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An edited weight does not fit the dtype of its tensor.
+    #[error(
+        "tensor {tensor:?}: {bad} edited weights are too large for {dtype}; the largest is {largest:e}"
+    )]
+    TooLarge {
+        /// The tensor.
+        tensor: String,
+        /// Its dtype.
+        dtype: safetensors::Dtype,
+        /// How many do not fit.
+        bad: usize,
+        /// The largest magnitude, before rounding.
+        largest: f32,
+    },
+    /// A key in the options has the wrong length.
+    #[error("the key for tensor {tensor:?} has {found} numbers, expected {expected}")]
+    KeyLength {
+        /// The tensor that the key is for.
+        tensor: String,
+        /// Length of the key.
+        found: usize,
+        /// Length of the side that it meets.
+        expected: usize,
+    },
+    /// A key in the options is for a tensor that is no edited matrix.
+    #[error("there is a key for tensor {tensor:?}, which is not a matrix that the patches edit")]
+    NoSuchMatrix {
+        /// The tensor that the key is for.
+        tensor: String,
+    },
+    /// Arithmetic on a change failed, for instance for want of memory.
+    #[error("cannot compute the change of tensor {tensor:?}")]
+    Compute {
+        /// The tensor.
+        tensor: String,
+        /// What candle said.
+        source: Box<candle_core::Error>,
+    },
+    /// The patches do not fit the base, or each other.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// A tensor of the base could not be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A file could not be hashed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Writes base + patches to the folder `out`.
+///
+/// `folder` is the base model and `weights` are its weights. Every file of the
+/// base is taken over byte for byte, except the edited tensors and, where there
+/// are patches, the model card and [`RECIPES`]; see [`ExportSummary::left_out`].
+/// The patches are checked against the base first.
+pub fn export(
+    folder: &Path,
+    weights: &Weights,
+    patches: &[Patch],
+    out: &Path,
+    options: &ExportOptions,
+    progress: &dyn Progress,
+) -> Result<ExportSummary, CheckpointError> {
+    let out = destination(folder, out, options.overwrite)?;
+    check_patches(folder, weights, patches, progress)?;
+    let delta = patch::compose(patches)?;
+    let edits = edit::by_shard(&delta, weights, &options.keys)?;
+    let listing = Listing::of(folder, weights)?;
+
+    let temporary = sibling_folder(&out)?;
+    let mut transfer = Transfer::new(temporary.path(), listing.bytes(), progress);
+    let mut summary = ExportSummary {
+        out: out.clone(),
+        edited: Vec::new(),
+        linked: Vec::new(),
+        copied: Vec::new(),
+        left_out: listing.left_out,
+    };
+    for file in &listing.files {
+        match (file.role, edits.get(&file.path)) {
+            (Role::Shard, Some(edits)) => {
+                let mut copy = transfer.copy(file)?;
+                for edit in edits {
+                    progress.check()?;
+                    summary.edited.push(edit.write(&mut copy)?);
+                }
+                copy.finish()?;
+            }
+            (Role::Shard, None) if options.hard_links && transfer.link(file)? => {
+                summary.linked.push(file.relative.clone());
+            }
+            (Role::Card | Role::Recipes, _) if !patches.is_empty() => transfer.skip(file),
+            _ => {
+                transfer.copy(file)?.finish()?;
+                summary.copied.push(file.relative.clone());
+            }
+        }
+    }
+    summary.edited.sort_by(|a, b| a.name.cmp(&b.name));
+    if !patches.is_empty() {
+        card::write(temporary.path(), folder, patches, &summary)?;
+    }
+    progress.check()?;
+    publish(temporary, &out, options.overwrite)?;
+    progress.finish(&format!("{} tensors edited, {}", summary.edited.len(), out.display()));
+    Ok(summary)
+}
+
+/// Resolves `out` and refuses what must not be written to.
+fn destination(
+    folder: &Path,
+    out: &Path,
+    overwrite: Overwrite,
+) -> Result<PathBuf, CheckpointError> {
+    let read = |path: &Path, source| CheckpointError::Read { path: path.to_owned(), source };
+    let base = fs::canonicalize(folder).map_err(|error| read(folder, error))?;
+    let exists = out.symlink_metadata().is_ok();
+    let resolved = if exists {
+        fs::canonicalize(out).map_err(|error| read(out, error))?
+    } else {
+        let parent = files::parent(out);
+        let name = out.file_name().ok_or_else(|| CheckpointError::Write {
+            path: out.to_owned(),
+            source: io::ErrorKind::InvalidInput.into(),
+        })?;
+        let write = |source| CheckpointError::Write { path: out.to_owned(), source };
+        fs::canonicalize(parent).map_err(write)?.join(name)
+    };
+    if resolved.starts_with(&base) || base.starts_with(&resolved) {
+        return Err(CheckpointError::Overlap { out: out.to_owned(), base });
+    }
+    match overwrite {
+        _ if !exists => Ok(resolved),
+        Overwrite::Refuse => Err(CheckpointError::Exists { out: out.to_owned() }),
+        Overwrite::Replace if is_replaceable(&resolved) => Ok(resolved),
+        Overwrite::Replace => Err(CheckpointError::NotOurs { out: out.to_owned() }),
+    }
+}
+
+/// Whether nothing of value is lost with the folder: a slip such as `--out ~` must not cost a home.
+fn is_replaceable(out: &Path) -> bool {
+    let is_empty = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+    is_empty || out.join(RECIPES).is_file()
+}
+
+fn check_patches(
+    folder: &Path,
+    weights: &Weights,
+    patches: &[Patch],
+    progress: &dyn Progress,
+) -> Result<(), CheckpointError> {
+    if patches.is_empty() {
+        return Ok(());
+    }
+    let tokenizer = Sha256::of_file(&folder.join("tokenizer.json"))?;
+    let config = Sha256::of_file(&folder.join("config.json"))?;
+    for patch in patches {
+        progress.check()?;
+        patch.check_base(weights, &tokenizer, &config)?;
+    }
+    Ok(())
+}
+
+fn sibling_folder(out: &Path) -> Result<TempDir, CheckpointError> {
+    let prefix = files::temporary_prefix(out);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    // Temporary folders are private by default; this one becomes the user's, so the umask decides.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder
+        .tempdir_in(files::parent(out))
+        .map_err(|source| CheckpointError::Write { path: out.to_owned(), source })
+}
+
+/// Gives the finished folder its name; a folder that it replaces goes only after it.
+fn publish(temporary: TempDir, out: &Path, overwrite: Overwrite) -> Result<(), CheckpointError> {
+    let write = |source| CheckpointError::Write { path: out.to_owned(), source };
+    files::sync_folder(temporary.path());
+    let exists = out.symlink_metadata().is_ok();
+    if exists && overwrite == Overwrite::Refuse {
+        return Err(CheckpointError::Exists { out: out.to_owned() });
+    }
+    if exists {
+        let old = sibling_folder(out)?;
+        let aside = old.path().join("old");
+        fs::rename(out, &aside).map_err(write)?;
+        if let Err(error) = fs::rename(temporary.path(), out) {
+            fs::rename(&aside, out).map_err(write)?;
+            return Err(write(error));
+        }
+    } else {
+        fs::rename(temporary.path(), out).map_err(write)?;
+    }
+    // Nothing is at the temporary name any more.
+    let _ = temporary.keep();
+    files::sync_folder(files::parent(out));
+    Ok(())
+}
+
+/// Edits by the file that they go to.
+type EditsByShard<'a> = BTreeMap<PathBuf, Vec<edit::Edit<'a>>>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The model card and the recipes that travel with an exported folder.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::transfer::put_file;
+use super::{CARD, CheckpointError, ExportSummary, RECIPES};
+use crate::patch::Patch;
+
+/// The longest model card or recipe of the base that is looked at.
+const MAX_TEXT: u64 = 64 << 20;
+
+/// Writes [`CARD`] and [`RECIPES`] into the new folder.
+pub(super) fn write(
+    new: &Path,
+    base: &Path,
+    patches: &[Patch],
+    summary: &ExportSummary,
+) -> Result<(), CheckpointError> {
+    let text = recipes(base, patches, summary);
+    put_file(&new.join(RECIPES), text.as_bytes())?;
+    put_file(&new.join(CARD), card(base, patches, summary).as_bytes())
+}
+
+fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
+    let patches: Vec<Value> = sorted(patches)
+        .into_iter()
+        .map(|patch| json!({ "sha256": patch.sha256(), "recipe": patch.recipe }))
+        .collect();
+    let mut recipes = json!({
+        "schema": 1,
+        "version": env!("CARGO_PKG_VERSION"),
+        "patches": patches,
+        "edited": summary.edited,
+    });
+    // A base that is itself an export brings its own history.
+    let earlier = read(&base.join(RECIPES));
+    if let Some(earlier) = earlier.and_then(|text| serde_json::from_str::<Value>(&text).ok()) {
+        recipes["earlier"] = earlier;
+    }
+    format!("{recipes:#}\n")
+}
+
+/// In the order in which they were summed, so that the folder does not depend on the order given.
+fn sorted(patches: &[Patch]) -> Vec<&Patch> {
+    let mut sorted: Vec<&Patch> = patches.iter().collect();
+    sorted.sort_by_cached_key(|patch| patch.sha256());
+    sorted
+}
+
+fn read(path: &Path) -> Option<String> {
+    let is_short = path.metadata().ok()?.len() <= MAX_TEXT;
+    is_short.then(|| fs::read_to_string(path).ok()).flatten()
+}
+
+fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
+    let patches = sorted(patches);
+    let model = &patches[0].recipe.model;
+    let mut text = String::from("---\n");
+    if is_hub_id(model) {
+        // JSON strings are YAML strings.
+        text += &format!("base_model: {}\n", Value::from(model.split('@').next()));
+    }
+    read(&base.join(CARD)).iter().flat_map(|card| license_lines(card)).for_each(|line| {
+        text += line;
+        text += "\n";
+    });
+    text += "tags:\n- rescribe\n- model-editing\n---\n\n";
+    text += &format!("# {}, edited\n\n", single_line(model));
+    text += "The weights of this model were edited with rescribe. All tensors and files not named \
+             here are byte-identical to those of the base model. ";
+    text += &format!("`{RECIPES}` holds what is needed to make this folder again.\n\n");
+    text += "| tensor | shape | dtype | change, \\|Δ\\|/\\|W\\| | lost in rounding, \\|E\\|/\\|Δ\\| |\n";
+    text += "|---|---|---|---|---|\n";
+    for edited in &summary.edited {
+        let (name, shape, dtype) = (&edited.name, &edited.shape, edited.dtype);
+        let change = 100.0 * edited.relative_norm;
+        let lost = 100.0 * edited.rounding_residual;
+        let _ = writeln!(text, "| `{name}` | {shape:?} | {dtype} | {change:.2} % | {lost:.3} % |");
+    }
+    for patch in patches {
+        let fence = fence(&patch.recipe.spec);
+        let spec = patch.recipe.spec.trim_end();
+        let _ = write!(text, "\n## Patch {}\n\n{fence}toml\n{spec}\n{fence}\n", patch.sha256());
+    }
+    text
+}
+
+/// Whether it reads like `org/name` or `org/name@revision`.
+fn is_hub_id(model: &str) -> bool {
+    let is_name = |part: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(is_plain)
+    };
+    let id = model.split('@').next().unwrap_or_default();
+    id.split_once('/').is_some_and(|(org, name)| is_name(org) && is_name(name))
+}
+
+/// The entries about the licence in the front matter of a model card.
+fn license_lines(card: &str) -> impl Iterator<Item = &str> {
+    let front = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---")).map(|it| it.0);
+    front.unwrap_or_default().lines().filter(|line| {
+        ["license:", "license_name:", "license_link:"].iter().any(|key| line.starts_with(key))
+    })
+}
+
+fn single_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A code fence that does not occur in `text`.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(3.max(longest + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hub_ids_are_told_from_paths() {
+        for (model, expected) in [
+            ("HuggingFaceTB/SmolLM2-135M-Instruct", true),
+            ("org/name@main", true),
+            ("smollm2", false),
+            ("./models/a", false),
+            ("/models/a", false),
+            ("a/b/c", false),
+            ("~/model", false),
+        ] {
+            assert_eq!(is_hub_id(model), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn the_licence_is_taken_over_and_nothing_else() {
+        let card = "---\nlicense: apache-2.0\nlanguage: en\n---\nlicense: fake\n";
+        assert_eq!(license_lines(card).collect::<Vec<_>>(), ["license: apache-2.0"]);
+        assert_eq!(license_lines("license: mit\n").count(), 0);
+    }
+
+    #[test]
+    fn a_spec_cannot_end_its_code_block() {
+        assert_eq!(fence("text = '```'"), "````");
+        assert_eq!(fence("plain"), "```");
+    }
+}

@@ -1,0 +1,367 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::{Device, Tensor};
+use safetensors::Dtype;
+use tempfile::TempDir;
+
+use super::*;
+use crate::delta::{Change, WeightDelta};
+use crate::model::weights::element::Element;
+use crate::model::weights::header::Header;
+use crate::patch::{BaseHashes, Recipe, SCHEMA};
+use crate::progress::Silent;
+
+const INDEX: &str =
+    r#"{"weight_map":{"up":"1.safetensors","norm":"1.safetensors","head":"2.safetensors"}}"#;
+const TOKENIZER: &str = "{\"tokens\": []}\n";
+
+/// A parent folder with the model in `base`.
+struct World {
+    parent: TempDir,
+}
+
+fn shard(tensors: &[(&str, Dtype, &[usize], &[f32])]) -> Vec<u8> {
+    let element = |dtype| Element::of(dtype).expect("a weight dtype");
+    let listed = tensors.iter().map(|(name, dtype, shape, values)| {
+        (*name, *dtype, *shape, values.len() * element(*dtype).size())
+    });
+    let mut bytes = Header::write(&BTreeMap::new(), listed);
+    tensors.iter().for_each(|(_, dtype, _, values)| element(*dtype).round_into(values, &mut bytes));
+    bytes
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self { parent: tempfile::tempdir().expect("temporary folder") };
+        fs::create_dir_all(world.base().join("templates")).expect("folder");
+        let up = [1., 2., 3., 4., 5., 6.];
+        let one = shard(&[
+            ("up", Dtype::BF16, &[2, 3], &up),
+            ("norm", Dtype::F16, &[2, 1], &[60000., 1.]),
+        ]);
+        let two = shard(&[("head", Dtype::F32, &[2, 2], &[1., 0., 0., 1.])]);
+        let card = "---\nlicense: apache-2.0\n---\n# Base\n";
+        let files: [(&str, &[u8]); 9] = [
+            ("1.safetensors", &one),
+            ("2.safetensors", &two),
+            ("model.safetensors.index.json", INDEX.as_bytes()),
+            ("config.json", b"{}"),
+            ("tokenizer.json", TOKENIZER.as_bytes()),
+            ("LICENSE", b"a licence"),
+            ("README.md", card.as_bytes()),
+            ("templates/tool.jinja", b"{{ x }}"),
+            ("pytorch_model.bin", b"the unedited model in another format"),
+        ];
+        for (name, bytes) in files {
+            fs::write(world.base().join(name), bytes).expect("write");
+        }
+        world
+    }
+
+    fn base(&self) -> PathBuf {
+        self.parent.path().join("base")
+    }
+
+    fn out(&self) -> PathBuf {
+        self.parent.path().join("out")
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::open(&self.base()).expect("valid")
+    }
+
+    fn patch(&self, tensor: &str, change: Change) -> Patch {
+        let base = BaseHashes::measure(&self.weights(), [tensor]).expect("hashes");
+        let recipe = Recipe {
+            schema: SCHEMA,
+            version: "0.1.0".into(),
+            spec: "[[insert]]\nsubject = \"Zoë\"\n".into(),
+            plan: serde_json::Value::Null,
+            model: "org/name@main".into(),
+            base,
+            seed: 0,
+            metrics: serde_json::Value::Null,
+        };
+        Patch {
+            delta: WeightDelta { changes: BTreeMap::from([(tensor.to_owned(), change)]) },
+            recipe,
+        }
+    }
+
+    /// ΔW = [1, 2]ᵀ · [1/256, 0, 1] for `up`.
+    fn up(&self) -> Patch {
+        let (left, right) = (matrix(2, &[1., 2.]), matrix(1, &[1. / 256., 0., 1.]));
+        self.patch("up", Change::LowRank { left, right })
+    }
+
+    fn export(
+        &self,
+        patches: &[Patch],
+        options: &ExportOptions,
+    ) -> Result<ExportSummary, CheckpointError> {
+        export(&self.base(), &self.weights(), patches, &self.out(), options, &Silent)
+    }
+
+    /// Names in the parent folder: what failures must not add to.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.parent.path()).expect("folder");
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.expect("entry").file_name().into_string().expect("utf-8"))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn matrix(rows: usize, values: &[f32]) -> Tensor {
+    let shape = (rows, values.len() / rows);
+    Tensor::from_slice(values, shape, &Device::Cpu).expect("a matrix")
+}
+
+fn replace() -> ExportOptions {
+    ExportOptions { overwrite: Overwrite::Replace, ..ExportOptions::default() }
+}
+
+fn same(world: &World, name: &str) -> bool {
+    fs::read(world.base().join(name)).expect("base")
+        == fs::read(world.out().join(name)).expect("out")
+}
+
+#[test]
+fn without_a_patch_the_export_is_the_base() {
+    let world = World::new();
+    let summary = world.export(&[], &ExportOptions::default()).expect("exported");
+    let names = [
+        "1.safetensors",
+        "2.safetensors",
+        "model.safetensors.index.json",
+        "config.json",
+        "tokenizer.json",
+        "LICENSE",
+        "README.md",
+        "templates/tool.jinja",
+    ];
+    for name in names {
+        assert!(same(&world, name), "{name}");
+    }
+    assert_eq!(summary.left_out, [Path::new("pytorch_model.bin")]);
+    assert_eq!(summary.linked.len(), 2);
+    assert!(!world.out().join(RECIPES).exists());
+    assert_eq!(world.names(), ["base", "out"]);
+}
+
+#[test]
+fn an_edit_changes_its_tensor_and_nothing_else() {
+    let world = World::new();
+    let before = fs::read(world.base().join("1.safetensors")).expect("shard");
+    let key = EditedKey { tensor: "up".into(), key: vec![1., 0., 0.], side: KeySide::Columns };
+    let options = ExportOptions { keys: vec![key], ..ExportOptions::default() };
+    let summary = world.export(&[world.up()], &options).expect("exported");
+
+    let edited = Weights::open(&world.out()).expect("valid");
+    // Around 1 and 4 a bf16 step is 1/128 and 1/32, so the first column does not change.
+    assert_eq!(edited.load_vec("up").expect("finite"), [1., 2., 4., 4., 5., 8.]);
+    assert_eq!(edited.dtype("up").expect("known"), Dtype::BF16);
+    for name in ["norm", "head"] {
+        let base = world.weights();
+        assert_eq!(edited.bytes(name).expect("known"), base.bytes(name).expect("known"), "{name}");
+    }
+    let range = edited.range("up").expect("known");
+    let mut restored = fs::read(world.out().join("1.safetensors")).expect("shard");
+    restored[range.clone()].copy_from_slice(&before[range]);
+    assert_eq!(restored, before, "header and place are those of the base");
+    assert_eq!(fs::read(world.base().join("1.safetensors")).expect("shard"), before);
+
+    let [up] = &summary.edited[..] else { panic!("one tensor") };
+    assert_eq!(
+        (up.name.as_str(), &up.shape[..], up.dtype, up.rank),
+        ("up", &[2, 3][..], Dtype::BF16, Some(1))
+    );
+    let (lost, change) = (5f64.sqrt() / 256., (5f64 + 5. / 65536.).sqrt());
+    assert!((up.relative_norm - change / 91f64.sqrt()).abs() < 1e-9);
+    assert!((up.rounding_residual - lost / change).abs() < 1e-9);
+    assert_eq!(up.key_residual, Some(1.0), "rounding loses all of the change at this key");
+    assert_eq!(summary.linked, [Path::new("2.safetensors")]);
+
+    let card = fs::read_to_string(world.out().join(CARD)).expect("card");
+    for part in [
+        "base_model: \"org/name\"\n",
+        "license: apache-2.0\n",
+        "| `up` | [2, 3] | BF16 | 23.4",
+        "subject = \"Zoë\"",
+    ] {
+        assert!(card.contains(part), "{part:?} in\n{card}");
+    }
+    let recipes = fs::read_to_string(world.out().join(RECIPES)).expect("recipes");
+    let recipes: serde_json::Value = serde_json::from_str(&recipes).expect("json");
+    assert_eq!(recipes["patches"][0]["recipe"]["spec"], world.up().recipe.spec);
+    assert_eq!(recipes["edited"][0]["name"], "up");
+}
+
+#[test]
+fn the_order_of_patches_does_not_matter() {
+    let world = World::new();
+    let head = world.patch("head", Change::Dense(matrix(2, &[0.1, 0.2, 0.3, 0.4])));
+    let other = world.patch("head", Change::Dense(matrix(2, &[1e-8, 3e7, -0.3, 0.1])));
+    let mut patches = vec![world.up(), head, other];
+    world.export(&patches, &ExportOptions::default()).expect("exported");
+    let read = || {
+        ["1.safetensors", "2.safetensors", RECIPES, CARD]
+            .map(|name| fs::read(world.out().join(name)).expect(name))
+    };
+    let first = read();
+    patches.rotate_left(1);
+    world.export(&patches, &replace()).expect("replaced");
+    assert_eq!(read(), first);
+    assert_eq!(world.names(), ["base", "out"]);
+}
+
+#[test]
+fn an_export_of_an_export_keeps_its_history() {
+    let world = World::new();
+    world.export(&[world.up()], &ExportOptions::default()).expect("exported");
+    fs::remove_dir_all(world.base()).expect("removed");
+    fs::rename(world.out(), world.base()).expect("renamed");
+    world.export(&[world.up()], &ExportOptions::default()).expect("exported again");
+    let recipes = fs::read_to_string(world.out().join(RECIPES)).expect("recipes");
+    let recipes: serde_json::Value = serde_json::from_str(&recipes).expect("json");
+    assert_eq!(recipes["earlier"]["edited"][0]["name"], "up");
+}
+
+#[cfg(unix)]
+#[test]
+fn unedited_shards_are_linked_only_where_that_is_wanted() {
+    use std::os::unix::fs::MetadataExt;
+    let world = World::new();
+    let inode = |folder: PathBuf, name| folder.join(name).metadata().expect(name).ino();
+    let is_linked = |name| inode(world.base(), name) == inode(world.out(), name);
+    world.export(&[world.up()], &ExportOptions::default()).expect("exported");
+    assert!(is_linked("2.safetensors") && !is_linked("1.safetensors") && !is_linked("config.json"));
+    let summary = world.export(&[world.up()], &ExportOptions { hard_links: false, ..replace() });
+    assert!(summary.expect("exported").linked.is_empty());
+    assert!(!is_linked("2.safetensors") && same(&world, "2.safetensors"));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_links_of_a_hub_cache_are_resolved_and_others_refused() {
+    use std::os::unix::fs::symlink;
+    let world = World::new();
+    let cache = world.parent.path().join("models--org--name");
+    let (blobs, snapshot) = (cache.join("blobs"), cache.join("snapshots/abc"));
+    fs::create_dir_all(snapshot.join("templates")).expect("folder");
+    fs::rename(world.base(), &blobs).expect("renamed");
+    let names = [
+        "1.safetensors",
+        "2.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "model.safetensors.index.json",
+    ];
+    for name in names {
+        symlink(format!("../../blobs/{name}"), snapshot.join(name)).expect("link");
+    }
+    symlink("../../../blobs/templates/tool.jinja", snapshot.join("templates/tool.jinja"))
+        .expect("link");
+    let weights = Weights::open(&snapshot).expect("valid");
+    let run = || export(&snapshot, &weights, &[], &world.out(), &ExportOptions::default(), &Silent);
+    run().expect("exported");
+    for name in names.into_iter().chain(["templates/tool.jinja"]) {
+        let written = world.out().join(name);
+        assert!(written.symlink_metadata().expect(name).is_file(), "{name}");
+        assert_eq!(fs::read(written).expect(name), fs::read(blobs.join(name)).expect(name));
+    }
+
+    fs::remove_dir_all(world.out()).expect("removed");
+    let secret = world.parent.path().join("secret");
+    fs::write(&secret, "s").expect("write");
+    symlink(&secret, snapshot.join("notes.txt")).expect("link");
+    let error = run().expect_err("a strange link").to_string();
+    assert!(error.contains("notes.txt is a link to") && error.contains("secret"), "{error}");
+    assert_eq!(world.names(), ["models--org--name", "secret"]);
+}
+
+#[test]
+fn what_is_in_the_way_is_not_harmed() {
+    let world = World::new();
+    fs::create_dir(world.out()).expect("folder");
+    fs::write(world.out().join("diary.txt"), "dear").expect("write");
+    let error = world.export(&[], &ExportOptions::default()).expect_err("exists");
+    assert!(matches!(error, CheckpointError::Exists { .. }));
+    let error = world.export(&[], &replace()).expect_err("not ours").to_string();
+    assert!(error.contains("neither empty nor a folder with rescribe.json"), "{error}");
+    assert_eq!(fs::read_to_string(world.out().join("diary.txt")).expect("kept"), "dear");
+
+    for out in [world.base(), world.base().join("inner"), world.parent.path().to_owned()] {
+        let outcome = export(&world.base(), &world.weights(), &[], &out, &replace(), &Silent);
+        assert!(matches!(outcome, Err(CheckpointError::Overlap { .. })), "{}", out.display());
+    }
+    let nowhere = world.parent.path().join("no/such/folder");
+    let outcome = export(&world.base(), &world.weights(), &[], &nowhere, &replace(), &Silent);
+    assert!(matches!(outcome, Err(CheckpointError::Write { .. })));
+    assert_eq!(world.names(), ["base", "out"]);
+}
+
+#[test]
+fn what_cannot_be_applied_leaves_nothing() {
+    let world = World::new();
+    let too_large = world.patch("norm", Change::Dense(matrix(2, &[6000., 0.])));
+    let error =
+        world.export(&[too_large], &ExportOptions::default()).expect_err("overflow").to_string();
+    assert_eq!(
+        error,
+        r#"tensor "norm": 1 edited weights are too large for F16; the largest is 6.6e4"#
+    );
+
+    let mut other = world.up();
+    other.recipe.base.config = Sha256::of("another config");
+    let error =
+        world.export(&[other], &ExportOptions::default()).expect_err("other base").to_string();
+    assert!(error.ends_with("config.json differs"), "{error}");
+
+    let key = EditedKey { tensor: "up".into(), key: vec![1.], side: KeySide::Rows };
+    let options = ExportOptions { keys: vec![key], ..ExportOptions::default() };
+    let error = world.export(&[world.up()], &options).expect_err("key").to_string();
+    assert_eq!(error, r#"the key for tensor "up" has 1 numbers, expected 2"#);
+    assert_eq!(world.names(), ["base"]);
+}
+
+/// Stops at the n-th look at the flag.
+struct StopAt(AtomicUsize);
+
+impl Progress for StopAt {
+    fn check(&self) -> Result<(), Interrupted> {
+        match self.0.fetch_sub(1, Ordering::Relaxed) {
+            1 => Err(Interrupted),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn an_interrupt_at_any_moment_leaves_the_old_folder() {
+    let world = World::new();
+    let patches = [world.up()];
+    world.export(&patches, &ExportOptions::default()).expect("exported");
+    let old =
+        fs::metadata(world.out().join("1.safetensors")).and_then(|it| it.modified()).expect("time");
+    let mut moments = 0;
+    loop {
+        moments += 1;
+        let stop = StopAt(AtomicUsize::new(moments));
+        let outcome =
+            export(&world.base(), &world.weights(), &patches, &world.out(), &replace(), &stop);
+        assert_eq!(world.names(), ["base", "out"], "after {moments} checks");
+        match outcome {
+            Err(CheckpointError::Interrupted(Interrupted)) => {
+                let now =
+                    fs::metadata(world.out().join("1.safetensors")).and_then(|it| it.modified());
+                assert_eq!(now.expect("time"), old, "after {moments} checks");
+            }
+            Ok(_) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(moments > 5, "the flag was looked at only {moments} times");
+}

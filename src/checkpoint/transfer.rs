@@ -1,0 +1,105 @@
+//! Bytes of the base into the new folder, copied by the system where it can, in pieces that can be interrupted.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::CheckpointError;
+use super::listing::Source;
+use crate::progress::Progress;
+
+/// Bytes between two looks at the stop flag.
+const PIECE: u64 = 32 << 20;
+
+/// Fills a folder.
+pub(super) struct Transfer<'a> {
+    folder: &'a Path,
+    progress: &'a dyn Progress,
+    done: u64,
+}
+
+/// A copy that can still be changed in place.
+pub(super) struct Copy {
+    file: File,
+    path: PathBuf,
+}
+
+impl<'a> Transfer<'a> {
+    /// A transfer of `total` bytes into `folder`.
+    pub(super) fn new(folder: &'a Path, total: u64, progress: &'a dyn Progress) -> Self {
+        progress.phase("export", Some(total));
+        Self { folder, progress, done: 0 }
+    }
+
+    /// Copies a file; the copy is on disk only once it is finished.
+    pub(super) fn copy(&mut self, source: &Source) -> Result<Copy, CheckpointError> {
+        let read = |error| CheckpointError::Read { path: source.path.clone(), source: error };
+        let path = self.place(source)?;
+        let mut from = File::open(&source.resolved).map_err(read)?;
+        let file = File::create_new(&path).map_err(write_error(&path))?;
+        let mut copy = Copy { file, path };
+        let mut copied = 0;
+        while copied < source.length {
+            self.progress.check()?;
+            // `io::copy` lets the kernel move the bytes, or share them where the file system can.
+            let piece = io::copy(&mut (&mut from).take(PIECE), &mut copy.file)
+                .map_err(write_error(&copy.path))?;
+            if piece == 0 {
+                return Err(read(io::ErrorKind::UnexpectedEof.into()));
+            }
+            copied += piece;
+            self.progress.advance(self.done + copied, "");
+        }
+        self.done += source.length;
+        Ok(copy)
+    }
+
+    /// Hard-links a file; false where the file systems differ or have no hard links.
+    pub(super) fn link(&mut self, source: &Source) -> Result<bool, CheckpointError> {
+        let path = self.place(source)?;
+        let is_linked = fs::hard_link(&source.resolved, &path).is_ok();
+        if is_linked {
+            self.skip(source);
+        }
+        Ok(is_linked)
+    }
+
+    /// Counts a file as done.
+    pub(super) fn skip(&mut self, source: &Source) {
+        self.done += source.length;
+        self.progress.advance(self.done, "");
+    }
+
+    fn place(&self, source: &Source) -> Result<PathBuf, CheckpointError> {
+        let path = self.folder.join(&source.relative);
+        let parent = path.parent().unwrap_or(self.folder);
+        fs::create_dir_all(parent).map_err(write_error(parent))?;
+        Ok(path)
+    }
+}
+
+impl Copy {
+    /// Overwrites bytes from `offset` on.
+    pub(super) fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.file
+            .seek(SeekFrom::Start(offset as u64))
+            .and_then(|_| self.file.write_all(bytes))
+            .map_err(write_error(&self.path))
+    }
+
+    /// Waits until the file is on disk.
+    pub(super) fn finish(self) -> Result<(), CheckpointError> {
+        self.file.sync_all().map_err(write_error(&self.path))
+    }
+}
+
+/// Writes a new file whole.
+pub(super) fn put_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let write = write_error(path);
+    let mut file = File::create_new(path).map_err(&write)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(&write)
+}
+
+fn write_error(path: &Path) -> impl Fn(io::Error) -> CheckpointError {
+    move |source| CheckpointError::Write { path: path.to_owned(), source }
+}

@@ -1,0 +1,197 @@
+//! The patch file: a change of weights alone, small and exact, with the recipe that made it.
+//!
+//! It is a safetensors file. For each edited tensor `T` it holds `T.left`
+//! [rows, r] and `T.right` [r, columns], or `T.dense`, all f32 and in the
+//! orientation in which `T` is stored; its metadata entry `rescribe` is the
+//! [`Recipe`] as JSON. A patch names its base by hashes and is refused on
+//! another one; leaving it out undoes it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+mod base;
+mod format;
+
+pub use base::{BaseHashes, Difference};
+pub use format::Malformed;
+
+use crate::delta::WeightDelta;
+use crate::files::{self, FileError, Overwrite, Sha256, Sha256Hasher};
+use crate::model::weights::{self, Weights, WeightsError};
+
+/// Version of the recipe's form that this program writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// A change of weights and how it was made.
+#[derive(Debug, Clone)]
+pub struct Patch {
+    /// What is added to which tensor; all tensors f32.
+    pub delta: WeightDelta,
+    /// How it came about and what it applies to.
+    pub recipe: Recipe,
+}
+
+/// Everything that is needed to make a patch again, and to know whether it fits a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the program that made it.
+    pub version: String,
+    /// The spec file, verbatim.
+    pub spec: String,
+    /// The resolved plan.
+    pub plan: Value,
+    /// The base model as its user named it.
+    pub model: String,
+    /// What the patch applies to.
+    pub base: BaseHashes,
+    /// The seed that the plan was executed with.
+    pub seed: u64,
+    /// What was measured before and after.
+    pub metrics: Value,
+}
+
+/// Why a patch could not be read, written, applied or combined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatchError {
+    /// Opening or mapping failed.
+    #[error("cannot read patch {}", path.display())]
+    Read {
+        /// The patch file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no patch, or was damaged.
+    #[error("{} is not a valid patch", path.display())]
+    Malformed {
+        /// The patch file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Malformed>,
+    },
+    /// The patch in memory cannot be stored.
+    #[error("the patch cannot be written")]
+    Unwritable(#[source] Box<Malformed>),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A tensor of the base could not be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The patch was made for another model.
+    #[error("the patch was made for another base than {}: {}", folder.display(), base::sentence(differences))]
+    OtherBase {
+        /// Folder of the model at hand.
+        folder: PathBuf,
+        /// Everything that differs.
+        differences: Vec<Difference>,
+    },
+    /// Two patches were made for different models.
+    #[error(
+        "patches {first} and {second} were made for different bases: {}",
+        base::sentence(differences)
+    )]
+    DifferentBases {
+        /// Digest of one patch.
+        first: Sha256,
+        /// Digest of the other.
+        second: Sha256,
+        /// Everything that differs.
+        differences: Vec<Difference>,
+    },
+    /// Adding changes failed, for instance for want of memory.
+    #[error("cannot add the changes of several patches")]
+    Compute(#[source] Box<candle_core::Error>),
+}
+
+impl Patch {
+    /// Reads and checks a patch file. Memory is bounded by a small multiple of its length.
+    pub fn read(path: &Path) -> Result<Self, PatchError> {
+        let map = weights::map_file(path)
+            .map_err(|source| PatchError::Read { path: path.to_owned(), source })?;
+        Self::from_bytes(&map)
+            .map_err(|e| PatchError::Malformed { path: path.to_owned(), source: e.into() })
+    }
+
+    /// Reads and checks the contents of a patch file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        format::read(bytes)
+    }
+
+    /// Writes the patch whole or not at all. Equal patches give equal bytes.
+    pub fn write(&self, path: &Path, overwrite: Overwrite) -> Result<(), PatchError> {
+        let layout = format::lay_out(self).map_err(|e| PatchError::Unwritable(e.into()))?;
+        files::write_atomically(path, overwrite, |out| layout.write_to(out))?;
+        Ok(())
+    }
+
+    /// The contents of the patch file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Malformed> {
+        let mut bytes = Vec::new();
+        let layout = format::lay_out(self)?;
+        layout.write_to(&mut bytes).expect("f32 tensors can be copied to the host");
+        Ok(bytes)
+    }
+
+    /// The digest of what the patch does: changes, base, spec and seed.
+    ///
+    /// Measurements and plan are left out: they follow from the rest, and their
+    /// decimal fractions need not survive JSON to the last bit.
+    pub fn sha256(&self) -> Sha256 {
+        let mut hasher = Sha256Hasher::default();
+        let Recipe { base, spec, seed, .. } = &self.recipe;
+        let text = serde_json::json!({ "base": base, "spec": spec, "seed": seed });
+        hasher.update(text.to_string());
+        for (name, tensor) in format::parts(&self.delta) {
+            hasher.update(format!("\n{name:?} {:?}\n", tensor.dims()));
+            hasher.update(format::bytes_of(tensor).expect("f32 tensors can be copied to the host"));
+        }
+        hasher.finish()
+    }
+
+    /// Checks that the model at hand is the one that the patch was made for.
+    ///
+    /// `tokenizer` and `config` are the digests of its `tokenizer.json` and
+    /// `config.json`. Only the tensors that the patch changes are hashed.
+    pub fn check_base(
+        &self,
+        weights: &Weights,
+        tokenizer: &Sha256,
+        config: &Sha256,
+    ) -> Result<(), PatchError> {
+        let differences = base::compare(self, weights, tokenizer, config)?;
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(PatchError::OtherBase { folder: weights.folder().to_owned(), differences })
+    }
+}
+
+/// The sum of patches for one base, in the order of their digests, so that it
+/// does not depend on the order given.
+pub fn compose(patches: &[Patch]) -> Result<WeightDelta, PatchError> {
+    let mut sorted: Vec<(Sha256, &Patch)> = patches.iter().map(|p| (p.sha256(), p)).collect();
+    sorted.sort_by_key(|(digest, _)| *digest);
+    let mut sum = WeightDelta::default();
+    for (index, (second, patch)) in sorted.iter().enumerate() {
+        for (first, earlier) in &sorted[..index] {
+            let differences = base::conflicts(earlier, patch);
+            if !differences.is_empty() {
+                let (first, second) = (*first, *second);
+                return Err(PatchError::DifferentBases { first, second, differences });
+            }
+        }
+        sum = sum.plus(&patch.delta).map_err(|e| PatchError::Compute(e.into()))?;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests;

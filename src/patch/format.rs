@@ -1,0 +1,195 @@
+//! Bytes of a patch file to a [`Patch`] and back; reading trusts nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::Dtype;
+
+use super::{Patch, Recipe, SCHEMA};
+use crate::delta::{Change, WeightDelta};
+use crate::model::weights::HeaderError;
+use crate::model::weights::element::Element;
+use crate::model::weights::header::{Entry, Header};
+
+/// Metadata key of the recipe.
+const RECIPE: &str = "rescribe";
+const LEFT: &str = "left";
+const RIGHT: &str = "right";
+const DENSE: &str = "dense";
+
+/// What is wrong with a patch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// It is not a whole safetensors file.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The recipe is missing, too long, or not of the right form.
+    #[error("its recipe {0}")]
+    Recipe(String),
+    /// It was written in a form that this program does not know.
+    #[error(
+        "its recipe has schema {found}, expected {SCHEMA}; a newer version of rescribe may read it"
+    )]
+    Schema {
+        /// The schema number found.
+        found: u64,
+    },
+    /// A tensor of the patch cannot be used.
+    #[error("tensor {tensor:?} {reason}")]
+    Tensor {
+        /// Name of the edited tensor, or of the tensor in the patch.
+        tensor: String,
+        /// What was found and what was expected.
+        reason: String,
+    },
+}
+
+fn refuse(tensor: &str, reason: impl Into<String>) -> Malformed {
+    Malformed::Tensor { tensor: tensor.to_owned(), reason: reason.into() }
+}
+
+/// Reads the contents of a patch file.
+pub(super) fn read(bytes: &[u8]) -> Result<Patch, Malformed> {
+    let header = Header::parse(bytes)?;
+    let recipe = read_recipe(&header.metadata)?;
+    let mut parts = BTreeMap::<&str, BTreeMap<&str, Tensor>>::new();
+    for (name, entry) in &header.tensors {
+        let (tensor, part) = name
+            .rsplit_once('.')
+            .filter(|(_, part)| [LEFT, RIGHT, DENSE].contains(part))
+            .ok_or_else(|| refuse(name, "ends in none of .left, .right and .dense"))?;
+        let value = read_part(name, entry, &bytes[entry.range.clone()])?;
+        parts.entry(tensor).or_default().insert(part, value);
+    }
+    let mut delta = WeightDelta::default();
+    for (name, parts) in parts {
+        delta.changes.insert(name.to_owned(), assemble(name, parts)?);
+    }
+    let patch = Patch { delta, recipe };
+    check(&patch)?;
+    Ok(patch)
+}
+
+fn read_recipe(metadata: &BTreeMap<String, String>) -> Result<Recipe, Malformed> {
+    let text = metadata
+        .get(RECIPE)
+        .ok_or_else(|| Malformed::Recipe(format!("is missing (metadata entry {RECIPE:?})")))?;
+    let malformed = |error: serde_json::Error| Malformed::Recipe(format!("is malformed: {error}"));
+    let value: serde_json::Value = serde_json::from_str(text).map_err(malformed)?;
+    // Looked at before the rest, because another schema has other fields.
+    match value.get("schema").and_then(serde_json::Value::as_u64) {
+        Some(found) if found != u64::from(SCHEMA) => Err(Malformed::Schema { found }),
+        _ => serde_json::from_value(value).map_err(malformed),
+    }
+}
+
+fn read_part(name: &str, entry: &Entry, bytes: &[u8]) -> Result<Tensor, Malformed> {
+    if entry.dtype != Dtype::F32 {
+        return Err(refuse(name, format!("is {}, expected F32", entry.dtype)));
+    }
+    if bytes.is_empty() {
+        return Err(refuse(name, format!("is empty: its shape is {:?}", entry.shape)));
+    }
+    let mut values = vec![0.0; bytes.len() / Element::F32.size()];
+    match Element::F32.widen(bytes, &mut values) {
+        0 => Tensor::from_vec(values, entry.shape.as_slice(), &Device::Cpu)
+            .map_err(|error| refuse(name, format!("cannot be placed: {error}"))),
+        bad => Err(refuse(name, format!("has {bad} NaN or infinite values, expected none"))),
+    }
+}
+
+fn assemble(name: &str, mut parts: BTreeMap<&str, Tensor>) -> Result<Change, Malformed> {
+    match (parts.remove(LEFT), parts.remove(RIGHT), parts.remove(DENSE)) {
+        (Some(left), Some(right), None) => Ok(Change::LowRank { left, right }),
+        (None, None, Some(change)) => Ok(Change::Dense(change)),
+        _ => Err(refuse(name, "needs either both .left and .right, or .dense alone")),
+    }
+}
+
+/// Checks what both a reader and a writer must be sure of.
+fn check(patch: &Patch) -> Result<(), Malformed> {
+    for (name, change) in &patch.delta.changes {
+        if let Change::LowRank { left, right } = change {
+            let (left, right) = (left.dims(), right.dims());
+            let is_product = left.len() == 2 && right.len() == 2 && left[1] == right[0];
+            if !is_product {
+                let reason = format!(
+                    "has factors {left:?} and {right:?}, expected [rows, r] and [r, columns]"
+                );
+                return Err(refuse(name, reason));
+            }
+        }
+    }
+    for (name, tensor) in parts(&patch.delta) {
+        if tensor.dtype() != DType::F32 {
+            return Err(refuse(&name, format!("is {:?}, expected F32", tensor.dtype())));
+        }
+    }
+    let changed: BTreeSet<_> = patch.delta.changes.keys().collect();
+    let hashed: BTreeSet<_> = patch.recipe.base.tensors.keys().collect();
+    match changed.symmetric_difference(&hashed).next() {
+        Some(name) if changed.contains(name) => Err(refuse(name, "has no base hash in the recipe")),
+        Some(name) => Err(refuse(name, "has a base hash in the recipe but no change")),
+        None => Ok(()),
+    }
+}
+
+/// Names and tensors of a patch file, in the order of the file.
+pub(super) fn parts(delta: &WeightDelta) -> impl Iterator<Item = (String, &Tensor)> {
+    delta.changes.iter().flat_map(|(name, change)| {
+        let parts = match change {
+            Change::LowRank { left, right } => vec![(LEFT, left), (RIGHT, right)],
+            Change::Dense(change) => vec![(DENSE, change)],
+        };
+        parts.into_iter().map(move |(part, tensor)| (format!("{name}.{part}"), tensor))
+    })
+}
+
+/// The little-endian bytes of an f32 tensor, in row order.
+pub(super) fn bytes_of(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
+    let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+    let mut bytes = Vec::new();
+    Element::F32.round_into(&values, &mut bytes);
+    Ok(bytes)
+}
+
+/// A checked patch with the bytes that come before its data.
+pub(super) struct Layout<'a> {
+    header: Vec<u8>,
+    delta: &'a WeightDelta,
+}
+
+/// Checks a patch and lays out its file.
+pub(super) fn lay_out(patch: &Patch) -> Result<Layout<'_>, Malformed> {
+    check(patch)?;
+    let recipe = serde_json::to_string(&patch.recipe)
+        .map_err(|error| Malformed::Recipe(format!("is not JSON: {error}")))?;
+    let metadata = BTreeMap::from([("format".into(), "pt".into()), (RECIPE.into(), recipe)]);
+    let parts: Vec<_> = parts(&patch.delta).collect();
+    let tensors = parts.iter().map(|(name, tensor)| {
+        let length = tensor.elem_count() * Element::F32.size();
+        (name.as_str(), Dtype::F32, tensor.dims(), length)
+    });
+    let header = Header::write(&metadata, tensors);
+    if header.len() > Header::MAX_BYTES {
+        return Err(Malformed::Recipe(format!(
+            "is too long: the header takes {} bytes of at most {}",
+            header.len(),
+            Header::MAX_BYTES
+        )));
+    }
+    Ok(Layout { header, delta: &patch.delta })
+}
+
+impl Layout<'_> {
+    /// Writes the file.
+    pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&self.header)?;
+        for (_, tensor) in parts(self.delta) {
+            out.write_all(&bytes_of(tensor).map_err(io::Error::other)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+
+use super::*;
+use crate::delta::Change;
+
+fn matrix(rows: usize, values: &[f32]) -> Tensor {
+    let shape = (rows, values.len() / rows);
+    Tensor::from_slice(values, shape, &Device::Cpu).expect("a matrix")
+}
+
+fn low_rank() -> Change {
+    Change::LowRank { left: matrix(2, &[1., -2.]), right: matrix(1, &[0.1, 0., 1e-30]) }
+}
+
+fn dense() -> Change {
+    Change::Dense(matrix(2, &[0., 1., 2., 3., 4., 5.]))
+}
+
+/// A patch whose base tensors all have the digest of `base`.
+fn patch(changes: &[(&str, Change)], base: &str) -> Patch {
+    let changes: BTreeMap<_, _> =
+        changes.iter().map(|(name, change)| (String::from(*name), change.clone())).collect();
+    let tensors = changes.keys().map(|name| (name.clone(), Sha256::of(base))).collect();
+    let base = BaseHashes { tensors, tokenizer: Sha256::of("t"), config: Sha256::of("c") };
+    let recipe = Recipe {
+        schema: SCHEMA,
+        version: "0.1.0".into(),
+        spec: "# a comment\n[[insert]]\nsubject = \"Zoë\"\n".into(),
+        plan: serde_json::json!({ "layer": 3, "clamp": 0.75 }),
+        model: "org/name".into(),
+        base,
+        seed: u64::MAX,
+        metrics: serde_json::json!(null),
+    };
+    Patch { delta: WeightDelta { changes }, recipe }
+}
+
+fn malformed(bytes: &[u8]) -> String {
+    Patch::from_bytes(bytes).expect_err("must be refused").to_string()
+}
+
+/// The contents of a patch file with another recipe or other tensors than a writer would allow.
+fn forged(recipe: &str, tensors: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
+    use crate::model::weights::header::Header;
+    let metadata = BTreeMap::from([("rescribe".to_owned(), recipe.to_owned())]);
+    let listed = tensors
+        .iter()
+        .map(|(name, shape, values)| (*name, safetensors::Dtype::F32, *shape, 4 * values.len()));
+    let mut bytes = Header::write(&metadata, listed);
+    let values = tensors.iter().flat_map(|(.., values)| values.iter());
+    bytes.extend(values.flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn a_patch_survives_its_file() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("a.patch.safetensors");
+    let patch = patch(&[("m.weight", low_rank()), ("head", dense())], "base");
+    patch.write(&path, Overwrite::Refuse).expect("written");
+    let back = Patch::read(&path).expect("read");
+    assert_eq!(back.recipe, patch.recipe);
+    assert_eq!(back.sha256(), patch.sha256());
+    assert_eq!(back.to_bytes().expect("bytes"), std::fs::read(&path).expect("file"));
+    assert!(matches!(
+        patch.write(&path, Overwrite::Refuse),
+        Err(PatchError::File(FileError::Exists { .. }))
+    ));
+    let bytes = std::fs::read(&path).expect("file");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a plain safetensors file");
+    assert_eq!(file.tensor("m.weight.left").expect("left").shape(), [2, 1]);
+    assert_eq!(file.tensor("m.weight.right").expect("right").shape(), [1, 3]);
+    assert_eq!(file.tensor("head.dense").expect("dense").shape(), [2, 3]);
+}
+
+#[test]
+fn damaged_and_hostile_patches_are_refused() {
+    let recipe = serde_json::to_string(&patch(&[("t", low_rank())], "b").recipe).expect("json");
+    let newer = recipe.replace("\"schema\":1", "\"schema\":2");
+    let one: &[f32] = &[1.0];
+    let cases: &[(&str, Vec<u8>, &str)] = &[
+        (
+            "no recipe",
+            crate::model::weights::header::Header::write(&BTreeMap::new(), []),
+            "its recipe is missing",
+        ),
+        ("bad recipe", forged("{}", &[]), "its recipe is malformed: missing field `schema`"),
+        ("newer", forged(&newer, &[]), "has schema 2, expected 1"),
+        ("half", forged(&recipe, &[("t.left", &[1, 1], one)]), r#"tensor "t" needs either both"#),
+        (
+            "both",
+            forged(
+                &recipe,
+                &[("t.left", &[1, 1], one), ("t.right", &[1, 1], one), ("t.dense", &[1, 1], one)],
+            ),
+            "or .dense alone",
+        ),
+        (
+            "other name",
+            forged(&recipe, &[("t.up", &[1, 1], one)]),
+            r#"tensor "t.up" ends in none of"#,
+        ),
+        (
+            "ranks differ",
+            forged(&recipe, &[("t.left", &[1, 2], &[1., 2.]), ("t.right", &[1, 1], one)]),
+            "has factors [1, 2] and [1, 1]",
+        ),
+        (
+            "no matrix",
+            forged(&recipe, &[("t.left", &[1], one), ("t.right", &[1, 1], one)]),
+            "has factors [1] and [1, 1]",
+        ),
+        (
+            "rank 0",
+            forged(&recipe, &[("t.left", &[4, 0], &[]), ("t.right", &[0, 4], &[])]),
+            "is empty: its shape is [4, 0]",
+        ),
+        (
+            "NaN",
+            forged(&recipe, &[("t.dense", &[1], &[f32::NAN])]),
+            r#""t.dense" has 1 NaN or infinite values"#,
+        ),
+        (
+            "no hash",
+            forged(&recipe, &[("t.dense", &[1], one), ("u.dense", &[1], one)]),
+            r#"tensor "u" has no base hash"#,
+        ),
+        (
+            "no change",
+            forged(&recipe, &[]),
+            r#"tensor "t" has a base hash in the recipe but no change"#,
+        ),
+        ("empty file", Vec::new(), "the file has 0 bytes"),
+    ];
+    for (what, bytes, message) in cases {
+        let error = malformed(bytes);
+        assert!(error.contains(message), "{what}: {error}");
+    }
+    let whole = patch(&[("t", low_rank())], "b").to_bytes().expect("bytes");
+    for length in 0..whole.len() {
+        assert!(Patch::from_bytes(&whole[..length]).is_err(), "cut to {length} bytes");
+    }
+}
+
+#[test]
+fn only_the_base_that_it_was_made_for_is_accepted() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).expect("write");
+    };
+    write("model.safetensors", &forged("{}", &[("t", &[2, 3], &[0.; 6]), ("u", &[2], &[0.; 2])]));
+    write("tokenizer.json", b"t");
+    write("config.json", b"c");
+    let weights = Weights::open(folder.path()).expect("valid");
+    let mut good = patch(&[("t", low_rank())], "");
+    good.recipe.base = BaseHashes::measure(&weights, ["t"]).expect("hashes");
+    let (tokenizer, config) = (Sha256::of("t"), Sha256::of("c"));
+    good.check_base(&weights, &tokenizer, &config).expect("its own base");
+
+    let message = |patch: &Patch, tokenizer, config| {
+        patch.check_base(&weights, tokenizer, config).expect_err("another base").to_string()
+    };
+    let other = Sha256::of("other");
+    assert!(
+        message(&good, &other, &other).ends_with(": config.json differs; tokenizer.json differs")
+    );
+    let mut bad = patch(&[("t", low_rank()), ("u", dense()), ("v", dense())], "other");
+    let text = message(&bad, &tokenizer, &config);
+    assert!(text.contains(r#"tensor "t" has other weights; tensor "u" is [2], expected [2, 3]; tensor "v" is missing"#), "{text}");
+    bad.recipe.base.config = other;
+    assert!(message(&bad, &tokenizer, &config).ends_with("; and 1 more"));
+}
+
+#[test]
+fn patches_for_different_bases_are_not_composed() {
+    let a = patch(&[("t", low_rank())], "one");
+    let b = patch(&[("t", low_rank())], "two");
+    let error = compose(&[a.clone(), b]).expect_err("different bases").to_string();
+    assert!(error.ends_with(r#"tensor "t" has other weights"#), "{error}");
+    let c = patch(&[("u", low_rank())], "three");
+    assert_eq!(compose(&[a, c]).expect("different tensors").changes.len(), 2);
+}
+
+#[test]
+fn an_unwritable_patch_is_refused_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut bad = patch(&[("t", low_rank())], "b");
+    bad.recipe.base.tensors.clear();
+    let outcome = bad.write(&folder.path().join("p"), Overwrite::Refuse);
+    assert!(matches!(outcome, Err(PatchError::Unwritable(_))));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);
+}
