@@ -78,8 +78,8 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
     for edited in &summary.edited {
         let (name, shape, dtype) = (&edited.name, &edited.shape, edited.dtype);
         let change = 100.0 * edited.relative_norm;
-        let lost = 100.0 * edited.rounding_residual;
-        let _ = writeln!(text, "| `{name}` | {shape:?} | {dtype} | {change:.2} % | {lost:.3} % |");
+        let lost = edited.rounding_residual;
+        let _ = writeln!(text, "| `{name}` | {shape:?} | {dtype} | {change:.2} % | {lost:.1e} |");
     }
     for patch in patches {
         let fence = fence(&patch.recipe.spec);

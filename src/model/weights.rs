@@ -167,11 +167,12 @@ impl Weights {
     pub fn open(folder: &Path) -> Result<Self, WeightsError> {
         let single = folder.join(SINGLE);
         let index = folder.join(INDEX);
-        let (shards, shard_of) = if single.exists() {
+        // A dangling link counts as there, so that the message names it.
+        let (shards, shard_of) = if single.symlink_metadata().is_ok() {
             let shard = Shard::open(single)?;
             let shard_of = shard.header.tensors.keys().map(|name| (name.clone(), 0)).collect();
             (vec![shard], shard_of)
-        } else if index.exists() {
+        } else if index.symlink_metadata().is_ok() {
             open_shards(folder, &index)?
         } else {
             return Err(WeightsError::NoWeights { folder: folder.to_owned() });

@@ -155,6 +155,21 @@ pub(super) fn bytes_of(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Refuses what [`read_part`] would refuse.
+fn check_values(name: &str, tensor: &Tensor) -> Result<(), Malformed> {
+    if tensor.elem_count() == 0 {
+        return Err(refuse(name, format!("is empty: its shape is {:?}", tensor.dims())));
+    }
+    let values: Vec<f32> = tensor
+        .flatten_all()
+        .and_then(|flat| flat.to_vec1())
+        .map_err(|error| refuse(name, format!("cannot be copied: {error}")))?;
+    match values.iter().filter(|value| !value.is_finite()).count() {
+        0 => Ok(()),
+        bad => Err(refuse(name, format!("has {bad} NaN or infinite values, expected none"))),
+    }
+}
+
 /// A checked patch with the bytes that come before its data.
 pub(super) struct Layout<'a> {
     header: Vec<u8>,
@@ -164,6 +179,7 @@ pub(super) struct Layout<'a> {
 /// Checks a patch and lays out its file.
 pub(super) fn lay_out(patch: &Patch) -> Result<Layout<'_>, Malformed> {
     check(patch)?;
+    parts(&patch.delta).try_for_each(|(name, tensor)| check_values(&name, tensor))?;
     let recipe = serde_json::to_string(&patch.recipe)
         .map_err(|error| Malformed::Recipe(format!("is not JSON: {error}")))?;
     let metadata = BTreeMap::from([("format".into(), "pt".into()), (RECIPE.into(), recipe)]);

@@ -186,9 +186,12 @@ fn patches_for_different_bases_are_not_composed() {
 #[test]
 fn an_unwritable_patch_is_refused_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let mut bad = patch(&[("t", low_rank())], "b");
-    bad.recipe.base.tensors.clear();
-    let outcome = bad.write(&folder.path().join("p"), Overwrite::Refuse);
-    assert!(matches!(outcome, Err(PatchError::Unwritable(_))));
-    assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);
+    let mut unhashed = patch(&[("t", low_rank())], "b");
+    unhashed.recipe.base.tensors.clear();
+    let infinite = Change::Dense(matrix(1, &[f32::INFINITY]));
+    for bad in [unhashed, patch(&[("t", infinite)], "b")] {
+        let outcome = bad.write(&folder.path().join("p"), Overwrite::Refuse);
+        assert!(matches!(outcome, Err(PatchError::Unwritable(_))));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);
+    }
 }
