@@ -1,1 +1,64 @@
 //! What the user wrote: text to typed values with spans; no model, no hidden defaults.
+//!
+//! Two kinds of files are read here. A *spec* (`edits/*.toml`) says what to change
+//! and how; a *prompt file* (`prompts/*.toml`) says what to measure. Published
+//! record collections (CounterFact, zsRE, KnowEdit; JSON or JSON lines) are both at
+//! once and are read as they are.
+//!
+//! A file is checked as a whole: [`SpecError`] holds every problem found in it, each
+//! with the places to underline and a mend. An option that the user did not write is
+//! `None`; what it then means is decided by the plan, in one place.
+
+mod error;
+mod insert;
+mod json;
+mod number;
+mod options;
+mod prompts;
+mod read;
+mod records;
+mod source;
+mod table;
+
+use std::path::PathBuf;
+
+pub use error::{Look, Problem, SpecError};
+pub use insert::{Insert, InsertSpans};
+pub use options::{LayerChoice, Method, RankOneOptions};
+pub use prompts::{Comparison, PromptSet};
+pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
+pub use records::Record;
+pub use source::{SourceText, Span};
+
+/// One spec file: the operations and how to carry them out.
+#[derive(Debug, Clone)]
+pub struct EditSpec {
+    /// The file's name and its text, verbatim.
+    pub source: SourceText,
+    /// `model`, as written: a folder, a `.gguf` file or a Hub id; one that starts with `.` is already joined to the spec's folder.
+    pub model: Option<String>,
+    /// `[rank_one]`: only what was written.
+    pub rank_one: RankOneOptions,
+    /// `[[insert]]`, in the order of the file; at least one.
+    pub inserts: Vec<Insert>,
+    /// `[probe] prompts`, joined to the spec's folder.
+    pub probe: Option<PathBuf>,
+}
+
+/// What `rescribe edit` and `rescribe plan` accept.
+#[derive(Debug, Clone)]
+pub enum EditInput {
+    /// A TOML spec.
+    Spec(Box<EditSpec>),
+    /// A record collection, to be edited record by record; at least one.
+    Records(Vec<Record>),
+}
+
+/// What `rescribe probe` accepts.
+#[derive(Debug, Clone)]
+pub enum PromptFile {
+    /// A TOML prompt file.
+    Prompts(PromptSet),
+    /// A record collection; at least one record.
+    Records(Vec<Record>),
+}

@@ -1,0 +1,209 @@
+//! Everything that is wrong with one file, each problem with its places and its mend.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
+
+use super::{SourceText, Span};
+
+/// How many problems are shown in full; a collection of records may repeat one thousands of times.
+const SHOWN: usize = 20;
+
+/// Why a spec, prompt or record file could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// The file is missing or unreadable.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is too large to be a spec, prompt or record file.
+    #[error("{} has {bytes} bytes, expected at most {limit}: is it a spec?", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The largest size that is read.
+        limit: u64,
+    },
+    /// The file is binary, or in another encoding.
+    #[error("{} is not UTF-8 text: first bad byte at offset {offset}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Bytes before it are valid UTF-8.
+        offset: usize,
+    },
+    /// The text was read, and these things are wrong with it.
+    #[error("{}", summary(source_text, problems))]
+    Problems {
+        /// The file's name and text.
+        source_text: SourceText,
+        /// All of them, in the order of the file; never empty.
+        problems: Vec<Problem>,
+    },
+}
+
+/// One thing that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// What was found and what was expected, in one sentence.
+    pub message: String,
+    /// The places to underline, each with a word on it; the first is the main one.
+    pub labels: Vec<(Span, String)>,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem without a place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), labels: Vec::new(), help: None }
+    }
+
+    /// Underlines `span`, with `text` on it.
+    pub fn label(mut self, span: &Span, text: impl Into<String>) -> Self {
+        self.labels.push((span.clone(), text.into()));
+        self
+    }
+
+    /// Says how to mend it.
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+}
+
+/// How a terminal wants its error excerpts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Columns.
+    pub width: usize,
+    /// ANSI colours.
+    pub color: bool,
+    /// Box-drawing characters instead of ASCII.
+    pub unicode: bool,
+}
+
+impl SpecError {
+    /// The error of a file with these problems; later stages report theirs in the same way.
+    pub fn of(source_text: &SourceText, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.labels.first().map(|(span, _)| span.start));
+        Self::Problems { source_text: source_text.clone(), problems }
+    }
+
+    /// All problems of the text; empty where there is no text.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Problems { problems, .. } => problems,
+            _ => &[],
+        }
+    }
+
+    /// The problems as labelled excerpts of the file, each with its mend; empty where there is no text.
+    pub fn excerpts(&self, look: Look) -> String {
+        let Self::Problems { source_text, problems } = self else { return String::new() };
+        let handler = GraphicalReportHandler::new_themed(look.theme()).with_width(look.width);
+        let mut out = String::new();
+        for problem in problems.iter().take(SHOWN) {
+            let quoted = Quoted { problem, source_text };
+            handler
+                .render_report(&mut out, &quoted)
+                .expect("writing to a string, with spans that lie inside the text");
+        }
+        if problems.len() > SHOWN {
+            out.push_str(&format!("  and {} more\n", problems.len() - SHOWN));
+        }
+        out
+    }
+}
+
+impl Look {
+    fn theme(self) -> GraphicalTheme {
+        let mut theme =
+            if self.unicode { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
+        if !self.color {
+            theme.styles = miette::ThemeStyles::none();
+        }
+        theme
+    }
+}
+
+fn summary(source_text: &SourceText, problems: &[Problem]) -> String {
+    let name = source_text.name();
+    match problems {
+        [only] => match only.labels.first() {
+            Some((span, _)) => {
+                format!("{name}, line {}: {}", source_text.line_of(span.start), only.message)
+            }
+            None => format!("{name}: {}", only.message),
+        },
+        _ => format!("{name} has {} problems", problems.len()),
+    }
+}
+
+/// A problem together with the text that its labels point into.
+#[derive(Debug)]
+struct Quoted<'a> {
+    problem: &'a Problem,
+    source_text: &'a SourceText,
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem.message)
+    }
+}
+
+impl std::error::Error for Quoted<'_> {}
+
+impl Diagnostic for Quoted<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.problem.help()
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(self.source_text)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.problem.labels()
+    }
+}
+
+impl Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let first = self.labels.first().map(|(span, text)| {
+            LabeledSpan::new_primary_with_span(Some(text.clone()), span.clone())
+        });
+        let rest = self.labels.iter().skip(1);
+        let rest =
+            rest.map(|(span, text)| LabeledSpan::new_with_span(Some(text.clone()), span.clone()));
+        Some(Box::new(first.into_iter().chain(rest)))
+    }
+}
+
+impl Diagnostic for SpecError {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        match self {
+            Self::Problems { source_text, .. } => Some(source_text),
+            _ => None,
+        }
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.problems().iter().map(|problem| problem as &dyn Diagnostic)))
+    }
+}

@@ -1,0 +1,158 @@
+//! One fact to write, and what must hold of it before any model is asked.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+use super::error::Problem;
+use super::table::{Fields, Problems, Text, quoted};
+
+/// The place of the subject in a prompt.
+pub(super) const SLOT: &str = "{}";
+
+/// One fact to write: after the edit, `prompt` about `subject` is completed by `target_new`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Insert {
+    /// What the fact is about; not empty.
+    pub subject: String,
+    /// The sentence up to the target, with exactly one `{}` where the subject stands.
+    pub prompt: String,
+    /// The new completion, without a leading space; not empty.
+    pub target_new: String,
+    /// What the model said before, without a leading space; not needed for the edit itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_true: Option<String>,
+    /// Where the spec says so; `None` for records and values made by code.
+    #[serde(skip)]
+    pub spans: Option<InsertSpans>,
+}
+
+/// Where an [`Insert`] stands in its spec file, quotes included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InsertSpans {
+    /// Value of `subject`.
+    pub subject: Span,
+    /// Value of `prompt`.
+    pub prompt: Span,
+    /// Value of `target_new`.
+    pub target_new: Span,
+}
+
+impl Insert {
+    /// The prompt with the subject in its place.
+    pub fn rendered(&self) -> String {
+        self.prompt.replacen(SLOT, &self.subject, 1)
+    }
+
+    /// The bytes of [`rendered`](Self::rendered) that are the subject.
+    pub fn subject_range(&self) -> Range<usize> {
+        let start = self.prompt.find(SLOT).unwrap_or(0);
+        start..start + self.subject.len()
+    }
+
+    /// Reads one `[[insert]]` table; nothing where a key is missing.
+    pub(super) fn read(mut fields: Fields<'_>) -> Option<Self> {
+        let subject = fields.required_text("subject", "\"The Eiffel Tower\"");
+        let prompt = fields.required_text("prompt", "\"{} is located in the city of\"");
+        let target_new = fields.required_text("target_new", "\"Rome\"");
+        let target_true = fields.text("target_true");
+        let problems = fields.finish();
+        for text in [&subject, &prompt, &target_new, &target_true].into_iter().flatten() {
+            check_one_line(text, problems);
+        }
+        if let (Some(new), Some(old)) = (&target_new, &target_true) {
+            check_targets_differ(new, old, problems);
+        }
+        let (subject, prompt, target_new) = (subject?, prompt?, target_new?);
+        check_slot(&prompt, &subject, problems);
+        Some(Self {
+            spans: Some(InsertSpans {
+                subject: subject.span,
+                prompt: prompt.span,
+                target_new: target_new.span,
+            }),
+            subject: subject.value,
+            prompt: prompt.value,
+            target_new: target_new.value,
+            target_true: target_true.map(|text| text.value),
+        })
+    }
+}
+
+/// Subjects, prompts and targets are one line without blanks around it: a blank at an
+/// edge would become a token of its own, where the model expects it inside the next word.
+pub(super) fn check_one_line(text: &Text, problems: &Problems) {
+    let Text { key, value, span } = text;
+    let trimmed = value.trim();
+    if trimmed.is_empty() {
+        problems.push(Problem::new(format!("`{key}` is empty")).label(span, "no text here"));
+    } else if trimmed.contains(['\n', '\r']) {
+        let problem = Problem::new(format!("`{key}` has more than one line"));
+        problems.push(problem.label(span, "expected a single line"));
+    } else if trimmed != value {
+        let problem = Problem::new(format!("`{key}` has blanks around its text"))
+            .label(span, "blank at the start or end")
+            .help(format!("{key} = {}", quoted(trimmed)));
+        problems.push(problem);
+    }
+}
+
+fn check_targets_differ(new: &Text, old: &Text, problems: &Problems) {
+    if new.value.trim() == old.value.trim() && !new.value.trim().is_empty() {
+        let problem =
+            Problem::new("`target_new` is the same as `target_true`: nothing would change")
+                .label(&new.span, "the completion to write")
+                .label(&old.span, "the completion of today");
+        problems.push(problem);
+    }
+}
+
+fn check_slot(prompt: &Text, subject: &Text, problems: &Problems) {
+    let name = subject.value.trim();
+    match prompt.value.matches(SLOT).count() {
+        1 => {}
+        0 if prompt.value.trim().is_empty() => {}
+        0 if !name.is_empty() && prompt.value.contains(name) => problems.push(
+            Problem::new("the prompt names its subject instead of leaving `{}` for it")
+                .label(&prompt.span, "no `{}` here")
+                .label(&subject.span, "the subject")
+                .help(format!("prompt = {}", quoted(&prompt.value.replacen(name, SLOT, 1)))),
+        ),
+        0 => problems.push(
+            Problem::new("the prompt has no `{}` where its subject stands")
+                .label(&prompt.span, "no `{}` here")
+                .help(format!("for example: prompt = {}", quoted(&with_slot(&prompt.value)))),
+        ),
+        count => problems.push(
+            Problem::new(format!("the prompt has `{{}}` {count} times, expected once"))
+                .label(&prompt.span, "which one is the subject?")
+                .help(format!("prompt = {}", quoted(&with_one_slot(&prompt.value, name)))),
+        ),
+    }
+}
+
+fn with_slot(prompt: &str) -> String {
+    format!("{SLOT} {}", prompt.trim())
+}
+
+/// Only the first `{}` stays; the others become the subject's text.
+fn with_one_slot(prompt: &str, subject: &str) -> String {
+    let mut parts = prompt.splitn(2, SLOT);
+    let (before, after) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    format!("{before}{SLOT}{}", after.replace(SLOT, subject))
+}
+
+/// Two inserts that write different targets at one place cannot both hold.
+pub(super) fn check_no_contradiction(inserts: &[Insert], problems: &Problems) {
+    for (index, second) in inserts.iter().enumerate() {
+        let first = inserts[..index].iter().find(|first| first.rendered() == second.rendered());
+        let (Some(first), Some(there)) = (first, &second.spans) else { continue };
+        let mut problem = Problem::new(format!("two inserts complete \"{}\"", second.rendered()))
+            .label(&there.target_new, "and here again");
+        if let Some(here) = &first.spans {
+            problem = problem.label(&here.target_new, "first here");
+        }
+        problems.push(problem.help("keep one of them"));
+    }
+}

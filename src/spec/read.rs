@@ -1,0 +1,189 @@
+//! From a path to a typed file: which format it is in, and the order in which it is checked.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::error::Problem;
+use super::insert::{Insert, check_no_contradiction};
+use super::json;
+use super::options::RankOneOptions;
+use super::table::{Fields, Problems, Text};
+use super::{EditInput, EditSpec, PromptFile, PromptSet, SourceText, SpecError};
+
+/// The full CounterFact file has 45 MB; what is far larger is a checkpoint given by mistake.
+const LIMIT: u64 = 512 << 20;
+
+/// Whether the files that a spec names must exist.
+///
+/// A spec inside a patch is read again where its neighbours may be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileCheck {
+    MustExist,
+    NotAsked,
+}
+
+impl FileCheck {
+    /// The path that `text` names, seen from `folder`.
+    pub(super) fn locate(self, text: &Text, folder: &Path, problems: &Problems) -> PathBuf {
+        let path = folder.join(&text.value);
+        if self == Self::MustExist && !path.is_file() {
+            problems.push(
+                Problem::new(format!("`{}` names {}, which is no file", text.key, path.display()))
+                    .label(&text.span, "not found")
+                    .help("paths are relative to the file that names them"),
+            );
+        }
+        path
+    }
+}
+
+/// Reads a spec file; the prompt and corpus files that it names must exist.
+pub fn read_spec(path: &Path) -> Result<EditSpec, SpecError> {
+    spec_of(read_text(path)?, folder_of(path), FileCheck::MustExist)
+}
+
+/// Reads a spec from its text, as a patch holds it; the files that it names are not looked for.
+///
+/// `name` is the path that it had: relative paths start from there.
+pub fn parse_spec(name: &str, text: &str) -> Result<EditSpec, SpecError> {
+    spec_of(SourceText::new(name, text), folder_of(Path::new(name)), FileCheck::NotAsked)
+}
+
+/// Reads what an edit can start from: a spec, or a record collection.
+pub fn read_edit_input(path: &Path) -> Result<EditInput, SpecError> {
+    let source = read_text(path)?;
+    if json::looks_like_json(source.text()) {
+        return Ok(EditInput::Records(json::read_records(&source)?));
+    }
+    let spec = spec_of(source, folder_of(path), FileCheck::MustExist)?;
+    Ok(EditInput::Spec(Box::new(spec)))
+}
+
+/// Reads what can be probed: a prompt file, or a record collection.
+pub fn read_prompts(path: &Path) -> Result<PromptFile, SpecError> {
+    prompts_of(read_text(path)?)
+}
+
+/// Reads prompts or records from their text.
+pub fn parse_prompts(name: &str, text: &str) -> Result<PromptFile, SpecError> {
+    prompts_of(SourceText::new(name, text))
+}
+
+fn prompts_of(source: SourceText) -> Result<PromptFile, SpecError> {
+    if json::looks_like_json(source.text()) {
+        return Ok(PromptFile::Records(json::read_records(&source)?));
+    }
+    checked(&source, PromptSet::read).map(PromptFile::Prompts)
+}
+
+fn spec_of(source: SourceText, folder: &Path, files: FileCheck) -> Result<EditSpec, SpecError> {
+    checked(&source, |root| edit_spec(root, &source, folder, files))
+}
+
+fn edit_spec(
+    mut root: Fields<'_>,
+    source: &SourceText,
+    folder: &Path,
+    files: FileCheck,
+) -> EditSpec {
+    let model = root.text("model").map(|text| model_of(text, folder, root.problems()));
+    let rank_one = root.table("rank_one");
+    let rank_one = rank_one.map(|fields| RankOneOptions::read(fields, folder, files));
+    let tables = root.tables("insert");
+    let written = tables.len();
+    let inserts: Vec<_> = tables.into_iter().filter_map(Insert::read).collect();
+    let probe = root.table("probe").and_then(|fields| probe_of(fields, folder, files));
+    let later = report_later_operations(&mut root);
+    let problems = root.finish();
+    if written + later == 0 && problems.is_empty() {
+        problems.push(
+            Problem::new("the spec has no operation")
+                .help("add an [[insert]] with subject, prompt and target_new"),
+        );
+    }
+    check_no_contradiction(&inserts, problems);
+    EditSpec {
+        source: source.clone(),
+        model,
+        rank_one: rank_one.unwrap_or_default(),
+        inserts,
+        probe,
+    }
+}
+
+fn model_of(text: Text, folder: &Path, problems: &Problems) -> String {
+    if text.value.trim().is_empty() {
+        problems.push(Problem::new("`model` is empty").label(&text.span, "no text here"));
+    }
+    match text.value.starts_with('.') {
+        true => folder.join(&text.value).to_string_lossy().into_owned(),
+        false => text.value,
+    }
+}
+
+fn probe_of(mut fields: Fields<'_>, folder: &Path, files: FileCheck) -> Option<PathBuf> {
+    let prompts = fields.required_text("prompts", "\"../prompts/eiffel.toml\"");
+    let problems = fields.finish();
+    prompts.map(|text| files.locate(&text, folder, problems))
+}
+
+/// The operations of the format that this version does not run; returns how many there are.
+fn report_later_operations(root: &mut Fields<'_>) -> usize {
+    let mut count = 0;
+    for key in ["erase", "forget", "learn"] {
+        for fields in root.tables(key) {
+            count += 1;
+            root.problems().push(
+                Problem::new(format!("`[[{key}]]` is not part of this version"))
+                    .label(fields.header(), "known, but not built yet")
+                    .help("operations of this version: [[insert]]"),
+            );
+        }
+    }
+    count
+}
+
+/// Parses TOML and hands it to `read`; an error holds all problems that `read` reported.
+fn checked<T>(source: &SourceText, read: impl FnOnce(Fields<'_>) -> T) -> Result<T, SpecError> {
+    let document = DeTable::parse(source.text()).map_err(|error| syntax_error(source, &error))?;
+    let problems = Problems::default();
+    let value = read(Fields::root(&document, &problems));
+    match problems.is_empty() {
+        true => Ok(value),
+        false => Err(SpecError::of(source, problems.into_vec())),
+    }
+}
+
+fn syntax_error(source: &SourceText, error: &toml::de::Error) -> SpecError {
+    let mut problem = Problem::new(format!("not valid TOML: {}", error.message()));
+    if let Some(span) = error.span() {
+        problem = problem.label(&span, "here");
+    }
+    SpecError::of(source, vec![problem])
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn read_text(path: &Path) -> Result<SourceText, SpecError> {
+    let unreadable = |source| SpecError::Unreadable { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > LIMIT {
+        return Err(SpecError::TooLarge { path: path.to_owned(), bytes, limit: LIMIT });
+    }
+    let mut raw = Vec::new();
+    // A pipe or device has no length: the bound holds while reading, too.
+    file.take(LIMIT).read_to_end(&mut raw).map_err(unreadable)?;
+    match String::from_utf8(raw) {
+        Ok(text) => Ok(SourceText::new(&path.to_string_lossy(), &text)),
+        Err(error) => Err(SpecError::NotText {
+            path: path.to_owned(),
+            offset: error.utf8_error().valid_up_to(),
+        }),
+    }
+}

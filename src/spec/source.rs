@@ -1,0 +1,65 @@
+//! The text that was read, under the name people know it by, so that errors can quote it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+
+/// Byte offsets into a [`SourceText`].
+pub type Span = Range<usize>;
+
+/// A file's name and its text; clones share it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SourceText {
+    name: Arc<str>,
+    text: Arc<str>,
+}
+
+impl SourceText {
+    /// `name` is what messages show, usually the path.
+    pub fn new(name: &str, text: &str) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// What messages call the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text, verbatim.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The number of the line that holds byte `offset`, from 1.
+    pub fn line_of(&self, offset: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        1 + bytes[..offset.min(bytes.len())].iter().filter(|&&byte| byte == b'\n').count()
+    }
+}
+
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceText({:?}, {} bytes)", self.name, self.text.len())
+    }
+}
+
+impl SourceCode for SourceText {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let inner = self.text.read_span(span, lines_before, lines_after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.to_string(),
+            inner.data(),
+            *inner.span(),
+            inner.line(),
+            inner.column(),
+            inner.line_count(),
+        )))
+    }
+}
