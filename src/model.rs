@@ -10,6 +10,7 @@ pub mod config;
 mod decoder;
 pub mod family;
 mod generate;
+pub mod gguf;
 mod load;
 mod mlp;
 mod norm;

@@ -1,0 +1,262 @@
+//! A GGUF file -> a Hugging Face folder that every other part of the crate can read.
+//!
+//! ```text
+//! bytes --header--> metadata, tensors --family--> names, shapes, order --convert--> model.safetensors
+//!                       |--config, rope--> config.json, generation_config.json
+//!                       `--vocabulary, pre_tokenizer--> tokenizer.json and the files beside it
+//! ```
+//!
+//! The same file gives the same bytes on every machine. The folder appears
+//! whole or not at all. Nothing in the file is trusted (see `header`).
+
+mod config;
+mod convert;
+mod error;
+mod family;
+mod folder;
+mod header;
+mod metadata;
+mod pre_tokenizer;
+mod rope;
+mod sizes;
+mod tensor_type;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
+
+use std::{collections::BTreeMap, fmt, fs::File, path::Path, str::FromStr};
+
+use memmap2::Mmap;
+use serde_json::Value;
+
+pub use self::error::{GgufError, GgufFault};
+use self::{
+    config::Object,
+    convert::{Conversion, Failure},
+    family::{Described, Family, Planned},
+    folder::{Staged, failed_to_write},
+    header::Header,
+    sizes::Sizes,
+    vocabulary::Vocabulary,
+};
+use crate::progress::Progress;
+
+/// How the folder is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportOptions {
+    /// Type of every tensor in `model.safetensors`.
+    pub dtype: ImportDtype,
+    /// Replaces an existing folder, if all it holds is an imported model.
+    pub force: bool,
+}
+
+/// Type of the imported numbers. Only `f32` holds every dequantised number exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImportDtype {
+    /// 4 bytes a parameter.
+    #[default]
+    F32,
+    /// 2 bytes a parameter, 11 significant bits, up to 65504.
+    F16,
+    /// 2 bytes a parameter, 8 significant bits, the range of f32.
+    Bf16,
+}
+
+/// What was imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportSummary {
+    /// Architecture as the file declares it, such as `llama`.
+    pub architecture: String,
+    /// Name of the model as the file declares it.
+    pub name: Option<String>,
+    /// Layers of the model.
+    pub layers: usize,
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Tensors written.
+    pub tensors: usize,
+    /// Numbers written.
+    pub parameters: u64,
+    /// Size of `model.safetensors` in bytes.
+    pub bytes: u64,
+    /// How many tensors were stored in each type, by its name in GGUF.
+    pub types: BTreeMap<String, usize>,
+}
+
+/// Turns a GGUF file (version 2 or 3) into a Hugging Face folder at `out`.
+///
+/// # Errors
+/// Names what is wrong with the file, or which path could not be read or
+/// written; `out` is then as it was before.
+pub fn import(
+    gguf: &Path,
+    out: &Path,
+    options: &ImportOptions,
+    progress: &dyn Progress,
+) -> Result<ImportSummary, GgufError> {
+    let bytes = map(gguf)?;
+    let in_file = |source| GgufError::File { path: gguf.to_owned(), source };
+    let header = Header::parse(&bytes).map_err(in_file)?;
+    let model = Model::describe(&header).map_err(in_file)?;
+    let texts = model.texts(options.dtype).map_err(in_file)?;
+    let staged = Staged::begin(out, options.force)?;
+    for (name, bytes) in texts {
+        staged.write_bytes(name, &bytes)?;
+    }
+    progress.phase("import", Some(model.parameters()));
+    let conversion = Conversion { header: &header, dtype: options.dtype, head: model.sizes.head };
+    let written = staged.write(WEIGHTS, |file| conversion.write(&model.plan, file, progress));
+    let size = written.map_err(|failure| match failure {
+        Failure::Fault(fault) => in_file(fault),
+        Failure::Write(error) => failed_to_write(&out.join(WEIGHTS))(error),
+        Failure::Interrupted(interrupted) => interrupted.into(),
+    })?;
+    staged.commit()?;
+    let summary = model.summary(size);
+    progress.finish(&summary.to_string());
+    Ok(summary)
+}
+
+const WEIGHTS: &str = "model.safetensors";
+
+fn map(path: &Path) -> Result<Mmap, GgufError> {
+    let failed = |source| GgufError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    // SAFETY: the map is only read. Another process that cuts the file while
+    // it is imported stops this one, as for every mapped model file.
+    unsafe { Mmap::map(&file) }.map_err(failed)
+}
+
+/// Everything the folder will say, before the first number is read.
+struct Model<'a> {
+    header: &'a Header<'a>,
+    family: &'static Family,
+    sizes: Sizes,
+    is_tied: bool,
+    vocabulary: Vocabulary<'a>,
+    plan: Vec<Planned<'a>>,
+}
+
+impl<'a> Model<'a> {
+    fn describe(header: &'a Header<'a>) -> Result<Model<'a>, GgufFault> {
+        let metadata = &header.metadata;
+        const PARTS: &str = "split.count";
+        if let Some(parts @ 2..) = metadata.unsigned(PARTS)? {
+            return Err(GgufFault::invalid(format!("key {PARTS:?}"), parts, "1: a whole model"));
+        }
+        let family = Family::of(metadata)?;
+        let rows = family::vocabulary_size(header)?;
+        let sizes = Sizes::read(metadata, family, rows)?;
+        let is_tied = family::is_tied(header);
+        let plan = family.plan(header, &sizes, is_tied)?;
+        let vocabulary = Vocabulary::read(metadata, family, rows)?;
+        Ok(Model { header, family, sizes, is_tied, vocabulary, plan })
+    }
+
+    /// All files but the weights.
+    fn texts(&self, dtype: ImportDtype) -> Result<Vec<(&'static str, Vec<u8>)>, GgufFault> {
+        let described =
+            Described { family: self.family, sizes: &self.sizes, is_tied: self.is_tied };
+        let special = self.vocabulary.special();
+        let mut config = (self.family.config)(self.header, &described)?;
+        config.extend(special.entries());
+        config.insert("torch_dtype".to_owned(), dtype.torch_name().into());
+        Ok(vec![
+            ("config.json", pretty(config)),
+            ("generation_config.json", pretty(special.generation())),
+            ("special_tokens_map.json", pretty(self.vocabulary.special_tokens())),
+            ("tokenizer.json", self.vocabulary.tokenizer_json()?),
+            ("tokenizer_config.json", pretty(self.vocabulary.config(self.sizes.context))),
+        ])
+    }
+
+    fn parameters(&self) -> u64 {
+        self.plan.iter().map(Planned::elements).sum()
+    }
+
+    fn summary(&self, bytes: u64) -> ImportSummary {
+        let mut types = BTreeMap::new();
+        for planned in &self.plan {
+            *types.entry(planned.entry.kind.name()).or_default() += 1;
+        }
+        ImportSummary {
+            architecture: self.family.architecture.to_owned(),
+            name: self.header.metadata.text("general.name").ok().flatten().map(str::to_owned),
+            layers: self.sizes.layers,
+            vocabulary: self.sizes.vocabulary,
+            tensors: self.plan.len(),
+            parameters: self.parameters(),
+            bytes,
+            types,
+        }
+    }
+}
+
+impl fmt::Display for ImportSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millions = self.parameters as f64 / 1e6;
+        write!(f, "{}, {} layers, {millions:.1} M parameters, ", self.architecture, self.layers)?;
+        write!(f, "{} tensors from", self.tensors)?;
+        for (index, (kind, count)) in self.types.iter().enumerate() {
+            write!(f, "{} {count} {kind}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl ImportDtype {
+    /// Bytes of one number.
+    fn size(self) -> u64 {
+        match self {
+            ImportDtype::F32 => 4,
+            ImportDtype::F16 | ImportDtype::Bf16 => 2,
+        }
+    }
+
+    fn safetensors_name(self) -> &'static str {
+        match self {
+            ImportDtype::F32 => "F32",
+            ImportDtype::F16 => "F16",
+            ImportDtype::Bf16 => "BF16",
+        }
+    }
+
+    fn torch_name(self) -> &'static str {
+        match self {
+            ImportDtype::F32 => "float32",
+            ImportDtype::F16 => "float16",
+            ImportDtype::Bf16 => "bfloat16",
+        }
+    }
+}
+
+impl fmt::Display for ImportDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ImportDtype::F32 => "f32",
+            ImportDtype::F16 => "f16",
+            ImportDtype::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for ImportDtype {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ImportDtype, String> {
+        [ImportDtype::F32, ImportDtype::F16, ImportDtype::Bf16]
+            .into_iter()
+            .find(|dtype| dtype.to_string() == text)
+            .ok_or_else(|| {
+                format!("{text:?} is no type of imported numbers, expected f32, f16 or bf16")
+            })
+    }
+}
+
+fn pretty(object: Object) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(&Value::Object(object))
+        .expect("a JSON value with text keys can be written");
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,191 @@
+//! What can go wrong in an import: with the folders, or with the file that came from elsewhere.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+use super::ImportDtype;
+use crate::progress::Interrupted;
+
+/// An import that did not happen; the output folder is as it was.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GgufError {
+    /// The GGUF file could not be opened or read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file or folder of the output could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The output folder exists and replacing it was not asked for.
+    #[error("{} already exists", .0.display())]
+    Exists(PathBuf),
+    /// The output folder holds something that is not part of an imported model, so it is never replaced.
+    #[error("{} holds {entry:?}, which is no part of an imported model, so it is not replaced", folder.display())]
+    Foreign {
+        /// The output folder.
+        folder: PathBuf,
+        /// The entry that would have been lost.
+        entry: String,
+    },
+    /// The GGUF file is damaged, or holds something that cannot be imported.
+    #[error("cannot import {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GgufFault,
+    },
+    /// The user asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// What is wrong with a GGUF file, without its name.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GgufFault {
+    /// The first four bytes are not `GGUF`.
+    #[error("not a GGUF file: it starts with {found:02x?}, expected {:02x?} (\"GGUF\")", b"GGUF")]
+    Magic {
+        /// The first bytes of the file, at most four.
+        found: Vec<u8>,
+    },
+    /// A version that this reader does not know.
+    #[error("GGUF version {0} is not supported, expected 2 or 3 in little-endian order")]
+    Version(u32),
+    /// The file ends before something that its header announces.
+    #[error(
+        "the file ends early: {what} needs {needed} bytes at offset {offset}, the file has {size} bytes"
+    )]
+    Truncated {
+        /// What was being read.
+        what: String,
+        /// Where it starts, in bytes from the start of the file.
+        offset: u64,
+        /// How many bytes it needs.
+        needed: u64,
+        /// Size of the file in bytes.
+        size: u64,
+    },
+    /// A value that contradicts the format or the rest of the file.
+    #[error("{what} is {found}, expected {expected}")]
+    Invalid {
+        /// The thing: a key, a tensor, a token.
+        what: String,
+        /// What the file says.
+        found: String,
+        /// What it would have to say.
+        expected: String,
+    },
+    /// A key without which no model can be described.
+    #[error("key {0:?} is missing")]
+    MissingKey(String),
+    /// A key that changes what the model computes in a way that is not supported.
+    #[error("key {key:?} = {value} is not supported for architecture {architecture:?}")]
+    UnsupportedKey {
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// The declared architecture.
+        architecture: String,
+    },
+    /// A tensor type that cannot be turned into numbers here.
+    #[error("tensor {tensor:?} has type {kind}, which is not supported, expected one of {known}")]
+    TensorType {
+        /// Name of the tensor in the file.
+        tensor: String,
+        /// Name of its type.
+        kind: String,
+        /// Names of the supported types.
+        known: String,
+    },
+    /// An architecture for which no table of names exists.
+    #[error("architecture {found:?} is not supported, expected one of {known}")]
+    Architecture {
+        /// The value of `general.architecture`.
+        found: String,
+        /// The supported ones.
+        known: String,
+    },
+    /// A tensor that the architecture needs is not there.
+    #[error("tensor {0:?} is missing")]
+    MissingTensor(String),
+    /// A tensor that has no place in the architecture; to drop it would change the model.
+    #[error("tensor {tensor:?} has no place in a model of architecture {architecture:?}")]
+    UnknownTensor {
+        /// Name of the tensor in the file.
+        tensor: String,
+        /// The declared architecture.
+        architecture: String,
+    },
+    /// A kind of tokenizer that cannot be rebuilt.
+    #[error("tokenizer model {0:?} is not supported, expected \"gpt2\" (byte-level BPE)")]
+    TokenizerModel(String),
+    /// A way of cutting text into words that is not known by this name.
+    #[error("pre-tokenizer {found:?} is not supported, expected one of {known}")]
+    PreTokenizer {
+        /// The value of `tokenizer.ggml.pre`.
+        found: String,
+        /// The supported ones.
+        known: String,
+    },
+    /// A weight that is infinite or not a number.
+    #[error("tensor {tensor:?} holds {value} at element {index}, expected finite numbers only")]
+    NotFinite {
+        /// Name of the tensor in the file.
+        tensor: String,
+        /// Index of the element in the order of the imported tensor.
+        index: u64,
+        /// What stands there.
+        value: f32,
+    },
+    /// A weight that the chosen output type cannot hold.
+    #[error("tensor {tensor:?} holds {value} at element {index}, too large for {dtype}")]
+    Overflow {
+        /// Name of the tensor in the file.
+        tensor: String,
+        /// Index of the element in the order of the imported tensor.
+        index: u64,
+        /// What stands there.
+        value: f32,
+        /// The chosen type.
+        dtype: ImportDtype,
+    },
+    /// The rebuilt tokenizer was refused by the tokenizer library.
+    #[error("the tokenizer cannot be rebuilt: {0}")]
+    Tokenizer(String),
+    /// The tensor library refused a block of weights.
+    #[error("tensor {tensor:?} cannot be dequantised")]
+    Dequantise {
+        /// Name of the tensor in the file.
+        tensor: String,
+        /// What the library said.
+        source: candle_core::Error,
+    },
+}
+
+impl GgufFault {
+    pub(super) fn invalid(
+        what: impl Into<String>,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> GgufFault {
+        GgufFault::Invalid {
+            what: what.into(),
+            found: found.to_string(),
+            expected: expected.into(),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The output folder: built beside its place, and moved there once it is whole.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use super::error::GgufError;
+
+/// Every file that an import writes.
+pub(super) const FILES: [&str; 6] = [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+];
+
+/// A folder in the making; dropped before [`Staged::commit`], it vanishes.
+#[derive(Debug)]
+pub(super) struct Staged {
+    folder: TempDir,
+    out: PathBuf,
+}
+
+impl Staged {
+    /// Checks that `out` may be written, and begins a folder beside it.
+    pub(super) fn begin(out: &Path, force: bool) -> Result<Staged, GgufError> {
+        check_replaceable(out, force)?;
+        let parent = match out.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(failed_to_write(parent))?;
+        let folder = staging().tempdir_in(parent).map_err(failed_to_write(out))?;
+        Ok(Staged { folder, out: out.to_owned() })
+    }
+
+    /// Writes one file of the folder through to the disk.
+    pub(super) fn write<T, E>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<io::Error>,
+    {
+        let mut file =
+            BufWriter::with_capacity(1 << 20, File::create(self.folder.path().join(name))?);
+        let value = write(&mut file)?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
+        Ok(value)
+    }
+
+    /// Writes one small file of the folder.
+    pub(super) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), GgufError> {
+        self.write(name, |file| file.write_all(bytes))
+            .map_err(failed_to_write(&self.out.join(name)))
+    }
+
+    /// Moves the folder to its place. A folder that is replaced is moved aside
+    /// first and moved back if that fails.
+    pub(super) fn commit(self) -> Result<(), GgufError> {
+        let failed = failed_to_write(&self.out);
+        if !self.out.exists() {
+            fs::rename(self.folder.path(), &self.out).map_err(failed)?;
+            drop(self.folder.keep());
+            return Ok(());
+        }
+        let old = self.folder.path().with_extension("old");
+        fs::rename(&self.out, &old).map_err(&failed)?;
+        if let Err(error) = fs::rename(self.folder.path(), &self.out) {
+            fs::rename(&old, &self.out).map_err(&failed)?;
+            return Err(failed(error));
+        }
+        drop(self.folder.keep());
+        fs::remove_dir_all(&old).map_err(failed)
+    }
+}
+
+/// A hidden name, with the permissions of an ordinary folder.
+fn staging() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".import-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o777));
+    }
+    builder
+}
+
+/// An existing folder is replaced only on request, and only if nothing but an imported model is lost.
+fn check_replaceable(out: &Path, force: bool) -> Result<(), GgufError> {
+    let failed = failed_to_write(out);
+    if out.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    if !force {
+        return Err(GgufError::Exists(out.to_owned()));
+    }
+    for entry in fs::read_dir(out).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?.file_name();
+        if !FILES.iter().any(|name| entry == *name) {
+            let entry = entry.to_string_lossy().into_owned();
+            return Err(GgufError::Foreign { folder: out.to_owned(), entry });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn failed_to_write(path: &Path) -> impl Fn(io::Error) -> GgufError + use<> {
+    let path = path.to_owned();
+    move |source| GgufError::Write { path: path.clone(), source }
+}
