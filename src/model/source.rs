@@ -1,0 +1,70 @@
+//! First stage of every command: what `--model` names becomes a folder on this disk.
+//!
+//! Three forms are read, in this order:
+//!
+//! | given | result |
+//! |---|---|
+//! | a folder with `config.json`, `tokenizer.json` and safetensors | the folder itself |
+//! | a `.gguf` file | a folder that [`gguf::import`] wrote, kept by the file's SHA-256 |
+//! | a Hub id `org/name[@revision]` | a snapshot in the Hub's own cache, downloaded where it lacks |
+//!
+//! A file or folder of this disk always wins over a repository of the same name.
+
+mod error;
+mod folder;
+mod hub;
+mod imported;
+mod options;
+mod reading;
+
+use std::path::PathBuf;
+
+pub use error::SourceError;
+pub use folder::FolderError;
+pub use hub::{HubError, HubErrorKind};
+pub use options::{HubOptions, SourceOptions, Token};
+pub use reading::HubId;
+
+use crate::model::gguf;
+use crate::progress::Progress;
+use reading::Reading;
+
+/// A complete model on this disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFolder {
+    /// The folder that holds `config.json`, `tokenizer.json` and the safetensors.
+    pub path: PathBuf,
+    /// What people call the model: the folder's name, the GGUF's without its ending, or `org/name`.
+    pub name: String,
+    /// The commit of a Hub repository; nothing for local models.
+    pub revision: Option<String>,
+}
+
+/// Finds, imports or downloads the model that `model` names.
+///
+/// # Errors
+///
+/// [`SourceError`] names what was given, how it was read, and what is missing. After an
+/// interruption a download resumes where it stopped, and an import leaves nothing behind.
+pub fn resolve(
+    model: Option<&str>,
+    options: &SourceOptions,
+    progress: &dyn Progress,
+) -> Result<ModelFolder, SourceError> {
+    match reading::read(model)? {
+        Reading::Folder(path) => local(path.clone(), folder::name(&path)),
+        Reading::Gguf(file) => {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let path = imported::folder_for(&file, &options.cache, progress, |out| {
+                gguf::import(&file, out, &gguf::ImportOptions::default(), progress).map(drop)
+            })?;
+            local(path, name)
+        }
+        Reading::Hub(id) => hub::fetch(&id, &options.hub, progress),
+    }
+}
+
+fn local(path: PathBuf, name: String) -> Result<ModelFolder, SourceError> {
+    folder::check(&path)?;
+    Ok(ModelFolder { path, name, revision: None })
+}

@@ -1,0 +1,91 @@
+//! What can go wrong between `--model` and a folder.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{FolderError, HubError};
+use crate::files::FileError;
+use crate::model::gguf::GgufError;
+use crate::progress::Interrupted;
+
+/// Why no model could be found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// No model was given, or the built-in one, which does not exist yet.
+    #[error(
+        "no model is named, and there is no built-in one yet: give --model a folder with \
+         config.json and safetensors, a .gguf file, or a Hub id org/name[@revision]"
+    )]
+    NotNamed,
+    /// The text can only be a path, and nothing is there.
+    #[error(
+        "model \"{given}\": no such file or folder (read as a path, because {reason}; \
+         a Hub id has the form org/name[@revision])"
+    )]
+    NoSuchPath {
+        /// The text as given.
+        given: String,
+        /// What makes it a path.
+        reason: &'static str,
+    },
+    /// The text is neither an existing path nor a Hub id.
+    #[error(
+        "model \"{given}\": there is no file or folder of this name here, and it is no Hub id, \
+         which has the form org/name[@revision]"
+    )]
+    Unreadable {
+        /// The text as given.
+        given: String,
+    },
+    /// A file, but no GGUF.
+    #[error(
+        "{}: a single file is read only if it is a .gguf; for safetensors, \
+         name the folder that holds config.json, tokenizer.json and the weights", path.display()
+    )]
+    NotAModelFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file's hash could not be formed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file or folder could not be looked at.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The cache of imported models could not be written.
+    #[error("{}: the cache for imported models cannot be written", path.display())]
+    Cache {
+        /// The folder or file in the cache.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder is no complete model.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The GGUF could not be imported.
+    #[error(transparent)]
+    Gguf(GgufError),
+    /// The Hub did not give the model.
+    #[error(transparent)]
+    Hub(#[from] Box<HubError>),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl From<GgufError> for SourceError {
+    /// An interruption is one wherever it happens, so that callers look for it in one place.
+    fn from(error: GgufError) -> Self {
+        match error {
+            GgufError::Interrupted(stop) => stop.into(),
+            error => Self::Gguf(error),
+        }
+    }
+}

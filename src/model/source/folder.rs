@@ -1,0 +1,247 @@
+//! What makes a folder a model: `config.json`, `tokenizer.json` and all its safetensors.
+//!
+//! Only the presence of the files is checked here; `model::weights` reads their headers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The model's architecture.
+pub(super) const CONFIG: &str = "config.json";
+/// The tokenizer in the one-file form of the `tokenizers` library.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// All weights in one file.
+pub(super) const WEIGHTS: &str = "model.safetensors";
+/// The list of shards where the weights are split.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// An index has about 100 bytes a tensor; a larger one is no index.
+const LARGEST_INDEX: u64 = 64 << 20;
+
+/// Why a folder is no complete model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// `config.json`, `tokenizer.json` or a shard is missing.
+    #[error("{}: {file} is missing; a model folder holds config.json, tokenizer.json and safetensors", folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// The file's name.
+        file: String,
+    },
+    /// No safetensors under either of their names.
+    #[error("{}: neither model.safetensors nor model.safetensors.index.json is there{}", folder.display(), note_on(others))]
+    NoSafetensors {
+        /// The folder.
+        folder: PathBuf,
+        /// Weights in formats that are not read from a folder.
+        others: Vec<String>,
+    },
+    /// The index of the shards is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Index {
+        /// The index file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// The folder or its index could not be read.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Says which unread weights are there instead, and why they do not count.
+pub(super) fn note_on(others: &[String]) -> String {
+    match others.first() {
+        None => String::new(),
+        Some(other) if other.ends_with(".gguf") => {
+            format!(" ({other} is, which has to be named itself)")
+        }
+        Some(other) => {
+            format!(" ({other} is, but pickled weights can run code and are never read)")
+        }
+    }
+}
+
+/// Picks the weights that are no safetensors from a list of file names, GGUF first.
+pub(super) fn other_weights(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut others: Vec<String> = names
+        .filter(|name| [".gguf", ".bin", ".pth", ".pt"].iter().any(|end| name.ends_with(end)))
+        .collect();
+    others.sort_by_key(|name| (!name.ends_with(".gguf"), name.clone()));
+    others
+}
+
+/// Checks that `folder` holds everything that a model needs.
+///
+/// # Errors
+///
+/// Names the first file that is missing.
+pub(super) fn check(folder: &Path) -> Result<(), FolderError> {
+    require(folder, CONFIG)?;
+    if !folder.join(WEIGHTS).is_file() {
+        if !folder.join(INDEX).is_file() {
+            return Err(no_safetensors(folder));
+        }
+        for shard in shards(&folder.join(INDEX))? {
+            require(folder, &shard)?;
+        }
+    }
+    require(folder, TOKENIZER)
+}
+
+/// The folder's own name, also for `.` and `..`.
+pub(super) fn name(folder: &Path) -> String {
+    let resolved = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let named = folder.file_name().or(resolved.file_name()).unwrap_or(folder.as_os_str());
+    named.to_string_lossy().into_owned()
+}
+
+fn require(folder: &Path, file: &str) -> Result<(), FolderError> {
+    if folder.join(file).is_file() {
+        return Ok(());
+    }
+    Err(FolderError::Missing { folder: folder.to_owned(), file: file.to_owned() })
+}
+
+fn no_safetensors(folder: &Path) -> FolderError {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(source) => return FolderError::Read { path: folder.to_owned(), source },
+    };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    FolderError::NoSafetensors { folder: folder.to_owned(), others: other_weights(names) }
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The names of the shards that an index lists, sorted.
+///
+/// # Errors
+///
+/// An index may come from a stranger: a shard must be a plain `.safetensors` name, without folders.
+pub(super) fn shards(index: &Path) -> Result<BTreeSet<String>, FolderError> {
+    let malformed = |reason: String| FolderError::Index { path: index.to_owned(), reason };
+    let text = read_bounded(index)
+        .map_err(|source| FolderError::Read { path: index.to_owned(), source })?
+        .ok_or_else(|| {
+            malformed(format!("larger than {LARGEST_INDEX} bytes; expected an index"))
+        })?;
+    let parsed: Index = serde_json::from_slice(&text)
+        .map_err(|error| malformed(format!("no index of safetensors shards: {error}")))?;
+    let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    if names.is_empty() {
+        return Err(malformed(
+            "\"weight_map\" is empty; expected tensor names and their shards".into(),
+        ));
+    }
+    match names.iter().find(|name| !is_shard_name(name)) {
+        None => Ok(names),
+        Some(name) => Err(malformed(format!(
+            "shard {name:?} is not a plain file name that ends in .safetensors"
+        ))),
+    }
+}
+
+fn is_shard_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    name.ends_with(".safetensors") && !name.starts_with('.') && name.bytes().all(is_plain)
+}
+
+/// The file's bytes, or nothing if there are more than an index can have.
+fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_INDEX + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= LARGEST_INDEX).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    const TWO_SHARDS: &str =
+        r#"{"metadata": {}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}"#;
+
+    #[test]
+    fn complete_folders_pass() {
+        let single = folder_with(&[(CONFIG, "{}"), (TOKENIZER, "{}"), (WEIGHTS, "")]);
+        check(single.path()).unwrap();
+        let sharded = folder_with(&[
+            (CONFIG, "{}"),
+            (TOKENIZER, "{}"),
+            (INDEX, TWO_SHARDS),
+            ("one.safetensors", ""),
+            ("two.safetensors", ""),
+        ]);
+        check(sharded.path()).unwrap();
+    }
+
+    #[test]
+    fn the_missing_file_is_named() {
+        let rows: [(&[(&str, &str)], &str); 6] = [
+            (&[(TOKENIZER, "{}"), (WEIGHTS, "")], "config.json is missing"),
+            (&[(CONFIG, "{}"), (WEIGHTS, "")], "tokenizer.json is missing"),
+            (&[(CONFIG, "{}"), (TOKENIZER, "{}")], "neither model.safetensors nor"),
+            (&[(CONFIG, "{}"), ("pytorch_model.bin", "")], "(pytorch_model.bin is, but pickled"),
+            (&[(CONFIG, "{}"), ("m.gguf", ""), ("a.bin", "")], "(m.gguf is, which has to be named"),
+            (
+                &[(CONFIG, "{}"), (INDEX, TWO_SHARDS), ("one.safetensors", "")],
+                "two.safetensors is missing",
+            ),
+        ];
+        for (files, expected) in rows {
+            let folder = folder_with(files);
+            let message = check(folder.path()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert!(message.contains(folder.path().to_str().unwrap()), "{message}");
+        }
+    }
+
+    #[test]
+    fn hostile_indexes_are_refused() {
+        let rows = [
+            ("", "no index of safetensors shards"),
+            ("[]", "no index of safetensors shards"),
+            (r#"{"weight_map": {}}"#, "is empty"),
+            (r#"{"weight_map": {"a": 3}}"#, "no index of safetensors shards"),
+            (r#"{"weight_map": {"a": "../../x.safetensors"}}"#, "not a plain file name"),
+            (r#"{"weight_map": {"a": "/etc/x.safetensors"}}"#, "not a plain file name"),
+            (r#"{"weight_map": {"a": "pytorch_model.bin"}}"#, "not a plain file name"),
+        ];
+        for (text, expected) in rows {
+            let folder = folder_with(&[(INDEX, text)]);
+            let message = shards(&folder.path().join(INDEX)).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_called_by_its_own_name() {
+        let outer = tempfile::tempdir().unwrap();
+        let inner = outer.path().join("smollm2");
+        fs::create_dir(&inner).unwrap();
+        assert_eq!(name(&inner), "smollm2");
+        assert_eq!(name(&inner.join("..").join("smollm2").join(".")), "smollm2");
+        assert_eq!(name(&inner.join("..")), outer.path().file_name().unwrap().to_str().unwrap());
+    }
+}

@@ -1,0 +1,144 @@
+//! Models of the Hub: cache, server, and which of them is asked.
+//!
+//! A full commit whose files are all cached needs no server. Otherwise the server says which
+//! commit a branch or tag stands for, and whatever the snapshot of that commit lacks is
+//! downloaded. If the server cannot be reached, the commit that the cache knows is used, with a
+//! warning; if it refuses (no such repository, wrong token), that is the answer.
+
+mod download;
+mod error;
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::sync::ApiBuilder;
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+
+pub use error::{HubError, HubErrorKind};
+
+use super::{FolderError, HubId, HubOptions, ModelFolder, SourceError, folder};
+use crate::progress::Progress;
+
+/// Finds a repository's model in the cache or downloads it.
+pub(super) fn fetch(
+    id: &HubId,
+    options: &HubOptions,
+    progress: &dyn Progress,
+) -> Result<ModelFolder, SourceError> {
+    match snapshot(id, options, progress) {
+        Ok((path, commit)) => {
+            Ok(ModelFolder { path, name: id.name.clone(), revision: Some(commit) })
+        }
+        Err(HubErrorKind::Interrupted(stop)) => Err(stop.into()),
+        Err(kind) => {
+            let error = HubError { id: id.clone(), endpoint: options.endpoint.clone(), kind };
+            Err(Box::new(error).into())
+        }
+    }
+}
+
+/// A complete snapshot and its commit.
+fn snapshot(
+    id: &HubId,
+    options: &HubOptions,
+    progress: &dyn Progress,
+) -> Result<(PathBuf, String), HubErrorKind> {
+    progress.check()?;
+    let cached = cached(id, &options.cache);
+    match cached {
+        Ok(found) if options.offline || id.is_pinned() => return Ok(found),
+        Err(lacking) if options.offline => {
+            return Err(HubErrorKind::Offline { cache: options.cache.clone(), lacking });
+        }
+        _ => {}
+    }
+    let outcome = online(id, options, progress);
+    match (outcome.as_ref().err().and_then(outage), cached) {
+        (Some(outage), Ok((path, commit))) => {
+            progress.warn(&format!(
+                "the Hub could not be reached ({outage}), so the cached commit {} of {id} is \
+                 used; HF_HUB_OFFLINE=1 skips the attempt",
+                short(&commit)
+            ));
+            Ok((path, commit))
+        }
+        _ => outcome,
+    }
+}
+
+/// What keeps the server from answering at all, as opposed to refusing.
+fn outage(kind: &HubErrorKind) -> Option<String> {
+    match kind {
+        HubErrorKind::Unreachable { source } => Some(source.to_string()),
+        HubErrorKind::Status { status: status @ 500.., .. } => Some(format!("status {status}")),
+        _ => None,
+    }
+}
+
+/// The complete snapshot that the cache holds for a revision, or what it lacks.
+fn cached(id: &HubId, cache: &Path) -> Result<(PathBuf, String), String> {
+    let cache = Cache::new(cache.to_owned());
+    let pinned = cache_of(&cache, id, id.revision()).pointer_path(id.revision());
+    let path = if id.is_pinned() && pinned.is_dir() {
+        pinned
+    } else {
+        let config = cache_of(&cache, id, id.revision()).get(folder::CONFIG);
+        let snapshot = config.as_deref().and_then(|config| config.parent());
+        snapshot.ok_or("anything of this revision")?.to_owned()
+    };
+    folder::check(&path).map_err(|error| match error {
+        FolderError::Missing { file, .. } => file,
+        error => format!("a whole model ({error})"),
+    })?;
+    let commit = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((path, commit))
+}
+
+fn online(
+    id: &HubId,
+    options: &HubOptions,
+    progress: &dyn Progress,
+) -> Result<(PathBuf, String), HubErrorKind> {
+    let cache = Cache::new(options.cache.clone());
+    let api = ApiBuilder::from_cache(cache.clone())
+        .with_endpoint(options.endpoint.clone())
+        .with_token(options.token.as_ref().map(|token| token.reveal().to_owned()))
+        .with_progress(false)
+        .build()
+        .map_err(|error| HubErrorKind::Protocol { reason: error.to_string() })?;
+    let is_authorised = options.token.is_some();
+    let listing = server::list(&api.repo(repository(id, id.revision())), id, is_authorised)?;
+    let download = download::Download {
+        cache: cache_of(&cache, id, &listing.commit),
+        remote: api.repo(repository(id, &listing.commit)),
+        api,
+        commit: &listing.commit,
+        is_authorised,
+        progress,
+    };
+    let path = download.model(&listing.files)?;
+    remember(&cache_of(&cache, id, id.revision()), &listing.commit)?;
+    Ok((path, listing.commit))
+}
+
+fn repository(id: &HubId, revision: &str) -> Repo {
+    Repo::with_revision(id.name.clone(), RepoType::Model, revision.to_owned())
+}
+
+fn cache_of(cache: &Cache, id: &HubId, revision: &str) -> CacheRepo {
+    cache.repo(repository(id, revision))
+}
+
+/// Notes which commit a branch stands for, once all of its files are there, so that an
+/// interrupted update leaves the older, complete commit for offline use.
+fn remember(cache: &CacheRepo, commit: &str) -> Result<(), HubErrorKind> {
+    let snapshot = cache.pointer_path(commit);
+    if cache.get(folder::CONFIG).is_some_and(|config| config.starts_with(&snapshot)) {
+        return Ok(());
+    }
+    cache.create_ref(commit).map_err(|source| HubErrorKind::Cache { path: snapshot, source })
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}

@@ -1,0 +1,273 @@
+//! Brings the files of one commit into the Hub's cache.
+//!
+//! The cache keeps each content once, as `blobs/<etag>`, and each commit as a folder of links to
+//! them. `hf-hub` downloads into `blobs/<etag>.part` under a lock and resumes such a part; here
+//! is added what it leaves out: contents that an earlier commit brought are linked instead of
+//! downloaded again, what arrived is compared with its announced SHA-256, a broken connection is
+//! taken up again, and Ctrl-C stops a file in its middle.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+
+use hf_hub::CacheRepo;
+use hf_hub::api::sync::{Api, ApiError, ApiRepo};
+
+use super::super::folder::{self, CONFIG, INDEX, TOKENIZER, WEIGHTS};
+use super::HubErrorKind;
+use super::server::{failure, protocol, status_of};
+use crate::files::Sha256;
+use crate::progress::{Interrupted, Progress};
+
+/// Files that are taken along where a repository has them.
+const OPTIONAL: [&str; 4] = [
+    "tokenizer_config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+];
+
+/// How often a connection that broke after bytes had come is taken up again.
+const RESUMPTIONS: usize = 4;
+
+/// One commit on its way into the cache.
+pub(super) struct Download<'a> {
+    /// The cache's side of the commit.
+    pub(super) cache: CacheRepo,
+    /// The server's side of the commit.
+    pub(super) remote: ApiRepo,
+    /// The server.
+    pub(super) api: Api,
+    /// The commit's hash.
+    pub(super) commit: &'a str,
+    /// Whether a token is sent.
+    pub(super) is_authorised: bool,
+    /// Told of every file.
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl Download<'_> {
+    /// Brings all files of the model and returns the snapshot's folder. The weights come last,
+    /// so that a snapshot with weights is complete.
+    pub(super) fn model(&self, listed: &[String]) -> Result<PathBuf, HubErrorKind> {
+        let has = |file: &str| listed.iter().any(|name| name == file);
+        let weights = match [WEIGHTS, INDEX].into_iter().find(|file| has(file)) {
+            Some(weights) => weights,
+            None => {
+                let others = folder::other_weights(listed.iter().cloned());
+                return Err(HubErrorKind::NoSafetensors { others });
+            }
+        };
+        if let Some(file) = [CONFIG, TOKENIZER].into_iter().find(|file| !has(file)) {
+            return Err(HubErrorKind::MissingFile { file: file.to_owned() });
+        }
+        let small = OPTIONAL.into_iter().filter(|file| has(file));
+        for file in small.chain([CONFIG, TOKENIZER, weights]) {
+            self.bring(file)?;
+        }
+        if weights == INDEX {
+            for shard in folder::shards(&self.pointer(INDEX))? {
+                self.bring(&shard)?;
+            }
+        }
+        let snapshot = self.cache.pointer_path(self.commit);
+        folder::check(&snapshot)?;
+        Ok(snapshot)
+    }
+
+    fn pointer(&self, file: &str) -> PathBuf {
+        self.cache.pointer_path(self.commit).join(file)
+    }
+
+    /// Makes one file part of the snapshot.
+    fn bring(&self, file: &str) -> Result<(), HubErrorKind> {
+        self.progress.check()?;
+        let pointer = self.pointer(file);
+        if pointer.exists() {
+            return Ok(());
+        }
+        let failed = |error| failure(file, error, self.is_authorised);
+        let announced = self.api.metadata(&self.remote.url(file)).map_err(failed)?;
+        if announced.commit_hash() != self.commit || !is_etag(announced.etag()) {
+            return Err(protocol(format!(
+                "{file} is announced for commit {:?} with etag {:?}; expected commit {:?}",
+                announced.commit_hash(),
+                announced.etag(),
+                self.commit
+            )));
+        }
+        let blob = self.cache.blob_path(announced.etag());
+        if fs::metadata(&blob).is_ok_and(|found| found.len() == announced.size() as u64) {
+            return link(&blob, &pointer)
+                .map_err(|source| HubErrorKind::Cache { path: pointer, source });
+        }
+        self.transfer(file, &blob)?;
+        verify(file, announced.etag(), &blob, &pointer)
+    }
+
+    /// Downloads one file, waiting for another process that downloads it too.
+    fn transfer(&self, file: &str, blob: &Path) -> Result<(), HubErrorKind> {
+        let mut resumptions = 0;
+        let mut may_restart = true;
+        loop {
+            self.progress.check()?;
+            let mut arrived = 0;
+            let meter = Meter::new(self.progress, file, &mut arrived);
+            let outcome = stoppable(|| self.remote.download_with_progress(file, meter))?;
+            match outcome {
+                Ok(_) => return Ok(()),
+                Err(error) if is_linked_already(&error) && self.pointer(file).exists() => {
+                    return Ok(());
+                }
+                Err(ApiError::LockAcquisition(_)) => {
+                    let waiting = format!("waiting for another download of {file}");
+                    self.progress.phase(&waiting, None);
+                    if self.pointer(file).exists() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if is_broken_off(&error) && arrived > 0 && resumptions < RESUMPTIONS => {
+                    resumptions += 1;
+                }
+                Err(error) if may_restart && is_unresumable(&error) => {
+                    may_restart = false;
+                    discard(&blob.with_extension("part"))?;
+                }
+                Err(error) => return Err(failure(file, error, self.is_authorised)),
+            }
+        }
+    }
+}
+
+/// Etags become file names.
+fn is_etag(etag: &str) -> bool {
+    (1..=128).contains(&etag.len())
+        && etag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+/// Another process that downloaded the same content was faster to enter it.
+fn is_linked_already(error: &ApiError) -> bool {
+    matches!(error, ApiError::IoError(error) if error.kind() == io::ErrorKind::AlreadyExists)
+}
+
+/// The connection ended before the file did.
+fn is_broken_off(error: &ApiError) -> bool {
+    let ApiError::IoError(error) = error else { return false };
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | TimedOut)
+}
+
+/// The kept part is as long as the file or longer, so that there is no rest to ask for (416).
+fn is_unresumable(error: &ApiError) -> bool {
+    matches!(error, ApiError::InvalidResume) || status_of(error) == Some(416)
+}
+
+fn discard(path: &Path) -> Result<(), HubErrorKind> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| HubErrorKind::Cache { path: path.to_owned(), source }),
+    }
+}
+
+/// Large files have their SHA-256 as etag: compares it, and removes what differs.
+fn verify(file: &str, etag: &str, blob: &Path, pointer: &Path) -> Result<(), HubErrorKind> {
+    let Ok(announced) = etag.parse::<Sha256>() else { return Ok(()) };
+    let unreadable =
+        |error| HubErrorKind::Cache { path: blob.to_owned(), source: io::Error::other(error) };
+    let found = Sha256::of_file(blob).map_err(unreadable)?;
+    if found == announced {
+        return Ok(());
+    }
+    discard(pointer)?;
+    discard(blob)?;
+    Err(HubErrorKind::Damaged {
+        file: file.to_owned(),
+        found: found.to_string(),
+        announced: announced.to_string(),
+    })
+}
+
+/// Enters a content that is there already under a commit.
+fn link(blob: &Path, pointer: &Path) -> io::Result<()> {
+    if let Some(snapshot) = pointer.parent() {
+        fs::create_dir_all(snapshot)?;
+    }
+    match link_to(blob, pointer) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    }
+}
+
+/// As the Hub's own programs link: relative, so that a cache can be moved.
+#[cfg(unix)]
+fn link_to(blob: &Path, pointer: &Path) -> io::Result<()> {
+    let name = blob.file_name().unwrap_or_default();
+    std::os::unix::fs::symlink(Path::new("../../blobs").join(name), pointer)
+}
+
+#[cfg(not(unix))]
+fn link_to(blob: &Path, pointer: &Path) -> io::Result<()> {
+    fs::hard_link(blob, pointer).or_else(|_| fs::copy(blob, pointer).map(drop))
+}
+
+/// Runs `work`, which a [`Meter`] inside may leave by unwinding.
+fn stoppable<T>(work: impl FnOnce() -> T) -> Result<T, Interrupted> {
+    catch_unwind(AssertUnwindSafe(work)).or_else(|payload| {
+        match payload.downcast::<Interrupted>() {
+            Ok(stop) => Err(*stop),
+            Err(bug) => resume_unwind(bug),
+        }
+    })
+}
+
+/// Passes the bytes of one file on to a [`Progress`].
+///
+/// `hf-hub` cannot be told to stop, so an interruption unwinds through it to [`stoppable`]:
+/// without a panic message, closing the connection, releasing the lock and keeping the part.
+struct Meter<'a> {
+    progress: &'a dyn Progress,
+    file: &'a str,
+    /// Bytes that came over the connection, for the caller to see after a failure.
+    arrived: &'a mut u64,
+    /// Bytes that an earlier run left, once known.
+    kept: Option<u64>,
+    is_begun: bool,
+}
+
+impl<'a> Meter<'a> {
+    fn new(progress: &'a dyn Progress, file: &'a str, arrived: &'a mut u64) -> Self {
+        Self { progress, file, arrived, kept: None, is_begun: false }
+    }
+
+    fn done(&self) -> u64 {
+        self.kept.unwrap_or(0) + *self.arrived
+    }
+}
+
+impl hf_hub::api::Progress for Meter<'_> {
+    /// Called twice for a file: when it is opened and when its bytes begin.
+    fn init(&mut self, size: usize, _: &str) {
+        if !self.is_begun {
+            self.progress.phase(&format!("download {}", self.file), Some(size as u64));
+        }
+        self.is_begun = true;
+    }
+
+    /// The first call gives the length of the part that was kept, all others what just came.
+    fn update(&mut self, bytes: usize) {
+        match self.kept {
+            None => self.kept = Some(bytes as u64),
+            Some(_) => *self.arrived += bytes as u64,
+        }
+        if let Err(stop) = self.progress.check() {
+            resume_unwind(Box::new(stop));
+        }
+        self.progress.advance(self.done(), "");
+    }
+
+    fn finish(&mut self) {
+        let megabytes = self.done() as f64 / 1e6;
+        self.progress.finish(&format!("{} ({megabytes:.1} MB)", self.file));
+    }
+}

@@ -1,0 +1,158 @@
+//! What the Hub, the way to it, or its cache can refuse.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use hf_hub::api::sync::ApiError;
+
+use super::super::FolderError;
+use super::super::folder::note_on;
+use super::HubId;
+use crate::progress::Interrupted;
+
+/// A failure to get one repository.
+#[derive(Debug)]
+pub struct HubError {
+    /// What was asked for.
+    pub id: HubId,
+    /// Which server it was asked of.
+    pub endpoint: String,
+    /// What went wrong.
+    pub kind: HubErrorKind,
+}
+
+impl fmt::Display for HubError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, endpoint, kind } = self;
+        write!(f, "model \"{id}\", read as a repository of the Hub at {endpoint}: {kind}")
+    }
+}
+
+impl Error for HubError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind.source()
+    }
+}
+
+/// What went wrong with a repository.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubErrorKind {
+    /// The server knows no such repository.
+    #[error("there is no such repository, and no local folder of that name")]
+    RepositoryNotFound,
+    /// Without a token the server does not say whether the repository exists.
+    #[error(
+        "without an access token the server does not show it: it is private, or does not exist; \
+         there is no local folder of that name either"
+    )]
+    Hidden,
+    /// The repository has no such branch, tag or commit.
+    #[error("the repository has no revision \"{revision}\"")]
+    RevisionNotFound {
+        /// The revision asked for.
+        revision: String,
+    },
+    /// The token is not valid.
+    #[error("the access token was refused (status {status})")]
+    TokenRefused {
+        /// The HTTP status, 401 or 403.
+        status: u16,
+    },
+    /// The repository's terms have to be accepted first.
+    #[error("the repository is gated, and {}", if *is_authorised {
+        "the access token's owner has not been granted access"
+    } else {
+        "no access token was sent"
+    })]
+    Gated {
+        /// Whether a token was sent.
+        is_authorised: bool,
+    },
+    /// No connection, no name, no secure channel, or no answer in time.
+    #[error("the server could not be reached, and the cache has no complete copy")]
+    Unreachable {
+        /// What the transport said.
+        source: io::Error,
+    },
+    /// Offline use was asked for and the cache is not enough.
+    #[error(
+        "offline, and the cache {} lacks {lacking}; there is no local folder of that name either",
+        cache.display()
+    )]
+    Offline {
+        /// The Hub's cache.
+        cache: PathBuf,
+        /// A file's name, or what else is missing.
+        lacking: String,
+    },
+    /// The repository has no safetensors that this program reads.
+    #[error(
+        "the repository has neither model.safetensors nor model.safetensors.index.json{}",
+        note_on(others)
+    )]
+    NoSafetensors {
+        /// Weights in other formats.
+        others: Vec<String>,
+    },
+    /// A file that every model needs is not in the repository.
+    #[error("the repository has no {file}")]
+    MissingFile {
+        /// The file's name.
+        file: String,
+    },
+    /// The list of shards is malformed, or the snapshot in the cache is damaged.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The server answered with an unexpected status.
+    #[error("the server answered with status {status}{}", if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    })]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The server's own words, if any.
+        message: String,
+    },
+    /// The answer is not what a Hub sends.
+    #[error("the answer is not that of a Hub: {reason}")]
+    Protocol {
+        /// What was found.
+        reason: String,
+    },
+    /// A file stopped arriving.
+    #[error("{file} could not be downloaded; what has arrived is kept, and the next run resumes")]
+    Transfer {
+        /// The file's name.
+        file: String,
+        /// What the transport or the disk said.
+        source: Box<ApiError>,
+    },
+    /// A file arrived that is not the one announced.
+    #[error(
+        "{file} arrived damaged (its SHA-256 is {found}, announced was {announced}) and was removed"
+    )]
+    Damaged {
+        /// The file's name.
+        file: String,
+        /// The hash of what arrived.
+        found: String,
+        /// The hash that the server named.
+        announced: String,
+    },
+    /// The cache could not be written.
+    #[error("{}: the cache cannot be read or written", path.display())]
+    Cache {
+        /// The file in the cache.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The user asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}

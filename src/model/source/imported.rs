@@ -1,0 +1,141 @@
+//! Keeps the folders that GGUF files were imported to, by the file's SHA-256.
+//!
+//! A folder is built under a temporary name beside its final one and renamed when it is
+//! complete. So an existing folder is always whole, and of two processes that import one file
+//! at once the later finds the earlier one's folder and throws its own away.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::SourceError;
+use crate::files::Sha256;
+use crate::progress::Progress;
+
+/// Part of the folder's name: rises whenever the import writes other bytes for the same file.
+const IMPORT_VERSION: u32 = 1;
+
+/// The folder that `gguf` was imported to; runs `import` into a new folder if there is none yet.
+pub(super) fn folder_for<E>(
+    gguf: &Path,
+    cache: &Path,
+    progress: &dyn Progress,
+    import: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<PathBuf, SourceError>
+where
+    SourceError: From<E>,
+{
+    progress.check()?;
+    let hash = Sha256::of_file(gguf)?;
+    let kept = cache.join("gguf");
+    let folder = kept.join(format!("{hash}-v{IMPORT_VERSION}"));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let unwritable = |source| SourceError::Cache { path: kept.clone(), source };
+    fs::create_dir_all(&kept).map_err(unwritable)?;
+    let unfinished =
+        tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&kept).map_err(unwritable)?;
+    let built = unfinished.path().join("model");
+    import(&built)?;
+    keep(&built, &folder).map_err(|source| SourceError::Cache { path: folder.clone(), source })?;
+    Ok(folder)
+}
+
+/// Renames, unless another process was faster.
+fn keep(built: &Path, folder: &Path) -> io::Result<()> {
+    match fs::rename(built, folder) {
+        Err(_) if folder.is_dir() => Ok(()),
+        renamed => renamed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::progress::{Interrupted, Silent};
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        gguf: PathBuf,
+    }
+
+    fn fixture() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let gguf = folder.path().join("tiny.gguf");
+        fs::write(&gguf, b"GGUF bytes").unwrap();
+        Fixture { folder, gguf }
+    }
+
+    fn write_model(out: &Path) -> Result<(), SourceError> {
+        fs::create_dir_all(out).unwrap();
+        fs::write(out.join("config.json"), "{}").unwrap();
+        Ok(())
+    }
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_second_use_imports_nothing_and_a_changed_file_is_another_model() {
+        let Fixture { folder, gguf } = fixture();
+        let first = folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        assert!(first.join("config.json").is_file());
+        let refuse = |_: &Path| -> Result<(), SourceError> { panic!("imported twice") };
+        assert_eq!(folder_for(&gguf, folder.path(), &Silent, refuse).unwrap(), first);
+        fs::write(&gguf, b"other bytes").unwrap();
+        assert_ne!(folder_for(&gguf, folder.path(), &Silent, write_model).unwrap(), first);
+        assert_eq!(entries(&folder.path().join("gguf")).len(), 2, "no temporary folder stays");
+    }
+
+    #[test]
+    fn a_failed_import_leaves_nothing() {
+        let Fixture { folder, gguf } = fixture();
+        let fail = |out: &Path| {
+            write_model(out)?;
+            Err(SourceError::from(Interrupted))
+        };
+        let error = folder_for(&gguf, folder.path(), &Silent, fail).unwrap_err();
+        assert!(matches!(error, SourceError::Interrupted(_)), "{error}");
+        assert_eq!(entries(&folder.path().join("gguf")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn two_imports_at_once_end_in_one_folder() {
+        let Fixture { folder, gguf } = fixture();
+        let both_built = Barrier::new(2);
+        let import = || {
+            folder_for(&gguf, folder.path(), &Silent, |out| {
+                let written = write_model(out);
+                both_built.wait();
+                written
+            })
+        };
+        let (one, other) = thread::scope(|scope| {
+            let one = scope.spawn(import);
+            let other = scope.spawn(import);
+            (one.join().unwrap().unwrap(), other.join().unwrap().unwrap())
+        });
+        assert_eq!(one, other);
+        assert!(one.join("config.json").is_file());
+        assert_eq!(entries(&folder.path().join("gguf")).len(), 1);
+    }
+
+    #[test]
+    fn an_unwritable_cache_is_named() {
+        let Fixture { folder, gguf } = fixture();
+        let cache = folder.path().join("a-file");
+        fs::write(&cache, b"").unwrap();
+        let error = folder_for(&gguf, &cache, &Silent, write_model).unwrap_err();
+        assert!(matches!(error, SourceError::Cache { .. }), "{error}");
+    }
+}

@@ -1,0 +1,238 @@
+//! Decides what the text of `--model` means: a folder, a GGUF file or a Hub id.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::SourceError;
+
+/// The name under which the built-in model will be found.
+const BUILT_IN: &str = "atlas";
+
+/// The longest `org` or `name` that the Hub gives out.
+const LONGEST_PART: usize = 96;
+
+/// A repository on the Hub, `org/name[@revision]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubId {
+    /// `org/name`.
+    pub name: String,
+    /// A branch, tag or commit; nothing stands for `main`.
+    pub revision: Option<String>,
+}
+
+impl HubId {
+    /// Reads `org/name[@revision]`; nothing if the text has another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, revision) = match text.split_once('@') {
+            Some((name, revision)) => (name, Some(revision)),
+            None => (text, None),
+        };
+        let (organisation, repository) = name.split_once('/')?;
+        let is_valid = is_part(organisation)
+            && is_part(repository)
+            && revision.is_none_or(|revision| revision.split('/').all(is_part));
+        is_valid.then(|| Self { name: name.to_owned(), revision: revision.map(str::to_owned) })
+    }
+
+    /// The revision asked for, `main` by default.
+    pub fn revision(&self) -> &str {
+        self.revision.as_deref().unwrap_or("main")
+    }
+
+    /// Whether the revision is a full commit hash, whose files can never change.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.revision().len() == 40 && self.revision().bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
+impl fmt::Display for HubId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.revision {
+            Some(revision) => write!(f, "{}@{revision}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Parts become components of cache paths and of URLs, so nothing that either could misread passes.
+fn is_part(part: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_edge = |byte: u8| b".-".contains(&byte);
+    (1..=LONGEST_PART).contains(&part.len())
+        && part.bytes().all(is_plain)
+        && !part.starts_with(|c| u8::try_from(c).is_ok_and(is_edge))
+        && !part.ends_with('.')
+        && !part.contains("..")
+}
+
+/// What a given model is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// An existing folder.
+    Folder(PathBuf),
+    /// An existing `.gguf` file.
+    Gguf(PathBuf),
+    /// The id of a repository.
+    Hub(HubId),
+}
+
+/// Reads the argument; existing files and folders win over Hub ids.
+pub(super) fn read(model: Option<&str>) -> Result<Reading, SourceError> {
+    let given = match model {
+        None | Some("" | BUILT_IN) => return Err(SourceError::NotNamed),
+        Some(given) => given,
+    };
+    let path = Path::new(given);
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(Reading::Folder(path.to_owned())),
+        Ok(_) if has_extension(path, "gguf") => Ok(Reading::Gguf(path.to_owned())),
+        Ok(_) => Err(SourceError::NotAModelFile { path: path.to_owned() }),
+        Err(error) if is_absence(&error) => read_absent(given),
+        Err(source) => Err(SourceError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// A path through a file (`model.gguf/x`) is as absent as one through nothing.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
+    )
+}
+
+fn read_absent(given: &str) -> Result<Reading, SourceError> {
+    if let Some(reason) = path_likeness(given) {
+        return Err(SourceError::NoSuchPath { given: given.to_owned(), reason });
+    }
+    match HubId::parse(given) {
+        Some(id) => Ok(Reading::Hub(id)),
+        None => Err(SourceError::Unreadable { given: given.to_owned() }),
+    }
+}
+
+/// Why a text can only be meant as a path, or nothing if it may be a Hub id.
+fn path_likeness(given: &str) -> Option<&'static str> {
+    let path = Path::new(given);
+    let (before_revision, _) = given.split_once('@').unwrap_or((given, ""));
+    if given.starts_with('~') {
+        Some("it starts with \"~\", which only a shell expands")
+    } else if given.starts_with('.') {
+        Some("it starts with \".\"")
+    } else if path.is_absolute() || given.starts_with('/') {
+        Some("it is absolute")
+    } else if given.contains('\\') {
+        Some("it contains \"\\\"")
+    } else if given.ends_with('/') {
+        Some("it ends with \"/\"")
+    } else if has_extension(path, "gguf") || has_extension(path, "safetensors") {
+        Some("it ends like a weights file")
+    } else if before_revision.matches('/').count() > 1 {
+        Some("it has more than one \"/\"")
+    } else {
+        None
+    }
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension()
+        .and_then(OsStr::to_str)
+        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hub_ids_have_two_parts_and_perhaps_a_revision() {
+        let rows = [
+            ("HuggingFaceTB/SmolLM2-135M-Instruct", Some(("main", false))),
+            ("org/name@v1.0", Some(("v1.0", false))),
+            ("org/name@refs/pr/5", Some(("refs/pr/5", false))),
+            ("org/name@0123456789abcdef0123456789abcdef01234567", Some(("", true))),
+            ("gpt2", None),
+            ("a/b/c", None),
+            ("org/", None),
+            ("/name", None),
+            ("org/na me", None),
+            ("org/name?x", None),
+            ("../name", None),
+            ("org/..", None),
+            ("org/name@", None),
+            ("org/name@../../x", None),
+            ("org/name@refs//5", None),
+            ("org/name@a%2Fb", None),
+        ];
+        for (text, expected) in rows {
+            let id = HubId::parse(text);
+            assert_eq!(id.is_some(), expected.is_some(), "{text}");
+            if let (Some(id), Some((revision, is_pinned))) = (id, expected) {
+                assert_eq!(id.to_string(), text);
+                assert_eq!(id.is_pinned(), is_pinned, "{text}");
+                assert!(id.revision().starts_with(revision), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn absent_things_are_read_by_their_look() {
+        let rows = [
+            ("./org/name", "it starts with \".\""),
+            ("../name", "it starts with \".\""),
+            ("~/models/x", "it starts with \"~\""),
+            ("/nowhere/x", "it is absolute"),
+            ("nowhere\\x", "it contains"),
+            ("nowhere/x/", "it ends with \"/\""),
+            ("nowhere/x.gguf", "it ends like a weights file"),
+            ("x.Q4_1.GGUF", "it ends like a weights file"),
+            ("nowhere/to/find", "it has more than one"),
+        ];
+        for (given, expected) in rows {
+            match read(Some(given)) {
+                Err(error @ SourceError::NoSuchPath { .. }) => {
+                    let message = error.to_string();
+                    assert!(message.contains(expected), "{given}: {message}");
+                    assert!(message.contains("org/name[@revision]"), "{message}");
+                }
+                other => panic!("{given}: {other:?}"),
+            }
+        }
+        assert!(matches!(read(Some("no-org/no-name")), Ok(Reading::Hub(_))));
+        assert!(matches!(read(Some("no-org/no-name@refs/pr/1")), Ok(Reading::Hub(_))));
+        let error = read(Some("smollm2")).unwrap_err();
+        assert!(matches!(&error, SourceError::Unreadable { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_missing_model_names_the_three_forms() {
+        for given in [None, Some(""), Some("atlas")] {
+            let message = read(given).unwrap_err().to_string();
+            for form in ["--model", "folder", ".gguf", "org/name[@revision]"] {
+                assert!(message.contains(form), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn existing_things_are_read_by_their_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, b"").unwrap();
+            path
+        };
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let gguf = file("tiny.gguf");
+        assert_eq!(read(Some(&text(&gguf))).unwrap(), Reading::Gguf(gguf));
+        let found = read(Some(&text(folder.path()))).unwrap();
+        assert_eq!(found, Reading::Folder(folder.path().to_owned()));
+        let weights = file("model.safetensors");
+        let error = read(Some(&text(&weights))).unwrap_err();
+        assert!(error.to_string().contains("name the folder"), "{error}");
+        let through_a_file = read(Some(&text(&weights.join("x")))).unwrap_err();
+        assert!(matches!(through_a_file, SourceError::NoSuchPath { .. }), "{through_a_file}");
+    }
+}
