@@ -14,6 +14,7 @@ pub mod gguf;
 mod load;
 mod mlp;
 mod norm;
+pub mod source;
 mod tokenizer;
 mod trace;
 pub mod weights;

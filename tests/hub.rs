@@ -10,6 +10,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use candle_core::Device;
+use rescribe::model::Model;
 use rescribe::model::source::{
     FolderError, HubErrorKind, HubOptions, ModelFolder, SourceError, SourceOptions, Token, resolve,
 };
@@ -374,6 +376,36 @@ fn two_downloads_at_once_end_in_one_cache() {
     });
     assert_eq!(one, other);
     assert_holds(&one.path, &tiny());
+}
+
+#[test]
+fn what_was_downloaded_is_a_model() {
+    let fixture = Path::new("tests/fixtures/llama_tied_bf16_sharded/model");
+    let names = [
+        "config.json",
+        "generation_config.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
+    let files = names.map(|name| (name, fs::read(fixture.join(name)).unwrap()));
+    let server = Server::start(Offer::main(Files::from(files)));
+    let user = User::of(&server);
+    let found = user.resolve(REPOSITORY).unwrap();
+    Model::open(&found.path, &Device::Cpu, &Silent).unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_gguf_leaves_the_cache_empty() {
+    let user = User::at("http://127.0.0.1:1".to_owned());
+    let file = user.home.path().join("tiny.gguf");
+    fs::write(&file, b"not the magic number").unwrap();
+    let error = user.resolve(file.to_str().unwrap()).unwrap_err();
+    assert!(matches!(error, SourceError::Gguf(_)), "{error}");
+    assert!(error.to_string().contains("tiny.gguf"), "{error}");
+    assert_eq!(fs::read_dir(user.options.cache.join("gguf")).unwrap().count(), 0);
 }
 
 #[test]
