@@ -1,12 +1,26 @@
 //! Matrix products of row-major slices, the floor on which model and statistics stand.
 //!
 //! All of them split the *result* into blocks and give the blocks to the threads of the current
-//! rayon pool. How the terms of one element are summed depends on the shapes alone, so results
-//! are the same to the bit on any number of threads.
+//! rayon pool. How the terms of one element are summed depends on the shapes alone, so results are
+//! the same to the bit on any number of threads. Call them from inside a pool (`install`): from
+//! outside, waking its threads costs as much as a small product.
+//!
+//! With rows that lie along k on both sides, `a · bᵀ` has kernels of its own ([`matmul_nt`]): the
+//! `gemm` crate repacks `b` on every call, which for the few dozen rows of a prompt takes as long
+//! as the product. Everything else is that crate's, block by block.
 
+mod gram;
+#[cfg(target_arch = "x86_64")]
+mod inner;
 mod portable;
+mod shared;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 
 use portable::{Operand, product};
+
+/// Multiplications in a product below which threads do not pay.
+const SMALL: usize = 1 << 18;
 
 /// `out[m, n] = a[m, k] · b[n, k]ᵀ`, all row-major: a linear layer whose weight is stored
 /// `[out, in]`.
@@ -14,7 +28,13 @@ use portable::{Operand, product};
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
-    check(out, a, b, m, n, k);
+    if !has_terms(out, a, b, m, n, k) {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if inner::product(simd::Machine::detect(), out, a, b, n, k) {
+        return;
+    }
     product(out, Operand::rows(a, k), Operand::columns(b, k), m, n, k);
 }
 
@@ -24,8 +44,9 @@ pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn matmul_nn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
-    check(out, a, b, m, n, k);
-    product(out, Operand::rows(a, k), Operand::rows(b, n), m, n, k);
+    if has_terms(out, a, b, m, n, k) {
+        product(out, Operand::rows(a, k), Operand::rows(b, n), m, n, k);
+    }
 }
 
 /// `out[m, n] = a[k, m]ᵀ · b[k, n]`, all row-major: the gradient with respect to a weight.
@@ -33,34 +54,34 @@ pub fn matmul_nn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn matmul_tn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
-    check(out, a, b, m, n, k);
-    product(out, Operand::columns(a, m), Operand::rows(b, n), m, n, k);
+    if has_terms(out, a, b, m, n, k) {
+        product(out, Operand::columns(a, m), Operand::rows(b, n), m, n, k);
+    }
 }
 
-/// `c[k, k] += xᵀ x` for `x[rows, k]`: f32 sums over short runs of rows, added up in f64.
+/// `c[k, k] += xᵀ x` for `x[rows, k]`: f32 sums over short runs of rows, added up in f64. What is
+/// added is symmetric to the bit. c is read and written once a call, so many rows a call pay.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn add_gram(c: &mut [f64], x: &[f32], rows: usize, k: usize) {
     assert_eq!(c.len(), k * k, "c is [{k}, {k}]");
     assert_eq!(x.len(), rows * k, "x is [{rows}, {k}]");
-    let mut part = vec![0.0; k * k];
-    for x in x.chunks((GRAM_ROWS * k).max(1)) {
-        matmul_tn(&mut part, x, x, k, k, x.len() / k);
-        for (c, part) in c.iter_mut().zip(&part) {
-            *c += f64::from(*part);
-        }
+    if !x.is_empty() {
+        gram::add(c, x, k);
     }
 }
 
-/// Rows summed in f32 before they reach an f64 sum; the relative error of a run is at most
-/// `GRAM_ROWS` times 2⁻²⁴.
-const GRAM_ROWS: usize = 256;
-
-fn check(out: &[f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
+/// Checks the slices against the shape. Whether there is anything to sum; if not, `out` is zeroed.
+fn has_terms(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) -> bool {
     assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
     assert_eq!(a.len(), m * k, "the left operand has {m} x {k} elements");
     assert_eq!(b.len(), n * k, "the right operand has {n} x {k} elements");
+    let has_terms = !a.is_empty() && !b.is_empty();
+    if !has_terms {
+        out.fill(0.0);
+    }
+    has_terms
 }
 
 #[cfg(test)]

@@ -1,9 +1,15 @@
 //! The product for any machine and any strides: blocks of columns, each one call of `gemm`.
+//!
+//! `gemm` splits its work among threads by itself, but on matrices of a few hundred rows this
+//! gains little; calling it on one thread for each block of columns gains all there is.
 
 use rayon::prelude::*;
 
+use super::SMALL;
+use super::shared::Shared;
+
 /// A matrix inside a slice.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Operand<'a> {
     data: &'a [f32],
     row_stride: usize,
@@ -11,7 +17,7 @@ pub(super) struct Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    /// The matrix whose rows lie one after the other, each `width` long.
+    /// The matrix whose rows begin `width` apart.
     pub(super) fn rows(data: &'a [f32], width: usize) -> Self {
         Self { data, row_stride: width, column_stride: 1 }
     }
@@ -21,9 +27,8 @@ impl<'a> Operand<'a> {
         Self { data, row_stride: 1, column_stride: width }
     }
 
-    /// The slice from column `column` on.
-    fn starting_at_column(self, column: usize) -> *const f32 {
-        self.data[column * self.column_stride..].as_ptr()
+    fn starting_at_column(self, column: usize) -> Self {
+        Self { data: &self.data[column * self.column_stride..], ..self }
     }
 
     /// Whether element `[rows - 1, columns - 1]` lies inside the slice.
@@ -33,59 +38,56 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// The start of a matrix whose blocks are written by several threads.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
+/// Columns of a block. Fixed, so that the sums do not depend on the number of threads.
+const BLOCK: usize = 96;
 
-// SAFETY: `product` gives every thread columns of its own.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    fn at(self, offset: usize) -> *mut f32 {
-        self.0.wrapping_add(offset)
+/// `out[m, n] = a[m, k] · b[k, n]`, with `out` row-major and contiguous and nothing empty.
+pub(super) fn product(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usize, k: usize) {
+    assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
+    let out = Shared::new(out);
+    let block = |column| {
+        let columns = BLOCK.min(n - column);
+        // SAFETY: these columns of the result, which is borrowed for the whole call, belong to
+        // this block alone.
+        unsafe { multiply_into(out.at(column), n, a, b.starting_at_column(column), m, columns, k) };
+    };
+    if m * n * k < SMALL {
+        (0..n).step_by(BLOCK).for_each(block);
+    } else {
+        (0..n).into_par_iter().step_by(BLOCK).with_max_len(1).for_each(block);
     }
 }
 
-/// Columns of a block. Fixed, so that the sums do not depend on the number of threads.
-const COLUMNS: usize = 96;
+/// As [`product`], on this thread and in one piece.
+pub(super) fn multiply(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usize, k: usize) {
+    assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
+    // SAFETY: `out` is borrowed and has m rows of n numbers.
+    unsafe { multiply_into(out.as_mut_ptr(), n, a, b, m, n, k) };
+}
 
-/// `out[m, n] = a[m, k] · b[k, n]`, with `out` row-major and contiguous.
-pub(super) fn product(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usize, k: usize) {
-    if m == 0 || n == 0 || k == 0 {
-        out.fill(0.0);
-        return;
+/// # Safety
+/// `out` is valid for writing m rows of n numbers that begin `stride` apart, and nobody else uses
+/// them.
+unsafe fn multiply_into(
+    out: *mut f32,
+    stride: usize,
+    a: Operand,
+    b: Operand,
+    m: usize,
+    n: usize,
+    k: usize,
+) {
+    assert!(a.holds(m, k) && b.holds(k, n), "the operands are as large as their shapes say");
+    let [stride, a_row, a_column, b_row, b_column] =
+        [stride, a.row_stride, a.column_stride, b.row_stride, b.column_stride]
+            .map(|stride| stride as isize);
+    let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
+    let (keep, scale, alone) = (0.0, 1.0, gemm::Parallelism::None);
+    // SAFETY: the operands were checked above, `out` by the caller.
+    unsafe {
+        gemm::gemm(
+            m, n, k, out, 1, stride, false, a, a_column, a_row, b, b_column, b_row, keep, scale,
+            false, false, false, alone,
+        );
     }
-    assert!(out.len() == m * n && a.holds(m, k) && b.holds(k, n), "operands as large as said");
-    let shared = Shared(out.as_mut_ptr());
-    (0..n.div_ceil(COLUMNS)).into_par_iter().for_each(|block| {
-        let column = block * COLUMNS;
-        let columns = COLUMNS.min(n - column);
-        // SAFETY: the operands were checked above; the block writes only its own columns of
-        // `out`, which is borrowed for the whole loop.
-        unsafe {
-            gemm::gemm(
-                m,
-                columns,
-                k,
-                shared.at(column),
-                1,
-                n as isize,
-                false,
-                a.data.as_ptr(),
-                a.column_stride as isize,
-                a.row_stride as isize,
-                b.starting_at_column(column),
-                b.column_stride as isize,
-                b.row_stride as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
-        }
-    });
 }

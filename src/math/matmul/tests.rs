@@ -85,6 +85,28 @@ fn equals_the_product_in_f64_beyond_one_block() {
     }
 }
 
+/// Every kernel that this processor can run, not only the one that [`matmul_nt`] picks.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn each_kernel_equals_the_product_in_f64() {
+    use simd::Machine;
+    fn run(machine: Option<Machine>, out: &mut [f32], a: &[f32], b: &[f32], n: usize, k: usize) {
+        let machine = machine.expect("called where the processor has the instructions");
+        assert!(inner::product(machine, out, a, b, n, k), "{machine:?} has a kernel");
+    }
+    let nt = &LAYOUTS[0];
+    let avx512: Product = |out, a, b, _, n, k| run(Machine::avx512(), out, a, b, n, k);
+    let avx2: Product = |out, a, b, _, n, k| run(Machine::avx2(), out, a, b, n, k);
+    for (m, n, k) in [(1, 1, 1), (5, 7, 17), (6, 48, 768), (13, 101, 769), (64, 53, 1600)] {
+        if Machine::avx512().is_some() {
+            check_against_f64(&Layout { name: "nt with AVX-512", product: avx512, ..*nt }, m, n, k);
+        }
+        if Machine::avx2().is_some() {
+            check_against_f64(&Layout { name: "nt with AVX2", product: avx2, ..*nt }, m, n, k);
+        }
+    }
+}
+
 #[test]
 fn an_empty_sum_is_zero() {
     for layout in &LAYOUTS {
@@ -96,12 +118,18 @@ fn an_empty_sum_is_zero() {
 }
 
 #[test]
+#[should_panic(expected = "the right operand has 2 x 3 elements")]
+fn a_slice_of_the_wrong_length_is_refused() {
+    matmul_nt(&mut [0.0; 2], &[0.0; 3], &[0.0; 5], 1, 2, 3);
+}
+
+#[test]
 fn gram_equals_the_product_in_f64_and_accumulates() {
     for (rows, k) in [(1, 1), (3, 50), (700, 49), (257, 130), (0, 4)] {
         let x = noise(rows * k, 3);
         let mut c = vec![1.0; k * k];
         add_gram(&mut c, &x, rows, k);
-        let unit = GRAM_ROWS as f64 * f64::powi(2.0, -24);
+        let unit = gram::RUN as f64 * f64::powi(2.0, -24);
         for i in 0..k {
             for j in 0..k {
                 let terms = (0..rows).map(|r| f64::from(x[r * k + i]) * f64::from(x[r * k + j]));

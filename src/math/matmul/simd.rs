@@ -1,0 +1,204 @@
+//! The vector instructions that the kernels are written in, and the choice between them.
+//!
+//! A value of [`Avx512`] or [`Avx2`] is proof that the processor has the instructions: only
+//! [`Machine::detect`] makes one. A kernel is a [`Work`], generic over [`Simd`]; it must be inlined
+//! whole into [`Simd::run`], the one place compiled with the instructions enabled.
+
+use std::arch::x86_64::*;
+
+/// One set of vector instructions for f32.
+pub(super) trait Simd: Copy + Send + Sync {
+    /// A register.
+    type Vector: Copy;
+    /// Numbers in a register.
+    const LANES: usize;
+    /// Rows of a tile that is four columns wide and fills the registers.
+    const ROWS: usize;
+
+    /// Runs a kernel with these instructions.
+    fn run<W: Work>(self, work: W);
+    /// Zero in every lane.
+    fn zero(self) -> Self::Vector;
+    /// `a · b + sum`, rounded once.
+    fn multiply_add(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
+    /// The sum over the lanes of each of four registers.
+    fn sums(self, of: [Self::Vector; 4]) -> [f32; 4];
+    /// Fetches the cache line at any address, valid or not, into the second-level cache.
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: every x86-64 has the instruction, and it never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+    /// The numbers from `from` on.
+    /// # Safety
+    /// `from` is valid for reading `LANES` numbers.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// The first `count` lanes; the others are zero.
+    /// # Safety
+    /// `from` is valid for reading `count` numbers, fewer than `LANES`.
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
+}
+
+/// A kernel. Its `run` and all that this calls are marked `#[inline(always)]`.
+pub(super) trait Work {
+    /// Does the work with the given instructions.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// The instructions that this processor has.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Machine {
+    /// Vectors of 16 numbers and 32 registers.
+    Avx512(Avx512),
+    /// Vectors of 8 numbers and 16 registers.
+    Avx2(Avx2),
+    /// None that there is a kernel for.
+    Other,
+}
+
+impl Machine {
+    /// The best that this processor has.
+    pub(super) fn detect() -> Self {
+        Self::avx512().or_else(Self::avx2).unwrap_or(Self::Other)
+    }
+
+    /// AVX-512, where the processor has it.
+    pub(super) fn avx512() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Self::Avx512(Avx512(())))
+    }
+
+    /// AVX2, where the processor has it.
+    pub(super) fn avx2() -> Option<Self> {
+        let detected = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        detected.then_some(Self::Avx2(Avx2(())))
+    }
+}
+
+/// Proof that the processor has AVX-512.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx512(());
+
+impl Simd for Avx512 {
+    type Vector = __m512;
+    const LANES: usize = 16;
+    const ROWS: usize = 6;
+
+    #[inline(always)]
+    fn run<W: Work>(self, work: W) {
+        #[target_feature(enable = "avx512f")]
+        fn enabled<W: Work>(simd: Avx512, work: W) {
+            work.run(simd);
+        }
+        // SAFETY: `self` proves that the instructions exist.
+        unsafe { enabled(self, work) }
+    }
+
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm512_fmadd_ps(a, b, sum) }
+    }
+
+    #[inline(always)]
+    fn sums(self, [a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+        // SAFETY: `self` proves that the instructions exist.
+        unsafe {
+            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let low = _mm512_shuffle_ps::<0x44>(ab, cd);
+            let quarters = _mm512_add_ps(low, _mm512_shuffle_ps::<0xEE>(ab, cd));
+            // Each quarter now holds partial sums of a, b, c and d.
+            let halves = _mm512_add_ps(quarters, _mm512_shuffle_f32x4::<0x4E>(quarters, quarters));
+            let first = _mm512_castps512_ps128(halves);
+            let second = _mm512_extractf32x4_ps::<1>(halves);
+            let mut sums = [0.0; 4];
+            _mm_storeu_ps(sums.as_mut_ptr(), _mm_add_ps(first, second));
+            sums
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller's, and `self` proves that the instruction exists.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        // SAFETY: masked lanes are not read; else as `load`.
+        unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, from) }
+    }
+}
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    #[inline(always)]
+    fn first(self, count: usize) -> __m256i {
+        // SAFETY: `self` proves that the instructions exist.
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
+        }
+    }
+}
+
+impl Simd for Avx2 {
+    type Vector = __m256;
+    const LANES: usize = 8;
+    const ROWS: usize = 3;
+
+    #[inline(always)]
+    fn run<W: Work>(self, work: W) {
+        #[target_feature(enable = "avx2,fma")]
+        fn enabled<W: Work>(simd: Avx2, work: W) {
+            work.run(simd);
+        }
+        // SAFETY: `self` proves that the instructions exist.
+        unsafe { enabled(self, work) }
+    }
+
+    #[inline(always)]
+    fn zero(self) -> __m256 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm256_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm256_fmadd_ps(a, b, sum) }
+    }
+
+    #[inline(always)]
+    fn sums(self, [a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+        // SAFETY: `self` proves that the instructions exist.
+        unsafe {
+            let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            let second = _mm256_extractf128_ps::<1>(halves);
+            let mut sums = [0.0; 4];
+            _mm_storeu_ps(sums.as_mut_ptr(), _mm_add_ps(_mm256_castps256_ps128(halves), second));
+            sums
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller's, and `self` proves that the instruction exists.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
+        // SAFETY: masked lanes are not read; else as `load`.
+        unsafe { _mm256_maskload_ps(from, self.first(count)) }
+    }
+}
