@@ -117,7 +117,7 @@ impl<'a> Loader<'a> {
                     };
                     let bias = fused.bias.as_ref();
                     Ok(Projection {
-                        weight: fused.weight.narrow(axis, start, width)?.copy()?,
+                        weight: fused.weight.narrow(axis, start, width)?.contiguous()?,
                         layout: fused.layout,
                         bias: bias.map(|bias| bias.narrow(0, start, width)).transpose()?,
                     })
