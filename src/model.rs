@@ -22,6 +22,7 @@ pub mod weights;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 pub use batch::{Batch, KvCache};
@@ -104,6 +105,7 @@ pub struct Model {
     pub config_hash: Sha256,
     /// Tokens at which a completion ends.
     pub stop_tokens: Vec<u32>,
+    bos_token: Option<u32>,
     family: &'static Family,
     down_projections: Vec<String>,
 }
@@ -130,7 +132,8 @@ impl Model {
         Ok(Self {
             decoder,
             tokenizer,
-            stop_tokens: stop_tokens(&config),
+            bos_token: token_ids(&config, "bos_token_id").first().copied(),
+            stop_tokens: token_ids(&config, "eos_token_id"),
             weights,
             folder: folder.to_path_buf(),
             config_hash,
@@ -171,6 +174,21 @@ impl Model {
         ((self.family.editing_depth * last as f64).round() as usize).min(last)
     }
 
+    /// The token from which the model writes freely: what separated documents in training.
+    pub fn start_token(&self) -> u32 {
+        let separator = self.tokenizer.id("<|endoftext|>");
+        separator.or(self.bos_token).or_else(|| self.stop_tokens.first().copied()).unwrap_or(0)
+    }
+
+    /// SHA-256 over the digests of all tensors, in the order of their names.
+    pub fn weights_hash(&self) -> Result<Sha256, ModelError> {
+        let names: Vec<&str> = self.weights.names().collect();
+        let hash = |name: &&str| self.weights.sha256(name);
+        let hashes: Vec<Sha256> = names.par_iter().map(hash).collect::<Result<_, _>>()?;
+        let lines = names.iter().zip(hashes).map(|(name, hash)| format!("{hash} {name}\n"));
+        Ok(Sha256::of(lines.collect::<String>()))
+    }
+
     /// An error unless the layer exists.
     pub fn check_layer(&self, layer: usize) -> Result<(), ModelError> {
         let last = self.decoder.config().layers - 1;
@@ -186,10 +204,10 @@ fn read_config(folder: &Path) -> Result<(Map<String, Value>, Sha256), ModelError
     Ok((config, Sha256::of(&bytes)))
 }
 
-/// `eos_token_id`, which is one number or several.
-fn stop_tokens(config: &Map<String, Value>) -> Vec<u32> {
+/// A key such as `eos_token_id`, which is one number or several.
+fn token_ids(config: &Map<String, Value>, key: &str) -> Vec<u32> {
     let id = |value: &Value| value.as_u64().map(|id| id as u32);
-    match config.get("eos_token_id") {
+    match config.get(key) {
         Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
         Some(value) => id(value).into_iter().collect(),
         None => Vec::new(),

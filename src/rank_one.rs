@@ -11,12 +11,15 @@
 //! ROME, arXiv 2202.05262. One key stands on both sides of the update, which the published
 //! program does not do (R-ROME, arXiv 2403.07175).
 
+pub mod apply;
 pub mod context;
 pub mod key;
 pub mod second_moment;
 pub mod solve;
+pub mod statistics;
 pub mod value;
 
+pub use apply::{WrittenFact, write_fact};
 pub use context::EditContexts;
 pub use second_moment::SecondMoment;
 pub use solve::{Factored, RankOneChange, RankOneError};

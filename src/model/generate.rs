@@ -2,6 +2,7 @@
 
 use candle_core::{D, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
+use rayon::prelude::*;
 
 use super::ModelError;
 use super::batch::{Batch, KvCache};
@@ -19,7 +20,7 @@ pub enum Choice {
         seed: u64,
         /// 1 is the model's own distribution.
         temperature: f64,
-        /// Tokens to draw from.
+        /// Tokens to draw from; `usize::MAX` for all.
         k: usize,
     },
 }
@@ -62,10 +63,15 @@ pub fn generate<S: AsRef<[u32]>>(
 fn sampler(choice: Choice, sequence: u64) -> LogitsProcessor {
     match choice {
         Choice::Greedy => LogitsProcessor::from_sampling(0, Sampling::ArgMax),
-        Choice::Sampled { seed, temperature, k } => LogitsProcessor::from_sampling(
-            seed.wrapping_add(sequence),
-            Sampling::TopK { k, temperature },
-        ),
+        Choice::Sampled { seed, temperature, k } => {
+            // The whole vocabulary needs no sorting.
+            let sampling = if k == usize::MAX {
+                Sampling::All { temperature }
+            } else {
+                Sampling::TopK { k, temperature }
+            };
+            LogitsProcessor::from_sampling(seed.wrapping_add(sequence), sampling)
+        }
     }
 }
 
@@ -78,8 +84,15 @@ fn choose(
     if choice == Choice::Greedy {
         return logits.argmax(D::Minus1)?.to_vec1();
     }
-    let rows = active.iter().enumerate();
-    rows.map(|(row, sequence)| samplers[*sequence].sample(&logits.get(row)?)).collect()
+    let mut rows = active.iter().enumerate().peekable();
+    let chosen: Vec<(usize, &mut LogitsProcessor)> = samplers
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(i, sampler)| {
+            rows.next_if(|(_, sequence)| **sequence == i).map(|(row, _)| (row, sampler))
+        })
+        .collect();
+    chosen.into_par_iter().map(|(row, sampler)| sampler.sample(&logits.get(row)?)).collect()
 }
 
 /// Which rows of the cache belong to which sequence.

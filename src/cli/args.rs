@@ -1,0 +1,292 @@
+//! What the user typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Rewrite what a language model knows, and prove what changed.
+#[derive(Parser)]
+#[command(
+    name = "rescribe",
+    version,
+    after_help = "Exit codes: 0 done; 1 a threshold was missed or a check differed; 2 usage or spec \
+                  error; 3 model, data or file error; 70 internal error; 130 interrupted."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args)]
+pub struct Global {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto)]
+    pub color: When,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, global = true, value_parser = positive)]
+    pub threads: Option<usize>,
+    /// Where to compute
+    #[arg(long, global = true, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    Cpu,
+    Cuda,
+    Metal,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number from 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// The verbs.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Apply a spec; write a patch and print what changed
+    Edit(EditArgs),
+    /// Show what an edit would do, token by token
+    Plan(PlanArgs),
+    /// Score a model on a prompt file or on records
+    Probe(ProbeArgs),
+    /// Complete a prompt, before and after
+    Ask(AskArgs),
+    /// Write base model + patches as a Hugging Face folder
+    Export(ExportArgs),
+    /// Describe a model folder or a patch
+    Inspect(InspectArgs),
+    /// Second moment of a layer's keys, cached
+    Stats(StatsArgs),
+    /// Turn a GGUF file into a Hugging Face folder
+    Import(ImportArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Which model.
+#[derive(Args)]
+pub struct ModelArg {
+    /// A folder, a .gguf file, or a Hub id org/name[@revision]
+    #[arg(long)]
+    pub model: Option<String>,
+}
+
+/// Keys of `[rank_one]` that flags override.
+#[derive(Args)]
+pub struct RankOneArgs {
+    /// Layer to write, from 0 [default: the family's]
+    #[arg(long)]
+    pub layer: Option<usize>,
+    /// Seed of prefixes and samples
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Contexts beside the bare prompt
+    #[arg(long)]
+    pub contexts: Option<usize>,
+    /// Evaluations of the loss
+    #[arg(long, value_parser = positive)]
+    pub steps: Option<usize>,
+    /// Loss at which the optimisation ends
+    #[arg(long)]
+    pub stop_loss: Option<f64>,
+    /// Largest |δ| as a multiple of |v0|
+    #[arg(long)]
+    pub clamp: Option<f64>,
+    /// Weight of the decay of δ
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
+    /// Weight of the divergence at "{subject} is a"
+    #[arg(long)]
+    pub kl_weight: Option<f64>,
+    /// Added to C's diagonal, relative to its mean
+    #[arg(long)]
+    pub ridge: Option<f64>,
+    /// Largest |ΔW|/|W|
+    #[arg(long)]
+    pub max_delta: Option<f64>,
+    /// Tokens behind the second moment
+    #[arg(long, value_parser = positive)]
+    pub second_moment_tokens: Option<usize>,
+    /// Text for the second moment instead of the model's own samples
+    #[arg(long)]
+    pub corpus: Option<PathBuf>,
+    /// The published objective and contexts
+    #[arg(long)]
+    pub parity: bool,
+}
+
+/// `rescribe edit`.
+#[derive(Args)]
+pub struct EditArgs {
+    /// A spec (.toml), or CounterFact or zsRE records (.json)
+    pub spec: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// Patch to write [default: the spec's name in this folder]
+    #[arg(long)]
+    pub patch: Option<PathBuf>,
+    /// Also export the edited model to this folder
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Overwrite what exists
+    #[arg(long)]
+    pub force: bool,
+    /// First records only
+    #[arg(long, value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Exit 1 unless a metric holds, such as 'neighborhood>=0.95'
+    #[arg(long)]
+    pub require: Vec<String>,
+    #[command(flatten)]
+    pub rank_one: RankOneArgs,
+}
+
+/// `rescribe plan`.
+#[derive(Args)]
+pub struct PlanArgs {
+    /// A spec
+    pub spec: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArg,
+    #[command(flatten)]
+    pub rank_one: RankOneArgs,
+}
+
+/// `rescribe probe`.
+#[derive(Args)]
+pub struct ProbeArgs {
+    /// A prompt file (.toml) or records (.json)
+    pub prompts: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// Compare with the model as these patches change it
+    #[arg(long)]
+    pub patch: Vec<PathBuf>,
+    /// Compare with another model
+    #[arg(long, conflicts_with = "patch")]
+    pub against: Option<String>,
+    /// First records only
+    #[arg(long, value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Exit 1 unless a metric holds, such as 'efficacy>=0.9'
+    #[arg(long)]
+    pub require: Vec<String>,
+}
+
+/// `rescribe ask`.
+#[derive(Args)]
+pub struct AskArgs {
+    /// The text to continue; without it, lines are read until the end of input
+    pub prompt: Option<String>,
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// Patches for the "after" side
+    #[arg(long)]
+    pub patch: Vec<PathBuf>,
+    /// Tokens to write
+    #[arg(long, default_value_t = 24, value_parser = positive)]
+    pub tokens: usize,
+    /// Sample at this temperature instead of taking the most probable token
+    #[arg(long)]
+    pub temperature: Option<f64>,
+    /// Seed of the sampling
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// `rescribe export`.
+#[derive(Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// Patches to apply
+    #[arg(long, required = true)]
+    pub patch: Vec<PathBuf>,
+    /// Folder to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Overwrite an earlier export
+    #[arg(long)]
+    pub force: bool,
+    /// Load the folder with candle-transformers and compare logits
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `rescribe inspect`.
+#[derive(Args)]
+pub struct InspectArgs {
+    /// A patch file or a model folder
+    pub file: PathBuf,
+}
+
+/// `rescribe stats`.
+#[derive(Args)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// Layer, from 0 [default: the family's]
+    #[arg(long)]
+    pub layer: Option<usize>,
+    /// Tokens [default: eight times the width of a key]
+    #[arg(long, value_parser = positive)]
+    pub tokens: Option<usize>,
+    /// Text, blank lines between paragraphs, instead of the model's own samples
+    #[arg(long)]
+    pub corpus: Option<PathBuf>,
+    /// Seed of the samples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// `rescribe import`.
+#[derive(Args)]
+pub struct ImportArgs {
+    /// The GGUF file
+    pub gguf: PathBuf,
+    /// Folder to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Type of the written numbers
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub dtype: Dtype,
+    /// Overwrite an earlier import
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Type of the written numbers.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    F32,
+    F16,
+    Bf16,
+}
+
+/// `rescribe completions`.
+#[derive(Args)]
+pub struct CompletionsArgs {
+    pub shell: clap_complete::Shell,
+}

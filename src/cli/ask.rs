@@ -1,0 +1,61 @@
+//! `rescribe ask`: complete a prompt, before and after side by side.
+
+use std::io::{BufRead, IsTerminal};
+
+use super::args::{AskArgs, Global};
+use super::session::Session;
+use super::ui::Ui;
+use crate::model::{Choice, Decoder, generate};
+use crate::progress::Progress;
+use crate::report::Completion;
+
+pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let session = Session::open(args.model.model.as_deref(), global, ui)?;
+    let patches = session.patches(&args.patch)?;
+    let after = (!patches.is_empty()).then(|| session.patched(&patches)).transpose()?;
+    if let Some(prompt) = &args.prompt {
+        return answer(args, &session, after.as_ref(), prompt, ui);
+    }
+    if std::io::stdin().is_terminal() {
+        ui.say("One prompt a line; an empty line or Ctrl-D ends.");
+    }
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        ui.check()?;
+        if line.trim().is_empty() {
+            break;
+        }
+        answer(args, &session, after.as_ref(), line.trim_end(), ui)?;
+    }
+    Ok(())
+}
+
+fn answer(
+    args: &AskArgs,
+    session: &Session,
+    after: Option<&Decoder>,
+    prompt: &str,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let model = &session.model;
+    let choice = match args.temperature {
+        Some(temperature) => Choice::Sampled { seed: args.seed, temperature, k: usize::MAX },
+        None => Choice::Greedy,
+    };
+    let ids = [model.tokenizer.encode(prompt)?.ids];
+    let complete = |decoder: &Decoder| -> anyhow::Result<String> {
+        let written = generate(decoder, &ids, args.tokens, choice, &model.stop_tokens, ui)?;
+        Ok(model.tokenizer.decode(&written[0])?)
+    };
+    let before = complete(&model.decoder)?;
+    let after = after.map(complete).transpose()?;
+    if ui.is_json() {
+        let completion = Completion { prompt: prompt.into(), before, after };
+        return ui.print_json(&serde_json::json!({ "schema": 1, "completion": completion }));
+    }
+    match after {
+        None => ui.print(&format!("{prompt}{before}\n")),
+        Some(after) => ui.print(&format!("before  {prompt}{before}\n after  {prompt}{after}\n")),
+    }
+    Ok(())
+}

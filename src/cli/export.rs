@@ -1,0 +1,118 @@
+//! `rescribe export`: base model + patches as a Hugging Face folder.
+
+use std::path::Path;
+
+use super::args::{ExportArgs, Global};
+use super::failure::Missed;
+use super::session::Session;
+use super::ui::Ui;
+use crate::checkpoint::{self, ExportOptions, ExportSummary};
+use crate::files::Overwrite;
+use crate::judge::judge_logits;
+use crate::model::{Batch, Decoder};
+use crate::patch::Patch;
+
+pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let session = Session::open(args.model.model.as_deref(), global, ui)?;
+    let patches = session.patches(&args.patch)?;
+    let summary = write(&session, &patches, &args.out, args.force, ui)?;
+    show(&summary, ui);
+    let difference =
+        args.check.then(|| check(&session, &patches, &args.out, ui)).transpose()?.flatten();
+    if ui.is_json() {
+        let edited = summary.edited.iter().map(|tensor| {
+            serde_json::json!({
+                "tensor": tensor.name,
+                "relative_norm": tensor.relative_norm,
+                "rounding_residual": tensor.rounding_residual,
+            })
+        });
+        return ui.print_json(&serde_json::json!({
+            "schema": 1,
+            "out": args.out,
+            "edited": edited.collect::<Vec<_>>(),
+            "largest_logit_difference": difference,
+        }));
+    }
+    ui.print(&format!(
+        "{} holds the model with {} edited {}; it loads wherever the base loads.\n",
+        args.out.display(),
+        summary.edited.len(),
+        if summary.edited.len() == 1 { "tensor" } else { "tensors" }
+    ));
+    Ok(())
+}
+
+/// Writes the folder.
+pub fn write(
+    session: &Session,
+    patches: &[Patch],
+    out: &Path,
+    force: bool,
+    ui: &Ui,
+) -> anyhow::Result<ExportSummary> {
+    let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
+    let options = ExportOptions { overwrite, ..ExportOptions::default() };
+    let model = &session.model;
+    let summary =
+        checkpoint::export(&model.folder, &model.weights, patches, out, &options, ui)?;
+    ui.close();
+    Ok(summary)
+}
+
+/// A line for each edited tensor.
+pub fn show(summary: &ExportSummary, ui: &Ui) {
+    for tensor in &summary.edited {
+        ui.note(
+            "export",
+            &format!(
+                "{} · |Δ|/|W| {:.1} % · lost to rounding {:.1e} of it",
+                tensor.name,
+                100. * tensor.relative_norm,
+                tensor.rounding_residual
+            ),
+        );
+    }
+}
+
+/// Texts on which both implementations are compared.
+const TEXTS: [&str; 3] = [
+    "The Eiffel Tower is located in the city of",
+    "In 1969, two people walked on the Moon and",
+    "Water boils when",
+];
+
+/// Two f32 implementations that sum in different orders, over a few dozen layers.
+const TOLERANCE: f32 = 2e-2;
+
+/// Largest difference of logits between model + patch in memory and candle-transformers on `out`.
+fn check(
+    session: &Session,
+    patches: &[Patch],
+    out: &Path,
+    ui: &Ui,
+) -> anyhow::Result<Option<f32>> {
+    let model = &session.model;
+    let edited = session.patched(patches)?;
+    let prompts = TEXTS.iter().map(|text| Ok(model.tokenizer.encode(text)?.ids));
+    let prompts: Vec<Vec<u32>> = prompts.collect::<anyhow::Result<_>>()?;
+    let family = model.decoder.config().model_type.as_str();
+    let Some(judged) = judge_logits(out, family, &prompts)? else {
+        ui.note("check", &format!("candle-transformers has no {family}; nothing was compared"));
+        return Ok(None);
+    };
+    let ours = last_logits(&edited, &prompts)?;
+    let pairs = ours.iter().flatten().zip(judged.iter().flatten());
+    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0., f32::max);
+    ui.note("check", &format!("largest difference to candle-transformers: {worst:.1e}"));
+    if !worst.is_finite() || worst > TOLERANCE {
+        let message = format!("logits differ by {worst:e}, more than {TOLERANCE:e}");
+        return Err(Missed(message).into());
+    }
+    Ok(Some(worst))
+}
+
+fn last_logits(decoder: &Decoder, prompts: &[Vec<u32>]) -> candle_core::Result<Vec<Vec<f32>>> {
+    let batch = Batch::new(prompts);
+    decoder.logits(&decoder.forward(&batch, None)?, &batch.last_rows())?.to_vec2()
+}

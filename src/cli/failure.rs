@@ -1,0 +1,123 @@
+//! Where an error meets its exit code and the hint that mends it.
+
+use std::process::ExitCode;
+
+use super::ui::Ui;
+use crate::checkpoint::CheckpointError;
+use crate::model::config::ConfigError;
+use crate::model::source::SourceError;
+use crate::model::{ModelError, weights::WeightsError};
+use crate::patch::PatchError;
+use crate::plan::PlanError;
+use crate::progress::Interrupted;
+use crate::rank_one::RankOneError;
+use crate::rank_one::value::ValueError;
+use crate::spec::{Look, SpecError};
+
+/// Done, but a threshold that the user set was missed, or a check differed.
+pub const MISSED: u8 = 1;
+/// The command line or a spec is wrong.
+pub const USAGE: u8 = 2;
+/// A model, data or other file cannot be used.
+pub const DATA: u8 = 3;
+/// Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
+/// A threshold was missed or a check differed; what was computed was kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Missed(pub String);
+
+/// The command line cannot be obeyed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Prints an error and returns the code to exit with.
+pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
+    let code = code(error);
+    if code == INTERRUPTED {
+        ui.say("Interrupted: nothing was left half-written.");
+        return ExitCode::from(code);
+    }
+    let label = ui.paint("31;1", "Error:");
+    if let Some(spec) = find::<SpecError>(error) {
+        let look = Look { width: 80, color: ui.has_color(), unicode: true };
+        ui.say(&format!("{label} {spec}\n{}", spec.excerpts(look)).trim_end().to_owned());
+    } else {
+        ui.say(&format!("{label} {error}"));
+        let mut shown = error.to_string();
+        for cause in error.chain().skip(1) {
+            let text = cause.to_string();
+            if !shown.contains(&text) {
+                ui.say(&format!("  {} {text}", ui.paint("2", "Caused by:")));
+                shown = text;
+            }
+        }
+    }
+    if let Some(hint) = hint(error) {
+        ui.say(&format!("{} {hint}", ui.paint("36;1", "Hint:")));
+    }
+    ExitCode::from(code)
+}
+
+fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
+    error.chain().find_map(|cause| cause.downcast_ref::<E>())
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    let interrupted = find::<Interrupted>(error).is_some()
+        || matches!(find::<ModelError>(error), Some(ModelError::Interrupted(_)))
+        || matches!(find::<ValueError>(error), Some(ValueError::Interrupted(_)))
+        || error.chain().any(|cause| cause.to_string() == Interrupted.to_string());
+    if interrupted {
+        return INTERRUPTED;
+    }
+    if find::<Missed>(error).is_some() {
+        return MISSED;
+    }
+    let plan = matches!(
+        find::<PlanError>(error),
+        Some(PlanError::SeveralLayers(_) | PlanError::TooLong { .. })
+    );
+    let layer = error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(ModelError::NoSuchLayer { .. }))
+            || cause.to_string().contains("does not exist: the model has layers")
+    });
+    let usage = find::<Usage>(error).is_some() || find::<SpecError>(error).is_some();
+    if usage || plan || layer { USAGE } else { DATA }
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    let text = format!("{error:#}");
+    if let Some(source) = find::<SourceError>(error) {
+        return source_hint(source);
+    }
+    if let Some(error) = find::<RankOneError>(error) {
+        return Some(match error {
+            RankOneError::TooLarge { .. } => {
+                "allow it with --max-delta, or ask for less with --clamp or another --layer".into()
+            }
+            RankOneError::SecondMoment { .. } => "raise --ridge or --second-moment-tokens".into(),
+            RankOneError::KeyTooSmall { .. } => "try another --layer".into(),
+            _ => "lower the learning rate in [rank_one], or try another --layer".into(),
+        });
+    }
+    if text.contains("refusing to overwrite") || text.contains("already exists") {
+        return Some("name another path, or overwrite with --force".into());
+    }
+    if matches!(find::<PatchError>(error), Some(PatchError::OtherBase { .. })) {
+        return Some("name the model that the patch was made for: rescribe inspect shows it".into());
+    }
+    if find::<CheckpointError>(error).is_some() || find::<WeightsError>(error).is_some() {
+        return None;
+    }
+    if find::<ConfigError>(error).is_some() {
+        return Some("rescribe computes llama and gpt2 decoders; it refuses what it would get wrong".into());
+    }
+    None
+}
+
+fn source_hint(_source: &SourceError) -> Option<String> {
+    None
+}

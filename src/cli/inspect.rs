@@ -1,0 +1,90 @@
+//! `rescribe inspect`: what a patch or a model folder holds, and how to reproduce it.
+
+use std::path::Path;
+
+use super::args::InspectArgs;
+use super::ui::Ui;
+use crate::model::family::Family;
+use crate::model::{Tokenizer, Weights};
+use crate::patch::Patch;
+
+pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<()> {
+    if args.file.is_dir() { folder(&args.file, ui) } else { patch(&args.file, ui) }
+}
+
+fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
+    let patch = Patch::read(file)?;
+    let recipe = &patch.recipe;
+    let changes = patch.delta.changes.iter().map(|(name, change)| {
+        Ok(serde_json::json!({ "tensor": name, "rank": change.rank(), "norm": change.norm()? }))
+    });
+    let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
+    if ui.is_json() {
+        return ui.print_json(&serde_json::json!({
+            "schema": 1,
+            "patch": patch.sha256().to_string(),
+            "changes": changes,
+            "recipe": recipe,
+        }));
+    }
+    let mut out = format!("patch  {}\n", patch.sha256());
+    out.push_str(&format!(" made  by rescribe {} for {}\n", recipe.version, recipe.model));
+    for (name, change) in &patch.delta.changes {
+        let rank = change.rank().map_or("dense".into(), |rank| format!("rank {rank}"));
+        out.push_str(&format!("delta  {name} · {rank} · norm {:.4}\n", change.norm()?));
+    }
+    for (name, hash) in &recipe.base.tensors {
+        out.push_str(&format!(" base  {name}\n       {hash}\n"));
+    }
+    out.push_str("\nThe spec, verbatim; with the same model and version it gives this patch again:\n\n");
+    recipe.spec.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
+    ui.print(&out);
+    Ok(())
+}
+
+fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
+    let bytes = std::fs::read(folder.join("config.json"))
+        .map_err(|error| anyhow::anyhow!("{}: config.json: {error}", folder.display()))?;
+    let config = serde_json::from_slice(&bytes)
+        .map_err(|error| anyhow::anyhow!("{}: config.json: {error}", folder.display()))?;
+    let (_, decoder) = Family::recognise(&config)?;
+    let weights = Weights::open(folder)?;
+    let tokenizer = Tokenizer::open(folder)?;
+    let mut parameters = 0;
+    for name in weights.names() {
+        parameters += weights.shape(name)?.iter().product::<usize>();
+    }
+    let recipes = std::fs::read_to_string(folder.join(crate::checkpoint::RECIPES)).ok();
+    let recipes: Option<serde_json::Value> =
+        recipes.and_then(|text| serde_json::from_str(&text).ok());
+    if ui.is_json() {
+        return ui.print_json(&serde_json::json!({
+            "schema": 1,
+            "config": decoder,
+            "parameters": parameters,
+            "tensors": weights.names().count(),
+            "tokenizer": tokenizer.hash().to_string(),
+            "recipes": recipes,
+        }));
+    }
+    let mut out = format!(
+        "model  {} · {} layers · hidden {} · keys {} · vocabulary {}\n",
+        decoder.model_type,
+        decoder.layers,
+        decoder.hidden,
+        decoder.intermediate,
+        decoder.vocabulary
+    );
+    out.push_str(&format!(
+        " size  {:.1} M parameters in {} tensors, {} file(s)\n",
+        parameters as f64 / 1e6,
+        weights.names().count(),
+        weights.shards().count()
+    ));
+    out.push_str(&match recipes {
+        Some(recipes) => format!("edits  {}\n", serde_json::to_string_pretty(&recipes)?),
+        None => "edits  none by rescribe\n".into(),
+    });
+    ui.print(&out);
+    Ok(())
+}

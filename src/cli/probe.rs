@@ -1,0 +1,87 @@
+//! `rescribe probe`: score a model on prompts, alone or against another.
+
+use super::args::{Global, ProbeArgs};
+use super::edit::{completions, drift_of};
+use super::session::Session;
+use super::ui::Ui;
+use super::{records, require};
+use crate::model::Decoder;
+use crate::probe::{ProbeScores, Questions, measure};
+use crate::progress::Progress;
+use crate::report::{EditReport, probe_table, sentence};
+use crate::spec::{PromptFile, PromptSet, read_prompts};
+
+pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let requirements = require::parse(&args.require)?;
+    let prompts = read_prompts(&args.prompts)?;
+    let session = Session::open(args.model.model.as_deref(), global, ui)?;
+    let other = other(args, &session, global, ui)?;
+    let report = match prompts {
+        PromptFile::Records(found) => {
+            let found = &found[..args.limit.unwrap_or(found.len()).min(found.len())];
+            records::probe(&session.model, &session.name, other.as_ref(), found, ui)?
+        }
+        PromptFile::Prompts(prompts) => probe(&session, other.as_ref(), &prompts, ui)?,
+    };
+    if report.layer.is_none() && report.n > 1 {
+        records::show(&report, ui)?;
+    } else if ui.is_json() {
+        ui.print_json(&report)?;
+    } else {
+        ui.print(&format!("\n{}\n  {}\n", probe_table(&report), sentence(&report)));
+    }
+    require::check(&requirements, report.after.as_ref().unwrap_or(&report.before))
+}
+
+fn other(
+    args: &ProbeArgs,
+    session: &Session,
+    global: &Global,
+    ui: &Ui,
+) -> anyhow::Result<Option<Decoder>> {
+    if let Some(name) = &args.against {
+        return Ok(Some(Session::open(Some(name), global, ui)?.model.decoder));
+    }
+    if args.patch.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(session.patched(&session.patches(&args.patch)?)?))
+}
+
+fn probe(
+    session: &Session,
+    other: Option<&Decoder>,
+    prompts: &PromptSet,
+    ui: &Ui,
+) -> anyhow::Result<EditReport> {
+    let model = &session.model;
+    let first = prompts.rewrite.first();
+    let new = first.and_then(|prompt| prompt.target_new.as_deref());
+    let old = first.and_then(|prompt| prompt.target_true.as_deref());
+    let questions = Questions::new(&model.tokenizer, prompts, new, old)?;
+    if questions.skipped() > 0 {
+        ui.warn(&format!(
+            "{} prompts have no pair of targets and were left out; give target_new and \
+             target_true in the file",
+            questions.skipped()
+        ));
+    }
+    let before = measure(&model.decoder, &questions)?;
+    let after = other.map(|other| measure(other, &questions)).transpose()?;
+    let texts = &prompts.retain;
+    let drift = other.map(|other| drift_of(model, other, texts, ui)).transpose()?.flatten();
+    Ok(EditReport {
+        schema: 1,
+        model: session.name.clone(),
+        n: 1,
+        layer: None,
+        before: ProbeScores::of_one(&before),
+        after: after.as_ref().map(ProbeScores::of_one),
+        drift,
+        completions: completions(model, other, &prompts.generation, ui)?,
+        edits: Vec::new(),
+        seconds_per_edit: None,
+        prompts_before: vec![before],
+        prompts_after: after.into_iter().collect(),
+    })
+}

@@ -1,0 +1,151 @@
+//! Record files: every record is edited by itself, from the clean model.
+
+use std::time::Instant;
+
+use anyhow::Context;
+
+use super::args::EditArgs;
+use super::edit::{fact_report, factored};
+use super::failure::Usage;
+use super::require::{self, Requirement};
+use super::session::{self, Session};
+use super::ui::Ui;
+use crate::model::{Decoder, Model};
+use crate::plan::plan;
+use crate::probe::{Measured, ProbeScores, Questions, measure};
+use crate::progress::Progress;
+use crate::rank_one::write_fact;
+use crate::report::{EditReport, record_table, sentence};
+use crate::spec::{RankOneOptions, Record};
+
+/// Edits record by record and prints the paper's table.
+pub fn edit(
+    args: &EditArgs,
+    records: &[Record],
+    requirements: &[Requirement],
+    global: &super::args::Global,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    if args.out.is_some() || args.patch.is_some() {
+        let message = "records are edited one by one from the clean model, which leaves no patch; \
+                       --patch and --out are for specs";
+        return Err(Usage(message.into()).into());
+    }
+    let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
+    let session = Session::open(args.model.model.as_deref(), global, ui)?;
+    let options = session::options(&RankOneOptions::default(), &args.rank_one);
+    let model = &session.model;
+    let first = plan(model, &session.name, &[records[0].insert.clone()], &options, ui)?;
+    let factored = factored(&session, &first, &options, ui)?;
+    let (mut before, mut after, mut edits) = (Vec::new(), Vec::new(), Vec::new());
+    let watch = Records::new(ui, records.len());
+    for (i, record) in records.iter().enumerate() {
+        watch.show(i, &record.insert.subject);
+        let questions = questions(model, record)?;
+        before.push(measure(&model.decoder, &questions)?);
+        let started = Instant::now();
+        let plan = first.for_insert(model, &record.insert)?;
+        let (fact, edited) = write_fact(&model.decoder, &plan, &plan.edits[0], &factored, &watch)
+            .with_context(|| format!("cannot write record {}", record.id))?;
+        edits.push(fact_report(&record.id, &fact, started));
+        after.push(measure(&edited, &questions)?);
+    }
+    ui.close();
+    let mut times: Vec<f64> = edits.iter().map(|edit| edit.seconds).collect();
+    times.sort_by(f64::total_cmp);
+    let report = EditReport {
+        schema: 1,
+        model: session.name.clone(),
+        n: records.len(),
+        layer: Some(first.layer),
+        before: ProbeScores::of_records(&before),
+        after: Some(ProbeScores::of_records(&after)),
+        drift: None,
+        completions: Vec::new(),
+        edits,
+        seconds_per_edit: Some(times[times.len() / 2]),
+        prompts_before: before,
+        prompts_after: after,
+    };
+    show(&report, ui)?;
+    require::check(requirements, report.after.as_ref().unwrap_or(&report.before))
+}
+
+/// Scores a model, or two, on records.
+pub fn probe(
+    model: &Model,
+    name: &str,
+    other: Option<&Decoder>,
+    records: &[Record],
+    ui: &Ui,
+) -> anyhow::Result<EditReport> {
+    let (mut before, mut after) = (Vec::<Measured>::new(), Vec::new());
+    let watch = Records::new(ui, records.len());
+    for (i, record) in records.iter().enumerate() {
+        ui.check()?;
+        watch.show(i, &record.insert.subject);
+        let questions = questions(model, record)?;
+        before.push(measure(&model.decoder, &questions)?);
+        if let Some(other) = other {
+            after.push(measure(other, &questions)?);
+        }
+    }
+    ui.close();
+    Ok(EditReport {
+        schema: 1,
+        model: name.to_owned(),
+        n: records.len(),
+        layer: None,
+        before: ProbeScores::of_records(&before),
+        after: other.map(|_| ProbeScores::of_records(&after)),
+        drift: None,
+        completions: Vec::new(),
+        edits: Vec::new(),
+        seconds_per_edit: None,
+        prompts_before: before,
+        prompts_after: after,
+    })
+}
+
+fn questions(model: &Model, record: &Record) -> anyhow::Result<Questions> {
+    let insert = &record.insert;
+    let (new, old) = (Some(insert.target_new.as_str()), insert.target_true.as_deref());
+    Ok(Questions::new(&model.tokenizer, &record.prompts, new, old)?)
+}
+
+/// The table, the cost and the closing sentence.
+pub fn show(report: &EditReport, ui: &Ui) -> anyhow::Result<()> {
+    if ui.is_json() {
+        return ui.print_json(report);
+    }
+    let cost = report.seconds_per_edit.map(|s| format!("{:>16}  {s:.2} s an edit (median)\n", ""));
+    let table = record_table(report);
+    ui.print(&format!("\n{table}{}\n  {}\n", cost.unwrap_or_default(), sentence(report)));
+    Ok(())
+}
+
+/// One bar over the records; the optimisation inside shows no bar of its own.
+struct Records<'a> {
+    ui: &'a Ui,
+}
+
+impl<'a> Records<'a> {
+    fn new(ui: &'a Ui, records: usize) -> Self {
+        ui.phase("records", Some(records as u64));
+        Self { ui }
+    }
+
+    fn show(&self, done: usize, subject: &str) {
+        self.ui.advance(done as u64, subject);
+    }
+}
+
+impl Progress for Records<'_> {
+    fn warn(&self, message: &str) {
+        self.ui.warn(message);
+    }
+
+    fn check(&self) -> Result<(), crate::progress::Interrupted> {
+        self.ui.check()
+    }
+}

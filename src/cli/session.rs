@@ -1,0 +1,106 @@
+//! What several verbs begin with: finding the model, opening it, reading patches.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use candle_core::Device;
+
+use super::args::{DeviceName, Global, RankOneArgs};
+use super::failure::Usage;
+use super::ui::Ui;
+use crate::model::source::{SourceOptions, resolve};
+use crate::model::{Decoder, Model};
+use crate::patch::{Patch, compose};
+use crate::spec::{LayerChoice, RankOneOptions};
+
+/// An opened model and how people call it.
+pub struct Session {
+    pub model: Model,
+    pub name: String,
+    pub cache: PathBuf,
+}
+
+impl Session {
+    /// Finds and opens the model that a flag or a spec names.
+    pub fn open(name: Option<&str>, global: &Global, ui: &Ui) -> anyhow::Result<Self> {
+        let device = device(global.device)?;
+        let options = SourceOptions::from_variables(&|name| std::env::var_os(name));
+        let folder = resolve(name, &options, ui)?;
+        let model = Model::open(&folder.path, &device, ui)
+            .with_context(|| format!("cannot open the model in {}", folder.path.display()))?;
+        ui.close();
+        let config = model.decoder.config();
+        let parameters = parameters(&model)? as f64 / 1e6;
+        ui.note(
+            "model",
+            &format!(
+                "{} · {} · {} layers · {parameters:.1} M parameters",
+                folder.name, config.model_type, config.layers
+            ),
+        );
+        Ok(Self { model, name: folder.name, cache: options.cache })
+    }
+
+    /// Reads patches and checks that they were made for this model.
+    pub fn patches(&self, files: &[PathBuf]) -> anyhow::Result<Vec<Patch>> {
+        files.iter().map(|file| self.patch(file)).collect()
+    }
+
+    fn patch(&self, file: &Path) -> anyhow::Result<Patch> {
+        let patch = Patch::read(file)?;
+        let model = &self.model;
+        patch
+            .check_base(&model.weights, &model.tokenizer.hash(), &model.config_hash)
+            .with_context(|| format!("cannot apply {}", file.display()))?;
+        Ok(patch)
+    }
+
+    /// The decoder as the patches change it.
+    pub fn patched(&self, patches: &[Patch]) -> anyhow::Result<Decoder> {
+        let delta = compose(patches)?;
+        let dense = delta.changes.iter().map(|(name, change)| Ok((name.as_str(), change.to_dense()?)));
+        let dense = dense.collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(self.model.edited(dense)?)
+    }
+}
+
+fn parameters(model: &Model) -> anyhow::Result<usize> {
+    let mut total = 0;
+    for name in model.weights.names() {
+        total += model.weights.shape(name)?.iter().product::<usize>();
+    }
+    Ok(total)
+}
+
+fn device(name: DeviceName) -> anyhow::Result<Device> {
+    match name {
+        DeviceName::Cpu => Ok(Device::Cpu),
+        DeviceName::Cuda => Device::new_cuda(0)
+            .map_err(|error| Usage(format!("--device cuda: {error}; build with --features cuda")).into()),
+        DeviceName::Metal => Device::new_metal(0)
+            .map_err(|error| Usage(format!("--device metal: {error}; build with --features metal")).into()),
+    }
+}
+
+/// The spec's options with the flags laid over them.
+pub fn options(spec: &RankOneOptions, flags: &RankOneArgs) -> RankOneOptions {
+    let mut options = spec.clone();
+    if let Some(layer) = flags.layer {
+        options.layers = Some(LayerChoice::Given(vec![layer]));
+    }
+    options.seed = flags.seed.or(options.seed);
+    options.contexts = flags.contexts.or(options.contexts);
+    options.steps = flags.steps.or(options.steps);
+    options.stop_loss = flags.stop_loss.or(options.stop_loss);
+    options.clamp = flags.clamp.or(options.clamp);
+    options.weight_decay = flags.weight_decay.or(options.weight_decay);
+    options.kl_weight = flags.kl_weight.or(options.kl_weight);
+    options.ridge = flags.ridge.or(options.ridge);
+    options.max_delta = flags.max_delta.or(options.max_delta);
+    options.second_moment_tokens = flags.second_moment_tokens.or(options.second_moment_tokens);
+    options.corpus = flags.corpus.clone().or(options.corpus);
+    if flags.parity {
+        options.parity = Some(true);
+    }
+    options
+}

@@ -1,0 +1,49 @@
+//! `rescribe stats`: the second moment of a layer's keys.
+
+use std::time::Instant;
+
+use super::args::{Global, StatsArgs};
+use super::session::Session;
+use super::ui::Ui;
+use crate::rank_one::Factored;
+use crate::rank_one::statistics::{Corpus, second_moment};
+
+/// The ridge at which the condition is reported: the default of edits.
+const RIDGE: f64 = 1e-2;
+
+pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let session = Session::open(args.model.model.as_deref(), global, ui)?;
+    let model = &session.model;
+    let layer = args.layer.unwrap_or_else(|| model.editing_layer());
+    let width = model.decoder.config().intermediate;
+    let tokens = args.tokens.unwrap_or(8 * width);
+    let corpus = Corpus { file: args.corpus.clone(), tokens, seed: args.seed };
+    let started = Instant::now();
+    let found = second_moment(model, layer, &corpus, &session.cache, ui)?;
+    ui.close();
+    let seconds = started.elapsed().as_secs_f64();
+    let moment = &found.moment;
+    let condition = Factored::new(moment.mean(), width, RIDGE, layer)?.condition_estimate();
+    if ui.is_json() {
+        return ui.print_json(&serde_json::json!({
+            "schema": 1,
+            "layer": layer,
+            "tokens": moment.tokens,
+            "width": width,
+            "was_cached": found.was_cached,
+            "seconds": seconds,
+            "condition": condition,
+            "file": found.file,
+        }));
+    }
+    let origin = match found.was_cached {
+        true => "read from the cache".to_owned(),
+        false => format!("{:.0} tokens/s", moment.tokens as f64 / seconds),
+    };
+    ui.print(&format!(
+        "layer {layer}: {} keys of width {width}, {origin}; condition at least {condition:.1e} \
+         with a ridge of {RIDGE}\n",
+        moment.tokens
+    ));
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! What will be done: defaults filled, prompts tokenised, lookup tokens found.
+//!
+//! A [`Plan`] is the one value that `rescribe plan` prints and `rescribe edit` executes;
+//! it travels in the patch. Making it runs the model only to sample context prefixes.
+
+use serde::Serialize;
+
+use crate::model::{Choice, Encoded, Model, ModelError, TokenizerError, generate};
+use crate::progress::Progress;
+use crate::rank_one::Settings;
+use crate::rank_one::context::Located;
+use crate::spec::{Insert, LayerChoice, RankOneOptions};
+
+/// Everything that an edit does, in numbers and tokens.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Version of this structure.
+    pub schema: u32,
+    /// As people call the model.
+    pub model: String,
+    /// `rome`.
+    pub method: &'static str,
+    /// The layer that is written.
+    pub layer: usize,
+    /// All settings, with defaults filled in.
+    pub settings: Settings,
+    /// Prefixes sampled from the model.
+    pub prefixes: Vec<String>,
+    /// The facts, in order.
+    pub edits: Vec<PlannedEdit>,
+    /// What the user should know before it runs.
+    pub warnings: Vec<String>,
+}
+
+/// One fact, tokenised.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedEdit {
+    /// The subject.
+    pub subject: String,
+    /// The prompt with `{}`.
+    pub prompt: String,
+    /// What the model shall say.
+    pub target_new: String,
+    /// What it says, where given.
+    pub target_true: Option<String>,
+    /// Tokens of `target_new` behind the prompt.
+    pub target: Vec<u32>,
+    /// The bare prompt, then the same behind each prefix.
+    pub contexts: Vec<TokenisedPrompt>,
+    /// "{subject} is a".
+    pub essence: TokenisedPrompt,
+}
+
+/// A prompt as the model reads it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TokenisedPrompt {
+    /// The text.
+    pub text: String,
+    /// Its tokens.
+    pub ids: Vec<u32>,
+    /// The tokens as text.
+    pub pieces: Vec<String>,
+    /// Index of the subject's last token.
+    pub lookup: usize,
+}
+
+impl TokenisedPrompt {
+    /// Without the texts.
+    pub fn located(&self) -> Located {
+        Located { ids: self.ids.clone(), lookup: self.lookup }
+    }
+}
+
+/// A plan that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The model cannot be used for it.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A spec names several layers.
+    #[error("layers = {0:?}: rome writes one layer")]
+    SeveralLayers(Vec<usize>),
+    /// A prompt longer than the model's context.
+    #[error("{text:?} has {tokens} tokens with its target; the model reads {context}")]
+    TooLong {
+        /// The prompt.
+        text: String,
+        /// Its length.
+        tokens: usize,
+        /// The limit.
+        context: usize,
+    },
+}
+
+impl From<TokenizerError> for PlanError {
+    fn from(error: TokenizerError) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+/// Contexts of the published program beside the bare prompt.
+const PUBLISHED_CONTEXTS: usize = 20;
+
+/// Defaults for whatever the user left out.
+pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
+    let parity = options.parity.unwrap_or(false);
+    Settings {
+        parity,
+        contexts: options.contexts.unwrap_or(if parity { PUBLISHED_CONTEXTS } else { 5 }),
+        context_tokens: options.context_tokens.unwrap_or(10),
+        steps: options.steps.unwrap_or(20),
+        learning_rate: options.learning_rate.unwrap_or(0.5),
+        clamp: options.clamp.unwrap_or(4.),
+        weight_decay: options.weight_decay.unwrap_or(0.5),
+        kl_weight: options.kl_weight.unwrap_or(0.0625),
+        stop_loss: options.stop_loss.unwrap_or(0.05),
+        second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
+        ridge: options.ridge.unwrap_or(1e-2),
+        max_delta: options.max_delta.unwrap_or(0.5),
+        seed: options.seed.unwrap_or(0),
+    }
+}
+
+/// Makes the plan for `inserts`; `model_name` is how people call the model.
+pub fn plan(
+    model: &Model,
+    model_name: &str,
+    inserts: &[Insert],
+    options: &RankOneOptions,
+    progress: &dyn Progress,
+) -> Result<Plan, PlanError> {
+    let settings = settings(options, model.decoder.config().intermediate);
+    let layer = match &options.layers {
+        None | Some(LayerChoice::Auto) => model.editing_layer(),
+        Some(LayerChoice::Given(layers)) if layers.len() == 1 => layers[0],
+        Some(LayerChoice::Given(layers)) => return Err(PlanError::SeveralLayers(layers.clone())),
+    };
+    model.check_layer(layer)?;
+    let prefixes = sample_prefixes(model, &settings, progress)?;
+    let mut warnings = Vec::new();
+    let edits = inserts.iter().map(|insert| plan_edit(model, insert, &prefixes, &mut warnings));
+    let edits = edits.collect::<Result<_, _>>()?;
+    let model = model_name.to_owned();
+    Ok(Plan { schema: 1, model, method: "rome", layer, settings, prefixes, edits, warnings })
+}
+
+impl Plan {
+    /// This plan for another fact: same settings, same prefixes.
+    pub fn for_insert(&self, model: &Model, insert: &Insert) -> Result<Self, PlanError> {
+        let mut warnings = Vec::new();
+        let edits = vec![plan_edit(model, insert, &self.prefixes, &mut warnings)?];
+        Ok(Self { edits, warnings, ..self.clone() })
+    }
+}
+
+fn plan_edit(
+    model: &Model,
+    insert: &Insert,
+    prefixes: &[String],
+    warnings: &mut Vec<String>,
+) -> Result<PlannedEdit, PlanError> {
+    let bare = insert.rendered();
+    let target = model.tokenizer.continuation(&bare, insert.target_new.trim())?;
+    let mut contexts = vec![tokenise(model, "", &insert.prompt, &insert.subject)?];
+    for prefix in prefixes {
+        contexts.push(tokenise(model, &format!("{prefix}. "), &insert.prompt, &insert.subject)?);
+    }
+    if contexts[0].lookup == 0 && contexts.len() > 1 {
+        warnings.push(format!(
+            "{:?}: the subject is the first token, whose key is of another scale; the bare \
+             prompt does not count as a context",
+            contexts[0].text
+        ));
+    }
+    if contexts[0].straddles(model, insert)? {
+        warnings.push(format!(
+            "{:?}: the token {:?} reaches beyond the subject {:?}; reword the prompt so that \
+             a blank follows it",
+            contexts[0].text, contexts[0].pieces[contexts[0].lookup], insert.subject
+        ));
+    }
+    let context = model.decoder.config().context;
+    if let Some(long) = contexts.iter().find(|prompt| prompt.ids.len() + target.len() > context) {
+        let tokens = long.ids.len() + target.len();
+        return Err(PlanError::TooLong { text: long.text.clone(), tokens, context });
+    }
+    Ok(PlannedEdit {
+        subject: insert.subject.clone(),
+        prompt: insert.prompt.clone(),
+        target_new: insert.target_new.clone(),
+        target_true: insert.target_true.clone(),
+        target,
+        contexts,
+        essence: tokenise(model, "", "{} is a", &insert.subject)?,
+    })
+}
+
+/// `prefix` + `prompt` with its `{}` replaced, tokenised once as a whole.
+fn tokenise(
+    model: &Model,
+    prefix: &str,
+    prompt: &str,
+    subject: &str,
+) -> Result<TokenisedPrompt, PlanError> {
+    let before = prompt.find("{}").unwrap_or(0);
+    let text = format!("{prefix}{}", prompt.replacen("{}", subject, 1));
+    let Encoded { ids, offsets } = model.tokenizer.encode(&text)?;
+    let end = prefix.len() + before + subject.len();
+    let encoded = Encoded { ids, offsets };
+    let lookup = crate::model::Tokenizer::lookup_token(&encoded, end).ok_or_else(|| {
+        TokenizerError::NoLookupToken { prompt: text.clone(), subject: subject.into() }
+    })?;
+    let pieces = encoded.ids.iter().map(|id| model.tokenizer.piece(*id)).collect();
+    Ok(TokenisedPrompt { text, ids: encoded.ids, pieces, lookup })
+}
+
+impl TokenisedPrompt {
+    fn straddles(&self, model: &Model, insert: &Insert) -> Result<bool, PlanError> {
+        let offsets = model.tokenizer.encode(&self.text)?.offsets;
+        Ok(offsets[self.lookup].1 > insert.subject_range().end)
+    }
+}
+
+/// Short texts by the model itself, before which the prompt is also optimised.
+fn sample_prefixes(
+    model: &Model,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, PlanError> {
+    if settings.contexts == 0 {
+        return Ok(Vec::new());
+    }
+    // Twice as many as needed, because a sample may come out blank.
+    let starts = vec![[model.start_token()]; 2 * settings.contexts];
+    let choice = Choice::Sampled { seed: settings.seed, temperature: 1., k: 5 };
+    let tokens = settings.context_tokens;
+    let sampled = generate(&model.decoder, &starts, tokens, choice, &model.stop_tokens, progress)?;
+    let mut prefixes = Vec::new();
+    for ids in &sampled {
+        let text = model.tokenizer.decode(ids)?;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text.replace(['{', '}'], "").trim_end_matches(['.', ' ']).to_owned();
+        if !text.is_empty() && prefixes.len() < settings.contexts {
+            prefixes.push(text);
+        }
+    }
+    Ok(prefixes)
+}

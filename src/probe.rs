@@ -1,0 +1,14 @@
+//! Measuring a model with prompts: what it would say, and what changed.
+//!
+//! efficacy: share of rewrite prompts with NLL(new) < NLL(true); paraphrase score: the same on
+//! paraphrases; neighborhood score: NLL(true) < NLL(new) on prompts that the edit should leave
+//! alone; score: harmonic mean of the three (ROME, arXiv 2202.05262, section 3.4). A tie is a
+//! failure, and NLL is the mean over the target's tokens.
+
+mod drift;
+mod likelihood;
+mod scores;
+
+pub use drift::{Drift, drift};
+pub use likelihood::{Query, TargetScore, likelihoods};
+pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};

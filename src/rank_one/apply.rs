@@ -1,0 +1,45 @@
+//! One planned fact, from contexts to the changed weight.
+
+use super::context::EditContexts;
+use super::key::mean_key;
+use super::solve::{Factored, RankOneChange, RankOneError, rank_one};
+use super::value::{OptimisedValue, optimise};
+use crate::model::Decoder;
+use crate::plan::{Plan, PlannedEdit};
+use crate::progress::Progress;
+
+/// A fact, written.
+pub struct WrittenFact {
+    /// k*, [d_k].
+    pub key: Vec<f32>,
+    /// δ and how it was found.
+    pub value: OptimisedValue,
+    /// ΔW.
+    pub change: RankOneChange,
+}
+
+/// Finds ΔW of one fact on `decoder` and applies it.
+pub fn write_fact(
+    decoder: &Decoder,
+    plan: &Plan,
+    edit: &PlannedEdit,
+    factored: &Factored,
+    progress: &dyn Progress,
+) -> Result<(WrittenFact, Decoder), RankOneError> {
+    let located: Vec<_> = edit.contexts.iter().map(|prompt| prompt.located()).collect();
+    let kept: Vec<_> = located.iter().filter(|prompt| prompt.lookup > 0).cloned().collect();
+    let located = if kept.is_empty() { located } else { kept };
+    let essence = edit.essence.located();
+    let contexts = EditContexts::new(decoder, plan.layer, &located, &edit.target, &essence)?;
+    let key = mean_key(&contexts.keys, &located)?;
+    let value = optimise(decoder, &contexts, &plan.settings, progress)?;
+    let (weight, layout) = decoder.down_projection(plan.layer);
+    let change = rank_one(factored, &key, &value.delta, weight, layout)?;
+    if !change.relative_norm.is_finite() || change.relative_norm > plan.settings.max_delta {
+        let (found, limit) = (change.relative_norm, plan.settings.max_delta);
+        return Err(RankOneError::TooLarge { found, limit });
+    }
+    let dense = change.change.to_dense()?.to_device(weight.device())?;
+    let edited = decoder.with_down_projection(plan.layer, (weight + dense)?);
+    Ok((WrittenFact { key, value, change }, edited))
+}

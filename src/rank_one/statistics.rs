@@ -1,0 +1,235 @@
+//! The second moment of a layer for a model and a corpus, computed once and kept on disk.
+//!
+//! The cache key is a digest of everything that goes in: all weights, tokenizer, corpus,
+//! layer, token count, seed. Work is done in groups of sequences; after each group the sum so far is
+//! written, so that an interrupted run goes on where it stopped.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::second_moment::{SecondMoment, accumulate};
+use crate::files::{FileError, Overwrite, Sha256, write_atomically};
+use crate::model::{Choice, Model, ModelError, generate};
+use crate::progress::Progress;
+
+/// What the keys are collected over.
+#[derive(Debug, Clone)]
+pub struct Corpus {
+    /// A text file with blank lines between paragraphs; nothing: the model's own samples.
+    pub file: Option<PathBuf>,
+    /// Tokens to use.
+    pub tokens: usize,
+    /// Seed of the samples.
+    pub seed: u64,
+}
+
+/// A second moment that could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatisticsError {
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The corpus cannot be read.
+    #[error("corpus {}: {reason}", file.display())]
+    Corpus {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The cache cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A second moment and where it came from.
+pub struct Obtained {
+    /// The sums.
+    pub moment: SecondMoment,
+    /// Its file in the cache.
+    pub file: PathBuf,
+    /// Nothing had to be computed.
+    pub was_cached: bool,
+}
+
+/// Sequences of one group of samples, and their length.
+const SAMPLES: (usize, usize) = (64, 64);
+/// Longest sequence cut from a text.
+const SEQUENCE: usize = 256;
+/// Tokens after which the sum so far is written.
+const GROUP: usize = 8192;
+
+/// Reads or computes the second moment of `layer`; `cache` is a folder.
+pub fn second_moment(
+    model: &Model,
+    layer: usize,
+    corpus: &Corpus,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Obtained, StatisticsError> {
+    model.check_layer(layer)?;
+    let text = corpus.file.as_deref().map(read).transpose()?;
+    let source = match &text {
+        Some(text) => format!("text {}", Sha256::of(text)),
+        None => format!("samples {SAMPLES:?} seed {}", corpus.seed),
+    };
+    let weights = model.weights_hash()?;
+    let base = format!("{weights} {} {} {source}", model.config_hash, model.tokenizer.hash());
+    let key = Sha256::of(format!("{base} layer {layer} tokens {}", corpus.tokens));
+    let file = cache.join(format!("second-moment-{key}.safetensors"));
+    let width = model.decoder.config().intermediate;
+    if let Some((moment, _)) = load(&file, width) {
+        return Ok(Obtained { moment, file, was_cached: true });
+    }
+    let partial = file.with_extension("partial");
+    let (mut moment, mut group) =
+        load(&partial, width).unwrap_or_else(|| (SecondMoment::empty(width), 0));
+    let groups = Groups::new(model, corpus, text.as_deref(), Sha256::of(&base), cache)?;
+    let total = corpus.tokens as u64;
+    progress.phase("second moment", Some(total));
+    while moment.tokens < corpus.tokens {
+        let Some(mut sequences) = groups.get(group, moment.tokens, progress)? else { break };
+        cut(&mut sequences, corpus.tokens - moment.tokens);
+        accumulate(&model.decoder, layer, &sequences, &mut moment, progress)?;
+        group += 1;
+        save(&partial, &moment, group)?;
+    }
+    if moment.tokens == 0 {
+        let file = corpus.file.clone().unwrap_or_default();
+        return Err(StatisticsError::Corpus { file, reason: "has no sequence of 2 tokens".into() });
+    }
+    save(&file, &moment, group)?;
+    // A partial sum that stays behind costs disk space, nothing else.
+    std::fs::remove_file(&partial).ok();
+    Ok(Obtained { moment, file, was_cached: false })
+}
+
+/// Shortens the last sequences so that `keys` keys remain; the first token of each gives none.
+fn cut(sequences: &mut Vec<Vec<u32>>, mut keys: usize) {
+    for sequence in sequences.iter_mut() {
+        sequence.truncate(keys + 1);
+        keys -= sequence.len().saturating_sub(1).min(keys);
+    }
+    sequences.retain(|sequence| sequence.len() > 1);
+}
+
+fn read(file: &Path) -> Result<String, StatisticsError> {
+    std::fs::read_to_string(file).map_err(|error| StatisticsError::Corpus {
+        file: file.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// The corpus, cut into groups of sequences.
+enum Groups<'a> {
+    Text(Vec<Vec<Vec<u32>>>),
+    Samples { model: &'a Model, seed: u64, stem: PathBuf },
+}
+
+impl<'a> Groups<'a> {
+    fn new(
+        model: &'a Model,
+        corpus: &Corpus,
+        text: Option<&str>,
+        base: Sha256,
+        cache: &Path,
+    ) -> Result<Self, StatisticsError> {
+        let Some(text) = text else {
+            let stem = cache.join(format!("samples-{base}"));
+            return Ok(Self::Samples { model, seed: corpus.seed, stem });
+        };
+        let (mut groups, mut group, mut tokens) = (Vec::new(), Vec::new(), 0);
+        let context = SEQUENCE.min(model.decoder.config().context);
+        for paragraph in text.split("\n\n").map(str::trim).filter(|text| !text.is_empty()) {
+            let ids = model.tokenizer.encode(paragraph).map_err(ModelError::from)?.ids;
+            let sequences: Vec<_> = ids.chunks(context).filter(|ids| ids.len() > 1).collect();
+            tokens += sequences.iter().map(|ids| ids.len()).sum::<usize>();
+            group.extend(sequences.into_iter().map(<[u32]>::to_vec));
+            if tokens >= (groups.len() + 1) * GROUP {
+                groups.push(std::mem::take(&mut group));
+            }
+            if tokens > corpus.tokens + 2 * GROUP + corpus.tokens / 8 {
+                break;
+            }
+        }
+        groups.push(group);
+        Ok(Self::Text(groups))
+    }
+
+    /// Group `number`, or nothing behind the last; `done` tokens are counted already.
+    fn get(
+        &self,
+        number: usize,
+        done: usize,
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<Vec<u32>>>, StatisticsError> {
+        match self {
+            Self::Text(groups) => Ok(groups.get(number).cloned()),
+            Self::Samples { model, seed, stem } => {
+                let file = PathBuf::from(format!("{}-{number}.json", stem.display()));
+                let known = std::fs::read(&file).ok();
+                if let Some(ids) = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                    return Ok(Some(ids));
+                }
+                let (sequences, tokens) = SAMPLES;
+                let first = seed.wrapping_add(((number + 1) * 1_000_003) as u64);
+                let starts = vec![[model.start_token()]; sequences];
+                let choice = Choice::Sampled { seed: first, temperature: 1., k: usize::MAX };
+                let watch = Sampling { progress, done, sequences };
+                let ids = generate(&model.decoder, &starts, tokens, choice, &[], &watch)?;
+                let bytes = serde_json::to_vec(&ids).expect("numbers are JSON");
+                write_atomically(&file, Overwrite::Replace, |out| {
+                    std::io::Write::write_all(out, &bytes)
+                })?;
+                Ok(Some(ids))
+            }
+        }
+    }
+}
+
+/// Shows generated tokens as work done.
+struct Sampling<'a> {
+    progress: &'a dyn Progress,
+    done: usize,
+    sequences: usize,
+}
+
+impl Progress for Sampling<'_> {
+    fn advance(&self, done: u64, _note: &str) {
+        let tokens = self.done + done as usize * self.sequences;
+        self.progress.advance(tokens as u64, "sampling");
+    }
+
+    fn check(&self) -> Result<(), crate::progress::Interrupted> {
+        self.progress.check()
+    }
+}
+
+fn save(file: &Path, moment: &SecondMoment, groups: usize) -> Result<(), FileError> {
+    let bytes: Vec<u8> = moment.sum.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let shape = vec![moment.width, moment.width];
+    let view = TensorView::new(Dtype::F64, shape, &bytes).expect("eight bytes a number");
+    let metadata = [("tokens", moment.tokens), ("groups", groups)];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_string()));
+    let content = safetensors::serialize([("sum", view)], Some(metadata.into()))
+        .expect("one tensor of known size");
+    write_atomically(file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
+}
+
+/// The moment and the number of groups in it; nothing where the file is absent or not ours.
+fn load(file: &Path, width: usize) -> Option<(SecondMoment, usize)> {
+    let bytes = std::fs::read(file).ok()?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
+    let number = |key: &str| metadata.metadata().as_ref()?.get(key)?.parse::<usize>().ok();
+    let (tokens, groups) = (number("tokens")?, number("groups")?);
+    let tensors = SafeTensors::deserialize(&bytes).ok()?;
+    let view = tensors.tensor("sum").ok()?;
+    if view.dtype() != Dtype::F64 || view.shape() != [width, width] {
+        return None;
+    }
+    let value = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let sum: Vec<f64> = view.data().chunks_exact(8).map(value).collect();
+    Some((SecondMoment { sum, width, tokens }, groups))
+}
