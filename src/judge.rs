@@ -27,8 +27,7 @@ pub fn judge_logits(
     let weights = Weights::open(folder)?;
     let files: Vec<&Path> = weights.shards().collect();
     // SAFETY: the files are mapped read-only and were just validated; nobody writes to them.
-    let builder =
-        unsafe { VarBuilder::from_mmaped_safetensors(&files, DType::F32, &Device::Cpu)? };
+    let builder = unsafe { VarBuilder::from_mmaped_safetensors(&files, DType::F32, &Device::Cpu)? };
     let model = Llama::load(builder, &config)?;
     let logits = prompts.iter().map(|prompt| {
         let mut cache = Cache::new(false, DType::F32, &config, &Device::Cpu)?;

@@ -20,7 +20,10 @@ use crate::progress::Progress;
 use crate::rank_one::statistics::{Corpus, second_moment};
 use crate::rank_one::{Factored, WrittenFact, write_fact};
 use crate::report::{Completion, EditReport, FactReport, probe_table, sentence};
-use crate::spec::{Comparison, EditInput, EditSpec, PromptFile, PromptSet, RankOneOptions, read_edit_input, read_prompts};
+use crate::spec::{
+    Comparison, EditInput, EditSpec, PromptFile, PromptSet, RankOneOptions, read_edit_input,
+    read_prompts,
+};
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
@@ -57,7 +60,8 @@ fn edit_spec(
 
     let factored = factored(&session, &plan, &options, ui)?;
     let (facts, delta, edited) = write(&session.model, &plan, &factored, ui)?;
-    let report = measured_report(&session, &plan, &prompts, &questions, before, facts, &edited, ui)?;
+    let report =
+        measured_report(&session, &plan, &prompts, &questions, before, facts, &edited, ui)?;
     let recipe = recipe(&session, &plan, spec, &delta, &report)?;
     let patch = Patch { delta, recipe };
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
@@ -76,7 +80,8 @@ fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
         Some(file) => match read_prompts(file)? {
             PromptFile::Prompts(prompts) => prompts,
             PromptFile::Records(_) => {
-                let message = format!("{}: a spec's probe is a prompt file, not records", file.display());
+                let message =
+                    format!("{}: a spec's probe is a prompt file, not records", file.display());
                 return Err(Usage(message).into());
             }
         },
@@ -203,7 +208,11 @@ fn describe_fact(fact: &WrittenFact, report: &FactReport, ui: &Ui) {
     ui.note("value", &format!("{} steps · loss {:.3} = {parts}", report.steps, last.loss));
     ui.note(
         "delta",
-        &format!("rank 1 · |ΔW|/|W| {:.1} % · {:.1} s", 100. * report.relative_norm, report.seconds),
+        &format!(
+            "rank 1 · |ΔW|/|W| {:.1} % · {:.1} s",
+            100. * report.relative_norm,
+            report.seconds
+        ),
     );
 }
 
@@ -265,8 +274,7 @@ pub fn completions(
     let ids = prompts.iter().map(|prompt| Ok(model.tokenizer.encode(prompt)?.ids));
     let ids: Vec<Vec<u32>> = ids.collect::<anyhow::Result<_>>()?;
     let texts = |decoder: &Decoder| -> anyhow::Result<Vec<String>> {
-        let written =
-            generate(decoder, &ids, COMPLETION, Choice::Greedy, &model.stop_tokens, ui)?;
+        let written = generate(decoder, &ids, COMPLETION, Choice::Greedy, &model.stop_tokens, ui)?;
         written.iter().map(|ids| Ok(model.tokenizer.decode(ids)?)).collect()
     };
     let before = texts(&model.decoder)?;

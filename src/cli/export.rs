@@ -54,8 +54,7 @@ pub fn write(
     let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
     let options = ExportOptions { overwrite, ..ExportOptions::default() };
     let model = &session.model;
-    let summary =
-        checkpoint::export(&model.folder, &model.weights, patches, out, &options, ui)?;
+    let summary = checkpoint::export(&model.folder, &model.weights, patches, out, &options, ui)?;
     ui.close();
     Ok(summary)
 }
@@ -86,12 +85,7 @@ const TEXTS: [&str; 3] = [
 const TOLERANCE: f32 = 2e-2;
 
 /// Largest difference of logits between model + patch in memory and candle-transformers on `out`.
-fn check(
-    session: &Session,
-    patches: &[Patch],
-    out: &Path,
-    ui: &Ui,
-) -> anyhow::Result<Option<f32>> {
+fn check(session: &Session, patches: &[Patch], out: &Path, ui: &Ui) -> anyhow::Result<Option<f32>> {
     let model = &session.model;
     let edited = session.patched(patches)?;
     let prompts = TEXTS.iter().map(|text| Ok(model.tokenizer.encode(text)?.ids));

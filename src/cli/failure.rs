@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::ui::Ui;
 use crate::checkpoint::CheckpointError;
 use crate::model::config::ConfigError;
-use crate::model::source::SourceError;
+use crate::model::source::{HubErrorKind, SourceError};
 use crate::model::{ModelError, weights::WeightsError};
 use crate::patch::PatchError;
 use crate::plan::PlanError;
@@ -43,7 +43,7 @@ pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
     let label = ui.paint("31;1", "Error:");
     if let Some(spec) = find::<SpecError>(error) {
         let look = Look { width: 80, color: ui.has_color(), unicode: true };
-        ui.say(&format!("{label} {spec}\n{}", spec.excerpts(look)).trim_end().to_owned());
+        ui.say(&format!("{label} {spec}\n{}", spec.excerpts(look)).trim_end());
     } else {
         ui.say(&format!("{label} {error}"));
         let mut shown = error.to_string();
@@ -107,17 +107,38 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return Some("name another path, or overwrite with --force".into());
     }
     if matches!(find::<PatchError>(error), Some(PatchError::OtherBase { .. })) {
-        return Some("name the model that the patch was made for: rescribe inspect shows it".into());
+        return Some(
+            "name the model that the patch was made for: rescribe inspect shows it".into(),
+        );
     }
     if find::<CheckpointError>(error).is_some() || find::<WeightsError>(error).is_some() {
         return None;
     }
     if find::<ConfigError>(error).is_some() {
-        return Some("rescribe computes llama and gpt2 decoders; it refuses what it would get wrong".into());
+        return Some(
+            "rescribe computes llama and gpt2 decoders; it refuses what it would get wrong".into(),
+        );
     }
     None
 }
 
-fn source_hint(_source: &SourceError) -> Option<String> {
-    None
+fn source_hint(source: &SourceError) -> Option<String> {
+    let SourceError::Hub(error) = source else {
+        let unnamed = matches!(source, SourceError::NotNamed);
+        return unnamed.then(|| "--model DIR, --model FILE.gguf or --model org/name".into());
+    };
+    Some(
+        match error.kind {
+            HubErrorKind::Hidden | HubErrorKind::TokenRefused { .. } => {
+                "set HF_TOKEN to a token that may read it"
+            }
+            HubErrorKind::Gated { .. } => "accept the terms on the model's page and set HF_TOKEN",
+            HubErrorKind::Offline { .. } => "unset HF_HUB_OFFLINE, or name a folder",
+            HubErrorKind::Unreachable { .. } => {
+                "check the network and HF_ENDPOINT, or name a folder"
+            }
+            _ => return None,
+        }
+        .into(),
+    )
 }

@@ -34,8 +34,10 @@ fn show(plan: &Plan, ui: &Ui) -> String {
             out.push_str(&format!("    {}\n", marked(prompt, ui)));
         }
     }
-    out.push_str("\n  The token in brackets is the lookup token: the key is read and the value \
-                  written there.\n");
+    out.push_str(
+        "\n  The token in brackets is the lookup token: the key is read and the value \
+                  written there.\n",
+    );
     out
 }
 

@@ -58,7 +58,8 @@ impl Session {
     /// The decoder as the patches change it.
     pub fn patched(&self, patches: &[Patch]) -> anyhow::Result<Decoder> {
         let delta = compose(patches)?;
-        let dense = delta.changes.iter().map(|(name, change)| Ok((name.as_str(), change.to_dense()?)));
+        let dense =
+            delta.changes.iter().map(|(name, change)| Ok((name.as_str(), change.to_dense()?)));
         let dense = dense.collect::<candle_core::Result<Vec<_>>>()?;
         Ok(self.model.edited(dense)?)
     }
@@ -75,10 +76,12 @@ fn parameters(model: &Model) -> anyhow::Result<usize> {
 fn device(name: DeviceName) -> anyhow::Result<Device> {
     match name {
         DeviceName::Cpu => Ok(Device::Cpu),
-        DeviceName::Cuda => Device::new_cuda(0)
-            .map_err(|error| Usage(format!("--device cuda: {error}; build with --features cuda")).into()),
-        DeviceName::Metal => Device::new_metal(0)
-            .map_err(|error| Usage(format!("--device metal: {error}; build with --features metal")).into()),
+        DeviceName::Cuda => Device::new_cuda(0).map_err(|error| {
+            Usage(format!("--device cuda: {error}; build with --features cuda")).into()
+        }),
+        DeviceName::Metal => Device::new_metal(0).map_err(|error| {
+            Usage(format!("--device metal: {error}; build with --features metal")).into()
+        }),
     }
 }
 

@@ -114,7 +114,8 @@ impl Progress for Ui {
             None => ProgressBar::new_spinner(),
         };
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{prefix:>10}  {bar:24} {pos}/{len} {msg} ({eta} left)");
+        let style =
+            ProgressStyle::with_template("{prefix:>10}  {bar:24} {pos}/{len} {msg} ({eta} left)");
         bar.set_style(style.expect("a valid template").progress_chars("━━─"));
         bar.set_prefix(name.to_owned());
         let old = self.bar.lock().expect("no holder of the lock panics").replace(bar);

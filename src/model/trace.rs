@@ -93,7 +93,7 @@ pub struct AddToRows {
 }
 
 impl AddToRows {
-    /// Adds `vector` [width] to `rows` of a batch of `batch_rows` rows.
+    /// Adds `vector` `[width]` to `rows` of a batch of `batch_rows` rows.
     pub fn new(
         (layer, site): (usize, Site),
         rows: &[usize],

@@ -25,7 +25,7 @@ impl WeightLayout {
     }
 }
 
-/// x [rows, in] → [rows, out], with `weight` as `layout` says and an optional `bias` [out].
+/// x [rows, in] → [rows, out], with `weight` as `layout` says and an optional `bias` `[out]`.
 pub fn linear(
     x: &Tensor,
     weight: &Tensor,

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::simd::{exp, vectorised};
 use super::{matrix, values, with_values};
 
-/// −log softmax(logits)[target] for each row: [rows, vocabulary] → [rows], in nats.
+/// −log softmax(logits) at the target for each row: `[rows, vocabulary]` → `[rows]`, in nats.
 pub fn token_nll(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     if !logits.device().is_cpu() {
         let index = Tensor::new(targets, logits.device())?.unsqueeze(1)?;

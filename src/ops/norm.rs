@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Te
 
 use super::{is_tracked, matrix, values, with_values};
 
-/// y = w · x / √(mean x² + ε) for each row of x [rows, width], w [width].
+/// y = w · x / √(mean x² + ε) for each row of x [rows, width], w `[width]`.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
     if !x.device().is_cpu() {
         let scale = ((x.sqr()?.mean_keepdim(D::Minus1))? + epsilon)?.sqrt()?;
@@ -17,7 +17,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
     x.contiguous()?.apply_op2(weight, Norm { epsilon, is_centred: false })
 }
 
-/// y = w · (x − mean x) / √(var x + ε) + b for each row of x [rows, width], w and b [width].
+/// y = w · (x − mean x) / √(var x + ε) + b for each row of x [rows, width], w and b `[width]`.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Tensor> {
     if !x.device().is_cpu() {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;

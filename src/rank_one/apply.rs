@@ -10,7 +10,7 @@ use crate::progress::Progress;
 
 /// A fact, written.
 pub struct WrittenFact {
-    /// k*, [d_k].
+    /// k*, `[d_k]`.
     pub key: Vec<f32>,
     /// δ and how it was found.
     pub value: OptimisedValue,

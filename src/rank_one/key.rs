@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 
 use super::context::Located;
 
-/// k* [d_k] from the keys of the contexts, [contexts, d_k].
+/// k* `[d_k]` from the keys of the contexts, [contexts, d_k].
 pub fn mean_key(keys: &Tensor, contexts: &[Located]) -> Result<Vec<f32>> {
     let keys = keys.to_vec2::<f32>()?;
     let counts = |located: &Located| located.lookup > 0;

@@ -72,7 +72,7 @@ pub struct RankOneChange {
     pub relative_norm: f64,
 }
 
-/// The change of `weight` that adds `delta` [d_v] to the value of `key` [d_k].
+/// The change of `weight` that adds `delta` `[d_v]` to the value of `key` `[d_k]`.
 pub fn rank_one(
     factored: &Factored,
     key: &[f32],

@@ -39,6 +39,14 @@ pub enum StatisticsError {
         /// Why.
         reason: String,
     },
+    /// The cache folder cannot be made.
+    #[error("cannot make the cache folder {}: {reason}", folder.display())]
+    Cache {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The cache cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -70,6 +78,10 @@ pub fn second_moment(
     progress: &dyn Progress,
 ) -> Result<Obtained, StatisticsError> {
     model.check_layer(layer)?;
+    std::fs::create_dir_all(cache).map_err(|error| StatisticsError::Cache {
+        folder: cache.to_owned(),
+        reason: error.to_string(),
+    })?;
     let text = corpus.file.as_deref().map(read).transpose()?;
     let source = match &text {
         Some(text) => format!("text {}", Sha256::of(text)),

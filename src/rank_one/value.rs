@@ -30,7 +30,7 @@ pub struct StepLoss {
 /// The end of an optimisation.
 #[derive(Debug, Clone)]
 pub struct OptimisedValue {
-    /// δ, [d_v].
+    /// δ, `[d_v]`.
     pub delta: Vec<f32>,
     /// ‖v0‖.
     pub value_norm: f64,

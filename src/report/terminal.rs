@@ -2,7 +2,7 @@
 
 use super::EditReport;
 use crate::math::Interval;
-use crate::probe::{PromptKind, ProbeScores};
+use crate::probe::{ProbeScores, PromptKind};
 
 /// Label column, right-aligned as in Cargo.
 const LABEL: usize = 16;
@@ -31,7 +31,9 @@ pub fn probe_table(report: &EditReport) -> String {
     let after = report.after.as_ref();
     let last = after.unwrap_or(&report.before);
     let mut out = match after {
-        Some(_) => format!("{:LABEL$}  {:>7} {:>7} {:>5}  95 % interval\n", "", "before", "after", "n"),
+        Some(_) => {
+            format!("{:LABEL$}  {:>7} {:>7} {:>5}  95 % interval\n", "", "before", "after", "n")
+        }
         None => format!("{:LABEL$}  {:>7} {:>5}  95 % interval\n", "", "share", "n"),
     };
     let mut row = |label: &str, before: String, after: Option<String>, n: String, note: String| {
@@ -53,7 +55,13 @@ pub fn probe_table(report: &EditReport) -> String {
     }
     if let Some(drift) = &report.drift {
         let note = format!("{:<11} KL, nats a token", "");
-        row("drift", "-".into(), Some(format!("{:.4}", drift.kl.mean)), drift.kl.n.to_string(), note);
+        row(
+            "drift",
+            "-".into(),
+            Some(format!("{:.4}", drift.kl.mean)),
+            drift.kl.n.to_string(),
+            note,
+        );
         let (before, after) = (drift.perplexity_before, drift.perplexity_after);
         let note = format!("{:<11} same texts", "");
         row("perplexity", format!("{before:.2}"), Some(format!("{after:.2}")), String::new(), note);
@@ -125,9 +133,7 @@ pub fn sentence(report: &EditReport) -> String {
             number(after.score)
         );
     }
-    let counts = |kind| {
-        after.interval(kind).map(|i| ((i.mean * i.n as f64).round() as usize, i.n))
-    };
+    let counts = |kind| after.interval(kind).map(|i| ((i.mean * i.n as f64).round() as usize, i.n));
     let took = counts(PromptKind::Rewrite).is_none_or(|(hits, n)| hits == n);
     let mut parts = Vec::new();
     if let Some((hits, n)) = counts(PromptKind::Paraphrase) {
@@ -195,7 +201,8 @@ mod tests {
             before  here and there
             after   there
         "#);
-        let expected = "The edit took: 1 of 2 paraphrases follow it, 2 of 2 neighbors keep their answer.";
+        let expected =
+            "The edit took: 1 of 2 paraphrases follow it, 2 of 2 neighbors keep their answer.";
         assert_eq!(sentence(&report()), expected);
     }
 }
