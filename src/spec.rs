@@ -62,3 +62,6 @@ pub enum PromptFile {
     /// A record collection; at least one record.
     Records(Vec<Record>),
 }
+
+#[cfg(test)]
+mod tests;

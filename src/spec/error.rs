@@ -11,6 +11,9 @@ use super::{SourceText, Span};
 /// How many problems are shown in full; a collection of records may repeat one thousands of times.
 const SHOWN: usize = 20;
 
+/// The longest line that is quoted, in bytes: a JSON file may be a single one of many megabytes.
+const WIDEST_LINE: usize = 240;
+
 /// Why a spec, prompt or record file could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,14 +116,17 @@ impl SpecError {
         let Self::Problems { source_text, problems } = self else { return String::new() };
         let handler = GraphicalReportHandler::new_themed(look.theme()).with_width(look.width);
         let mut out = String::new();
-        for problem in problems.iter().take(SHOWN) {
-            let quoted = Quoted { problem, source_text };
+        for (index, problem) in problems.iter().take(SHOWN).enumerate() {
+            if index > 0 {
+                out.push('\n');
+            }
+            let quoted = Quoted::new(problem, source_text);
             handler
                 .render_report(&mut out, &quoted)
                 .expect("writing to a string, with spans that lie inside the text");
         }
         if problems.len() > SHOWN {
-            out.push_str(&format!("  and {} more\n", problems.len() - SHOWN));
+            out.push_str(&format!("\n  and {} more\n", problems.len() - SHOWN));
         }
         out
     }
@@ -155,10 +161,23 @@ fn summary(source_text: &SourceText, problems: &[Problem]) -> String {
 struct Quoted<'a> {
     problem: &'a Problem,
     source_text: &'a SourceText,
+    /// Whether the lines around the labels are short enough to be shown.
+    with_lines: bool,
+}
+
+impl<'a> Quoted<'a> {
+    fn new(problem: &'a Problem, source_text: &'a SourceText) -> Self {
+        let mut spans = problem.labels.iter().map(|(span, _)| span);
+        let with_lines = spans.all(|span| source_text.widest_line_around(span) <= WIDEST_LINE);
+        Self { problem, source_text, with_lines }
+    }
 }
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (false, Some((span, _))) = (self.with_lines, self.problem.labels.first()) {
+            write!(f, "line {}: ", self.source_text.line_of(span.start))?;
+        }
         f.write_str(&self.problem.message)
     }
 }
@@ -175,7 +194,7 @@ impl Diagnostic for Quoted<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.problem.labels()
+        if self.with_lines { self.problem.labels() } else { None }
     }
 }
 

@@ -122,7 +122,7 @@ fn check_slot(prompt: &Text, subject: &Text, problems: &Problems) {
         0 => problems.push(
             Problem::new("the prompt has no `{}` where its subject stands")
                 .label(&prompt.span, "no `{}` here")
-                .help(format!("for example: prompt = {}", quoted(&with_slot(&prompt.value)))),
+                .help("for example: prompt = \"{} is located in the city of\""),
         ),
         count => problems.push(
             Problem::new(format!("the prompt has `{{}}` {count} times, expected once"))
@@ -130,10 +130,6 @@ fn check_slot(prompt: &Text, subject: &Text, problems: &Problems) {
                 .help(format!("prompt = {}", quoted(&with_one_slot(&prompt.value, name)))),
         ),
     }
-}
-
-fn with_slot(prompt: &str) -> String {
-    format!("{SLOT} {}", prompt.trim())
 }
 
 /// Only the first `{}` stays; the others become the subject's text.

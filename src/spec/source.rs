@@ -37,6 +37,21 @@ impl SourceText {
         let bytes = self.text.as_bytes();
         1 + bytes[..offset.min(bytes.len())].iter().filter(|&&byte| byte == b'\n').count()
     }
+
+    /// The longest of the lines that an excerpt of `span` shows: its own and one on each side.
+    pub(super) fn widest_line_around(&self, span: &Span) -> usize {
+        let bytes = self.text.as_bytes();
+        let line_start =
+            |end: usize| bytes[..end].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        let line_end = |start: usize| {
+            bytes[start..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |at| start + at)
+        };
+        let own = line_start(span.start.min(bytes.len()));
+        let first = line_start(own.saturating_sub(1));
+        let own_end = line_end(span.end.min(bytes.len()));
+        let last = line_end((own_end + 1).min(bytes.len()));
+        bytes[first..last].split(|&b| b == b'\n').map(<[u8]>::len).max().unwrap_or(0)
+    }
 }
 
 impl fmt::Debug for SourceText {
