@@ -5,13 +5,16 @@
 //! the same to the bit on any number of threads. Call them from inside a pool (`install`): from
 //! outside, waking its threads costs as much as a small product.
 //!
-//! With rows that lie along k on both sides, `a · bᵀ` has kernels of its own ([`matmul_nt`]): the
-//! `gemm` crate repacks `b` on every call, which for the few dozen rows of a prompt takes as long
-//! as the product. Everything else is that crate's, block by block.
+//! Two products have kernels of their own on x86-64. `a · bᵀ` ([`matmul_nt`]), because the `gemm`
+//! crate repacks `b` on every call, which for the few dozen rows of a prompt takes as long as the
+//! product; and `a · b` with a long k and few rows, the gradient through a vocabulary, because it is
+//! bound by how `b` comes from memory. Everything else is that crate's, block by block.
 
 mod gram;
 #[cfg(target_arch = "x86_64")]
 mod inner;
+#[cfg(target_arch = "x86_64")]
+mod outer;
 mod portable;
 mod shared;
 #[cfg(target_arch = "x86_64")]
@@ -44,9 +47,14 @@ pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn matmul_nn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
-    if has_terms(out, a, b, m, n, k) {
-        product(out, Operand::rows(a, k), Operand::rows(b, n), m, n, k);
+    if !has_terms(out, a, b, m, n, k) {
+        return;
     }
+    #[cfg(target_arch = "x86_64")]
+    if outer::product(simd::Machine::detect(), out, a, b, n, k) {
+        return;
+    }
+    product(out, Operand::rows(a, k), Operand::rows(b, n), m, n, k);
 }
 
 /// `out[m, n] = a[k, m]ᵀ · b[k, n]`, all row-major: the gradient with respect to a weight.

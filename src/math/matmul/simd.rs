@@ -14,11 +14,15 @@ pub(super) trait Simd: Copy + Send + Sync {
     const LANES: usize;
     /// Rows of a tile that is four columns wide and fills the registers.
     const ROWS: usize;
+    /// Rows of a tile that is three registers wide and fills the registers.
+    const LONG_ROWS: usize;
 
     /// Runs a kernel with these instructions.
     fn run<W: Work>(self, work: W);
     /// Zero in every lane.
     fn zero(self) -> Self::Vector;
+    /// The same number in every lane.
+    fn splat(self, value: f32) -> Self::Vector;
     /// `a · b + sum`, rounded once.
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
     /// The sum over the lanes of each of four registers.
@@ -37,6 +41,10 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `from` is valid for reading `count` numbers, fewer than `LANES`.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
+    /// Writes the lanes from `to` on.
+    /// # Safety
+    /// `to` is valid for writing `LANES` numbers.
+    unsafe fn store(self, to: *mut f32, value: Self::Vector);
 }
 
 /// A kernel. Its `run` and all that this calls are marked `#[inline(always)]`.
@@ -82,6 +90,7 @@ impl Simd for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
     const ROWS: usize = 6;
+    const LONG_ROWS: usize = 8;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) {
@@ -97,6 +106,12 @@ impl Simd for Avx512 {
     fn zero(self) -> __m512 {
         // SAFETY: `self` proves that the instruction exists.
         unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm512_set1_ps(value) }
     }
 
     #[inline(always)]
@@ -130,6 +145,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: __m512) {
+        // SAFETY: the caller's, and `self` proves that the instruction exists.
+        unsafe { _mm512_storeu_ps(to, value) }
+    }
+
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         // SAFETY: masked lanes are not read; else as `load`.
         unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, from) }
@@ -155,6 +176,7 @@ impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
     const ROWS: usize = 3;
+    const LONG_ROWS: usize = 4;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) {
@@ -170,6 +192,12 @@ impl Simd for Avx2 {
     fn zero(self) -> __m256 {
         // SAFETY: `self` proves that the instruction exists.
         unsafe { _mm256_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm256_set1_ps(value) }
     }
 
     #[inline(always)]
@@ -194,6 +222,12 @@ impl Simd for Avx2 {
     unsafe fn load(self, from: *const f32) -> __m256 {
         // SAFETY: the caller's, and `self` proves that the instruction exists.
         unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: __m256) {
+        // SAFETY: the caller's, and `self` proves that the instruction exists.
+        unsafe { _mm256_storeu_ps(to, value) }
     }
 
     #[inline(always)]

@@ -48,9 +48,23 @@ const LAYOUTS: [Layout; 3] = [
 /// Checks one product against f64. Any order of summation of k terms in f32 is within
 /// k · 2⁻²⁴ / (1 - k · 2⁻²⁴) of the sum of the terms' absolute values (Higham, 2002, eq. 3.5).
 fn check_against_f64(layout: &Layout, m: usize, n: usize, k: usize) {
+    check_with(layout, m, n, k, |out, a, b| {
+        (layout.product)(out, a, b, m, n, k);
+        true
+    });
+}
+
+/// As [`check_against_f64`], for another product that reports whether it did the work.
+fn check_with(
+    layout: &Layout,
+    m: usize,
+    n: usize,
+    k: usize,
+    product: impl Fn(&mut [f32], &[f32], &[f32]) -> bool,
+) {
     let (a, b) = (noise(m * k, 1), noise(n * k, 2));
     let mut out = vec![f32::NAN; m * n];
-    (layout.product)(&mut out, &a, &b, m, n, k);
+    assert!(product(&mut out, &a, &b), "{} {m}x{n}x{k} was computed", layout.name);
     let unit = k as f64 * f64::powi(2.0, -24);
     for row in 0..m {
         for column in 0..n {
@@ -79,32 +93,37 @@ proptest! {
 #[test]
 fn equals_the_product_in_f64_beyond_one_block() {
     for layout in &LAYOUTS {
-        for (m, n, k) in [(1, 500, 1536), (23, 193, 1537), (300, 97, 900), (9, 1100, 64)] {
+        for (m, n, k) in
+            [(1, 500, 1536), (23, 193, 1537), (300, 97, 900), (9, 1100, 64), (4, 65, 8300)]
+        {
             check_against_f64(layout, m, n, k);
         }
     }
 }
 
-/// Every kernel that this processor can run, not only the one that [`matmul_nt`] picks.
+/// The kernels for one set of instructions, not only the set that is picked.
+#[cfg(target_arch = "x86_64")]
+fn check_kernels(machine: fn() -> Option<simd::Machine>) {
+    let Some(machine) = machine() else { return };
+    let [nt, nn, _] = &LAYOUTS;
+    for (m, n, k) in [(1, 1, 1), (5, 7, 17), (6, 48, 768), (13, 101, 769), (64, 53, 1600)] {
+        check_with(nt, m, n, k, |out, a, b| inner::product(machine, out, a, b, n, k));
+    }
+    for (m, n, k) in [(1, 16, 8192), (13, 112, 9001)] {
+        check_with(nn, m, n, k, |out, a, b| outer::product(machine, out, a, b, n, k));
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn each_kernel_equals_the_product_in_f64() {
-    use simd::Machine;
-    fn run(machine: Option<Machine>, out: &mut [f32], a: &[f32], b: &[f32], n: usize, k: usize) {
-        let machine = machine.expect("called where the processor has the instructions");
-        assert!(inner::product(machine, out, a, b, n, k), "{machine:?} has a kernel");
-    }
-    let nt = &LAYOUTS[0];
-    let avx512: Product = |out, a, b, _, n, k| run(Machine::avx512(), out, a, b, n, k);
-    let avx2: Product = |out, a, b, _, n, k| run(Machine::avx2(), out, a, b, n, k);
-    for (m, n, k) in [(1, 1, 1), (5, 7, 17), (6, 48, 768), (13, 101, 769), (64, 53, 1600)] {
-        if Machine::avx512().is_some() {
-            check_against_f64(&Layout { name: "nt with AVX-512", product: avx512, ..*nt }, m, n, k);
-        }
-        if Machine::avx2().is_some() {
-            check_against_f64(&Layout { name: "nt with AVX2", product: avx2, ..*nt }, m, n, k);
-        }
-    }
+fn the_kernels_of_avx512_equal_the_product_in_f64() {
+    check_kernels(simd::Machine::avx512);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_kernels_of_avx2_equal_the_product_in_f64() {
+    check_kernels(simd::Machine::avx2);
 }
 
 #[test]
@@ -150,6 +169,8 @@ fn gram_equals_the_product_in_f64_and_accumulates() {
 fn the_number_of_threads_changes_no_bit() {
     let (m, n, k) = (37, 410, 800);
     let (a, b) = (noise(m * k, 4), noise(n * k, 5));
+    let (rows, width, long) = (3, 32, 9000);
+    let (c, d) = (noise(rows * long, 6), noise(width * long, 7));
     let on = |threads: usize| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
         pool.install(|| {
@@ -159,9 +180,12 @@ fn the_number_of_threads_changes_no_bit() {
                 (layout.product)(&mut out, &a, &b, m, n, k);
                 results.push(out);
             }
-            let mut c = vec![0.0; n * n];
-            add_gram(&mut c, &b, k, n);
-            (results, c)
+            let mut out = vec![0.0; rows * width];
+            matmul_nn(&mut out, &c, &d, rows, width, long);
+            results.push(out);
+            let mut gram = vec![0.0; n * n];
+            add_gram(&mut gram, &b, k, n);
+            (results, gram)
         })
     };
     let one = on(1);
