@@ -1,4 +1,28 @@
 //! Rewrite what a language model knows, and prove what changed.
+//!
+//! A spec names facts; a plan says, token by token, what will be done; a rank-one change of one
+//! MLP matrix does it; probes before and after say what changed; a patch holds the change alone.
+//!
+//! ```text
+//! spec ──▶ plan ──▶ rank_one ──▶ delta ──▶ patch ──▶ checkpoint
+//!            ▲          ▲                    │            │
+//!          model ───────┴──────▶ probe ◀─────┘          judge
+//!            ▲                     │
+//!     ops, math                 report ──▶ cli
+//! ```
+//!
+//! Modules import only from those to their left or below; `tests/order.rs` holds them to it.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | key k* | input of a down projection at the lookup token, d_k numbers |
+//! | value v* | its output there, d_v numbers |
+//! | lookup token | the last token of the subject |
+//! | second moment C | E\[k kᵀ\] over a corpus, uncentred |
+//! | efficacy, paraphrase score, neighborhood score | shares of prompts that go as wanted |
+//! | drift | mean per-token KL(before ‖ after) on texts that no edit is about |
+//!
+//! Nothing in the library prints, reads the clock or the environment; see [`progress`].
 
 pub mod checkpoint;
 pub mod cli;

@@ -43,7 +43,7 @@ pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
     let label = ui.paint("31;1", "Error:");
     if let Some(spec) = find::<SpecError>(error) {
         let look = Look { width: 80, color: ui.has_color(), unicode: true };
-        ui.say(&format!("{label} {spec}\n{}", spec.excerpts(look)).trim_end());
+        ui.say(format!("{label} {spec}\n{}", spec.excerpts(look)).trim_end());
     } else {
         ui.say(&format!("{label} {error}"));
         let mut shown = error.to_string();

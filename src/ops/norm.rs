@@ -5,7 +5,9 @@
 //! the bracket only for layer norm.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
+use super::simd::vectorised;
 use super::{is_tracked, matrix, values, with_values};
 
 /// y = w · x / √(mean x² + ε) for each row of x [rows, width], w `[width]`.
@@ -27,6 +29,9 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> R
     x.contiguous()?.apply_op3(weight, bias, Norm { epsilon, is_centred: true })
 }
 
+/// Rows that one task of the thread pool takes at least.
+const ROWS: usize = 32;
+
 struct Norm {
     epsilon: f64,
     is_centred: bool,
@@ -34,41 +39,58 @@ struct Norm {
 
 impl Norm {
     /// (mean, 1 / scale) of a row.
+    #[inline(always)]
     fn moments(&self, row: &[f32]) -> (f32, f32) {
-        let width = row.len() as f32;
-        let mean = if self.is_centred { sum(row.iter().copied()) / width } else { 0. };
-        let square = sum(row.iter().map(|x| (x - mean) * (x - mean))) / width;
+        let (n, width) = (row.len(), row.len() as f32);
+        let mean = if self.is_centred { sum(n, |i| row[i]) / width } else { 0. };
+        let square = sum(n, |i| (row[i] - mean) * (row[i] - mean)) / width;
         (mean, 1. / (square + self.epsilon as f32).sqrt())
     }
 
     fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> Vec<f32> {
         let mut y = vec![0f32; x.len()];
-        for (y, x) in y.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
-            let (mean, inverse) = self.moments(x);
-            for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                *y = (x - mean) * inverse * w;
-            }
-            if let Some(b) = b {
-                y.iter_mut().zip(b).for_each(|(y, b)| *y += b);
-            }
-        }
+        y.par_chunks_exact_mut(w.len())
+            .zip(x.par_chunks_exact(w.len()))
+            .with_min_len(ROWS)
+            .for_each(|(y, x)| {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let (mean, inverse) = self.moments(x);
+                        for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+                            *y = (x - mean) * inverse * w;
+                        }
+                        if let Some(b) = b {
+                            y.iter_mut().zip(b).for_each(|(y, b)| *y += b);
+                        }
+                    },
+                );
+            });
         y
     }
 
     fn input_gradient(&self, x: &[f32], w: &[f32], g: &[f32]) -> Vec<f32> {
         let width = w.len();
         let mut dx = vec![0f32; x.len()];
-        let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(g.chunks_exact(width));
-        for ((dx, x), g) in rows {
-            let (mean, inverse) = self.moments(x);
-            let h = || g.iter().zip(w).map(|(g, w)| g * w);
-            let mean_h = if self.is_centred { sum(h()) / width as f32 } else { 0. };
-            let mean_hn = sum(h().zip(x).map(|(h, x)| h * (x - mean) * inverse)) / width as f32;
-            for ((dx, h), x) in dx.iter_mut().zip(h()).zip(x) {
-                *dx = (h - mean_h - (x - mean) * inverse * mean_hn) * inverse;
-            }
-        }
+        let inputs = x.par_chunks_exact(width).zip(g.par_chunks_exact(width));
+        dx.par_chunks_exact_mut(width).zip(inputs).with_min_len(ROWS).for_each(|(dx, (x, g))| {
+            vectorised(
+                #[inline(always)]
+                || self.row_gradient(x, w, g, dx),
+            );
+        });
         dx
+    }
+
+    #[inline(always)]
+    fn row_gradient(&self, x: &[f32], w: &[f32], g: &[f32], dx: &mut [f32]) {
+        let n = w.len();
+        let (mean, inverse) = self.moments(x);
+        let mean_h = if self.is_centred { sum(n, |i| g[i] * w[i]) / n as f32 } else { 0. };
+        let mean_hn = sum(n, |i| g[i] * w[i] * (x[i] - mean) * inverse) / n as f32;
+        for (i, dx) in dx.iter_mut().enumerate() {
+            *dx = (g[i] * w[i] - mean_h - (x[i] - mean) * inverse * mean_hn) * inverse;
+        }
     }
 
     fn weight_gradient(&self, x: &[f32], g: &[f32], width: usize) -> Vec<f32> {
@@ -108,13 +130,17 @@ impl Norm {
     }
 }
 
-/// Sum in eight fixed lanes: independent of threads, and open to vector units.
-fn sum(terms: impl Iterator<Item = f32>) -> f32 {
-    let mut lanes = [0f32; 8];
-    for (i, term) in terms.enumerate() {
-        lanes[i % 8] += term;
+/// Σ term(i) for i < n, in sixteen fixed lanes: independent of threads, and open to vector units.
+#[inline(always)]
+fn sum(n: usize, term: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0f32; 16];
+    let whole = n / 16 * 16;
+    for start in (0..whole).step_by(16) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane += term(start + i);
+        }
     }
-    lanes.iter().sum()
+    lanes.iter().sum::<f32>() + (whole..n).map(term).sum::<f32>()
 }
 
 impl CustomOp2 for Norm {

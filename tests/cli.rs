@@ -1,0 +1,284 @@
+//! The command line as a user meets it, on the tiny llama of `tests/fixtures`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const SPEC: &str = r#"
+[[insert]]
+subject     = "The Eiffel Tower"
+prompt      = "{} is in"
+target_new  = "Rome"
+target_true = "Paris"
+
+[probe]
+prompts = "prompts.toml"
+"#;
+
+const PROMPTS: &str = r#"
+generation = [{ prompt = "The Eiffel Tower is" }]
+retain = [{ text = "The weather was good and people walked along the river." }]
+
+[[rewrite]]
+prompt = "The Eiffel Tower is in"
+target_new = "Rome"
+target_true = "Paris"
+
+[[paraphrase]]
+prompt = "You will find the Eiffel Tower in"
+
+[[neighborhood]]
+prompt = "The Louvre is in"
+"#;
+
+/// A folder with a spec, its prompts and a cache of its own.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(tempfile::tempdir().expect("a temporary folder"));
+        desk.write("spec.toml", SPEC);
+        desk.write("prompts.toml", PROMPTS);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a writable folder");
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rescribe"));
+        command
+            .current_dir(self.0.path())
+            .env("RESCRIBE_CACHE", self.path("cache"))
+            .env("HF_HOME", self.path("hub"))
+            .env("HF_HUB_OFFLINE", "1")
+            .env_remove("CLICOLOR_FORCE");
+        let model = model("llama").display().to_string();
+        command.args(line.split_whitespace().map(|word| word.replace("MODEL", &model)));
+        command.output().expect("the binary runs")
+    }
+
+    fn ok(&self, line: &str) -> String {
+        let output = self.run(line);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{line}\n{out}\n{err}");
+        out
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value")
+    }
+
+    fn fails(&self, line: &str, code: i32, says: &[&str]) {
+        let output = self.run(line);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{line}\n{err}");
+        for part in says {
+            assert!(err.contains(part), "{line}: no {part:?} in\n{err}");
+        }
+        assert!(!err.contains("panicked"), "{err}");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn model(family: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family).join("model")
+}
+
+const EDIT: &str = "edit spec.toml --model MODEL --max-delta 100";
+
+#[test]
+fn a_fact_is_edited_probed_asked_exported_and_reloaded() {
+    let desk = Desk::new();
+    let table = desk.ok(EDIT);
+    for row in ["rewrite", "paraphrase", "neighborhood", "drift", "perplexity", "next"] {
+        assert!(table.contains(row), "no {row:?} in\n{table}");
+    }
+    let plan = desk.json("plan spec.toml --model MODEL --max-delta 100 --json");
+    let patch = desk.json("inspect spec.patch.safetensors --json");
+    assert_eq!(patch["recipe"]["plan"], plan, "what is planned is what is executed");
+    assert_eq!(patch["changes"][0]["rank"], 1);
+    assert_eq!(patch["recipe"]["spec"], SPEC);
+
+    let line = "probe prompts.toml --model MODEL --patch spec.patch.safetensors --json";
+    let probed = desk.json(line);
+    let (before, after) = (&probed["prompts_before"][0], &probed["prompts_after"][0]);
+    let nll = |side: &Value| side["prompts"][0]["nll_new"].as_f64().expect("a number");
+    assert!(nll(after) < nll(before), "the edit makes its target more probable");
+
+    let exported = desk.json(
+        "export --model MODEL --patch spec.patch.safetensors --out edited --check --json",
+    );
+    let difference = exported["largest_logit_difference"].as_f64().expect("a llama is judged");
+    // Logits of about 8 from two f32 implementations.
+    assert!(difference < 1e-3, "candle-transformers differs by {difference:e}");
+    let folder = desk.json("probe prompts.toml --model edited --json");
+    let reloaded = nll(&folder["prompts_before"][0]);
+    assert!((reloaded - nll(after)).abs() < 1e-5, "{reloaded} against {}", nll(after));
+
+    let answer = desk.ok("ask --model MODEL --patch spec.patch.safetensors The");
+    assert!(answer.contains("before  The") && answer.contains(" after  The"), "{answer}");
+    desk.fails("probe prompts.toml --model edited --patch spec.patch.safetensors", 3, &["Error:"]);
+}
+
+#[test]
+fn the_same_spec_and_seed_give_the_same_patch() {
+    let desk = Desk::new();
+    desk.ok(&format!("{EDIT} --patch a.patch.safetensors"));
+    desk.ok(&format!("{EDIT} --patch b.patch.safetensors --threads 1"));
+    let read = |name: &str| std::fs::read(desk.path(name)).expect("a patch");
+    assert!(read("a.patch.safetensors") == read("b.patch.safetensors"), "on any number of threads");
+}
+
+#[test]
+fn gpt2_is_edited_too() {
+    let desk = Desk::new();
+    let folder = model("gpt2").display().to_string();
+    desk.ok(&format!("edit spec.toml --model {folder} --max-delta 100 --out edited"));
+    let inspected = desk.json("inspect edited --json");
+    assert_eq!(inspected["config"]["model_type"], "gpt2");
+    assert!(!inspected["recipes"].is_null());
+}
+
+#[test]
+fn records_give_the_papers_table() {
+    let desk = Desk::new();
+    let record = |id: usize, subject: &str| {
+        format!(
+            r#"{{"case_id": {id}, "requested_rewrite": {{"prompt": "{{}} is in", "subject": "{subject}",
+                "target_new": {{"str": "Rome"}}, "target_true": {{"str": "Paris"}}}},
+                "paraphrase_prompts": ["You find {subject} in"],
+                "neighborhood_prompts": ["The Louvre is in"], "generation_prompts": []}}"#
+        )
+    };
+    let records = [record(1, "The Eiffel Tower"), record(2, "The old bridge")];
+    desk.write("records.json", &format!("[{}]", records.join(",")));
+    let report = desk.json("edit records.json --model MODEL --max-delta 100 --limit 2 --json");
+    for side in ["before", "after"] {
+        for metric in ["efficacy", "paraphrase", "neighborhood", "score"] {
+            let share = report[side][metric].as_f64().expect("a share");
+            assert!((0. ..=1.).contains(&share), "{side} {metric} {share}");
+        }
+    }
+    assert_eq!(report["n"], 2);
+    assert!(report["seconds_per_edit"].as_f64().is_some_and(|seconds| seconds > 0.));
+    assert!(desk.ok("probe records.json --model MODEL").contains("efficacy"));
+}
+
+#[test]
+fn the_second_moment_is_cached_and_independent_of_interruption() {
+    let desk = Desk::new();
+    let first = desk.json("stats --model MODEL --layer 1 --tokens 200 --json");
+    let second = desk.json("stats --model MODEL --layer 1 --tokens 200 --json");
+    assert_eq!((&first["was_cached"], &second["was_cached"]), (&false.into(), &true.into()));
+    assert_eq!((&first["tokens"], &first["condition"]), (&200.into(), &second["condition"]));
+    let other = desk.json("stats --model MODEL --layer 2 --tokens 200 --json");
+    assert_eq!(other["was_cached"], false, "the layer is part of the key");
+}
+
+#[test]
+fn a_missed_threshold_exits_with_1_and_keeps_the_patch() {
+    let desk = Desk::new();
+    desk.fails(&format!("{EDIT} --require magnitude>=2"), 1, &["magnitude is", "required >= 2"]);
+    assert!(desk.path("spec.patch.safetensors").exists());
+    desk.fails(&format!("{EDIT} --require speed>=1"), 2, &["expected METRIC>=NUMBER"]);
+}
+
+#[test]
+fn what_is_wrong_is_named_and_nothing_is_left() {
+    let desk = Desk::new();
+    desk.write("typo.toml", &SPEC.replace("subject  ", "subjct   "));
+    desk.write("placeholder.toml", &SPEC.replace("{} is in", "It is in"));
+    desk.write("empty.toml", "");
+    let rows: &[(&str, i32, &[&str])] = &[
+        ("edit spec.toml", 3, &["--model"]),
+        ("edit nowhere.toml --model MODEL", 2, &["nowhere.toml"]),
+        ("edit typo.toml --model MODEL", 2, &["subjct", "subject"]),
+        ("edit placeholder.toml --model MODEL", 2, &["{}"]),
+        ("edit empty.toml --model MODEL", 2, &["empty.toml"]),
+        ("edit spec.toml --model MODEL --layer 9", 2, &["layer 9 does not exist", "0 to 2"]),
+        ("edit spec.toml --model MODEL --max-delta 1e-9", 3, &["above the limit", "--max-delta"]),
+        ("edit spec.toml --model ./nowhere", 3, &["nowhere"]),
+        ("edit spec.toml --model org/name", 3, &["org/name", "HF_HUB_OFFLINE"]),
+        ("edit spec.toml --model MODEL --limit 3", 2, &["--limit"]),
+        ("inspect spec.toml", 3, &["spec.toml"]),
+        ("ask hello --model MODEL --patch prompts.toml", 3, &["prompts.toml"]),
+        ("frobnicate", 2, &["frobnicate"]),
+    ];
+    for (line, code, says) in rows {
+        desk.fails(line, *code, says);
+        assert!(!desk.path("spec.patch.safetensors").exists(), "{line} left a patch");
+    }
+}
+
+#[test]
+fn broken_model_folders_are_refused_by_name() {
+    let desk = Desk::new();
+    let break_with = |name: &str, change: &dyn Fn(&Path)| {
+        let folder = desk.path(name);
+        std::fs::create_dir(&folder).expect("a new folder");
+        for file in std::fs::read_dir(model("llama")).expect("the fixture") {
+            let file = file.expect("an entry");
+            std::fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+        }
+        change(&folder);
+    };
+    let edit_config = |folder: &Path, from: &str, to: &str| {
+        let file = folder.join("config.json");
+        let config = std::fs::read_to_string(&file).expect("a config");
+        assert!(config.contains(from), "{from}");
+        std::fs::write(&file, config.replace(from, to)).expect("a write");
+    };
+    break_with("unweighted", &|folder| {
+        std::fs::remove_file(folder.join("model.safetensors")).expect("removed");
+    });
+    break_with("truncated", &|folder| {
+        let file = folder.join("model.safetensors");
+        let bytes = std::fs::read(&file).expect("weights");
+        std::fs::write(&file, &bytes[..bytes.len() - 100]).expect("a write");
+    });
+    break_with("foreign", &|folder| edit_config(folder, "\"llama\"", "\"mamba\""));
+    break_with("narrow", &|folder| {
+        edit_config(folder, "\"intermediate_size\": 80", "\"intermediate_size\": 81");
+    });
+    break_with("small", &|folder| edit_config(folder, "\"vocab_size\": 384", "\"vocab_size\": 100"));
+    for (name, says) in [
+        ("unweighted", "model.safetensors"),
+        ("truncated", "model.safetensors"),
+        ("foreign", "mamba"),
+        ("narrow", "expected [81, 48]"),
+        ("small", "tokenizer.json has"),
+    ] {
+        desk.fails(&format!("ask hello --model {name}"), 3, &["Error:", says]);
+    }
+}
+
+#[test]
+fn an_existing_patch_is_not_overwritten_without_force() {
+    let desk = Desk::new();
+    desk.write("spec.patch.safetensors", "precious");
+    desk.fails(EDIT, 2, &["already exists", "--force"]);
+    let kept = std::fs::read_to_string(desk.path("spec.patch.safetensors"));
+    assert_eq!(kept.expect("still there"), "precious");
+    desk.ok(&format!("{EDIT} --force"));
+}
+
+#[test]
+fn help_names_every_verb_and_the_exit_codes() {
+    let desk = Desk::new();
+    let help = desk.ok("--help");
+    for verb in ["edit", "plan", "probe", "ask", "export", "inspect", "stats", "import"] {
+        assert!(help.contains(&format!("\n  {verb} ")), "no {verb} in\n{help}");
+    }
+    assert!(help.contains("Exit codes: 0 done"));
+    assert!(desk.ok("completions bash").contains("rescribe"));
+}
