@@ -112,7 +112,7 @@ pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         steps: options.steps.unwrap_or(20),
         learning_rate: options.learning_rate.unwrap_or(0.5),
         clamp: options.clamp.unwrap_or(4.),
-        weight_decay: options.weight_decay.unwrap_or(0.5),
+        weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.01 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
         stop_loss: options.stop_loss.unwrap_or(0.05),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),

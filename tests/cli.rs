@@ -115,9 +115,8 @@ fn a_fact_is_edited_probed_asked_exported_and_reloaded() {
     let nll = |side: &Value| side["prompts"][0]["nll_new"].as_f64().expect("a number");
     assert!(nll(after) < nll(before), "the edit makes its target more probable");
 
-    let exported = desk.json(
-        "export --model MODEL --patch spec.patch.safetensors --out edited --check --json",
-    );
+    let exported = desk
+        .json("export --model MODEL --patch spec.patch.safetensors --out edited --check --json");
     let difference = exported["largest_logit_difference"].as_f64().expect("a llama is judged");
     // Logits of about 8 from two f32 implementations.
     assert!(difference < 1e-3, "candle-transformers differs by {difference:e}");
@@ -250,7 +249,9 @@ fn broken_model_folders_are_refused_by_name() {
     break_with("narrow", &|folder| {
         edit_config(folder, "\"intermediate_size\": 80", "\"intermediate_size\": 81");
     });
-    break_with("small", &|folder| edit_config(folder, "\"vocab_size\": 384", "\"vocab_size\": 100"));
+    break_with("small", &|folder| {
+        edit_config(folder, "\"vocab_size\": 384", "\"vocab_size\": 100")
+    });
     for (name, says) in [
         ("unweighted", "model.safetensors"),
         ("truncated", "model.safetensors"),

@@ -3,8 +3,21 @@
 use std::path::Path;
 
 const ORDER: [&str; 15] = [
-    "progress", "files", "math", "ops", "spec", "model", "delta", "rank_one", "plan", "patch",
-    "checkpoint", "judge", "probe", "report", "cli",
+    "progress",
+    "files",
+    "math",
+    "ops",
+    "spec",
+    "model",
+    "delta",
+    "rank_one",
+    "plan",
+    "patch",
+    "checkpoint",
+    "judge",
+    "probe",
+    "report",
+    "cli",
 ];
 
 /// `rank_one::apply` takes a plan, and a plan holds rank-one settings: one stage in two files.
