@@ -195,7 +195,7 @@ mod tests {
                  rewrite     0.00    1.00     1  0.21-1.00   P(new) > P(true)
               paraphrase     0.00    0.50     2  0.09-0.91   P(new) > P(true)
             neighborhood     1.00    1.00     2  0.34-1.00   P(true) > P(new)
-                   score     0.00    0.75        harmonic mean of the three
+                   score     0.00    0.75                    harmonic mean of the three
 
           "It is"
             before  here and there
