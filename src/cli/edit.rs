@@ -70,7 +70,8 @@ fn edit_spec(
         let summary = export::write(&session, std::slice::from_ref(&patch), out, args.force, ui)?;
         export::show(&summary, ui);
     }
-    show(&report, &patch_file, first, ui)?;
+    let name = args.model.model.as_deref().or(spec.model.as_deref()).unwrap_or_default();
+    show(&report, &patch_file, name, first, ui)?;
     require::check(requirements, report.after.as_ref().unwrap_or(&report.before))
 }
 
@@ -310,6 +311,7 @@ fn recipe(
 fn show(
     report: &EditReport,
     patch: &Path,
+    model: &str,
     first: &crate::spec::Insert,
     ui: &Ui,
 ) -> anyhow::Result<()> {
@@ -317,7 +319,8 @@ fn show(
         return ui.print_json(report);
     }
     let size = std::fs::metadata(patch).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
-    let next = format!("rescribe ask --patch {} {:?}", patch.display(), first.rendered());
+    let (patch_name, prompt) = (patch.display(), first.rendered());
+    let next = format!("rescribe ask --model {model} --patch {patch_name} {prompt:?}");
     ui.print(&format!(
         "\n{}\n{:>10}  {} ({size} KB, spec and hashes inside)\n\n  {}\n{:>10}  {next}\n",
         probe_table(report),

@@ -68,7 +68,7 @@ impl Ui {
     /// A line about the work, label right-aligned, on stderr.
     pub fn note(&self, label: &str, text: &str) {
         if !self.is_quiet {
-            self.above_bar(&format!("{label:>10}  {text}"));
+            self.above_bar(&format!("{label:>13}  {text}"));
         }
     }
 
@@ -105,7 +105,7 @@ impl Progress for Ui {
         if !self.has_bars {
             // Value optimisations are too short to be worth a line each.
             if name != "value" {
-                eprintln!("{name:>10}  …");
+                eprintln!("{name:>13}  …");
             }
             return;
         }
