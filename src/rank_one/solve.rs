@@ -99,3 +99,52 @@ pub fn rank_one(
     let right = Tensor::from_slice(columns, (1, columns.len()), &Device::Cpu)?;
     Ok(RankOneChange { change: Change::LowRank { left, right }, relative_norm })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// f32 storage of both factors and one f32 product of 40 terms.
+    const TOLERANCE: f64 = 1e-4;
+
+    #[test]
+    fn the_changed_weight_maps_the_key_to_its_new_value() -> Result<(), RankOneError> {
+        let (d_k, d_v) = (40, 24);
+        let wave = |i: usize| (i as f64 * 0.731).sin();
+        let mut c = vec![0.; d_k * d_k];
+        for (at, c) in c.iter_mut().enumerate() {
+            let (i, j) = (at / d_k, at % d_k);
+            *c = (0..9).map(|t| wave(i + 41 * t) * wave(j + 41 * t)).sum();
+        }
+        let factored = Factored::new(c, d_k, 1e-2, 0)?;
+        let key: Vec<f32> = (0..d_k).map(|i| wave(7 * i) as f32).collect();
+        let delta: Vec<f32> = (0..d_v).map(|i| wave(5 * i + 3) as f32).collect();
+        let k = Tensor::new(key.as_slice(), &Device::Cpu)?.unsqueeze(1)?;
+        for layout in [WeightLayout::OutIn, WeightLayout::InOut] {
+            let shape = if layout == WeightLayout::OutIn { (d_v, d_k) } else { (d_k, d_v) };
+            let stored: Vec<f32> = (0..d_k * d_v).map(|i| wave(3 * i) as f32).collect();
+            let weight = Tensor::from_vec(stored, shape, &Device::Cpu)?;
+            let change = rank_one(&factored, &key, &delta, &weight, layout)?;
+            let edited = (&weight + change.change.to_dense()?)?;
+            let value = |w: &Tensor| -> candle_core::Result<Vec<f32>> {
+                let w = if layout == WeightLayout::OutIn { w.clone() } else { w.t()? };
+                w.contiguous()?.matmul(&k)?.flatten_all()?.to_vec1()
+            };
+            let (before, after) = (value(&weight)?, value(&edited)?);
+            let norm = delta.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>().sqrt();
+            for ((after, before), delta) in after.iter().zip(&before).zip(&delta) {
+                let error = f64::from(after - before - delta).abs() / norm;
+                assert!(error < TOLERANCE, "{layout:?}: off by {error:e}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_of_no_length_is_refused() {
+        let factored = Factored::new(vec![1., 0., 0., 1.], 2, 0.1, 0).expect("definite");
+        let weight = Tensor::ones((2, 2), candle_core::DType::F32, &Device::Cpu).expect("ones");
+        let refused = rank_one(&factored, &[0., 0.], &[1., 1.], &weight, WeightLayout::OutIn);
+        assert!(matches!(refused, Err(RankOneError::KeyTooSmall { .. })));
+    }
+}
