@@ -11,7 +11,8 @@
 //!     ops, math                 report ──▶ cli
 //! ```
 //!
-//! Modules import only from those to their left or below; `tests/order.rs` holds them to it.
+//! Modules import one way, in the order that `tests/order.rs` holds; the one exception is that
+//! `rank_one` takes the plan that it executes, whose settings it defines.
 //!
 //! | word | meaning |
 //! |---|---|

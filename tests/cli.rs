@@ -174,7 +174,7 @@ fn records_give_the_papers_table() {
 }
 
 #[test]
-fn the_second_moment_is_cached_and_independent_of_interruption() {
+fn the_second_moment_is_cached_by_layer() {
     let desk = Desk::new();
     let first = desk.json("stats --model MODEL --layer 1 --tokens 200 --json");
     let second = desk.json("stats --model MODEL --layer 1 --tokens 200 --json");

@@ -49,8 +49,6 @@ impl SecondMoment {
 const BATCH_ROWS: usize = 1024;
 
 /// Adds the keys of `sequences` at `layer` to `moment`; the model runs no further than that layer.
-///
-/// `done` is what the progress bar already shows, in tokens.
 pub fn accumulate(
     decoder: &Decoder,
     layer: usize,
