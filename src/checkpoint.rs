@@ -90,12 +90,6 @@ pub struct ExportSummary {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The destination exists.
-    #[error("{} already exists", out.display())]
-    Exists {
-        /// The destination.
-        out: PathBuf,
-    },
     /// The destination exists, may be replaced, but was not made by this program.
     #[error("{} is not replaced: it is neither empty nor a folder with {RECIPES}", out.display())]
     NotOurs {
@@ -117,22 +111,6 @@ pub enum CheckpointError {
         link: PathBuf,
         /// Where it leads.
         target: PathBuf,
-    },
-    /// Reading the base failed.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// File or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Writing failed, for instance because the disk is full.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// File or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
     },
     /// An edited weight does not fit the dtype of its tensor.
     #[error(
@@ -173,16 +151,17 @@ pub enum CheckpointError {
         source: Box<candle_core::Error>,
     },
     /// The patches do not fit the base, or each other.
-    #[error(transparent)]
+    #[error("{0}")]
     Patch(#[from] PatchError),
     /// A tensor of the base could not be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Weights(#[from] WeightsError),
-    /// A file could not be hashed.
-    #[error(transparent)]
+    /// The destination exists, the base cannot be read, or the export cannot be written, for
+    /// instance because the disk is full.
+    #[error("{0}")]
     File(#[from] FileError),
     /// The user asked to stop.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] Interrupted),
 }
 
@@ -251,26 +230,21 @@ fn destination(
     out: &Path,
     overwrite: Overwrite,
 ) -> Result<PathBuf, CheckpointError> {
-    let read = |path: &Path, source| CheckpointError::Read { path: path.to_owned(), source };
-    let base = fs::canonicalize(folder).map_err(|error| read(folder, error))?;
+    let base = fs::canonicalize(folder).map_err(FileError::reading(folder))?;
     let exists = out.symlink_metadata().is_ok();
     let resolved = if exists {
-        fs::canonicalize(out).map_err(|error| read(out, error))?
+        fs::canonicalize(out).map_err(FileError::reading(out))?
     } else {
-        let parent = files::parent(out);
-        let name = out.file_name().ok_or_else(|| CheckpointError::Write {
-            path: out.to_owned(),
-            source: io::ErrorKind::InvalidInput.into(),
-        })?;
-        let write = |source| CheckpointError::Write { path: out.to_owned(), source };
-        fs::canonicalize(parent).map_err(write)?.join(name)
+        let write = FileError::writing(out);
+        let name = out.file_name().ok_or_else(|| write(io::ErrorKind::InvalidInput.into()))?;
+        fs::canonicalize(files::parent(out)).map_err(write)?.join(name)
     };
     if resolved.starts_with(&base) || base.starts_with(&resolved) {
         return Err(CheckpointError::Overlap { out: out.to_owned(), base });
     }
     match overwrite {
         _ if !exists => Ok(resolved),
-        Overwrite::Refuse => Err(CheckpointError::Exists { out: out.to_owned() }),
+        Overwrite::Refuse => Err(FileError::Exists { path: out.to_owned() }.into()),
         Overwrite::Replace if is_replaceable(&resolved) => Ok(resolved),
         Overwrite::Replace => Err(CheckpointError::NotOurs { out: out.to_owned() }),
     }
@@ -307,26 +281,24 @@ fn sibling_folder(out: &Path) -> Result<TempDir, CheckpointError> {
     // Temporary folders are private by default; this one becomes the user's, so the umask decides.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder
-        .tempdir_in(files::parent(out))
-        .map_err(|source| CheckpointError::Write { path: out.to_owned(), source })
+    Ok(builder.tempdir_in(files::parent(out)).map_err(FileError::writing(out))?)
 }
 
 /// Gives the finished folder its name; a folder that it replaces goes only after it.
 fn publish(temporary: TempDir, out: &Path, overwrite: Overwrite) -> Result<(), CheckpointError> {
-    let write = |source| CheckpointError::Write { path: out.to_owned(), source };
+    let write = FileError::writing(out);
     files::sync_folder(temporary.path());
     let exists = out.symlink_metadata().is_ok();
     if exists && overwrite == Overwrite::Refuse {
-        return Err(CheckpointError::Exists { out: out.to_owned() });
+        return Err(FileError::Exists { path: out.to_owned() }.into());
     }
     if exists {
         let old = sibling_folder(out)?;
         let aside = old.path().join("old");
-        fs::rename(out, &aside).map_err(write)?;
+        fs::rename(out, &aside).map_err(&write)?;
         if let Err(error) = fs::rename(temporary.path(), out) {
-            fs::rename(&aside, out).map_err(write)?;
-            return Err(write(error));
+            fs::rename(&aside, out).map_err(&write)?;
+            return Err(write(error).into());
         }
     } else {
         fs::rename(temporary.path(), out).map_err(write)?;

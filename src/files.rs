@@ -25,12 +25,12 @@ impl Sha256 {
 
     /// The digest of the contents of the file at `path`, read in pieces.
     pub fn of_file(path: &Path) -> Result<Self, FileError> {
-        let fail = |source| FileError::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(fail)?;
+        let fail = FileError::reading(path);
+        let mut file = File::open(path).map_err(&fail)?;
         let mut hasher = Sha256Hasher::default();
         let mut chunk = vec![0; CHUNK];
         loop {
-            match file.read(&mut chunk).map_err(fail)? {
+            match file.read(&mut chunk).map_err(&fail)? {
                 0 => return Ok(hasher.finish()),
                 n => hasher.update(&chunk[..n]),
             }
@@ -144,6 +144,18 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// What reading `path` fails with.
+    pub(crate) fn reading(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    /// What writing `path` fails with.
+    pub(crate) fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Write { path: path.to_owned(), source }
+    }
+}
+
 /// Writes a file whole or not at all.
 ///
 /// `write` fills a sibling temporary file, which is synced and then renamed to
@@ -154,15 +166,15 @@ pub fn write_atomically(
     overwrite: Overwrite,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), FileError> {
-    let fail = |source| FileError::Write { path: path.to_owned(), source };
+    let fail = FileError::writing(path);
     if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() {
         return Err(FileError::Exists { path: path.to_owned() });
     }
-    let temporary = sibling_file(path).map_err(fail)?;
-    let mut writer = BufWriter::new(temporary.reopen().map_err(fail)?);
-    write(&mut writer).map_err(fail)?;
-    writer.flush().map_err(fail)?;
-    writer.get_ref().sync_all().map_err(fail)?;
+    let temporary = sibling_file(path).map_err(&fail)?;
+    let mut writer = BufWriter::new(temporary.reopen().map_err(&fail)?);
+    write(&mut writer).map_err(&fail)?;
+    writer.flush().map_err(&fail)?;
+    writer.get_ref().sync_all().map_err(&fail)?;
     drop(writer);
     persist(temporary, path, overwrite)?;
     sync_folder(parent(path));

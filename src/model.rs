@@ -49,13 +49,13 @@ pub enum ModelError {
         reason: String,
     },
     /// `config.json` describes something else.
-    #[error(transparent)]
+    #[error("{0}")]
     Config(#[from] config::ConfigError),
     /// The weights cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Weights(#[from] weights::WeightsError),
     /// The tokenizer cannot be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Tokenizer(#[from] TokenizerError),
     /// A tensor of another shape than the config says.
     #[error("tensor {tensor:?} is {found:?}, expected {expected:?} from config.json")]
@@ -84,10 +84,10 @@ pub enum ModelError {
         last: usize,
     },
     /// A computation failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Compute(#[from] candle_core::Error),
     /// The user stopped it.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] Interrupted),
 }
 

@@ -80,10 +80,10 @@ pub enum PatchError {
     #[error("the patch cannot be written")]
     Unwritable(#[source] Box<Malformed>),
     /// A file could not be read or written.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// A tensor of the base could not be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Weights(#[from] WeightsError),
     /// The patch was made for another model.
     #[error("the patch was made for another base than {}: {}", folder.display(), base::sentence(differences))]

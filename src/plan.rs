@@ -76,7 +76,7 @@ impl TokenisedPrompt {
 #[non_exhaustive]
 pub enum PlanError {
     /// The model cannot be used for it.
-    #[error(transparent)]
+    #[error("{0}")]
     Model(#[from] ModelError),
     /// A spec names several layers.
     #[error("layers = {0:?}: rome writes one layer")]

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::transfer::put_file;
-use super::{CARD, CheckpointError, ExportSummary, RECIPES};
+use super::{CARD, ExportSummary, RECIPES};
+use crate::files::FileError;
 use crate::patch::Patch;
 
 /// The longest model card or recipe of the base that is looked at.
@@ -19,7 +20,7 @@ pub(super) fn write(
     base: &Path,
     patches: &[Patch],
     summary: &ExportSummary,
-) -> Result<(), CheckpointError> {
+) -> Result<(), FileError> {
     let text = recipes(base, patches, summary);
     put_file(&new.join(RECIPES), text.as_bytes())?;
     put_file(&new.join(CARD), card(base, patches, summary).as_bytes())

@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use super::{CARD, CheckpointError, RECIPES};
+use crate::files::FileError;
 use crate::model::weights::{INDEX, Weights};
 
 /// Endings of files that hold weights, or parts of them, in some format.
@@ -86,13 +87,9 @@ struct Walk<'a> {
     listing: Listing,
 }
 
-fn read_error(path: &Path) -> impl Fn(std::io::Error) -> CheckpointError {
-    move |source| CheckpointError::Read { path: path.to_owned(), source }
-}
-
 /// Folders into which links may lead.
 fn allowed(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
-    let base = fs::canonicalize(folder).map_err(read_error(folder))?;
+    let base = fs::canonicalize(folder).map_err(FileError::reading(folder))?;
     let mut allowed = vec![base.clone()];
     // The Hub's cache: models--org--name/snapshots/<commit>/file links to ../../blobs/<hash>.
     if let Some(snapshots) = base.parent().filter(|parent| parent.ends_with("snapshots")) {
@@ -104,18 +101,18 @@ fn allowed(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
 impl Walk<'_> {
     fn visit(&mut self, inside: &Path) -> Result<(), CheckpointError> {
         let path = self.folder.join(inside);
-        let entries = fs::read_dir(&path).map_err(read_error(&path))?;
+        let entries = fs::read_dir(&path).map_err(FileError::reading(&path))?;
         let mut names = entries
             .map(|entry| entry.map(|entry| entry.file_name()))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(read_error(&path))?;
+            .map_err(FileError::reading(&path))?;
         names.sort();
         names.into_iter().try_for_each(|name| self.take(inside.join(name)))
     }
 
     fn take(&mut self, relative: PathBuf) -> Result<(), CheckpointError> {
         let path = self.folder.join(&relative);
-        let metadata = path.symlink_metadata().map_err(read_error(&path))?;
+        let metadata = path.symlink_metadata().map_err(FileError::reading(&path))?;
         let is_hidden = relative.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
         if metadata.is_dir() && !is_hidden {
             return self.visit(&relative);
@@ -136,7 +133,7 @@ impl Walk<'_> {
     ) -> Result<Option<Source>, CheckpointError> {
         let Some(role) = self.role(relative) else { return Ok(None) };
         let resolved = if metadata.is_symlink() { self.resolve(&path)? } else { path.clone() };
-        let metadata = resolved.metadata().map_err(read_error(&path))?;
+        let metadata = resolved.metadata().map_err(FileError::reading(&path))?;
         let (relative, length) = (relative.to_owned(), metadata.len());
         Ok(metadata.is_file().then_some(Source { relative, path, resolved, length, role }))
     }
@@ -161,7 +158,7 @@ impl Walk<'_> {
     }
 
     fn resolve(&self, link: &Path) -> Result<PathBuf, CheckpointError> {
-        let target = fs::canonicalize(link).map_err(read_error(link))?;
+        let target = fs::canonicalize(link).map_err(FileError::reading(link))?;
         match self.allowed.iter().any(|folder| target.starts_with(folder)) {
             true => Ok(target),
             false => Err(CheckpointError::StrangeLink { link: link.to_owned(), target }),

@@ -288,7 +288,7 @@ fn what_is_in_the_way_is_not_harmed() {
     fs::create_dir(world.out()).expect("folder");
     fs::write(world.out().join("diary.txt"), "dear").expect("write");
     let error = world.export(&[], &ExportOptions::default()).expect_err("exists");
-    assert!(matches!(error, CheckpointError::Exists { .. }));
+    assert!(matches!(error, CheckpointError::File(FileError::Exists { .. })));
     let error = world.export(&[], &replace()).expect_err("not ours").to_string();
     assert!(error.contains("neither empty nor a folder with rescribe.json"), "{error}");
     assert_eq!(fs::read_to_string(world.out().join("diary.txt")).expect("kept"), "dear");
@@ -299,7 +299,7 @@ fn what_is_in_the_way_is_not_harmed() {
     }
     let nowhere = world.parent.path().join("no/such/folder");
     let outcome = export(&world.base(), &world.weights(), &[], &nowhere, &replace(), &Silent);
-    assert!(matches!(outcome, Err(CheckpointError::Write { .. })));
+    assert!(matches!(outcome, Err(CheckpointError::File(FileError::Write { .. }))));
     assert_eq!(world.names(), ["base", "out"]);
 }
 

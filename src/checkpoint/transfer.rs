@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::CheckpointError;
 use super::listing::Source;
+use crate::files::FileError;
 use crate::progress::Progress;
 
 /// Bytes between two looks at the stop flag.
@@ -33,19 +34,19 @@ impl<'a> Transfer<'a> {
 
     /// Copies a file; the copy is on disk only once it is finished.
     pub(super) fn copy(&mut self, source: &Source) -> Result<Copy, CheckpointError> {
-        let read = |error| CheckpointError::Read { path: source.path.clone(), source: error };
+        let read = FileError::reading(&source.path);
         let path = self.place(source)?;
-        let mut from = File::open(&source.resolved).map_err(read)?;
-        let file = File::create_new(&path).map_err(write_error(&path))?;
+        let mut from = File::open(&source.resolved).map_err(&read)?;
+        let file = File::create_new(&path).map_err(FileError::writing(&path))?;
         let mut copy = Copy { file, path };
         let mut copied = 0;
         while copied < source.length {
             self.progress.check()?;
             // `io::copy` lets the kernel move the bytes, or share them where the file system can.
             let piece = io::copy(&mut (&mut from).take(PIECE), &mut copy.file)
-                .map_err(write_error(&copy.path))?;
+                .map_err(FileError::writing(&copy.path))?;
             if piece == 0 {
-                return Err(read(io::ErrorKind::UnexpectedEof.into()));
+                return Err(read(io::ErrorKind::UnexpectedEof.into()).into());
             }
             copied += piece;
             self.progress.advance(self.done + copied, "");
@@ -73,33 +74,29 @@ impl<'a> Transfer<'a> {
     fn place(&self, source: &Source) -> Result<PathBuf, CheckpointError> {
         let path = self.folder.join(&source.relative);
         let parent = path.parent().unwrap_or(self.folder);
-        fs::create_dir_all(parent).map_err(write_error(parent))?;
+        fs::create_dir_all(parent).map_err(FileError::writing(parent))?;
         Ok(path)
     }
 }
 
 impl Copy {
     /// Overwrites bytes from `offset` on.
-    pub(super) fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CheckpointError> {
+    pub(super) fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<(), FileError> {
         self.file
             .seek(SeekFrom::Start(offset as u64))
             .and_then(|_| self.file.write_all(bytes))
-            .map_err(write_error(&self.path))
+            .map_err(FileError::writing(&self.path))
     }
 
     /// Waits until the file is on disk.
-    pub(super) fn finish(self) -> Result<(), CheckpointError> {
-        self.file.sync_all().map_err(write_error(&self.path))
+    pub(super) fn finish(self) -> Result<(), FileError> {
+        self.file.sync_all().map_err(FileError::writing(&self.path))
     }
 }
 
 /// Writes a new file whole.
-pub(super) fn put_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let write = write_error(path);
+pub(super) fn put_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let write = FileError::writing(path);
     let mut file = File::create_new(path).map_err(&write)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(&write)
-}
-
-fn write_error(path: &Path) -> impl Fn(io::Error) -> CheckpointError {
-    move |source| CheckpointError::Write { path: path.to_owned(), source }
 }

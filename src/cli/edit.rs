@@ -11,7 +11,7 @@ use super::session::{self, Session};
 use super::ui::Ui;
 use super::{export, records, require};
 use crate::delta::WeightDelta;
-use crate::files::Overwrite;
+use crate::files::{FileError, Overwrite};
 use crate::model::{Choice, Decoder, Model, generate};
 use crate::patch::{BaseHashes, Patch, Recipe};
 use crate::plan::{Plan, plan};
@@ -108,7 +108,7 @@ fn patch_file(args: &EditArgs) -> anyhow::Result<PathBuf> {
     let file = file.unwrap_or_else(|| PathBuf::from(format!("{stem}.patch.safetensors")));
     for path in [Some(&file), args.out.as_ref()].into_iter().flatten() {
         if !args.force && path.exists() {
-            return Err(Usage(format!("{} already exists", path.display())).into());
+            return Err(FileError::Exists { path: path.clone() }.into());
         }
     }
     Ok(file)

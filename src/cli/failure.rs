@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::ui::Ui;
 use crate::checkpoint::CheckpointError;
+use crate::files::FileError;
 use crate::model::config::ConfigError;
 use crate::model::source::{HubErrorKind, SourceError};
 use crate::model::{ModelError, weights::WeightsError};
@@ -11,7 +12,6 @@ use crate::patch::PatchError;
 use crate::plan::PlanError;
 use crate::progress::Interrupted;
 use crate::rank_one::RankOneError;
-use crate::rank_one::value::ValueError;
 use crate::spec::{Look, SpecError};
 
 /// Done, but a threshold that the user set was missed, or a check differed.
@@ -61,16 +61,13 @@ pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// The error of that type, however deep: wrapping errors name what they wrap as their source.
 fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
     error.chain().find_map(|cause| cause.downcast_ref::<E>())
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    let interrupted = find::<Interrupted>(error).is_some()
-        || matches!(find::<ModelError>(error), Some(ModelError::Interrupted(_)))
-        || matches!(find::<ValueError>(error), Some(ValueError::Interrupted(_)))
-        || error.chain().any(|cause| cause.to_string() == Interrupted.to_string());
-    if interrupted {
+    if find::<Interrupted>(error).is_some() {
         return INTERRUPTED;
     }
     if find::<Missed>(error).is_some() {
@@ -80,16 +77,17 @@ fn code(error: &anyhow::Error) -> u8 {
         find::<PlanError>(error),
         Some(PlanError::SeveralLayers(_) | PlanError::TooLong { .. })
     );
-    let layer = error.chain().any(|cause| {
-        matches!(cause.downcast_ref(), Some(ModelError::NoSuchLayer { .. }))
-            || cause.to_string().contains("does not exist: the model has layers")
-    });
+    let layer = matches!(find::<ModelError>(error), Some(ModelError::NoSuchLayer { .. }));
     let usage = find::<Usage>(error).is_some() || find::<SpecError>(error).is_some();
-    if usage || plan || layer { USAGE } else { DATA }
+    if usage || plan || layer || is_taken(error) { USAGE } else { DATA }
+}
+
+/// An output exists that may not be overwritten.
+fn is_taken(error: &anyhow::Error) -> bool {
+    matches!(find::<FileError>(error), Some(FileError::Exists { .. }))
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
-    let text = format!("{error:#}");
     if let Some(source) = find::<SourceError>(error) {
         return source_hint(source);
     }
@@ -103,7 +101,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             _ => "lower the learning rate in [rank_one], or try another --layer".into(),
         });
     }
-    if text.contains("refusing to overwrite") || text.contains("already exists") {
+    if is_taken(error) {
         return Some("name another path, or overwrite with --force".into());
     }
     if matches!(find::<PatchError>(error), Some(PatchError::OtherBase { .. })) {
@@ -141,4 +139,42 @@ fn source_hint(source: &SourceError) -> Option<String> {
         }
         .into(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::gguf::GgufError;
+    use crate::rank_one::statistics::StatisticsError;
+    use crate::rank_one::value::ValueError;
+    use anyhow::{Context, Error};
+
+    #[test]
+    fn a_condition_is_known_by_its_type_however_deep_it_lies() {
+        let stop = || ModelError::from(Interrupted);
+        let layer = || ModelError::NoSuchLayer { layer: 9, last: 2 };
+        let taken = || FileError::Exists { path: "out".into() };
+        let rows: Vec<(Error, u8)> = vec![
+            (Interrupted.into(), INTERRUPTED),
+            (PlanError::from(stop()).into(), INTERRUPTED),
+            (StatisticsError::from(stop()).into(), INTERRUPTED),
+            (RankOneError::from(ValueError::from(Interrupted)).into(), INTERRUPTED),
+            (CheckpointError::from(Interrupted).into(), INTERRUPTED),
+            (SourceError::from(GgufError::from(Interrupted)).into(), INTERRUPTED),
+            (Err::<(), _>(stop()).context("cannot open").unwrap_err(), INTERRUPTED),
+            (PlanError::from(layer()).into(), USAGE),
+            (StatisticsError::from(layer()).into(), USAGE),
+            (PatchError::from(taken()).into(), USAGE),
+            (CheckpointError::from(taken()).into(), USAGE),
+            (GgufError::from(taken()).into(), USAGE),
+            (Missed("efficacy".into()).into(), MISSED),
+            (anyhow::anyhow!("interrupted"), DATA),
+        ];
+        for (error, expected) in rows {
+            assert_eq!(code(&error), expected, "{error:?}");
+        }
+        assert!(
+            hint(&CheckpointError::from(taken()).into()).is_some_and(|it| it.contains("--force"))
+        );
+    }
 }

@@ -34,11 +34,12 @@ use self::{
     config::Object,
     convert::{Conversion, Failure},
     family::{Described, Family, Planned},
-    folder::{Staged, failed_to_write},
+    folder::Staged,
     header::Header,
     sizes::Sizes,
     vocabulary::Vocabulary,
 };
+use crate::files::FileError;
 use crate::progress::Progress;
 
 /// How the folder is written.
@@ -96,7 +97,7 @@ pub fn import(
     progress: &dyn Progress,
 ) -> Result<ImportSummary, GgufError> {
     let bytes = map(gguf)?;
-    let in_file = |source| GgufError::File { path: gguf.to_owned(), source };
+    let in_file = |source| GgufError::Malformed { path: gguf.to_owned(), source };
     let header = Header::parse(&bytes).map_err(in_file)?;
     let model = Model::describe(&header).map_err(in_file)?;
     let texts = model.texts(options.dtype).map_err(in_file)?;
@@ -109,7 +110,7 @@ pub fn import(
     let written = staged.write(WEIGHTS, |file| conversion.write(&model.plan, file, progress));
     let size = written.map_err(|failure| match failure {
         Failure::Fault(fault) => in_file(fault),
-        Failure::Write(error) => failed_to_write(&out.join(WEIGHTS))(error),
+        Failure::Write(error) => FileError::writing(&out.join(WEIGHTS))(error).into(),
         Failure::Interrupted(interrupted) => interrupted.into(),
     })?;
     staged.commit()?;
@@ -121,11 +122,11 @@ pub fn import(
 const WEIGHTS: &str = "model.safetensors";
 
 fn map(path: &Path) -> Result<Mmap, GgufError> {
-    let failed = |source| GgufError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
+    let failed = FileError::reading(path);
+    let file = File::open(path).map_err(&failed)?;
     // SAFETY: the map is only read. Another process that cuts the file while
     // it is imported stops this one, as for every mapped model file.
-    unsafe { Mmap::map(&file) }.map_err(failed)
+    Ok(unsafe { Mmap::map(&file) }.map_err(failed)?)
 }
 
 /// Everything the folder will say, before the first number is read.

@@ -23,7 +23,7 @@ const DENSE: &str = "dense";
 #[non_exhaustive]
 pub enum Malformed {
     /// It is not a whole safetensors file.
-    #[error(transparent)]
+    #[error("{0}")]
     Header(#[from] HeaderError),
     /// The recipe is missing, too long, or not of the right form.
     #[error("its recipe {0}")]

@@ -34,10 +34,10 @@ pub enum RankOneError {
         limit: f64,
     },
     /// The value optimisation failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Value(#[from] ValueError),
     /// The computation failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Compute(#[from] candle_core::Error),
 }
 

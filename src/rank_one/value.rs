@@ -51,10 +51,10 @@ pub enum ValueError {
         loss: f64,
     },
     /// The computation failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Compute(#[from] candle_core::Error),
     /// The user stopped it.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] Interrupted),
 }
 

@@ -1,35 +1,21 @@
 //! What can go wrong in an import: with the folders, or with the file that came from elsewhere.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
 use super::ImportDtype;
+use crate::files::FileError;
 use crate::progress::Interrupted;
 
 /// An import that did not happen; the output folder is as it was.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GgufError {
-    /// The GGUF file could not be opened or read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file or folder of the output could not be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The output folder exists and replacing it was not asked for.
-    #[error("{} already exists", .0.display())]
-    Exists(PathBuf),
+    /// The GGUF file could not be read, the output could not be written, or it exists and
+    /// replacing it was not asked for.
+    #[error("{0}")]
+    File(#[from] FileError),
     /// The output folder holds something that is not part of an imported model, so it is never replaced.
     #[error("{} holds {entry:?}, which is no part of an imported model, so it is not replaced", folder.display())]
     Foreign {
@@ -40,14 +26,14 @@ pub enum GgufError {
     },
     /// The GGUF file is damaged, or holds something that cannot be imported.
     #[error("cannot import {}", path.display())]
-    File {
+    Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: GgufFault,
     },
     /// The user asked to stop.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] Interrupted),
 }
 

@@ -9,6 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::error::GgufError;
+use crate::files::FileError;
 
 /// Every file that an import writes.
 pub(super) const FILES: [&str; 6] = [
@@ -35,8 +36,8 @@ impl Staged {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        fs::create_dir_all(parent).map_err(failed_to_write(parent))?;
-        let folder = staging().tempdir_in(parent).map_err(failed_to_write(out))?;
+        fs::create_dir_all(parent).map_err(FileError::writing(parent))?;
+        let folder = staging().tempdir_in(parent).map_err(FileError::writing(out))?;
         Ok(Staged { folder, out: out.to_owned() })
     }
 
@@ -59,16 +60,16 @@ impl Staged {
 
     /// Writes one small file of the folder.
     pub(super) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), GgufError> {
-        self.write(name, |file| file.write_all(bytes))
-            .map_err(failed_to_write(&self.out.join(name)))
+        let path = self.out.join(name);
+        Ok(self.write(name, |file| file.write_all(bytes)).map_err(FileError::writing(&path))?)
     }
 
     /// Moves the folder to its place. A folder that is replaced is moved aside
     /// first and moved back if that fails.
     pub(super) fn commit(self) -> Result<(), GgufError> {
-        let failed = failed_to_write(&self.out);
+        let failed = FileError::writing(&self.out);
         if !self.out.exists() {
-            fs::rename(self.folder.path(), &self.out).map_err(failed)?;
+            fs::rename(self.folder.path(), &self.out).map_err(&failed)?;
             drop(self.folder.keep());
             return Ok(());
         }
@@ -76,10 +77,10 @@ impl Staged {
         fs::rename(&self.out, &old).map_err(&failed)?;
         if let Err(error) = fs::rename(self.folder.path(), &self.out) {
             fs::rename(&old, &self.out).map_err(&failed)?;
-            return Err(failed(error));
+            return Err(failed(error).into());
         }
         drop(self.folder.keep());
-        fs::remove_dir_all(&old).map_err(failed)
+        Ok(fs::remove_dir_all(&old).map_err(failed)?)
     }
 }
 
@@ -97,12 +98,12 @@ fn staging() -> tempfile::Builder<'static, 'static> {
 
 /// An existing folder is replaced only on request, and only if nothing but an imported model is lost.
 fn check_replaceable(out: &Path, force: bool) -> Result<(), GgufError> {
-    let failed = failed_to_write(out);
+    let failed = FileError::writing(out);
     if out.symlink_metadata().is_err() {
         return Ok(());
     }
     if !force {
-        return Err(GgufError::Exists(out.to_owned()));
+        return Err(FileError::Exists { path: out.to_owned() }.into());
     }
     for entry in fs::read_dir(out).map_err(&failed)? {
         let entry = entry.map_err(&failed)?.file_name();
@@ -112,9 +113,4 @@ fn check_replaceable(out: &Path, force: bool) -> Result<(), GgufError> {
         }
     }
     Ok(())
-}
-
-pub(super) fn failed_to_write(path: &Path) -> impl Fn(io::Error) -> GgufError + use<> {
-    let path = path.to_owned();
-    move |source| GgufError::Write { path: path.clone(), source }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use self::fixture::{Gguf, TYPES, VOCABULARY, gpt2, llama};
 use super::{tensor_type::TensorType, *};
+use crate::files::FileError;
 use crate::progress::{Silent, StopFlag};
 
 /// Writes the file and imports it into a folder beside it.
@@ -235,7 +236,7 @@ fn an_existing_folder_is_replaced_only_on_request_and_only_if_it_is_a_model() {
     let (folder, _) = imported(&llama(64, 1, &[GgmlDType::F32]), ImportDtype::F32);
     let (again, forced) = (gpt2(), ImportOptions { force: true, ..ImportOptions::default() });
     let refused = import_into(folder.path(), &again, ImportOptions::default());
-    assert!(matches!(refused, Err(GgufError::Exists(_))), "{refused:?}");
+    assert!(matches!(refused, Err(GgufError::File(FileError::Exists { .. }))), "{refused:?}");
     import_into(folder.path(), &again, forced).unwrap();
     assert_eq!(json(folder.path(), "config.json")["model_type"], "gpt2");
 

@@ -48,7 +48,7 @@ pub enum SourceError {
         path: PathBuf,
     },
     /// A file's hash could not be formed.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// A file or folder could not be looked at.
     #[error("{}: cannot be read", path.display())]
@@ -67,16 +67,16 @@ pub enum SourceError {
         source: io::Error,
     },
     /// The folder is no complete model.
-    #[error(transparent)]
+    #[error("{0}")]
     Folder(#[from] FolderError),
     /// The GGUF could not be imported.
-    #[error(transparent)]
-    Gguf(GgufError),
+    #[error("{0}")]
+    Gguf(#[source] GgufError),
     /// The Hub did not give the model.
-    #[error(transparent)]
+    #[error("{0}")]
     Hub(#[from] Box<HubError>),
     /// The user asked to stop.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] Interrupted),
 }
 

@@ -16,7 +16,7 @@ fn refusal_of(file: &Gguf, dtype: ImportDtype) -> String {
     let folder = tempfile::tempdir().unwrap();
     let error = import_into(folder.path(), file, ImportOptions { dtype, force: false });
     assert_eq!(entries(folder.path()), ["model.gguf"]);
-    let GgufError::File { source, .. } = error.unwrap_err() else { panic!("another error") };
+    let GgufError::Malformed { source, .. } = error.unwrap_err() else { panic!("another error") };
     source.to_string()
 }
 
@@ -204,7 +204,7 @@ fn other_files_and_missing_ones_are_named() {
         (b"GGUF\x03\0\0\0", "the file ends early: the number of tensors needs 8 bytes at offset 8"),
     ] {
         fs::write(&path, bytes).unwrap();
-        let GgufError::File { source, .. } = attempt() else { panic!("{bytes:?}") };
+        let GgufError::Malformed { source, .. } = attempt() else { panic!("{bytes:?}") };
         assert!(source.to_string().starts_with(expected), "{source}");
     }
 }

@@ -104,7 +104,7 @@ pub enum HubErrorKind {
         file: String,
     },
     /// The list of shards is malformed, or the snapshot in the cache is damaged.
-    #[error(transparent)]
+    #[error("{0}")]
     Folder(#[from] FolderError),
     /// The server answered with an unexpected status.
     #[error("the server answered with status {status}{}", if message.is_empty() {
@@ -153,6 +153,6 @@ pub enum HubErrorKind {
         source: io::Error,
     },
     /// The user asked to stop.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] Interrupted),
 }
