@@ -1,7 +1,7 @@
 //! One planned fact, from contexts to the changed weight.
 
 use super::context::EditContexts;
-use super::key::mean_key;
+use super::key::{counted, mean_key};
 use super::solve::{Factored, RankOneChange, RankOneError, rank_one};
 use super::value::{OptimisedValue, optimise};
 use crate::model::Decoder;
@@ -26,12 +26,10 @@ pub fn write_fact(
     factored: &Factored,
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
-    let located: Vec<_> = edit.contexts.iter().map(|prompt| prompt.located()).collect();
-    let kept: Vec<_> = located.iter().filter(|prompt| prompt.lookup > 0).cloned().collect();
-    let located = if kept.is_empty() { located } else { kept };
+    let located = counted(edit.contexts.iter().map(|prompt| prompt.located()).collect());
     let essence = edit.essence.located();
     let contexts = EditContexts::new(decoder, plan.layer, &located, &edit.target, &essence)?;
-    let key = mean_key(&contexts.keys, &located)?;
+    let key = mean_key(&contexts.keys)?;
     let value = optimise(decoder, &contexts, &plan.settings, progress)?;
     let (weight, layout) = decoder.down_projection(plan.layer);
     let change = rank_one(factored, &key, &value.delta, weight, layout)?;

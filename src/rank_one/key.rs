@@ -7,20 +7,18 @@ use candle_core::{Result, Tensor};
 
 use super::context::Located;
 
-/// k* `[d_k]` from the keys of the contexts, [contexts, d_k].
-pub fn mean_key(keys: &Tensor, contexts: &[Located]) -> Result<Vec<f32>> {
+/// The contexts that count.
+pub fn counted(contexts: Vec<Located>) -> Vec<Located> {
+    let (kept, first): (Vec<_>, Vec<_>) = contexts.into_iter().partition(|it| it.lookup > 0);
+    if kept.is_empty() { first } else { kept }
+}
+
+/// k* `[d_k]` from the keys of the contexts that count, [contexts, d_k].
+pub fn mean_key(keys: &Tensor) -> Result<Vec<f32>> {
     let keys = keys.to_vec2::<f32>()?;
-    let counts = |located: &Located| located.lookup > 0;
-    let any = contexts.iter().any(counts);
-    let chosen: Vec<&Vec<f32>> = keys
-        .iter()
-        .zip(contexts)
-        .filter(|(_, located)| !any || counts(located))
-        .map(|(key, _)| key)
-        .collect();
-    let width = chosen.first().map_or(0, |key| key.len());
-    let mean = |i: usize| chosen.iter().map(|key| f64::from(key[i])).sum::<f64>();
-    Ok((0..width).map(|i| (mean(i) / chosen.len() as f64) as f32).collect())
+    let width = keys.first().map_or(0, Vec::len);
+    let mean = |i: usize| keys.iter().map(|key| f64::from(key[i])).sum::<f64>();
+    Ok((0..width).map(|i| (mean(i) / keys.len() as f64) as f32).collect())
 }
 
 #[cfg(test)]
@@ -28,13 +26,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_position_does_not_count() -> Result<()> {
-        let keys = Tensor::new(&[[100f32, 100.], [1., 3.], [3., 5.]], &candle_core::Device::Cpu)?;
+    fn the_first_position_does_not_count_unless_it_is_all_there_is() {
         let located = |lookup| Located { ids: vec![], lookup };
-        let mixed = mean_key(&keys, &[located(0), located(2), located(4)])?;
-        assert_eq!(mixed, [2., 4.]);
-        let only = mean_key(&keys.narrow(0, 0, 1)?, &[located(0)])?;
-        assert_eq!(only, [100., 100.]);
+        assert_eq!(counted(vec![located(0), located(2), located(4)]), [located(2), located(4)]);
+        assert_eq!(counted(vec![located(0), located(0)]), [located(0), located(0)]);
+    }
+
+    #[test]
+    fn the_key_is_the_mean_of_the_contexts() -> Result<()> {
+        let keys = Tensor::new(&[[1f32, 3.], [3., 5.]], &candle_core::Device::Cpu)?;
+        assert_eq!(mean_key(&keys)?, [2., 4.]);
         Ok(())
     }
 }

@@ -89,7 +89,7 @@ fn tokens_of_contexts_and_target() -> Result<()> {
 fn keys_and_values_at_the_lookup_tokens() -> Result<()> {
     for_each_fixture(|fixture, rome, tensors, comparison| {
         let contexts = edit_contexts(&fixture.model.decoder, rome)?;
-        let key = Tensor::new(mean_key(&contexts.keys, &located(rome))?, &Device::Cpu)?;
+        let key = Tensor::new(mean_key(&contexts.keys)?, &Device::Cpu)?;
         let found = [
             ("keys", contexts.keys.clone()),
             ("key", key),
