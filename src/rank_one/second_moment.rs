@@ -1,8 +1,8 @@
 //! C = E[k kᵀ] over a corpus, uncentred; papers also call it the covariance of the keys.
 //!
-//! Accumulated in f64 sequence group by sequence group; sums of shards add exactly as their
-//! token counts do. The first token of a sequence is left out: its key is an attention sink
-//! of another scale. Two to ten times d_k tokens are enough (arXiv 2506.04226).
+//! Accumulated in f64, group by group of sequences. The first token of a sequence is left out:
+//! its key is an attention sink of another scale. Two to ten times d_k tokens are enough
+//! (arXiv 2506.04226).
 
 use crate::math::add_gram;
 use crate::model::{Batch, Decoder, ModelError, Recorder, Site};
@@ -30,13 +30,6 @@ impl SecondMoment {
         let rows = keys.len() / self.width;
         add_gram(&mut self.sum, keys, rows, self.width);
         self.tokens += rows;
-    }
-
-    /// Adds another shard.
-    pub fn merge(&mut self, other: &Self) {
-        assert_eq!(self.width, other.width, "shards of one layer have one width");
-        self.sum.iter_mut().zip(&other.sum).for_each(|(a, b)| *a += b);
-        self.tokens += other.tokens;
     }
 
     /// C, [d, d].
@@ -99,12 +92,11 @@ mod tests {
         let keys: Vec<f32> = (0..60).map(|i| (i as f32 * 0.37).sin()).collect();
         let mut whole = SecondMoment::empty(6);
         whole.add(&keys);
-        let (mut first, mut second) = (SecondMoment::empty(6), SecondMoment::empty(6));
-        first.add(&keys[..24]);
-        second.add(&keys[24..]);
-        first.merge(&second);
-        assert_eq!(first.tokens, 10);
-        for (a, b) in first.sum.iter().zip(&whole.sum) {
+        let mut parts = SecondMoment::empty(6);
+        parts.add(&keys[..24]);
+        parts.add(&keys[24..]);
+        assert_eq!((parts.tokens, whole.tokens), (10, 10));
+        for (a, b) in parts.sum.iter().zip(&whole.sum) {
             assert!((a - b).abs() < 1e-5, "{a} against {b}");
         }
         let by_hand: f64 =

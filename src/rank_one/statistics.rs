@@ -4,12 +4,14 @@
 //! layer, token count, seed. Work is done in groups of sequences; after each group the sum so far is
 //! written, so that an interrupted run goes on where it stopped.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::Dtype;
 
 use super::second_moment::{SecondMoment, accumulate};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
+use crate::model::weights::header::Header;
 use crate::model::{Choice, Model, ModelError, generate};
 use crate::progress::Progress;
 
@@ -29,7 +31,7 @@ pub struct Corpus {
 #[non_exhaustive]
 pub enum StatisticsError {
     /// The model failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Model(#[from] ModelError),
     /// The corpus cannot be read.
     #[error("corpus {}: {reason}", file.display())]
@@ -48,7 +50,7 @@ pub enum StatisticsError {
         reason: String,
     },
     /// The cache cannot be written.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
 }
 
@@ -192,9 +194,7 @@ impl<'a> Groups<'a> {
                 let watch = Sampling { progress, done, sequences };
                 let ids = generate(&model.decoder, &starts, tokens, choice, &[], &watch)?;
                 let bytes = serde_json::to_vec(&ids).expect("numbers are JSON");
-                write_atomically(&file, Overwrite::Replace, |out| {
-                    std::io::Write::write_all(out, &bytes)
-                })?;
+                write_atomically(&file, Overwrite::Replace, |out| out.write_all(&bytes))?;
                 Ok(Some(ids))
             }
         }
@@ -219,29 +219,34 @@ impl Progress for Sampling<'_> {
     }
 }
 
+/// Equal sums give equal bytes.
 fn save(file: &Path, moment: &SecondMoment, groups: usize) -> Result<(), FileError> {
     let bytes: Vec<u8> = moment.sum.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let shape = vec![moment.width, moment.width];
-    let view = TensorView::new(Dtype::F64, shape, &bytes).expect("eight bytes a number");
     let metadata = [("tokens", moment.tokens), ("groups", groups)];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_string()));
-    let content = safetensors::serialize([("sum", view)], Some(metadata.into()))
-        .expect("one tensor of known size");
-    write_atomically(file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
+    let shape = [moment.width, moment.width];
+    let header = Header::write(&metadata.into(), [("sum", Dtype::F64, &shape[..], bytes.len())]);
+    write_atomically(file, Overwrite::Replace, |out| {
+        out.write_all(&header)?;
+        out.write_all(&bytes)
+    })
 }
 
 /// The moment and the number of groups in it; nothing where the file is absent or not ours.
 fn load(file: &Path, width: usize) -> Option<(SecondMoment, usize)> {
     let bytes = std::fs::read(file).ok()?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-    let number = |key: &str| metadata.metadata().as_ref()?.get(key)?.parse::<usize>().ok();
+    let header = Header::parse(&bytes).ok()?;
+    let number = |key: &str| header.metadata.get(key)?.parse::<usize>().ok();
     let (tokens, groups) = (number("tokens")?, number("groups")?);
-    let tensors = SafeTensors::deserialize(&bytes).ok()?;
-    let view = tensors.tensor("sum").ok()?;
-    if view.dtype() != Dtype::F64 || view.shape() != [width, width] {
+    let entry = header.tensors.get("sum")?;
+    if entry.dtype != Dtype::F64 || entry.shape != [width, width] {
         return None;
     }
     let value = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-    let sum: Vec<f64> = view.data().chunks_exact(8).map(value).collect();
-    Some((SecondMoment { sum, width, tokens }, groups))
+    let sum: Vec<f64> = bytes[entry.range.clone()].chunks_exact(8).map(value).collect();
+    let is_finite = sum.iter().all(|value| value.is_finite());
+    is_finite.then_some((SecondMoment { sum, width, tokens }, groups))
 }
+
+#[cfg(test)]
+mod tests;
