@@ -63,6 +63,6 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(args, ui),
         Command::Stats(args) => stats::run(args, global, ui),
         Command::Import(args) => import::run(args, ui),
-        Command::Completions(args) => completions::run(args),
+        Command::Completions(args) => completions::run(args, ui),
     }
 }

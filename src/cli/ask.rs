@@ -19,7 +19,8 @@ pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if std::io::stdin().is_terminal() {
         ui.say("One prompt a line; an empty line or Ctrl-D ends.");
     }
-    for line in std::io::stdin().lock().lines() {
+    let mut lines = std::io::stdin().lock().lines();
+    while let Some(line) = ui.idle(|| lines.next()) {
         let line = line?;
         ui.check()?;
         if line.trim().is_empty() {

@@ -3,10 +3,11 @@
 use clap::CommandFactory;
 
 use super::args::{Arguments, CompletionsArgs};
+use super::ui::Ui;
 
-pub fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
+pub fn run(args: &CompletionsArgs, ui: &Ui) -> anyhow::Result<()> {
     let mut out = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "rescribe", &mut out);
-    std::io::Write::write_all(&mut std::io::stdout().lock(), &out)?;
+    ui.print(&String::from_utf8(out)?);
     Ok(())
 }

@@ -1,16 +1,19 @@
 //! The terminal: results on stdout, everything else on stderr; nothing else prints.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{Global, When};
+use super::failure::{DATA, INTERRUPTED};
 use crate::progress::{Interrupted, Progress};
 
 /// Raised by Ctrl-C; long work polls it.
 static STOPPED: AtomicBool = AtomicBool::new(false);
+/// Nothing is under way that would have to be cleaned up.
+static IDLE: AtomicBool = AtomicBool::new(false);
 
 /// The terminal as this run uses it.
 pub struct Ui {
@@ -23,10 +26,10 @@ pub struct Ui {
 
 impl Ui {
     pub fn new(global: &Global) -> Self {
-        // The second Ctrl-C ends the process at once.
+        // The second Ctrl-C ends the process at once, as does the first where it waits for input.
         ctrlc::set_handler(|| {
-            if STOPPED.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+            if STOPPED.swap(true, Ordering::Relaxed) || IDLE.load(Ordering::Relaxed) {
+                std::process::exit(i32::from(INTERRUPTED));
             }
         })
         .ok();
@@ -50,13 +53,27 @@ impl Ui {
         self.has_color
     }
 
-    /// A result, on stdout. A closed pipe ends the program quietly.
+    /// A result, on stdout. A closed pipe ends the program quietly, a full disk does not.
     pub fn print(&self, text: &str) {
         self.close();
         let mut out = std::io::stdout().lock();
-        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-            std::process::exit(0);
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(error) => {
+                let label = self.paint("31;1", "Error:");
+                self.say(&format!("{label} cannot write the result to stdout: {error}"));
+                std::process::exit(i32::from(DATA));
+            }
         }
+    }
+
+    /// Waits for input; Ctrl-C ends the program meanwhile.
+    pub fn idle<T>(&self, wait: impl FnOnce() -> T) -> T {
+        IDLE.store(true, Ordering::Relaxed);
+        let value = wait();
+        IDLE.store(false, Ordering::Relaxed);
+        value
     }
 
     /// A value as JSON, on stdout.
