@@ -29,6 +29,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod delta;
 pub mod files;
+pub mod gradient;
 pub mod judge;
 pub mod math;
 pub mod model;

@@ -1,11 +1,15 @@
 //! Pure numbers under everything else: matrix products, solves, optimisers. Knows no models.
 
 mod adam;
+mod adamw;
 mod cholesky;
 mod interval;
 mod matmul;
+mod random;
 
 pub use adam::Adam;
+pub use adamw::{AdamW, Moments, Step, sum_of_squares};
 pub use cholesky::{Cholesky, NotPositiveDefinite};
 pub use interval::{Interval, mean_interval, share_interval};
-pub use matmul::{add_gram, matmul_nn, matmul_nt, matmul_tn};
+pub use matmul::{add_gram, add_tn, matmul_nn, matmul_nt, matmul_tn};
+pub use random::Random;

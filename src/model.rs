@@ -17,6 +17,7 @@ mod norm;
 pub mod source;
 mod tokenizer;
 mod trace;
+mod trainable;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub use decoder::Decoder;
 pub use generate::{Choice, generate};
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
+pub use trainable::{Parameter, Place, TrainRule, Trainable, Trained};
 pub use weights::Weights;
 
 use crate::files::Sha256;
@@ -107,6 +109,7 @@ pub struct Model {
     pub stop_tokens: Vec<u32>,
     bos_token: Option<u32>,
     family: &'static Family,
+    prefix: &'static str,
     down_projections: Vec<String>,
 }
 
@@ -126,7 +129,7 @@ impl Model {
         }
         let weights = Weights::open(folder)?;
         let loader = load::Loader::new(&weights, family, &decoder_config, device);
-        let decoder = loader.decoder(progress)?;
+        let (decoder, prefix) = (loader.decoder(progress)?, loader.prefix);
         let down = |layer| format!("{}.weight", loader.name(family.names.down, layer));
         let down_projections = (0..decoder_config.layers).map(down).collect();
         Ok(Self {
@@ -137,6 +140,7 @@ impl Model {
             weights,
             folder: folder.to_path_buf(),
             config_hash,
+            prefix,
             family,
             down_projections,
         })

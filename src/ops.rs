@@ -16,16 +16,20 @@ mod linear;
 mod loss;
 mod norm;
 mod rotary;
-mod simd;
+pub(crate) mod simd;
 
 pub use activation::{Activation, activate, gate};
 pub use attention::{AttentionShape, Past, Span, attention};
-pub use linear::{WeightLayout, linear};
+pub(crate) use linear::linear_collecting;
+pub use linear::{Gradient, WeightLayout, linear};
+pub(crate) use loss::log_sum_exp;
 pub use loss::token_nll;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::{RotaryTable, rotate};
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
+use std::cell::Cell;
+
+use candle_core::{CpuStorage, CustomOp1, InplaceOp1, Layout, Result, Shape, Storage, Tensor};
 
 /// The f32 values behind a contiguous operand.
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {
@@ -44,7 +48,11 @@ fn storage_dtype(storage: &CpuStorage) -> candle_core::DType {
 }
 
 /// Calls `read` with the values of a contiguous f32 tensor on the CPU.
-fn with_values<T>(tensor: &Tensor, op: &str, read: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+pub(crate) fn with_values<T>(
+    tensor: &Tensor,
+    op: &str,
+    read: impl FnOnce(&[f32]) -> Result<T>,
+) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
@@ -53,8 +61,55 @@ fn with_values<T>(tensor: &Tensor, op: &str, read: impl FnOnce(&[f32]) -> Result
     }
 }
 
+/// Calls `write` with the values of a contiguous f32 tensor on the CPU, in place: every tensor that
+/// shares its storage changes with it.
+pub(crate) fn with_values_mut(tensor: &Tensor, write: impl FnOnce(&mut [f32])) -> Result<()> {
+    tensor.inplace_op1(&InPlace(Cell::new(Some(write))))
+}
+
+struct InPlace<F>(Cell<Option<F>>);
+
+impl<F: FnOnce(&mut [f32])> InplaceOp1 for InPlace<F> {
+    fn name(&self) -> &'static str {
+        "write in place"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (CpuStorage::F32(all), Some((from, to))) = (storage, layout.contiguous_offsets())
+        else {
+            candle_core::bail!("only contiguous f32 tensors are written in place");
+        };
+        if let Some(write) = self.0.take() {
+            write(&mut all[from..to]);
+        }
+        Ok(())
+    }
+}
+
+/// A scalar whose gradient with respect to `y` is `gradient`, of the same shape: where backward
+/// starts in the middle of a computation.
+pub(crate) fn seed_gradient(y: &Tensor, gradient: Tensor) -> Result<Tensor> {
+    y.apply_op1(Seed(gradient))
+}
+
+struct Seed(Tensor);
+
+impl CustomOp1 for Seed {
+    fn name(&self) -> &'static str {
+        "gradient seed"
+    }
+
+    fn cpu_fwd(&self, _y: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.]), Shape::from(())))
+    }
+
+    fn bwd(&self, _y: &Tensor, _scalar: &Tensor, _g: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
 /// A matrix [rows, columns] on the CPU.
-fn matrix(values: Vec<f32>, rows: usize, columns: usize) -> Result<Tensor> {
+pub(crate) fn matrix(values: Vec<f32>, rows: usize, columns: usize) -> Result<Tensor> {
     Tensor::from_vec(values, (rows, columns), &candle_core::Device::Cpu)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "progress",
     "files",
     "math",
@@ -15,6 +15,7 @@ const ORDER: [&str; 15] = [
     "patch",
     "checkpoint",
     "judge",
+    "gradient",
     "probe",
     "report",
     "cli",

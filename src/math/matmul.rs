@@ -67,6 +67,18 @@ pub fn matmul_tn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
     }
 }
 
+/// `out[m, n] += a[k, m]ᵀ · b[k, n]`, all row-major: a weight's gradient, summed over batches.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn add_tn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
+    assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
+    if !a.is_empty() && !b.is_empty() {
+        assert_eq!((a.len(), b.len()), (m * k, n * k), "the operands have {k} rows");
+        portable::add_product(out, Operand::columns(a, m), Operand::rows(b, n), m, n, k);
+    }
+}
+
 /// `c[k, k] += xᵀ x` for `x[rows, k]`: f32 sums over short runs of rows, added up in f64. What is
 /// added is symmetric to the bit. c is read and written once a call, so many rows a call pay.
 ///

@@ -114,7 +114,17 @@ impl Decoder {
 
     /// The head applied to every row, [rows, vocabulary].
     pub fn head_logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        linear(&self.final_norm.forward(hidden)?, &self.head, WeightLayout::OutIn, None)
+        linear(&self.final_normed(hidden)?, &self.head, WeightLayout::OutIn, None)
+    }
+
+    /// What the head reads: the last norm of the residual stream, [rows, hidden].
+    pub(crate) fn final_normed(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.final_norm.forward(hidden)
+    }
+
+    /// The head's matrix, [vocabulary, hidden].
+    pub(crate) fn head(&self) -> &Tensor {
+        &self.head
     }
 
     /// The down projection of a layer as stored.

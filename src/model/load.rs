@@ -18,7 +18,7 @@ pub(super) struct Loader<'a> {
     pub(super) names: &'static TensorNames,
     pub(super) config: &'a DecoderConfig,
     pub(super) device: &'a Device,
-    prefix: &'static str,
+    pub(super) prefix: &'static str,
 }
 
 impl<'a> Loader<'a> {
@@ -116,11 +116,9 @@ impl<'a> Loader<'a> {
                         crate::ops::WeightLayout::InOut => 1,
                     };
                     let bias = fused.bias.as_ref();
-                    Ok(Projection {
-                        weight: fused.weight.narrow(axis, start, width)?.contiguous()?,
-                        layout: fused.layout,
-                        bias: bias.map(|bias| bias.narrow(0, start, width)).transpose()?,
-                    })
+                    let weight = fused.weight.narrow(axis, start, width)?.contiguous()?;
+                    let bias = bias.map(|bias| bias.narrow(0, start, width)).transpose()?;
+                    Ok(Projection::new(weight, fused.layout, bias))
                 };
                 Ok([part(0, width)?, part(width, kv)?, part(width + kv, kv)?])
             }
@@ -142,7 +140,7 @@ impl<'a> Loader<'a> {
         };
         let weight = self.tensor(&format!("{stem}.weight"), &shape)?;
         let bias = is_biased.then(|| self.tensor(&format!("{stem}.bias"), &[width_out]));
-        Ok(Projection { weight, layout, bias: bias.transpose()? })
+        Ok(Projection::new(weight, layout, bias.transpose()?))
     }
 
     fn norm(&self, role: &str, layer: usize) -> Result<RowNorm, ModelError> {

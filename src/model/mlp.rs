@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::ops::{Activation, WeightLayout, activate, gate, linear};
+use crate::ops::{Activation, Gradient, WeightLayout, activate, gate, linear, linear_collecting};
 
 /// A linear map with its parameters.
 #[derive(Clone)]
@@ -10,11 +10,38 @@ pub(super) struct Projection {
     pub(super) weight: Tensor,
     pub(super) layout: WeightLayout,
     pub(super) bias: Option<Tensor>,
+    /// Where the weight's gradient goes, while it is trained.
+    pub(super) gradient: Option<Gradient>,
+    /// A low-rank change beside the weight: W + left · right in its stored orientation.
+    pub(super) adapter: Option<LowRank>,
+}
+
+/// The factors of a low-rank change.
+#[derive(Clone)]
+pub(super) struct LowRank {
+    /// [rows of the stored weight, r].
+    pub(super) left: Tensor,
+    /// [r, columns].
+    pub(super) right: Tensor,
 }
 
 impl Projection {
+    pub(super) fn new(weight: Tensor, layout: WeightLayout, bias: Option<Tensor>) -> Self {
+        Self { weight, layout, bias, gradient: None, adapter: None }
+    }
+
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        linear(x, &self.weight, self.layout, self.bias.as_ref())
+        let (weight, layout, bias) = (&self.weight, self.layout, self.bias.as_ref());
+        let y = match &self.gradient {
+            None => linear(x, weight, layout, bias)?,
+            Some(gradient) => linear_collecting(x, weight, layout, bias, gradient)?,
+        };
+        let Some(LowRank { left, right }) = &self.adapter else { return Ok(y) };
+        let (first, second) = match layout {
+            WeightLayout::OutIn => (right, left),
+            WeightLayout::InOut => (left, right),
+        };
+        y + linear(&linear(x, first, layout, None)?, second, layout, None)?
     }
 }
 

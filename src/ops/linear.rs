@@ -1,9 +1,14 @@
 //! y = x Wᵀ + b, for both ways in which files store W.
+//!
+//! The gradient of a matrix that is trained does not travel through candle's store, which would
+//! zero, add and copy it once for each batch: [`linear_collecting`] adds it where it belongs.
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{is_tracked, matrix, values, with_values};
-use crate::math::{matmul_nn, matmul_nt, matmul_tn};
+use crate::math::{add_tn, matmul_nn, matmul_nt, matmul_tn};
 
 /// How a file stores the matrix of a linear map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -45,9 +50,70 @@ pub fn linear(
     }
 }
 
+/// As [`linear`]; backward adds the gradient of `weight` to `gradient`. On the CPU only.
+pub(crate) fn linear_collecting(
+    x: &Tensor,
+    weight: &Tensor,
+    layout: WeightLayout,
+    bias: Option<&Tensor>,
+    gradient: &Gradient,
+) -> Result<Tensor> {
+    if gradient.lock().len() != weight.elem_count() {
+        candle_core::bail!("a gradient of another size than its weight {:?}", weight.dims());
+    }
+    let op = Collecting { op: Linear(layout), gradient: gradient.clone() };
+    match bias {
+        None => x.contiguous()?.apply_op2(weight, op),
+        Some(bias) => x.contiguous()?.apply_op3(weight, bias, op),
+    }
+}
+
+/// Where the gradient of one tensor is summed, in the tensor's own order.
+#[derive(Clone)]
+pub struct Gradient(Arc<Mutex<Vec<f32>>>);
+
+impl Gradient {
+    pub(crate) fn zeros(elements: usize) -> Self {
+        Self(Arc::new(Mutex::new(vec![0.; elements])))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<f32>> {
+        self.0.lock().expect("nobody panics while holding a gradient")
+    }
+
+    /// Adds a gradient of the same size.
+    pub(crate) fn add(&self, part: &Tensor) -> Result<()> {
+        with_values(part, "gradient", |part| {
+            self.lock().iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            Ok(())
+        })
+    }
+}
+
 struct Linear(WeightLayout);
 
+struct Collecting {
+    op: Linear,
+    gradient: Gradient,
+}
+
 impl Linear {
+    /// Adds dW = gᵀ x, or xᵀ g for `[in, out]` storage.
+    fn collect(&self, x: &Tensor, g: &Tensor, gradient: &Gradient) -> Result<()> {
+        let (rows, width_in) = x.dims2()?;
+        let width_out = g.dims2()?.1;
+        with_values(g, "linear", |g| {
+            with_values(x, "linear", |x| {
+                let mut sum = gradient.lock();
+                match self.0 {
+                    WeightLayout::OutIn => add_tn(&mut sum, g, x, width_out, width_in, rows),
+                    WeightLayout::InOut => add_tn(&mut sum, x, g, width_in, width_out, rows),
+                }
+                Ok(())
+            })
+        })
+    }
+
     fn product(&self, x: (&[f32], &Layout), w: (&[f32], &Layout)) -> Result<(Vec<f32>, Shape)> {
         let (rows, width) = x.1.shape().dims2()?;
         let (width_in, width_out) = self.0.widths(w.1.shape().dims2()?);
@@ -171,6 +237,64 @@ impl CustomOp3 for Linear {
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = self.gradients(x, w, g)?;
+        let db = is_tracked(b).then(|| g.sum(0)).transpose()?;
+        Ok((dx, dw, db))
+    }
+}
+
+impl CustomOp2 for Collecting {
+    fn name(&self) -> &'static str {
+        "trained linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        CustomOp2::cpu_fwd(&self.op, x, x_layout, w, w_layout)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.op.collect(x, g, &self.gradient)?;
+        Ok((is_tracked(x).then(|| self.op.input_gradient(w, g)).transpose()?, None))
+    }
+}
+
+impl CustomOp3 for Collecting {
+    fn name(&self) -> &'static str {
+        "trained linear with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        CustomOp3::cpu_fwd(&self.op, x, x_layout, w, w_layout, b, b_layout)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = CustomOp2::bwd(self, x, w, y, g)?;
         let db = is_tracked(b).then(|| g.sum(0)).transpose()?;
         Ok((dx, dw, db))
     }

@@ -21,7 +21,7 @@ struct TokenNll {
 }
 
 /// log Σ exp of a row, stable, summed in f64 over fixed blocks.
-fn log_sum_exp(row: &[f32]) -> f32 {
+pub(crate) fn log_sum_exp(row: &[f32]) -> f32 {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = row.chunks(512).map(|block| f64::from(sum_exp(block, largest))).sum();
     largest + total.ln() as f32

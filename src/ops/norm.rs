@@ -94,12 +94,27 @@ impl Norm {
     }
 
     fn weight_gradient(&self, x: &[f32], g: &[f32], width: usize) -> Vec<f32> {
+        let block = |(x, g): (&[f32], &[f32])| {
+            let mut dw = vec![0f32; width];
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (x, g) in x.chunks_exact(width).zip(g.chunks_exact(width)) {
+                        let (mean, inverse) = self.moments(x);
+                        for ((dw, x), g) in dw.iter_mut().zip(x).zip(g) {
+                            *dw += g * (x - mean) * inverse;
+                        }
+                    }
+                },
+            );
+            dw
+        };
+        // Blocks of fixed size, added in order: the sum does not depend on the threads.
+        let blocks = x.par_chunks(ROWS * width).zip(g.par_chunks(ROWS * width));
+        let parts: Vec<Vec<f32>> = blocks.map(block).collect();
         let mut dw = vec![0f32; width];
-        for (x, g) in x.chunks_exact(width).zip(g.chunks_exact(width)) {
-            let (mean, inverse) = self.moments(x);
-            for ((dw, x), g) in dw.iter_mut().zip(x).zip(g) {
-                *dw += g * (x - mean) * inverse;
-            }
+        for part in parts {
+            dw.iter_mut().zip(part).for_each(|(dw, part)| *dw += part);
         }
         dw
     }

@@ -4,7 +4,7 @@
 ///
 /// Cody-Waite reduction x = n ln 2 + r, |r| ≤ ½ ln 2, and the degree-6 polynomial of Cephes' `expf`.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.3, 88.3);
     let n = (x * std::f32::consts::LOG2_E + 12_582_912.) - 12_582_912.;
     let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
@@ -22,7 +22,7 @@ pub(super) fn exp(x: f32) -> f32 {
 ///
 /// `body` must be `#[inline(always)]` code, so that it is compiled anew with the wider registers.
 #[inline(always)]
-pub(super) fn vectorised<T>(body: impl FnOnce() -> T) -> T {
+pub(crate) fn vectorised<T>(body: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: the features were just detected.

@@ -43,13 +43,25 @@ const BLOCK: usize = 96;
 
 /// `out[m, n] = a[m, k] · b[k, n]`, with `out` row-major and contiguous and nothing empty.
 pub(super) fn product(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usize, k: usize) {
+    blocks(out, a, b, [m, n, k], false);
+}
+
+/// As [`product`], added to what `out` holds.
+pub(super) fn add_product(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usize, k: usize) {
+    blocks(out, a, b, [m, n, k], true);
+}
+
+fn blocks(out: &mut [f32], a: Operand, b: Operand, [m, n, k]: [usize; 3], adds: bool) {
     assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
     let out = Shared::new(out);
     let block = |column| {
         let columns = BLOCK.min(n - column);
         // SAFETY: these columns of the result, which is borrowed for the whole call, belong to
         // this block alone.
-        unsafe { multiply_into(out.at(column), n, a, b.starting_at_column(column), m, columns, k) };
+        unsafe {
+            let b = b.starting_at_column(column);
+            multiply_into(out.at(column), n, a, b, [m, columns, k], adds);
+        };
     };
     if m * n * k < SMALL {
         (0..n).step_by(BLOCK).for_each(block);
@@ -62,31 +74,30 @@ pub(super) fn product(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usiz
 pub(super) fn multiply(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usize, k: usize) {
     assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
     // SAFETY: `out` is borrowed and has m rows of n numbers.
-    unsafe { multiply_into(out.as_mut_ptr(), n, a, b, m, n, k) };
+    unsafe { multiply_into(out.as_mut_ptr(), n, a, b, [m, n, k], false) };
 }
 
 /// # Safety
-/// `out` is valid for writing m rows of n numbers that begin `stride` apart, and nobody else uses
+/// `out` is valid for reading and writing m rows of n numbers that begin `stride` apart, and nobody else uses
 /// them.
 unsafe fn multiply_into(
     out: *mut f32,
     stride: usize,
     a: Operand,
     b: Operand,
-    m: usize,
-    n: usize,
-    k: usize,
+    [m, n, k]: [usize; 3],
+    adds: bool,
 ) {
     assert!(a.holds(m, k) && b.holds(k, n), "the operands are as large as their shapes say");
     let [stride, a_row, a_column, b_row, b_column] =
         [stride, a.row_stride, a.column_stride, b.row_stride, b.column_stride]
             .map(|stride| stride as isize);
     let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
-    let (keep, scale, alone) = (0.0, 1.0, gemm::Parallelism::None);
+    let (keep, scale, alone) = (f32::from(u8::from(adds)), 1.0, gemm::Parallelism::None);
     // SAFETY: the operands were checked above, `out` by the caller.
     unsafe {
         gemm::gemm(
-            m, n, k, out, 1, stride, false, a, a_column, a_row, b, b_column, b_row, keep, scale,
+            m, n, k, out, 1, stride, adds, a, a_column, a_row, b, b_column, b_row, keep, scale,
             false, false, false, alone,
         );
     }

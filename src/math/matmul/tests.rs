@@ -191,3 +191,17 @@ fn the_number_of_threads_changes_no_bit() {
     let one = on(1);
     assert!(one == on(2) && one == on(3));
 }
+
+#[test]
+fn add_tn_adds_the_product() {
+    for (m, n, k) in [(3, 5, 7), (200, 130, 40)] {
+        let (a, b, start) = (noise(k * m, 1), noise(k * n, 2), noise(m * n, 3));
+        let mut product = vec![0f32; m * n];
+        matmul_tn(&mut product, &a, &b, m, n, k);
+        let mut sum = start.clone();
+        add_tn(&mut sum, &a, &b, m, n, k);
+        for ((sum, start), product) in sum.iter().zip(&start).zip(&product) {
+            assert!((sum - (start + product)).abs() < 1e-5, "{sum}, {start} + {product}");
+        }
+    }
+}

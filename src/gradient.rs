@@ -1,0 +1,69 @@
+//! Passages: gradients of a decoder's weights, and what is trained with them.
+//!
+//! One engine serves learning and forgetting. A step takes [`Example`]s, each with a [`TokenLoss`]
+//! that turns the NLL of its targets into a loss and its slopes; the gradient of Σ scale · loss runs
+//! backward layer by layer and is summed in f32 buffers; [`Trainer`] applies AdamW to f32 masters
+//! that the decoder shares. Reduction is per sequence, then over sequences by their scales.
+//!
+//! Activations of one layer at a time, logits of a few sequences at a time: peak memory is four
+//! numbers a trained weight (value, gradient, two moments) and the activations of `micro_rows`
+//! tokens. Nothing depends on the number of threads.
+
+mod backward;
+mod example;
+mod head;
+mod loss;
+mod reference;
+mod schedule;
+mod state;
+mod trainer;
+
+pub use example::Example;
+pub use head::{Outcome, is_argmax, measure, references};
+pub use loss::{ForgetLoss, TokenLoss};
+pub use reference::Reference;
+pub use schedule::{End, Order, Schedule};
+pub use trainer::{StepReport, Trainer, TrainerSettings};
+
+use crate::files::FileError;
+use crate::model::ModelError;
+use crate::progress::Interrupted;
+
+/// A training that could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss or the gradient is not a number.
+    #[error("step {step}: the loss is {loss}, the gradient's norm {gradient_norm}")]
+    NotFinite {
+        /// From 1.
+        step: u64,
+        /// Σ scale · loss.
+        loss: f64,
+        /// Of all parameters together.
+        gradient_norm: f64,
+    },
+    /// A saved training that does not fit.
+    #[error("cannot resume from {file}: {reason}")]
+    State {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The state could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The model cannot be trained so.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A computation failed.
+    #[error(transparent)]
+    Compute(#[from] candle_core::Error),
+    /// The user stopped it.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! What is asked of one sequence: a loss of its targets' NLL n_t and the slopes ∂L/∂n_t.
+//!
+//! Every first-order method of unlearning is Σ w_t ∇ log p_t with a weight w_t that is held
+//! constant, so ∂L/∂n_t = −w_t. With T targets, N = Σ n_t and log p(y) = −N:
+//!
+//! | | w_t | loss |
+//! |---|---|---|
+//! | gradient ascent, and the forget side of gradient difference | 1/T | −N/T |
+//! | WGA (arXiv 2502.19301) | p_tᵝ / T | −Σ p_tᵝ n_t / T |
+//! | NPO (arXiv 2404.05868) | 2 σ(β (log p(y) − log p_ref(y))) | (2/β) log(1 + (p/p_ref)ᵝ) |
+//! | SimNPO (arXiv 2410.07163) | 2 σ(−β (N/T − δ)) / T | (2/β) log(1 + e^(−β (N/T − δ))) |
+
+use std::sync::Arc;
+
+use super::reference::Reference;
+
+/// What one sequence contributes to the loss.
+#[derive(Debug, Clone)]
+pub enum TokenLoss {
+    /// The mean NLL of its targets.
+    Mean,
+    /// Σ w_t n_t with one weight a target.
+    Weights(Vec<f32>),
+    /// To be made improbable.
+    Forget(ForgetLoss),
+    /// The mean divergence KL(reference ‖ model) at its targets.
+    Divergence(Arc<Reference>),
+}
+
+/// How a sequence is made improbable.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ForgetLoss {
+    /// −N/T; unbounded.
+    Ascent,
+    /// Ascent in which tokens weigh less the less probable they are.
+    Wga {
+        /// Exponent of the probability.
+        beta: f64,
+    },
+    /// Negative preference against the start model.
+    Npo {
+        /// Sharpness; at 0 it is gradient ascent.
+        beta: f64,
+        /// log p_ref(y): the start model's log-probability of all targets.
+        reference: f64,
+    },
+    /// Negative preference without a reference, by length.
+    SimNpo {
+        /// Sharpness.
+        beta: f64,
+        /// The mean NLL at which the slope has halved.
+        delta: f64,
+    },
+}
+
+impl TokenLoss {
+    /// (L, ∂L/∂n_t) for the NLL of the targets; a divergence is not a function of them.
+    pub(super) fn evaluate(&self, nll: &[f32]) -> (f64, Vec<f32>) {
+        let count = nll.len() as f64;
+        let sum: f64 = nll.iter().map(|n| f64::from(*n)).sum();
+        match self {
+            Self::Mean | Self::Divergence(_) => (sum / count, vec![(1. / count) as f32; nll.len()]),
+            Self::Weights(weights) => {
+                let terms = weights.iter().zip(nll).map(|(w, n)| f64::from(*w) * f64::from(*n));
+                (terms.sum(), weights.clone())
+            }
+            Self::Forget(method) => {
+                let (loss, weights) = method.evaluate(nll, sum);
+                (loss, weights.into_iter().map(|weight| -weight as f32).collect())
+            }
+        }
+    }
+}
+
+impl ForgetLoss {
+    /// (L, w_t).
+    fn evaluate(self, nll: &[f32], sum: f64) -> (f64, Vec<f64>) {
+        let count = nll.len() as f64;
+        match self {
+            Self::Ascent => (-sum / count, vec![1. / count; nll.len()]),
+            Self::Wga { beta } => {
+                let weights: Vec<f64> =
+                    nll.iter().map(|n| (-beta * f64::from(*n)).exp() / count).collect();
+                let terms = weights.iter().zip(nll).map(|(w, n)| w * f64::from(*n));
+                (-terms.sum::<f64>(), weights)
+            }
+            Self::Npo { beta, reference } => {
+                let ratio = beta * (-sum - reference);
+                (2. / beta * softplus(ratio), vec![2. * sigmoid(ratio); nll.len()])
+            }
+            Self::SimNpo { beta, delta } => {
+                let margin = -beta * (sum / count - delta);
+                let weight = 2. * sigmoid(margin) / count;
+                (2. / beta * softplus(margin), vec![weight; nll.len()])
+            }
+        }
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1. / (1. + (-x).exp())
+}
+
+/// log(1 + eˣ).
+fn softplus(x: f64) -> f64 {
+    x.max(0.) + (-x.abs()).exp().ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NLL: [f32; 3] = [0.25, 1.5, 0.75];
+
+    /// Slopes against differences of the loss; WGA holds its weights constant and is left out.
+    #[test]
+    fn slopes_are_the_derivatives_of_the_loss() {
+        for loss in [
+            TokenLoss::Mean,
+            TokenLoss::Weights(vec![0.5, -1., 2.]),
+            TokenLoss::Forget(ForgetLoss::Ascent),
+            TokenLoss::Forget(ForgetLoss::Npo { beta: 0.1, reference: -1.5 }),
+            TokenLoss::Forget(ForgetLoss::Npo { beta: 2., reference: -4. }),
+            TokenLoss::Forget(ForgetLoss::SimNpo { beta: 4.5, delta: 0.5 }),
+        ] {
+            let slopes = loss.evaluate(&NLL).1;
+            for (t, slope) in slopes.iter().enumerate() {
+                let at = |step: f32| {
+                    let mut moved = NLL;
+                    moved[t] += step;
+                    loss.evaluate(&moved).0
+                };
+                // A step that f32 holds exactly.
+                let step = 1. / 256.;
+                let difference = (at(step) - at(-step)) / (2. * f64::from(step));
+                let error = (difference - f64::from(*slope)).abs();
+                assert!(error < 1e-4, "{loss:?}, target {t}: {slope}, {difference}");
+            }
+        }
+    }
+
+    #[test]
+    fn closed_values_of_npo() {
+        for (ratio, expected) in [(-25., 0.151_716), (-1., 0.950_042), (3., 1.148_885)] {
+            let sum = f64::from(NLL.iter().sum::<f32>());
+            let method = ForgetLoss::Npo { beta: 0.1, reference: -sum - ratio };
+            let weight = method.evaluate(&NLL, sum).1[0];
+            assert!((weight - expected).abs() < 1e-6, "{ratio}: {weight}");
+        }
+    }
+
+    #[test]
+    fn closed_values_of_simnpo() {
+        for (mean, expected) in [(0., 1.), (0.5, 0.190_699), (1., 0.021_974)] {
+            let nll = [mean as f32; 4];
+            let method = ForgetLoss::SimNpo { beta: 4.5, delta: 0. };
+            let weight = method.evaluate(&nll, 4. * mean).1[0] * 4.;
+            assert!((weight - expected).abs() < 1e-6, "{mean}: {weight}");
+        }
+    }
+
+    #[test]
+    fn wga_weighs_by_probability_and_is_ascent_at_zero() {
+        let weights = |beta| ForgetLoss::Wga { beta }.evaluate(&NLL, 2.5).1;
+        let ascent = ForgetLoss::Ascent.evaluate(&NLL, 2.5).1;
+        assert_eq!(weights(0.), ascent);
+        for (weight, nll) in weights(2.).iter().zip(NLL) {
+            assert!((weight - (-2. * f64::from(nll)).exp() / 3.).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn npo_becomes_ascent_of_the_sum_as_beta_vanishes() {
+        let method = ForgetLoss::Npo { beta: 1e-9, reference: -3. };
+        for weight in method.evaluate(&NLL, 2.5).1 {
+            assert!((weight - 1.).abs() < 1e-8, "{weight}");
+        }
+    }
+}

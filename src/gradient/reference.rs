@@ -1,0 +1,134 @@
+//! What the start model says at the targets of a retain text, kept in a few numbers a token.
+//!
+//! No second model stays in memory: for each target the k most probable next tokens and the mass of
+//! all others. The divergence of these k + 1 outcomes,
+//!
+//!   Σ_top p (log p − log q) + p_rest (log p_rest − log q_rest),
+//!
+//! is at most KL(p ‖ q) and zero with it. Its gradient with respect to logit j is q_j − p_j for a
+//! kept token and q_j (1 − p_rest / q_rest) for any other.
+
+use crate::ops::simd::{exp, vectorised};
+
+/// Distributions of the start model, one a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    kept: usize,
+    /// [targets, kept].
+    ids: Vec<u32>,
+    /// p of each.
+    probabilities: Vec<f32>,
+}
+
+/// Below this a probability is as good as none: logarithms stay finite.
+const FLOOR: f64 = 1e-12;
+
+impl Reference {
+    /// Keeps the `kept` most probable tokens of each row of logits, `[targets, vocabulary]`.
+    pub(super) fn new(logits: &[f32], vocabulary: usize, kept: usize) -> Self {
+        let kept = kept.min(vocabulary);
+        let mut reference = Self { kept, ids: Vec::new(), probabilities: Vec::new() };
+        for row in logits.chunks_exact(vocabulary) {
+            reference.push(row);
+        }
+        reference
+    }
+
+    fn push(&mut self, row: &[f32]) {
+        let shift = crate::ops::log_sum_exp(row);
+        let mut order: Vec<u32> = (0..row.len() as u32).collect();
+        let descending =
+            |a: &u32, b: &u32| row[*b as usize].total_cmp(&row[*a as usize]).then(a.cmp(b));
+        if self.kept < order.len() {
+            order.select_nth_unstable_by(self.kept, descending);
+            order.truncate(self.kept);
+        }
+        order.sort_unstable_by(descending);
+        self.probabilities.extend(order.iter().map(|id| (row[*id as usize] - shift).exp()));
+        self.ids.extend(order);
+    }
+
+    /// Numbers of targets.
+    pub fn targets(&self) -> usize {
+        self.ids.len() / self.kept
+    }
+
+    /// The divergence at a target whose logits are `row`, which becomes its gradient times `scale`.
+    pub(super) fn descend(&self, target: usize, row: &mut [f32], scale: f32) -> f64 {
+        let range = target * self.kept..(target + 1) * self.kept;
+        let (ids, p) = (&self.ids[range.clone()], &self.probabilities[range]);
+        let shift = crate::ops::log_sum_exp(row);
+        vectorised(
+            #[inline(always)]
+            || row.iter_mut().for_each(|x| *x = exp(*x - shift)),
+        );
+        let p_rest = (1. - p.iter().map(|p| f64::from(*p)).sum::<f64>()).max(0.);
+        let q_rest = 1. - ids.iter().map(|id| f64::from(row[*id as usize])).sum::<f64>();
+        let q_rest = q_rest.max(FLOOR);
+        let term = |p: f64, q: f64| if p > FLOOR { p * (p / q.max(FLOOR)).ln() } else { 0. };
+        let kept = ids.iter().zip(p);
+        let divergence: f64 =
+            kept.clone().map(|(id, p)| term(f64::from(*p), f64::from(row[*id as usize]))).sum();
+        let others = scale * (1. - p_rest / q_rest) as f32;
+        let q: Vec<f32> = ids.iter().map(|id| row[*id as usize]).collect();
+        row.iter_mut().for_each(|q| *q *= others);
+        for ((id, p), q) in kept.zip(q) {
+            row[*id as usize] = scale * (q - p);
+        }
+        divergence + term(p_rest, q_rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logits(seed: u64, count: usize) -> Vec<f32> {
+        let mut random = crate::math::Random::new(seed);
+        (0..count).map(|_| 2. * random.normal() as f32).collect()
+    }
+
+    #[test]
+    fn nothing_diverges_from_itself() {
+        let start = logits(1, 40);
+        let reference = Reference::new(&start, 20, 5);
+        assert_eq!(reference.targets(), 2);
+        let mut row = start[20..].to_vec();
+        assert!(reference.descend(1, &mut row, 1.).abs() < 1e-6);
+        assert!(row.iter().all(|slope| slope.abs() < 1e-6), "{row:?}");
+    }
+
+    #[test]
+    fn with_every_token_kept_it_is_the_divergence() {
+        let (start, now) = (logits(2, 12), logits(3, 12));
+        let softmax = |row: &[f32]| -> Vec<f64> {
+            let total: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+            row.iter().map(|x| f64::from(*x).exp() / total).collect()
+        };
+        let (p, q) = (softmax(&start), softmax(&now));
+        let expected: f64 = p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum();
+        let all = Reference::new(&start, 12, 12).descend(0, &mut now.clone(), 1.);
+        let some = Reference::new(&start, 12, 4).descend(0, &mut now.clone(), 1.);
+        assert!((all - expected).abs() < 1e-5, "{all}, {expected}");
+        assert!(some > 0. && some <= all + 1e-6, "{some} of {all}");
+    }
+
+    #[test]
+    fn gradients_are_differences_of_the_divergence() {
+        let (start, now) = (logits(4, 10), logits(5, 10));
+        let reference = Reference::new(&start, 10, 3);
+        let mut slopes = now.clone();
+        reference.descend(0, &mut slopes, 1.);
+        for j in 0..10 {
+            let at = |step: f32| {
+                let mut moved = now.clone();
+                moved[j] += step;
+                reference.descend(0, &mut moved, 1.)
+            };
+            let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
+            let error = (difference - f64::from(slopes[j])).abs();
+            // Second differences of order step² and the rounding of f32 exponentials.
+            assert!(error < 5e-4, "logit {j}: {} by hand, {difference}", slopes[j]);
+        }
+    }
+}

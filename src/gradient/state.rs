@@ -1,0 +1,129 @@
+//! A training on disk: one safetensors file, written whole or not at all.
+//!
+//! Tensors `N.values`, `N.first`, `N.second` for parameter N, and the rest as JSON in the metadata.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::TrainError;
+use super::trainer::TrainerSettings;
+use crate::files::{Overwrite, write_atomically};
+use crate::math::Moments;
+use crate::model::{Parameter, weights};
+use crate::ops::{with_values, with_values_mut};
+
+/// What a state holds beside its tensors.
+#[derive(Serialize)]
+pub(super) struct Head<'a> {
+    pub(super) steps: u64,
+    pub(super) settings: &'a TrainerSettings,
+    pub(super) cursor: &'a Value,
+}
+
+#[derive(Deserialize)]
+struct ReadHead {
+    steps: u64,
+    settings: Value,
+    cursor: Value,
+    names: Vec<String>,
+}
+
+const KEY: &str = "rescribe_training";
+const PARTS: [&str; 3] = ["values", "first", "second"];
+
+pub(super) fn write(
+    path: &Path,
+    head: &Head<'_>,
+    parameters: &[Parameter],
+    moments: &[Moments],
+) -> Result<(), TrainError> {
+    let mut text = serde_json::to_value(head).expect("plain data");
+    text["names"] = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let mut header = json!({ "__metadata__": { KEY: text.to_string() } });
+    let mut at = 0;
+    for (index, parameter) in parameters.iter().enumerate() {
+        let elements = parameter.values.elem_count();
+        for part in PARTS {
+            header[format!("{index}.{part}")] = json!({
+                "dtype": "F32", "shape": [elements], "data_offsets": [at, at + 4 * elements],
+            });
+            at += 4 * elements;
+        }
+    }
+    let mut header = header.to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    write_atomically(path, Overwrite::Replace, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for (parameter, moments) in parameters.iter().zip(moments) {
+            with_values(&parameter.values, "state", |values| Ok(write_numbers(out, values)))
+                .map_err(std::io::Error::other)??;
+            write_numbers(out, &moments.first)?;
+            write_numbers(out, &moments.second)?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn write_numbers(out: &mut BufWriter<File>, numbers: &[f32]) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(4 * 4096);
+    for block in numbers.chunks(4096) {
+        bytes.clear();
+        bytes.extend(block.iter().flat_map(|number| number.to_le_bytes()));
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// (steps, cursor); values and moments are filled.
+pub(super) fn read(
+    path: &Path,
+    settings: &TrainerSettings,
+    parameters: &[Parameter],
+    moments: &mut [Moments],
+) -> Result<(u64, Value), TrainError> {
+    let fail = |reason: String| TrainError::State { file: path.display().to_string(), reason };
+    let map = weights::map_file(path).map_err(|error| fail(error.to_string()))?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&map).map_err(|error| fail(error.to_string()))?;
+    let text = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
+    let text = text.ok_or_else(|| fail("it is no saved training".into()))?;
+    let head: ReadHead = serde_json::from_str(text).map_err(|error| fail(error.to_string()))?;
+    if head.settings != serde_json::to_value(settings).expect("plain data") {
+        return Err(fail("it was saved with other settings".into()));
+    }
+    if !head.names.iter().eq(parameters.iter().map(|parameter| &parameter.name)) {
+        return Err(fail("it trains other tensors".into()));
+    }
+    let tensors = SafeTensors::deserialize(&map).map_err(|error| fail(error.to_string()))?;
+    let bytes = |index: usize, part: &str, elements: usize| {
+        let name = format!("{index}.{part}");
+        let found = tensors.tensor(&name).map_err(|error| fail(error.to_string()))?;
+        let data = found.data();
+        if data.len() != 4 * elements || found.dtype() != safetensors::Dtype::F32 {
+            return Err(fail(format!("tensor {name:?} does not fit the model")));
+        }
+        Ok(data)
+    };
+    for (index, (parameter, moments)) in parameters.iter().zip(moments).enumerate() {
+        let elements = parameter.values.elem_count();
+        let [values, first, second] = PARTS.map(|part| bytes(index, part, elements));
+        let values = values?;
+        with_values_mut(&parameter.values, |own| read_numbers(own, values))?;
+        read_numbers(&mut moments.first, first?);
+        read_numbers(&mut moments.second, second?);
+    }
+    Ok((head.steps, head.cursor))
+}
+
+fn read_numbers(numbers: &mut [f32], bytes: &[u8]) {
+    for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(4)) {
+        *number = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
+    }
+}

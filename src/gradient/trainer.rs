@@ -1,0 +1,220 @@
+//! Steps of AdamW on a decoder in training, and its state on disk.
+
+use std::path::Path;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::TrainError;
+use super::backward::accumulate;
+use super::example::{Example, runs};
+use super::head::Outcome;
+use super::schedule::Schedule;
+use super::state;
+use crate::math::{AdamW, Moments, Step, sum_of_squares};
+use crate::model::{Decoder, Trainable};
+use crate::ops::with_values_mut;
+use crate::progress::Progress;
+
+/// How a training goes; nothing here changes while it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainerSettings {
+    /// Full learning rate.
+    pub rate: f64,
+    /// Its course over the steps.
+    pub schedule: Schedule,
+    /// Constants of AdamW.
+    pub optimiser: AdamW,
+    /// Largest norm of the whole gradient; larger ones are scaled down.
+    pub clip: Option<f64>,
+    /// Tokens that pass through the layers at once; more are split and their gradients added.
+    pub micro_rows: usize,
+    /// Keep only the layers' inputs and run each layer twice: less memory, more time.
+    pub recompute: bool,
+}
+
+impl Default for TrainerSettings {
+    fn default() -> Self {
+        Self {
+            rate: 1e-3,
+            schedule: Schedule::constant(),
+            optimiser: AdamW::default(),
+            clip: Some(1.),
+            micro_rows: 1024,
+            recompute: false,
+        }
+    }
+}
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// From 1.
+    pub step: u64,
+    /// Σ scale · loss, before the step.
+    pub loss: f64,
+    /// One entry an example, before the step.
+    pub outcomes: Vec<Outcome>,
+    /// Norm of the whole gradient, before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of the step.
+    pub rate: f64,
+}
+
+/// A decoder in training with the state of its optimiser.
+pub struct Trainer {
+    trainable: Trainable,
+    settings: TrainerSettings,
+    moments: Vec<Moments>,
+    steps: u64,
+}
+
+impl Trainer {
+    /// Begins at step 0.
+    pub fn new(trainable: Trainable, settings: TrainerSettings) -> Self {
+        let zeros = trainable.parameters.iter().map(|p| Moments::zeros(p.values.elem_count()));
+        Self { moments: zeros.collect(), trainable, settings, steps: 0 }
+    }
+
+    /// One step on Σ scale · loss over the examples.
+    pub fn step(
+        &mut self,
+        examples: &[Example],
+        progress: &dyn Progress,
+    ) -> Result<StepReport, TrainError> {
+        let outcomes = self.accumulate(examples, progress)?;
+        self.apply(examples, outcomes)
+    }
+
+    /// One step on two sums of losses whose gradients must not undo each other: where the first
+    /// points against the second, the part along the second is taken out of it (PCGrad, arXiv
+    /// 2001.06782, one way). Holds a second copy of the gradient meanwhile.
+    pub fn step_without_conflict(
+        &mut self,
+        examples: &[Example],
+        protected: &[Example],
+        progress: &dyn Progress,
+    ) -> Result<StepReport, TrainError> {
+        let mut outcomes = self.accumulate(protected, progress)?;
+        let kept: Vec<Vec<f32>> = self
+            .trainable
+            .parameters
+            .iter()
+            .map(|parameter| {
+                let mut gradient = parameter.gradient.lock();
+                let empty = vec![0.; gradient.len()];
+                std::mem::replace(&mut *gradient, empty)
+            })
+            .collect();
+        outcomes.splice(0..0, self.accumulate(examples, progress)?);
+        self.join(kept);
+        let all: Vec<Example> = examples.iter().chain(protected).cloned().collect();
+        self.apply(&all, outcomes)
+    }
+
+    /// g ← g − min(0, g·k / k·k) k + k.
+    fn join(&self, kept: Vec<Vec<f32>>) {
+        let mut product = 0.;
+        for (parameter, kept) in self.trainable.parameters.iter().zip(&kept) {
+            let gradient = parameter.gradient.lock();
+            product +=
+                gradient.iter().zip(kept).map(|(g, k)| f64::from(*g) * f64::from(*k)).sum::<f64>();
+        }
+        let square: f64 = kept.iter().map(|kept| sum_of_squares(kept)).sum();
+        let share = if square > 0. { (product / square).min(0.) } else { 0. };
+        let factor = (1. - share) as f32;
+        for (parameter, kept) in self.trainable.parameters.iter().zip(kept) {
+            let mut gradient = parameter.gradient.lock();
+            gradient.iter_mut().zip(kept).for_each(|(g, k)| *g += factor * k);
+        }
+    }
+
+    fn accumulate(
+        &mut self,
+        examples: &[Example],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Outcome>, TrainError> {
+        examples.iter().try_for_each(Example::check)?;
+        let mut outcomes = Vec::with_capacity(examples.len());
+        for run in runs(examples, self.settings.micro_rows, |example| example.ids.len() - 1) {
+            if let Err(stopped) = progress.check() {
+                self.forget_gradients();
+                return Err(stopped.into());
+            }
+            outcomes.extend(accumulate(&self.trainable, run, self.settings.recompute)?);
+        }
+        Ok(outcomes)
+    }
+
+    fn forget_gradients(&self) {
+        for parameter in &self.trainable.parameters {
+            parameter.gradient.lock().fill(0.);
+        }
+    }
+
+    /// Clips and applies the gradient that was summed.
+    fn apply(
+        &mut self,
+        examples: &[Example],
+        outcomes: Vec<Outcome>,
+    ) -> Result<StepReport, TrainError> {
+        let step = self.steps + 1;
+        let scaled = examples.iter().zip(&outcomes).map(|(e, o)| f64::from(e.scale) * o.loss);
+        let loss: f64 = scaled.sum();
+        let squares = self.trainable.parameters.iter().map(|p| sum_of_squares(&p.gradient.lock()));
+        let gradient_norm = squares.sum::<f64>().sqrt();
+        if !loss.is_finite() || !gradient_norm.is_finite() {
+            return Err(TrainError::NotFinite { step, loss, gradient_norm });
+        }
+        let scale = match self.settings.clip {
+            Some(limit) if gradient_norm > limit => limit / gradient_norm,
+            _ => 1.,
+        };
+        let rate = self.settings.rate * self.settings.schedule.share(step);
+        for (parameter, moments) in self.trainable.parameters.iter().zip(&mut self.moments) {
+            let now = Step { number: step, rate, scale, decays: parameter.decays };
+            let mut gradient = parameter.gradient.lock();
+            with_values_mut(&parameter.values, |values| {
+                self.settings.optimiser.update(values, &mut gradient, moments, now);
+            })?;
+        }
+        self.steps = step;
+        Ok(StepReport { step, loss, outcomes, gradient_norm, rate })
+    }
+
+    /// The weights as they are now, without gradients.
+    pub fn decoder(&self) -> &Decoder {
+        &self.trainable.frozen
+    }
+
+    /// What is trained.
+    pub fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Every trained tensor under its stored name, as it is now; copies are up to the caller.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>, TrainError> {
+        Ok(self.trainable.tensors()?)
+    }
+
+    /// Writes weights, moments, step and the caller's `cursor`, whole or not at all.
+    pub fn save(&self, path: &Path, cursor: &Value) -> Result<(), TrainError> {
+        let head = state::Head { steps: self.steps, settings: &self.settings, cursor };
+        state::write(path, &head, &self.trainable.parameters, &self.moments)
+    }
+
+    /// Reads what [`save`](Self::save) wrote for the same parameters and settings; the next step is
+    /// then the one that would have followed, to the bit.
+    pub fn restore(&mut self, path: &Path) -> Result<Value, TrainError> {
+        let parameters = &self.trainable.parameters;
+        let (steps, cursor) = state::read(path, &self.settings, parameters, &mut self.moments)?;
+        self.steps = steps;
+        Ok(cursor)
+    }
+}
