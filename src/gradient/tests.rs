@@ -183,7 +183,7 @@ fn a_trained_sequence_becomes_probable_and_the_model_stays() {
         trainer.step(&passage, &Silent).expect("a step");
     }
     let mean = |nll: &[Vec<f32>]| nll[0].iter().sum::<f32>() / nll[0].len() as f32;
-    let after = measure(trainer.decoder(), &passage).expect("runs");
+    let after = measure(trainer.current(), &passage).expect("runs");
     assert!(mean(&after) < 0.8 * mean(&before), "{before:?} {after:?}");
     assert_eq!(measure(&model.decoder, &passage).expect("runs"), before);
     // What is written back is what was trained, fused matrices included.
@@ -203,11 +203,13 @@ fn a_protected_gradient_is_not_worked_against() {
     // The same sequence upward: everything of it that the protected one forbids goes.
     let against = Example { loss: TokenLoss::Forget(ForgetLoss::Ascent), ..protected.clone() };
     let mut trainer = trainer(&model);
-    let before = measure(trainer.decoder(), &[protected.clone()]).expect("runs");
     let one = std::slice::from_ref(&protected);
+    let before = measure(trainer.current(), one).expect("runs");
     for _ in 0..4 {
-        trainer.step_without_conflict(&[against.clone()], one, &Silent).expect("a step");
+        trainer
+            .step_without_conflict(std::slice::from_ref(&against), one, &Silent)
+            .expect("a step");
     }
-    let after = measure(trainer.decoder(), one).expect("runs");
+    let after = measure(trainer.current(), one).expect("runs");
     assert!(after[0].iter().sum::<f32>() < before[0].iter().sum::<f32>());
 }

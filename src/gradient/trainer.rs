@@ -184,7 +184,7 @@ impl Trainer {
     }
 
     /// The weights as they are now, without gradients.
-    pub fn decoder(&self) -> &Decoder {
+    pub fn current(&self) -> &Decoder {
         &self.trainable.frozen
     }
 
