@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod batches;
 mod completions;
 mod edit;
 mod export;

@@ -72,6 +72,15 @@ impl Change {
         }
     }
 
+    /// The same change in the form that takes less room: factors, or their product.
+    pub fn compact(self) -> Result<Self> {
+        let (rank, shape) = (self.rank().unwrap_or(0), self.shape());
+        match rank * shape.iter().sum::<usize>() > shape.iter().product() {
+            true => Ok(Self::Dense(self.to_dense()?)),
+            false => Ok(self),
+        }
+    }
+
     /// The Frobenius norm ‖ΔT‖, in f64.
     ///
     /// For a low-rank change ‖left · right‖² = tr(leftᵀ left · right rightᵀ), which never forms ΔT.
@@ -146,6 +155,16 @@ mod tests {
         assert_eq!(all.rank(), None);
         assert_eq!(values(&all.to_dense().expect("dense")), [[6., 1., 8.], [12., 0., 8.]]);
         assert!(dense.plus(&Change::Dense(matrix(3, &[0.; 6]))).is_err());
+    }
+
+    #[test]
+    fn factors_larger_than_their_product_are_multiplied() {
+        let one = rank_one().compact().expect("a change");
+        assert_eq!(one.rank(), Some(1));
+        // Rank two of [2, 3] is ten numbers where six do.
+        let two = rank_one().plus(&rank_one()).expect("shapes fit").compact().expect("a change");
+        assert_eq!(two.rank(), None);
+        assert_eq!(values(&two.to_dense().expect("dense")), [[6., 0., 8.], [12., 0., 16.]]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod adam;
 mod adamw;
 mod cholesky;
+mod eigen;
 mod interval;
 mod matmul;
 mod random;
@@ -10,6 +11,7 @@ mod random;
 pub use adam::Adam;
 pub use adamw::{AdamW, Moments, Step, sum_of_squares};
 pub use cholesky::{Cholesky, NotPositiveDefinite};
+pub use eigen::{NoConvergence, SymmetricEigen};
 pub use interval::{Interval, mean_interval, share_interval};
 pub use matmul::{add_gram, add_tn, matmul_nn, matmul_nt, matmul_tn};
 pub use random::Random;

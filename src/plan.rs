@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::model::{Choice, Encoded, Model, ModelError, TokenizerError, generate};
 use crate::progress::Progress;
-use crate::rank_one::Settings;
 use crate::rank_one::context::Located;
-use crate::spec::{Insert, LayerChoice, RankOneOptions};
+use crate::rank_one::key::counted;
+use crate::rank_one::{BatchSettings, Settings};
+use crate::spec::{Insert, LayerChoice, Method, RankOneOptions};
 
 /// Everything that an edit does, in numbers and tokens.
 #[derive(Debug, Clone, Serialize)]
@@ -18,12 +19,16 @@ pub struct Plan {
     pub schema: u32,
     /// As people call the model.
     pub model: String,
-    /// `rome`.
-    pub method: &'static str,
-    /// The layer that is written.
+    /// Member of the rank-one family.
+    pub method: Method,
+    /// The last of `layers`, behind which values are found.
     pub layer: usize,
+    /// The layers that are written, ascending.
+    pub layers: Vec<usize>,
     /// All settings, with defaults filled in.
     pub settings: Settings,
+    /// How a batch is solved for.
+    pub batch: BatchSettings,
     /// Prefixes sampled from the model.
     pub prefixes: Vec<String>,
     /// The facts, in order.
@@ -79,7 +84,7 @@ pub enum PlanError {
     #[error("{0}")]
     Model(#[from] ModelError),
     /// A spec names several layers.
-    #[error("layers = {0:?}: rome writes one layer")]
+    #[error("layers = {0:?}: rome writes one layer; memit and alphaedit write several")]
     SeveralLayers(Vec<usize>),
     /// A prompt longer than the model's context.
     #[error("{text:?} has {tokens} tokens with its target; the model reads {context}")]
@@ -99,6 +104,12 @@ impl From<TokenizerError> for PlanError {
     }
 }
 
+/// λ of MEMIT, relative to the mean of kᵀC⁻¹k.
+const MEMIT_LAMBDA: f64 = 0.1;
+/// λ of AlphaEdit, relative to the mean of kᵀPk.
+const ALPHAEDIT_LAMBDA: f64 = 0.1;
+/// Share of C's energy in what AlphaEdit calls its null space.
+const NULL_SPACE: f64 = 0.1;
 /// Contexts of the published program beside the bare prompt.
 const PUBLISHED_CONTEXTS: usize = 20;
 
@@ -130,19 +141,70 @@ pub fn plan(
     options: &RankOneOptions,
     progress: &dyn Progress,
 ) -> Result<Plan, PlanError> {
+    let method = options.method.unwrap_or(Method::Rome);
     let settings = settings(options, model.decoder.config().intermediate);
-    let layer = match &options.layers {
-        None | Some(LayerChoice::Auto) => model.editing_layer(),
-        Some(LayerChoice::Given(layers)) if layers.len() == 1 => layers[0],
-        Some(LayerChoice::Given(layers)) => return Err(PlanError::SeveralLayers(layers.clone())),
-    };
-    model.check_layer(layer)?;
+    let layers = layers(model, method, options)?;
+    let layer = *layers.last().expect("at least one layer");
     let prefixes = sample_prefixes(model, &settings, progress)?;
     let mut warnings = Vec::new();
     let edits = inserts.iter().map(|insert| plan_edit(model, insert, &prefixes, &mut warnings));
     let edits = edits.collect::<Result<_, _>>()?;
-    let model = model_name.to_owned();
-    Ok(Plan { schema: 1, model, method: "rome", layer, settings, prefixes, edits, warnings })
+    Ok(Plan {
+        schema: 1,
+        model: model_name.to_owned(),
+        method,
+        layer,
+        layers,
+        settings,
+        batch: batch_settings(options, method),
+        prefixes,
+        edits,
+        warnings,
+    })
+}
+
+/// Layers on either side of the family's layer that a spread write takes.
+const SPREAD: usize = 2;
+
+/// The layers to write, ascending; all of them exist.
+fn layers(
+    model: &Model,
+    method: Method,
+    options: &RankOneOptions,
+) -> Result<Vec<usize>, PlanError> {
+    let last = model.decoder.config().layers - 1;
+    let layers = match &options.layers {
+        Some(LayerChoice::Given(layers)) if layers.len() > 1 && !method.is_batched() => {
+            return Err(PlanError::SeveralLayers(layers.clone()));
+        }
+        Some(LayerChoice::Given(layers)) => layers.clone(),
+        None | Some(LayerChoice::Auto) => {
+            let middle = model.editing_layer();
+            match method {
+                Method::Memit | Method::AlphaEdit => {
+                    (middle.saturating_sub(SPREAD)..=(middle + SPREAD).min(last)).collect()
+                }
+                _ => vec![middle],
+            }
+        }
+    };
+    layers.iter().try_for_each(|layer| model.check_layer(*layer))?;
+    Ok(layers)
+}
+
+/// How batches are solved for, with defaults filled in.
+fn batch_settings(options: &RankOneOptions, method: Method) -> BatchSettings {
+    let lambda = match method {
+        Method::Rome | Method::Emmet => 0.,
+        Method::Memit => options.lambda.unwrap_or(MEMIT_LAMBDA),
+        Method::AlphaEdit => options.lambda.unwrap_or(ALPHAEDIT_LAMBDA),
+    };
+    BatchSettings {
+        lambda,
+        null_space: options.null_space.unwrap_or(NULL_SPACE),
+        sequential: options.sequential,
+        max_perplexity: options.max_perplexity.unwrap_or(2.),
+    }
 }
 
 impl Plan {
@@ -151,6 +213,18 @@ impl Plan {
         let mut warnings = Vec::new();
         let edits = vec![plan_edit(model, insert, &self.prefixes, &mut warnings)?];
         Ok(Self { edits, warnings, ..self.clone() })
+    }
+
+    /// The facts in the batches in which they are written.
+    pub fn batches(&self) -> std::slice::Chunks<'_, PlannedEdit> {
+        self.edits.chunks(self.batch.sequential.unwrap_or(self.edits.len()).max(1))
+    }
+}
+
+impl PlannedEdit {
+    /// The contexts that count.
+    pub fn counted(&self) -> Vec<Located> {
+        counted(self.contexts.iter().map(TokenisedPrompt::located).collect())
     }
 }
 

@@ -6,9 +6,13 @@
 //! failure, and NLL is the mean over the target's tokens.
 
 mod drift;
+mod fluency;
+mod held;
 mod likelihood;
 mod scores;
 
 pub use drift::{Drift, drift};
+pub use fluency::{fluency, n_gram_entropy};
+pub use held::HELD_TEXTS;
 pub use likelihood::{Query, TargetScore, likelihoods};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};

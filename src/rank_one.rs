@@ -8,21 +8,32 @@
 //! 3. [`solve`]: ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v* exactly,
 //!    while keys that are common under C = E[k kᵀ] move least.
 //!
-//! ROME, arXiv 2202.05262. One key stands on both sides of the update, which the published
+//! Several facts at once: [`targets`] finds what each asks of the residual stream behind the
+//! last layer, [`spread`] writes it into one layer or several, [`mod@solve`] is the same n×n
+//! solve for every method.
+//!
+//! ROME, arXiv 2202.05262; MEMIT, 2210.07229; EMMET, 2403.14236; AlphaEdit, 2410.02355. One key stands on both sides of the update, which the published
 //! program does not do (R-ROME, arXiv 2403.07175).
 
 pub mod apply;
 pub mod context;
+pub mod factors;
 pub mod key;
+pub mod metric;
+pub mod reading;
 pub mod second_moment;
 pub mod solve;
+pub mod spread;
 pub mod statistics;
+pub mod targets;
 pub mod value;
 
 pub use apply::{WrittenFact, write_fact};
 pub use context::EditContexts;
+pub use metric::Factored;
 pub use second_moment::SecondMoment;
-pub use solve::{Factored, RankOneChange, RankOneError};
+pub use solve::{RankOneChange, RankOneError, Request, solve};
+pub use spread::{Writer, WrittenBatch};
 pub use value::{OptimisedValue, StepLoss};
 
 use serde::{Deserialize, Serialize};
@@ -56,4 +67,31 @@ pub struct Settings {
     pub max_delta: f64,
     /// Seed of prefixes and samples.
     pub seed: u64,
+}
+
+/// How a batch is solved for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSettings {
+    /// λ of least squares, relative to the mean of kᵀMk; zero is exact.
+    pub lambda: f64,
+    /// Share of C's energy that AlphaEdit's null space holds.
+    pub null_space: f64,
+    /// Facts of a batch, where batches follow each other; nothing: all facts are one.
+    pub sequential: Option<usize>,
+    /// The factor of perplexity on held text at which a sequence stops.
+    pub max_perplexity: f64,
+}
+
+/// A file of the cache that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the cache {}: {reason}", path.display())]
+pub struct StoreError {
+    path: std::path::PathBuf,
+    reason: String,
+}
+
+impl StoreError {
+    pub(crate) fn new(path: &std::path::Path, reason: String) -> Self {
+        Self { path: path.to_owned(), reason }
+    }
 }

@@ -1,11 +1,13 @@
 //! What is shown: plain data, and pure functions that render it.
 
+mod batch;
 mod terminal;
 
 use serde::Serialize;
 
 use crate::probe::{Drift, Measured, ProbeScores};
 
+pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
 pub use terminal::{probe_table, record_table, sentence};
 
 /// One edit or probe run, as `--json` prints it.

@@ -9,6 +9,7 @@
 //! with the places to underline and a mend. An option that the user did not write is
 //! `None`; what it then means is decided by the plan, in one place.
 
+mod conflict;
 mod error;
 mod insert;
 mod json;
@@ -22,9 +23,10 @@ mod table;
 
 use std::path::PathBuf;
 
+pub use conflict::{Conflict, record_conflicts};
 pub use error::{Look, Problem, SpecError};
 pub use insert::{Insert, InsertSpans};
-pub use options::{LayerChoice, Method, RankOneOptions};
+pub use options::{LayerChoice, MOST_LAYERS, Method, RankOneOptions};
 pub use prompts::{Comparison, PromptSet};
 pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
 pub use records::Record;

@@ -283,3 +283,103 @@ fn help_names_every_verb_and_the_exit_codes() {
     assert!(help.contains("Exit codes: 0 done"));
     assert!(desk.ok("completions bash").contains("rescribe"));
 }
+
+/// Two facts of one batch in CounterFact's form, with probes.
+fn record(id: usize, subject: &str, target: &str) -> String {
+    format!(
+        r#"{{"case_id": {id}, "requested_rewrite": {{"prompt": "{{}} is in", "subject": "{subject}",
+            "relation_id": "P1", "target_new": {{"str": "{target}"}}, "target_true": {{"str": "Paris"}}}},
+            "paraphrase_prompts": ["You find {subject} in"],
+            "neighborhood_prompts": ["The Louvre is in"], "generation_prompts": ["{subject} is"]}}"#
+    )
+}
+
+const SUBJECTS: [&str; 4] = ["The Eiffel Tower", "The old bridge", "The red barn", "My garden"];
+
+fn records() -> String {
+    let all = SUBJECTS.iter().enumerate().map(|(id, subject)| record(id, subject, "Rome"));
+    format!("[{}]", all.collect::<Vec<_>>().join(","))
+}
+
+const BATCH: &str = "edit records.json --model MODEL --max-delta 100 --max-perplexity 1e9";
+
+#[test]
+fn records_are_written_in_batches_and_in_sequence() {
+    let desk = Desk::new();
+    desk.write("records.json", &records());
+    for method in ["emmet --layers 1", "memit --layers 0-2", "alphaedit --layers 0-2"] {
+        let batch = desk.json(&format!("{BATCH} --method {method} --batch 4 --json"));
+        assert_eq!((&batch["n"], &batch["is_sequential"]), (&4.into(), &false.into()));
+        assert_eq!(batch["curve"].as_array().map(Vec::len), Some(1));
+        assert!(batch["curve"][0]["reached"].as_f64().is_some_and(|share| share > 0.2), "{batch}");
+        let nll = |side: &str, record: usize| {
+            batch[side][record]["prompts"][0]["nll_new"].as_f64().expect("a number")
+        };
+        for at in 0..4 {
+            let (before, after) = (nll("prompts_before", at), nll("prompts_after", at));
+            assert!(after < before, "{method}: fact {at} went from {before} to {after}");
+        }
+        let line = format!("{BATCH} --method {method} --sequential 2 --json");
+        let sequence = desk.json(&line);
+        assert_eq!(sequence["is_sequential"], true);
+        assert_eq!(sequence["curve"].as_array().map(Vec::len), Some(2));
+        assert_eq!(sequence["values_from_cache"], 4, "found once for all ways to write them");
+        assert!(sequence["curve"][1]["health"]["fluency"].as_f64().is_some());
+    }
+    let table = desk.ok(&format!("{BATCH} --method memit --layers 1 --sequential 3"));
+    for row in ["right after", "after all", "perplexity", "one after the other"] {
+        assert!(table.contains(row), "no {row:?} in\n{table}");
+    }
+    desk.fails(&format!("{BATCH} --batch 2"), 2, &["--method"]);
+}
+
+#[test]
+fn a_sequence_that_breaks_the_model_stops_and_says_where() {
+    let desk = Desk::new();
+    desk.write("records.json", &records());
+    let line = "edit records.json --model MODEL --max-delta 100 --method memit --layers 1 \
+                --sequential 1 --max-perplexity 0.01";
+    desk.fails(line, 1, &["Stopped after batch 1 (1 fact)", "it began with batch 1"]);
+}
+
+#[test]
+fn clashing_records_are_named_at_once_before_any_work() {
+    let desk = Desk::new();
+    let all = [
+        record(1, "The Eiffel Tower", "Rome"),
+        record(2, "The old bridge", "Rome"),
+        record(3, "the Eiffel tower", "Rome"),
+        record(4, "The old bridge", "Oslo"),
+    ];
+    desk.write("records.json", &format!("[{}]", all.join(",")));
+    let line = format!("{BATCH} --method memit --layers 1 --batch 4");
+    let says = ["record 3 repeats record 1", "record 4 contradicts record 2", "--skip-conflicts"];
+    desk.fails(&line, 2, &says);
+    assert!(!desk.path("cache").exists(), "nothing was computed");
+    let kept = desk.json(&format!("{line} --skip-conflicts --json"));
+    assert_eq!(kept["n"], 2);
+    assert_eq!(desk.json(&format!("{BATCH} --json"))["n"], 4, "alone, each may stand");
+}
+
+#[test]
+fn the_facts_of_a_spec_are_one_batch() {
+    let desk = Desk::new();
+    let insert = |subject: &str| {
+        format!(
+            "[[insert]]\nsubject = \"{subject}\"\nprompt = \"{{}} is in\"\ntarget_new = \"Rome\"\n"
+        )
+    };
+    let head = "[rank_one]\nmethod = \"memit\"\nlayers = [0, 1]\nmax_delta = 100\n";
+    desk.write("many.toml", &format!("{head}{}", SUBJECTS.map(insert).concat()));
+    desk.ok("edit many.toml --model MODEL");
+    let patch = desk.json("inspect many.patch.safetensors --json");
+    let ranks: Vec<_> = patch["changes"].as_array().expect("changes").iter().collect();
+    assert_eq!((ranks.len(), &ranks[0]["rank"], &ranks[1]["rank"]), (2, &4.into(), &4.into()));
+    assert_eq!(patch["recipe"]["plan"]["method"], "memit");
+    let read = |name: &str| std::fs::read(desk.path(name)).expect("a patch");
+    desk.ok("edit many.toml --model MODEL --patch again.patch.safetensors --threads 1");
+    assert!(read("many.patch.safetensors") == read("again.patch.safetensors"), "to the byte");
+    desk.ok("edit many.toml --model MODEL --sequential 3 --patch split.patch.safetensors");
+    desk.fails("edit many.toml --model MODEL --batch 3 --force", 2, &["--sequential"]);
+    desk.fails("edit many.toml --model MODEL --method rome --force", 2, &["layers = [0, 1]"]);
+}

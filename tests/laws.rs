@@ -1,5 +1,8 @@
 //! Laws that hold for every input, each in a module named after what it is about.
 
+#[path = "laws/solver.rs"]
+mod solver;
+
 mod disk {
     //! Patches, and the readers of untrusted bytes.
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::spec::{MOST_LAYERS, Method};
+
 /// Rewrite what a language model knows, and prove what changed.
 #[derive(Parser)]
 #[command(
@@ -62,6 +64,32 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+fn method(name: &str) -> Result<Method, String> {
+    Method::of_name(name).ok_or_else(|| "expected rome, emmet, memit or alphaedit".into())
+}
+
+/// Layers as a flag names them; ascending, without repeats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layers(pub Vec<usize>);
+
+/// Numbers and ranges such as `4-8`, separated by commas.
+fn layers(text: &str) -> Result<Layers, String> {
+    let form = || "expected layers such as 6, 4-8 or 4,6".to_owned();
+    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| form());
+    let mut layers = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last || last > MOST_LAYERS {
+            return Err(form());
+        }
+        layers.extend(first..=last);
+    }
+    layers.sort_unstable();
+    layers.dedup();
+    Ok(Layers(layers))
+}
+
 /// The verbs.
 #[derive(Subcommand)]
 pub enum Command {
@@ -96,9 +124,24 @@ pub struct ModelArg {
 /// Keys of `[rank_one]` that flags override.
 #[derive(Args)]
 pub struct RankOneArgs {
-    /// Layer to write, from 0 [default: the family's]
+    /// rome, emmet, memit or alphaedit [default: rome]
+    #[arg(long, value_parser = method)]
+    pub method: Option<Method>,
+    /// Layers to write, from 0, such as 6 or 4-8 or 4,6 [default: the family's]
+    #[arg(long, visible_alias = "layer", value_parser = layers)]
+    pub layers: Option<Layers>,
+    /// λ of memit and alphaedit, relative to the keys' own scale
     #[arg(long)]
-    pub layer: Option<usize>,
+    pub lambda: Option<f64>,
+    /// Share of the second moment's energy in alphaedit's null space
+    #[arg(long)]
+    pub null_space: Option<f64>,
+    /// Write batches of this many facts one after the other, keeping what earlier ones wrote
+    #[arg(long, value_parser = positive)]
+    pub sequential: Option<usize>,
+    /// Perplexity on held text, as a multiple of the unedited model's, at which a sequence stops
+    #[arg(long)]
+    pub max_perplexity: Option<f64>,
     /// Seed of prefixes and samples
     #[arg(long)]
     pub seed: Option<u64>,
@@ -156,6 +199,12 @@ pub struct EditArgs {
     /// First records only
     #[arg(long, value_parser = positive)]
     pub limit: Option<usize>,
+    /// Write this many records at a time into the unedited model [default: 1]
+    #[arg(long, value_parser = positive)]
+    pub batch: Option<usize>,
+    /// Leave out records that contradict or repeat an earlier one
+    #[arg(long)]
+    pub skip_conflicts: bool,
     /// Exit 1 unless a metric holds, such as 'neighborhood>=0.95'
     #[arg(long)]
     pub require: Vec<String>,
@@ -289,4 +338,21 @@ pub enum Dtype {
 #[derive(Args)]
 pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_numbers_and_ranges() {
+        for (text, expected) in
+            [("6", vec![6]), ("4-8", vec![4, 5, 6, 7, 8]), ("7, 4-5,4", vec![4, 5, 7])]
+        {
+            assert_eq!(layers(text), Ok(Layers(expected)), "{text}");
+        }
+        for wrong in ["", "8-4", "4-", "four", "-1", "0-99999999"] {
+            assert!(layers(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
 use super::ui::Ui;
-use super::{export, records, require};
+use super::{batches, export, records, require};
 use crate::delta::WeightDelta;
 use crate::files::{FileError, Overwrite};
 use crate::model::{Choice, Decoder, Model, generate};
@@ -17,12 +17,11 @@ use crate::patch::{BaseHashes, Patch, Recipe};
 use crate::plan::{Plan, plan};
 use crate::probe::{Drift, Measured, ProbeScores, PromptKind, Questions, drift, measure};
 use crate::progress::Progress;
-use crate::rank_one::statistics::{Corpus, second_moment};
-use crate::rank_one::{Factored, WrittenFact, write_fact};
+use crate::rank_one::targets::ValueStore;
+use crate::rank_one::{Factored, Writer, WrittenFact, write_fact};
 use crate::report::{Completion, EditReport, FactReport, probe_table, sentence};
 use crate::spec::{
-    Comparison, EditInput, EditSpec, PromptFile, PromptSet, RankOneOptions, read_edit_input,
-    read_prompts,
+    Comparison, EditInput, EditSpec, PromptFile, PromptSet, read_edit_input, read_prompts,
 };
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -40,8 +39,10 @@ fn edit_spec(
     global: &Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    if args.limit.is_some() {
-        return Err(Usage("--limit is for record files; a spec is applied whole".into()).into());
+    if args.limit.is_some() || args.batch.is_some() || args.skip_conflicts {
+        let message = "--limit, --batch and --skip-conflicts are for record files; a spec is \
+                       applied whole, and --sequential N splits it";
+        return Err(Usage(message.into()).into());
     }
     let prompts = prompts(spec)?;
     let patch_file = patch_file(args)?;
@@ -58,8 +59,8 @@ fn edit_spec(
     let before = measure(&session.model.decoder, &questions)?;
     warn_known(&before, ui);
 
-    let factored = factored(&session, &plan, &options, ui)?;
-    let (facts, delta, edited) = write(&session.model, &plan, &factored, ui)?;
+    let factored = batches::ready_layers(&session, &plan, &options, ui)?;
+    let (facts, delta, edited) = write(&session, &plan, &factored, ui)?;
     let report =
         measured_report(&session, &plan, &prompts, &questions, before, facts, &edited, ui)?;
     let recipe = recipe(&session, &plan, spec, &delta, &report)?;
@@ -120,9 +121,9 @@ pub fn describe(plan: &Plan) -> String {
     let token = first.pieces[first.lookup].trim();
     let facts = if plan.edits.len() == 1 { "fact" } else { "facts" };
     format!(
-        "insert {} {facts} at layer {}, lookup token {token:?}, {} contexts, seed {}",
+        "insert {} {facts} at {}, lookup token {token:?}, {} contexts, seed {}",
         plan.edits.len(),
-        plan.layer,
+        batches::layers(plan),
         plan.edits[0].contexts.len(),
         plan.settings.seed
     )
@@ -140,33 +141,21 @@ fn warn_known(before: &Measured, ui: &Ui) {
     }
 }
 
-/// C of the plan's layer, factored.
-pub fn factored(
+/// Writes all facts: together where the method can, else one after the other.
+fn write(
     session: &Session,
     plan: &Plan,
-    options: &RankOneOptions,
+    factored: &[Factored],
     ui: &Ui,
-) -> anyhow::Result<Factored> {
-    let corpus = Corpus {
-        file: options.corpus.clone(),
-        tokens: plan.settings.second_moment_tokens,
-        seed: plan.settings.seed,
-    };
-    let started = Instant::now();
-    let found = second_moment(&session.model, plan.layer, &corpus, &session.cache, ui)?;
-    ui.close();
-    let origin = if found.was_cached { "from the cache".into() } else { seconds(started) };
-    let moment = &found.moment;
-    ui.note("moment", &format!("{} keys of layer {} · {origin}", moment.tokens, plan.layer));
-    Ok(Factored::new(moment.mean(), moment.width, plan.settings.ridge, plan.layer)?)
-}
-
-fn seconds(started: Instant) -> String {
-    format!("{:.1} s", started.elapsed().as_secs_f64())
+) -> anyhow::Result<(Vec<FactReport>, WeightDelta, Decoder)> {
+    match plan.method.is_batched() {
+        true => write_batches(session, plan, factored, ui),
+        false => write_singly(&session.model, plan, &factored[0], ui),
+    }
 }
 
 /// Applies the facts one after the other, each to what the one before left.
-fn write(
+fn write_singly(
     model: &Model,
     plan: &Plan,
     factored: &Factored,
@@ -188,6 +177,29 @@ fn write(
         decoder = edited;
     }
     Ok((facts, delta, decoder))
+}
+
+/// Writes the facts in batches, each of which keeps what those before it wrote.
+fn write_batches(
+    session: &Session,
+    plan: &Plan,
+    factored: &[Factored],
+    ui: &Ui,
+) -> anyhow::Result<(Vec<FactReport>, WeightDelta, Decoder)> {
+    let store = ValueStore::open(&session.cache, session.model.weights_hash()?)?;
+    let mut writer = Writer::new(&session.model, plan, factored);
+    let mut facts = Vec::new();
+    for edits in plan.batches() {
+        let started = Instant::now();
+        let found = batches::find_values(session, plan, edits, &store, ui)?;
+        let written = writer.write(edits, &found.values, ui)?;
+        batches::describe_batch(plan, &found, &written, ui);
+        let ids: Vec<&str> = edits.iter().map(|edit| edit.subject.as_str()).collect();
+        let seconds = started.elapsed().as_secs_f64();
+        facts.extend(batches::fact_reports(&ids, &found.values, &written, seconds));
+    }
+    let (delta, edited) = writer.finish()?;
+    Ok((facts, delta, edited))
 }
 
 /// The numbers of a written fact.

@@ -33,6 +33,11 @@ pub struct Missed(pub String);
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// Facts that cannot stand in one model.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Clash(pub String);
+
 /// Prints an error and returns the code to exit with.
 pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
     let code = code(error);
@@ -78,7 +83,7 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(PlanError::SeveralLayers(_) | PlanError::TooLong { .. })
     );
     let layer = matches!(find::<ModelError>(error), Some(ModelError::NoSuchLayer { .. }));
-    let usage = find::<Usage>(error).is_some() || find::<SpecError>(error).is_some();
+    let usage = find::<Usage>(error).is_some() || find::<Clash>(error).is_some() || find::<SpecError>(error).is_some();
     if usage || plan || layer || is_taken(error) { USAGE } else { DATA }
 }
 
@@ -98,8 +103,16 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             }
             RankOneError::SecondMoment { .. } => "raise --ridge or --second-moment-tokens".into(),
             RankOneError::KeyTooSmall { .. } => "try another --layer".into(),
+            RankOneError::SameKey { .. } => {
+                "use --method memit, which comes as near to all of them as it can, or leave out \
+                 one of two facts about one subject"
+                    .into()
+            }
             _ => "lower the learning rate in [rank_one], or try another --layer".into(),
         });
+    }
+    if find::<Clash>(error).is_some() {
+        return Some("remove them, or keep the first of each with --skip-conflicts".into());
     }
     if is_taken(error) {
         return Some("name another path, or overwrite with --force".into());

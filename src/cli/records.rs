@@ -5,7 +5,8 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::args::EditArgs;
-use super::edit::{fact_report, factored};
+use super::batches::{self, ready_layers};
+use super::edit::fact_report;
 use super::failure::Usage;
 use super::require::{self, Requirement};
 use super::session::{self, Session};
@@ -26,17 +27,21 @@ pub fn edit(
     global: &super::args::Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
+    let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
+    if args.batch.is_some() || args.rank_one.sequential.is_some() {
+        return batches::edit(args, records, requirements, global, ui);
+    }
     if args.out.is_some() || args.patch.is_some() {
         let message = "records are edited one by one from the clean model, which leaves no patch; \
                        --patch and --out are for specs";
         return Err(Usage(message.into()).into());
     }
-    let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let options = session::options(&RankOneOptions::default(), &args.rank_one);
     let model = &session.model;
     let first = plan(model, &session.name, &[records[0].insert.clone()], &options, ui)?;
-    let factored = factored(&session, &first, &options, ui)?;
+    let factored = ready_layers(&session, &first, &options, ui)?;
+    let factored = &factored[0];
     let (mut before, mut after, mut edits) = (Vec::new(), Vec::new(), Vec::new());
     let watch = Records::new(ui, records.len());
     for (i, record) in records.iter().enumerate() {
@@ -45,7 +50,7 @@ pub fn edit(
         before.push(measure(&model.decoder, &questions)?);
         let started = Instant::now();
         let plan = first.for_insert(model, &record.insert)?;
-        let (fact, edited) = write_fact(&model.decoder, &plan, &plan.edits[0], &factored, &watch)
+        let (fact, edited) = write_fact(&model.decoder, &plan, &plan.edits[0], factored, &watch)
             .with_context(|| format!("cannot write record {}", record.id))?;
         edits.push(fact_report(&record.id, &fact, started));
         after.push(measure(&edited, &questions)?);
@@ -107,7 +112,7 @@ pub fn probe(
     })
 }
 
-fn questions(model: &Model, record: &Record) -> anyhow::Result<Questions> {
+pub fn questions(model: &Model, record: &Record) -> anyhow::Result<Questions> {
     let insert = &record.insert;
     let (new, old) = (Some(insert.target_new.as_str()), insert.target_true.as_deref());
     Ok(Questions::new(&model.tokenizer, &record.prompts, new, old)?)

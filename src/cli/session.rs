@@ -88,9 +88,14 @@ fn device(name: DeviceName) -> anyhow::Result<Device> {
 /// The spec's options with the flags laid over them.
 pub fn options(spec: &RankOneOptions, flags: &RankOneArgs) -> RankOneOptions {
     let mut options = spec.clone();
-    if let Some(layer) = flags.layer {
-        options.layers = Some(LayerChoice::Given(vec![layer]));
+    if let Some(layers) = &flags.layers {
+        options.layers = Some(LayerChoice::Given(layers.0.clone()));
     }
+    options.method = flags.method.or(options.method);
+    options.lambda = flags.lambda.or(options.lambda);
+    options.null_space = flags.null_space.or(options.null_space);
+    options.sequential = flags.sequential.or(options.sequential);
+    options.max_perplexity = flags.max_perplexity.or(options.max_perplexity);
     options.seed = flags.seed.or(options.seed);
     options.contexts = flags.contexts.or(options.contexts);
     options.steps = flags.steps.or(options.steps);

@@ -64,10 +64,30 @@ impl Cholesky {
         x
     }
 
+    /// [`solve`](Self::solve) for each of several right-hand sides, side by side.
+    pub fn solve_each(&self, columns: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        columns.par_iter().with_max_len(1).map(|b| self.solve(b)).collect()
+    }
+
+    /// What was left of each diagonal entry of the matrix when it became a pivot.
+    pub fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.n).map(|i| self.lower[i * self.n + i].powi(2))
+    }
+
+    /// L, [n, n] row-major; zero above the diagonal.
+    pub fn lower(&self) -> &[f64] {
+        &self.lower
+    }
+
+    /// The factorisation whose L is `lower` [n, n]; nothing where a pivot is not positive.
+    pub fn of_lower(lower: Vec<f64>, n: usize) -> Option<Self> {
+        let is_pivot = |i: usize| lower[i * n + i] > 0. && lower[i * n + i].is_finite();
+        (lower.len() == n * n && (0..n).all(is_pivot)).then_some(Self { lower, n })
+    }
+
     /// (largest / smallest diagonal entry of L)², a lower bound of the condition number.
     pub fn condition_estimate(&self) -> f64 {
-        let diagonal = || (0..self.n).map(|i| self.lower[i * self.n + i]);
-        (diagonal().fold(0., f64::max) / diagonal().fold(f64::INFINITY, f64::min)).powi(2)
+        self.pivots().fold(0., f64::max) / self.pivots().fold(f64::INFINITY, f64::min)
     }
 }
 

@@ -1,8 +1,9 @@
 //! One planned fact, from contexts to the changed weight.
 
 use super::context::EditContexts;
-use super::key::{counted, mean_key};
-use super::solve::{Factored, RankOneChange, RankOneError, rank_one};
+use super::key::mean_key;
+use super::metric::Factored;
+use super::solve::{RankOneChange, RankOneError, rank_one};
 use super::value::{OptimisedValue, optimise};
 use crate::model::Decoder;
 use crate::plan::{Plan, PlannedEdit};
@@ -26,7 +27,7 @@ pub fn write_fact(
     factored: &Factored,
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
-    let located = counted(edit.contexts.iter().map(|prompt| prompt.located()).collect());
+    let located = edit.counted();
     let essence = edit.essence.located();
     let contexts = EditContexts::new(decoder, plan.layer, &located, &edit.target, &essence)?;
     let key = mean_key(&contexts.keys)?;

@@ -1,10 +1,22 @@
-//! ΔW = δ (C⁻¹k)ᵀ / (kᵀC⁻¹k): the smallest change, measured by C, with ΔW k = δ.
+//! ΔW = R G⁻¹ KᵀM with G = KᵀMK + λI: one solve for the whole family.
+//!
+//! | method | M | λ | what it is |
+//! |---|---|---|---|
+//! | ROME | C⁻¹ | 0 | one fact: δ (C⁻¹k)ᵀ / (kᵀC⁻¹k), arXiv 2202.05262 |
+//! | EMMET | C⁻¹ | 0 | exact for a batch, arXiv 2403.14236 |
+//! | MEMIT | C⁻¹ | > 0 | least squares; the published R Kᵀ(λC + KKᵀ)⁻¹, arXiv 2210.07229 |
+//! | AlphaEdit | P | > 0 | the published R KᵀP (KKᵀP + λI)⁻¹, arXiv 2410.02355 |
+//!
+//! At λ = 0 it is the smallest change, measured by C, with ΔW K = R. What an earlier batch wrote
+//! is kept by its keys standing in K with residuals of zero.
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
+use super::metric::Factored;
 use super::value::ValueError;
 use crate::delta::Change;
-use crate::math::{Cholesky, NotPositiveDefinite};
+use crate::math::{Cholesky, NoConvergence, NotPositiveDefinite};
 use crate::ops::WeightLayout;
 
 /// An edit that cannot be made.
@@ -25,6 +37,22 @@ pub enum RankOneError {
         /// The value.
         found: f64,
     },
+    /// Two facts of an exact batch are looked up under one key.
+    #[error("{}", same_key(*fact, *kept))]
+    SameKey {
+        /// Place of the fact in its batch, from 0.
+        fact: usize,
+        /// Keys of earlier batches in front of it.
+        kept: usize,
+    },
+    /// The eigenvectors of C were not found.
+    #[error("the second moment of layer {layer} has no null space: {source}")]
+    NullSpace {
+        /// Whose.
+        layer: usize,
+        /// Why.
+        source: NoConvergence,
+    },
     /// The change is larger than the guard allows.
     #[error("|ΔW|/|W| would be {found:.3}, above the limit of {limit}")]
     TooLarge {
@@ -41,29 +69,16 @@ pub enum RankOneError {
     Compute(#[from] candle_core::Error),
 }
 
-/// C + ridge, factored once for a layer.
-pub struct Factored {
-    cholesky: Cholesky,
-    width: usize,
+fn same_key(fact: usize, kept: usize) -> String {
+    let earlier = if kept > 0 { ", or of an earlier batch," } else { "" };
+    format!(
+        "the key of fact {} is a combination of those before it{earlier} so that no change gives \
+         all of them their values",
+        fact + 1
+    )
 }
 
-impl Factored {
-    /// Factors the mean second moment `c` [d, d] with `ridge` · (mean of its diagonal) added.
-    pub fn new(mut c: Vec<f64>, d: usize, ridge: f64, layer: usize) -> Result<Self, RankOneError> {
-        let mean = (0..d).map(|i| c[i * d + i]).sum::<f64>() / d as f64;
-        (0..d).for_each(|i| c[i * d + i] += ridge * mean);
-        let cholesky =
-            Cholesky::new(c, d).map_err(|source| RankOneError::SecondMoment { layer, source })?;
-        Ok(Self { cholesky, width: d })
-    }
-
-    /// A lower bound of the condition number.
-    pub fn condition_estimate(&self) -> f64 {
-        self.cholesky.condition_estimate()
-    }
-}
-
-/// ΔW of one fact.
+/// ΔW of one fact, or of several at once.
 #[derive(Debug, Clone)]
 pub struct RankOneChange {
     /// In the orientation in which the tensor is stored.
@@ -72,7 +87,18 @@ pub struct RankOneChange {
     pub relative_norm: f64,
 }
 
-/// The change of `weight` that adds `delta` `[d_v]` to the value of `key` `[d_k]`.
+/// What a weight has to do with keys that it gets.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// k of each fact, n of `[d_k]`.
+    pub keys: Vec<Vec<f32>>,
+    /// r, what shall be added to the value of that key, n of `[d_v]`.
+    pub residuals: Vec<Vec<f32>>,
+    /// Keys whose values shall stay: of facts written before.
+    pub kept: Vec<Vec<f32>>,
+}
+
+/// The change of `weight` that adds `delta` `[d_v]` to the value of `key` `[d_k]`: ROME.
 pub fn rank_one(
     factored: &Factored,
     key: &[f32],
@@ -80,24 +106,88 @@ pub fn rank_one(
     weight: &Tensor,
     layout: WeightLayout,
 ) -> Result<RankOneChange, RankOneError> {
-    let key: Vec<f64> = key.iter().map(|k| f64::from(*k)).collect();
-    assert_eq!(key.len(), factored.width, "the key is as wide as the second moment");
-    let direction = factored.cholesky.solve(&key);
-    let scale: f64 = key.iter().zip(&direction).map(|(k, u)| k * u).sum();
-    if !scale.is_finite() || scale < f64::from(f32::MIN_POSITIVE) {
-        return Err(RankOneError::KeyTooSmall { found: scale });
-    }
-    let direction: Vec<f32> = direction.iter().map(|u| (u / scale) as f32).collect();
-    let norm = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    let size = f64::from(weight.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
-    let relative_norm = norm(&direction) * norm(delta) / size;
-    let (rows, columns) = match layout {
-        WeightLayout::OutIn => (delta, direction.as_slice()),
-        WeightLayout::InOut => (direction.as_slice(), delta),
+    let (keys, residuals) = (vec![key.to_vec()], vec![delta.to_vec()]);
+    solve(factored, &Request { keys, residuals, kept: Vec::new() }, 0., weight, layout)
+}
+
+/// ΔW = R G⁻¹ KᵀM with G = KᵀMK + λI, as factors of rank n: n facts are an n×n solve.
+///
+/// `lambda` is relative to the mean of kᵀMk over all keys, so that it means the same in every
+/// model. Kept keys stand in K with a residual of zero.
+pub fn solve(
+    factored: &Factored,
+    request: &Request,
+    lambda: f64,
+    weight: &Tensor,
+    layout: WeightLayout,
+) -> Result<RankOneChange, RankOneError> {
+    let wide = |key: &Vec<f32>| key.iter().map(|k| f64::from(*k)).collect::<Vec<f64>>();
+    let keys: Vec<Vec<f64>> = request.kept.iter().chain(&request.keys).map(wide).collect();
+    assert!(keys.iter().all(|key| key.len() == factored.width), "keys as wide as C");
+    assert_eq!(request.keys.len(), request.residuals.len(), "a residual for each key");
+    let weighed = factored.weigh(&keys);
+    let gram = regularised_gram(&keys, &weighed, lambda, request.kept.len())?;
+    let right = directions(&gram, &weighed, request.kept.len());
+    let (n, d_k, d_v) = (request.keys.len(), factored.width, request.residuals[0].len());
+    let right = Tensor::from_vec(right, (n, d_k), &Device::Cpu)?;
+    let left = Tensor::from_vec(request.residuals.concat(), (n, d_v), &Device::Cpu)?;
+    let (left, right) = match layout {
+        WeightLayout::OutIn => (left.t()?.contiguous()?, right),
+        WeightLayout::InOut => (right.t()?.contiguous()?, left),
     };
-    let left = Tensor::from_slice(rows, (rows.len(), 1), &Device::Cpu)?;
-    let right = Tensor::from_slice(columns, (1, columns.len()), &Device::Cpu)?;
-    Ok(RankOneChange { change: Change::LowRank { left, right }, relative_norm })
+    let size = f64::from(weight.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
+    let low_rank = Change::LowRank { left, right };
+    let relative_norm = low_rank.norm()? / size;
+    Ok(RankOneChange { change: low_rank.compact()?, relative_norm })
+}
+
+/// The smallest share of kᵀMk by which a key must differ from those before it: f64 keeps
+/// sixteen digits, and the factors are stored with seven.
+const INDEPENDENT: f64 = 1e-9;
+
+/// G = KᵀMK + λI, factored.
+fn regularised_gram(
+    keys: &[Vec<f64>],
+    weighed: &[Vec<f64>],
+    lambda: f64,
+    kept: usize,
+) -> Result<Cholesky, RankOneError> {
+    let n = keys.len();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let row = |i: usize| (0..n).map(move |j| if j <= i { dot(&keys[i], &weighed[j]) } else { 0. });
+    let mut gram: Vec<f64> = (0..n).into_par_iter().flat_map_iter(row).collect();
+    let scales: Vec<f64> = (0..n).map(|i| gram[i * n + i]).collect();
+    if let Some(found) =
+        scales.iter().find(|s| !s.is_finite() || **s < f64::from(f32::MIN_POSITIVE))
+    {
+        return Err(RankOneError::KeyTooSmall { found: *found });
+    }
+    let lambda = lambda * scales.iter().sum::<f64>() / n as f64;
+    (0..n).for_each(|i| gram[i * n + i] += lambda);
+    let dependent = |at: usize| RankOneError::SameKey { fact: at.saturating_sub(kept), kept };
+    let factored = Cholesky::new(gram, n).map_err(|error| dependent(error.pivot))?;
+    let is_dependent = |(pivot, scale): (f64, &f64)| pivot < INDEPENDENT * scale;
+    let first = factored.pivots().zip(&scales).position(is_dependent);
+    match first {
+        Some(at) => Err(dependent(at)),
+        None => Ok(factored),
+    }
+}
+
+/// Rows of G⁻¹ KᵀM that belong to the facts behind the first `kept`, [n, d_k].
+fn directions(gram: &Cholesky, weighed: &[Vec<f64>], kept: usize) -> Vec<f32> {
+    let (n, width) = (weighed.len(), weighed[0].len());
+    let row = |fact: usize| {
+        let mut unit = vec![0.; n];
+        unit[fact] = 1.;
+        let shares = gram.solve(&unit);
+        let mut sum = vec![0.; width];
+        for (share, weighed) in shares.iter().zip(weighed) {
+            sum.iter_mut().zip(weighed).for_each(|(sum, m)| *sum += share * m);
+        }
+        sum.into_iter().map(|x| x as f32)
+    };
+    (kept..n).into_par_iter().with_max_len(1).flat_map_iter(row).collect()
 }
 
 #[cfg(test)]

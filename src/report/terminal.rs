@@ -5,7 +5,12 @@ use crate::math::Interval;
 use crate::probe::{ProbeScores, PromptKind};
 
 /// Label column, right-aligned as in Cargo.
-const LABEL: usize = 16;
+pub(super) const LABEL: usize = 16;
+
+/// A share in per cent.
+pub(super) fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{:.1}", 100. * value))
+}
 
 fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.2}"))
@@ -78,9 +83,6 @@ pub fn probe_table(report: &EditReport) -> String {
 
 /// The paper's table for a collection of records, in per cent.
 pub fn record_table(report: &EditReport) -> String {
-    let percent = |value: Option<f64>| {
-        value.map_or_else(|| "-".into(), |value| format!("{:.1}", 100. * value))
-    };
     let mut out = format!(
         "{:>LABEL$}  {:>6} {:>8} {:>10} {:>12} {:>10}\n",
         "", "score", "efficacy", "paraphrase", "neighborhood", "exact par."
@@ -96,20 +98,24 @@ pub fn record_table(report: &EditReport) -> String {
             percent(scores.exact_paraphrase)
         ));
     }
-    let last = report.after.as_ref().unwrap_or(&report.before);
+    out.push_str(&interval_row(report.after.as_ref().unwrap_or(&report.before)));
+    out
+}
+
+/// Half the width of each 95 % interval, in per cent.
+pub(super) fn interval_row(scores: &ProbeScores) -> String {
     let half = |kind| {
-        let half = last.interval(kind).map(|i| 50. * (i.high - i.low));
+        let half = scores.interval(kind).map(|i| 50. * (i.high - i.low));
         half.map_or_else(|| "-".into(), |half| format!("±{half:.1}"))
     };
-    out.push_str(&format!(
+    format!(
         "{:>LABEL$}  {:>6} {:>8} {:>10} {:>12}\n",
         "95 %",
         "",
         half(PromptKind::Rewrite),
         half(PromptKind::Paraphrase),
         half(PromptKind::Neighborhood)
-    ));
-    out
+    )
 }
 
 fn one_line(text: &str) -> String {

@@ -138,17 +138,3 @@ fn with_one_slot(prompt: &str, subject: &str) -> String {
     let (before, after) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     format!("{before}{SLOT}{}", after.replace(SLOT, subject))
 }
-
-/// Two inserts that write different targets at one place cannot both hold.
-pub(super) fn check_no_contradiction(inserts: &[Insert], problems: &Problems) {
-    for (index, second) in inserts.iter().enumerate() {
-        let first = inserts[..index].iter().find(|first| first.rendered() == second.rendered());
-        let (Some(first), Some(there)) = (first, &second.spans) else { continue };
-        let mut problem = Problem::new(format!("two inserts complete \"{}\"", second.rendered()))
-            .label(&there.target_new, "and here again");
-        if let Some(here) = &first.spans {
-            problem = problem.label(&here.target_new, "first here");
-        }
-        problems.push(problem.help("keep one of them"));
-    }
-}

@@ -12,7 +12,7 @@ use super::read::FileCheck;
 use super::table::{Fields, Problems, nearest};
 
 /// No decoder in use has as many layers; a larger number is a slip.
-const MOST_LAYERS: u64 = 10_000;
+pub const MOST_LAYERS: usize = 10_000;
 
 /// A member of the rank-one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,14 +21,42 @@ const MOST_LAYERS: u64 = 10_000;
 pub enum Method {
     /// One exact rank-one write at one layer (arXiv 2202.05262).
     Rome,
+    /// A batch, exact, at one layer (arXiv 2403.14236).
+    Emmet,
+    /// A batch by least squares, spread over layers (arXiv 2210.07229).
+    Memit,
+    /// The same inside the null space of the second moment (arXiv 2410.02355).
+    AlphaEdit,
 }
+
+/// The words of all methods.
+const METHODS: [&str; 4] = ["rome", "emmet", "memit", "alphaedit"];
 
 impl Method {
     /// The word in spec files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rome => "rome",
+            Self::Emmet => "emmet",
+            Self::Memit => "memit",
+            Self::AlphaEdit => "alphaedit",
         }
+    }
+
+    /// The method that a word names.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "rome" => Self::Rome,
+            "emmet" => Self::Emmet,
+            "memit" => Self::Memit,
+            "alphaedit" => Self::AlphaEdit,
+            _ => return None,
+        })
+    }
+
+    /// Whether all facts are written together; the others are written one after the other.
+    pub fn is_batched(self) -> bool {
+        self != Self::Rome
     }
 }
 
@@ -37,7 +65,7 @@ impl Method {
 pub enum LayerChoice {
     /// `"auto"`: the plan chooses.
     Auto,
-    /// These layers, from 0, without repeats; at least one.
+    /// These layers, from 0, ascending and without repeats; at least one.
     Given(Vec<usize>),
 }
 
@@ -76,13 +104,23 @@ pub struct RankOneOptions {
     pub corpus: Option<PathBuf>,
     /// Largest ‖ΔW‖ / ‖W‖.
     pub max_delta: Option<f64>,
+    /// λ of least squares, relative to the mean of kᵀMk.
+    pub lambda: Option<f64>,
+    /// Share of C's energy that the null space may hold.
+    pub null_space: Option<f64>,
+    /// Facts of a batch, where batches follow each other.
+    pub sequential: Option<usize>,
+    /// The factor of perplexity on held text at which a sequence stops.
+    pub max_perplexity: Option<f64>,
 }
 
 impl RankOneOptions {
     pub(super) fn read(mut fields: Fields<'_>, folder: &Path, files: FileCheck) -> Self {
+        let method = read_method(&mut fields);
+        let layers = fields.value("layers");
         let options = Self {
-            method: read_method(&mut fields),
-            layers: fields.value("layers").and_then(|value| read_layers(value, fields.problems())),
+            method,
+            layers: layers.and_then(|value| read_layers(value, method, fields.problems())),
             seed: fields.seed("seed"),
             parity: fields.flag("parity"),
             contexts: fields.count("contexts", 0..=1_000),
@@ -99,6 +137,10 @@ impl RankOneOptions {
                 .text("corpus")
                 .map(|text| files.locate(&text, folder, fields.problems())),
             max_delta: fields.real("max_delta", Sign::Positive),
+            lambda: fields.real("lambda", Sign::NotNegative),
+            null_space: fields.real("null_space", Sign::Positive),
+            sequential: fields.count("sequential", 1..=1_000_000),
+            max_perplexity: fields.real("max_perplexity", Sign::Positive),
         };
         fields.finish();
         options
@@ -107,23 +149,22 @@ impl RankOneOptions {
 
 fn read_method(fields: &mut Fields<'_>) -> Option<Method> {
     let text = fields.text("method")?;
-    let problem = match text.value.as_str() {
-        "rome" => return Some(Method::Rome),
-        word @ ("memit" | "emmet" | "alphaedit") => {
-            Problem::new(format!("method \"{word}\" is not part of this version"))
-                .label(&text.span, "not built yet")
-        }
-        word => Problem::new(format!("unknown method \"{word}\"")).label(
-            &text.span,
-            nearest(word, &["rome"])
-                .map_or("not known".to_owned(), |near| format!("did you mean \"{near}\"?")),
-        ),
-    };
-    fields.problems().push(problem.help("methods of this version: rome"));
-    None
+    let method = Method::of_name(&text.value);
+    if method.is_none() {
+        let near = nearest(&text.value, &METHODS);
+        let label = near.map_or("not known".to_owned(), |near| format!("did you mean \"{near}\"?"));
+        let problem = Problem::new(format!("unknown method \"{}\"", text.value));
+        let help = format!("methods: {}", METHODS.join(", "));
+        fields.problems().push(problem.label(&text.span, label).help(help));
+    }
+    method
 }
 
-fn read_layers(value: &Spanned<DeValue<'_>>, problems: &Problems) -> Option<LayerChoice> {
+fn read_layers(
+    value: &Spanned<DeValue<'_>>,
+    method: Option<Method>,
+    problems: &Problems,
+) -> Option<LayerChoice> {
     let wrong = |message: &str, help: &str| {
         problems.push(Problem::new(message).label(&value.span(), "this").help(help));
         None
@@ -138,7 +179,7 @@ fn read_layers(value: &Spanned<DeValue<'_>>, problems: &Problems) -> Option<Laye
     };
     let mut layers = Vec::new();
     for item in items.iter() {
-        match whole(item).filter(|layer| *layer < MOST_LAYERS) {
+        match whole(item).filter(|layer| *layer < MOST_LAYERS as u64) {
             Some(layer) => layers.push(layer as usize),
             None => {
                 return wrong("a layer is a whole number, counted from 0", "for example: [3]");
@@ -147,10 +188,16 @@ fn read_layers(value: &Spanned<DeValue<'_>>, problems: &Problems) -> Option<Laye
     }
     match layers.len() {
         0 => wrong("`layers` is empty", "name a layer, or write layers = \"auto\""),
-        1 => Some(LayerChoice::Given(layers)),
+        n if n > 1 && layers.iter().enumerate().any(|(i, layer)| layers[..i].contains(layer)) => {
+            wrong("`layers` names a layer twice", "each layer once, such as layers = [4, 5, 6]")
+        }
+        n if n == 1 || method.is_some_and(Method::is_batched) => {
+            layers.sort_unstable();
+            Some(LayerChoice::Given(layers))
+        }
         n => wrong(
             &format!("`layers` names {n} layers, but method \"rome\" writes at one"),
-            &format!("for example: layers = [{}]", layers[0]),
+            &format!("layers = [{}], or method = \"memit\"", layers[0]),
         ),
     }
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::conflict::check_inserts;
 use super::error::Problem;
-use super::insert::{Insert, check_no_contradiction};
+use super::insert::Insert;
 use super::json;
 use super::options::RankOneOptions;
 use super::table::{Fields, Problems, Text};
@@ -104,7 +105,7 @@ fn edit_spec(
                 .help("add an [[insert]] with subject, prompt and target_new"),
         );
     }
-    check_no_contradiction(&inserts, problems);
+    check_inserts(&inserts, problems);
     EditSpec {
         source: source.clone(),
         model,

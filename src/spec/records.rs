@@ -22,6 +22,8 @@ pub struct Record {
     pub id: String,
     /// The fact to write.
     pub insert: Insert,
+    /// The relation that the collection files it under.
+    pub relation: Option<String>,
     /// Its probes; targets that they leave out are the insert's.
     pub prompts: PromptSet,
 }
@@ -45,7 +47,8 @@ impl Record {
         let (insert, mut prompts) =
             record.map_err(|what| Problem::new(format!("record {index} (id {id}) {what}")))?;
         prompts.rewrite.push(Comparison::of_edit(insert.rendered()));
-        Ok(Self { id, insert, prompts })
+        let relation = text(value, "requested_rewrite.relation_id").ok().map(str::to_owned);
+        Ok(Self { id, insert, relation, prompts })
     }
 }
 

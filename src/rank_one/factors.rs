@@ -1,0 +1,156 @@
+//! C of a layer, made ready for solves, kept on disk beside C itself.
+//!
+//! C's file is named by the digest of weights, tokenizer, corpus, layer and token count; the
+//! factor's by that name and what was done to C: a Cholesky factor with its ridge, or all
+//! eigenvectors, from which a null space of any size is cut without computing them again.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::metric::Factored;
+use super::solve::RankOneError;
+use super::statistics::{Corpus, Obtained, StatisticsError, second_moment};
+use super::{SecondMoment, StoreError};
+use crate::files::{Overwrite, Sha256, write_atomically};
+use crate::math::{Cholesky, SymmetricEigen};
+use crate::model::Model;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::spec::Method;
+
+/// A layer that cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FactorError {
+    /// There is no second moment.
+    #[error(transparent)]
+    Statistics(#[from] StatisticsError),
+    /// It cannot be factored.
+    #[error(transparent)]
+    RankOne(#[from] RankOneError),
+    /// The result cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// C of a layer, ready, and where it came from.
+pub struct ReadyLayer {
+    /// For solves.
+    pub factored: Factored,
+    /// Keys behind C.
+    pub tokens: usize,
+    /// Neither C nor its factor had to be computed.
+    pub was_cached: bool,
+}
+
+/// Makes C of `layer` ready for the plan's method; `cache` is a folder.
+pub fn ready_layer(
+    model: &Model,
+    plan: &Plan,
+    layer: usize,
+    corpus: &Corpus,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<ReadyLayer, FactorError> {
+    let Obtained { moment, file, was_cached } =
+        second_moment(model, layer, corpus, cache, progress)?;
+    let tokens = moment.tokens;
+    let (factored, was_known) = if plan.method == Method::AlphaEdit {
+        let (eigen, was_known) = eigen(&moment, layer, &file, cache, progress)?;
+        (Factored::null_space(&eigen, plan.batch.null_space), was_known)
+    } else {
+        let (cholesky, was_known) = cholesky(&moment, plan, layer, &file, cache)?;
+        (Factored::of_cholesky(cholesky, moment.width), was_known)
+    };
+    Ok(ReadyLayer { factored, tokens, was_cached: was_cached && was_known })
+}
+
+fn cholesky(
+    moment: &SecondMoment,
+    plan: &Plan,
+    layer: usize,
+    file: &Path,
+    cache: &Path,
+) -> Result<(Cholesky, bool), FactorError> {
+    let (width, ridge) = (moment.width, plan.settings.ridge);
+    let kept = sibling(file, cache, &format!("cholesky ridge {ridge:e}"));
+    let known = load(&kept, &[("lower", width * width)]);
+    if let Some(cholesky) = known.and_then(|mut parts| Cholesky::of_lower(parts.remove(0), width)) {
+        return Ok((cholesky, true));
+    }
+    let cholesky = Factored::cholesky(moment.mean(), width, ridge, layer)?;
+    save(&kept, &[("lower", cholesky.lower())])?;
+    Ok((cholesky, false))
+}
+
+fn eigen(
+    moment: &SecondMoment,
+    layer: usize,
+    file: &Path,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<(SymmetricEigen, bool), FactorError> {
+    let width = moment.width;
+    let kept = sibling(file, cache, "eigenvectors");
+    let known = load(&kept, &[("values", width), ("vectors", width * width)]);
+    if let Some(parts) = known {
+        let [values, vectors] = parts.try_into().expect("two parts were asked for");
+        return Ok((SymmetricEigen { values, vectors }, true));
+    }
+    progress.phase("null space", None);
+    let eigen = SymmetricEigen::new(moment.mean(), width)
+        .map_err(|source| RankOneError::NullSpace { layer, source })?;
+    save(&kept, &[("values", &eigen.values), ("vectors", &eigen.vectors)])?;
+    Ok((eigen, false))
+}
+
+/// The file for what was made of C in `file`.
+fn sibling(file: &Path, cache: &Path, what: &str) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    cache.join(format!("factor-{}.safetensors", Sha256::of(format!("{name} {what}"))))
+}
+
+fn save(file: &Path, parts: &[(&str, &[f64])]) -> Result<(), StoreError> {
+    let bytes: Vec<Vec<u8>> =
+        parts.iter().map(|(_, x)| x.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let views = parts.iter().zip(&bytes).map(|((name, part), bytes)| {
+        let view = TensorView::new(Dtype::F64, vec![part.len()], bytes);
+        (*name, view.expect("eight bytes a number"))
+    });
+    let content = safetensors::serialize(views, None).expect("tensors of known size");
+    write_atomically(file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
+        .map_err(|error| StoreError::new(file, error.to_string()))
+}
+
+/// The parts of a file, each of its length; nothing where it is absent or not ours.
+fn load(file: &Path, parts: &[(&str, usize)]) -> Option<Vec<Vec<f64>>> {
+    let bytes = std::fs::read(file).ok()?;
+    let tensors = SafeTensors::deserialize(&bytes).ok()?;
+    let part = |(name, length): &(&str, usize)| {
+        let view = tensors.tensor(name).ok()?;
+        let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        let is_ours = view.dtype() == Dtype::F64 && view.shape() == [*length];
+        is_ours.then(|| view.data().chunks_exact(8).map(number).collect())
+    };
+    parts.iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back_and_what_is_not_ours_does_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("f.safetensors");
+        save(&file, &[("a", &[1.5, -0.]), ("b", &[f64::MIN_POSITIVE])]).expect("a writable folder");
+        let both = load(&file, &[("b", 1), ("a", 2)]);
+        assert_eq!(both, Some(vec![vec![f64::MIN_POSITIVE], vec![1.5, -0.]]));
+        assert_eq!(load(&file, &[("a", 3)]), None, "another length");
+        assert_eq!(load(&file, &[("c", 2)]), None, "another name");
+        std::fs::write(&file, b"no tensors").expect("a writable folder");
+        assert_eq!(load(&file, &[("a", 2)]), None);
+        assert!(Cholesky::of_lower(vec![1., 0., 3., 0.], 2).is_none(), "a pivot of zero");
+    }
+}

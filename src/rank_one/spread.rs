@@ -1,0 +1,137 @@
+//! A batch of facts, written into one layer or several.
+//!
+//! From the first layer to the last, with m layers still to come (this one included):
+//!
+//! 1. keys K of the layer, and the streams h behind the last layer, in the model as it is by now;
+//! 2. residuals R = (z − h) / m: an equal share of what is left;
+//! 3. ΔW = R G⁻¹ KᵀM ([`mod@super::solve`]), applied before the next layer is read.
+//!
+//! MEMIT, arXiv 2210.07229, algorithm 1. Batches may follow each other: the keys of earlier ones
+//! then stand in K with residuals of zero, so that their values stay.
+
+use super::RankOneError;
+use super::metric::Factored;
+use super::reading::{Reading, Readings};
+use super::solve::{RankOneChange, Request, solve};
+use super::value::OptimisedValue;
+use crate::delta::{Change, WeightDelta};
+use crate::model::{Decoder, Model};
+use crate::plan::{Plan, PlannedEdit};
+use crate::progress::Progress;
+
+/// Writes batches into a model, one after the other.
+pub struct Writer<'a> {
+    model: &'a Model,
+    plan: &'a Plan,
+    /// One a layer of the plan.
+    factored: &'a [Factored],
+    decoder: Decoder,
+    delta: WeightDelta,
+    /// Keys of all facts so far, layer by layer.
+    kept: Vec<Vec<Vec<f32>>>,
+}
+
+/// What one batch did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WrittenBatch {
+    /// ‖ΔW‖/‖W‖, layer by layer.
+    pub relative_norms: Vec<f64>,
+    /// The mean share of each fact's way from h to z that was gone.
+    pub reached: f64,
+}
+
+impl<'a> Writer<'a> {
+    /// Starts from the unedited model; `factored` holds C of each layer of the plan.
+    pub fn new(model: &'a Model, plan: &'a Plan, factored: &'a [Factored]) -> Self {
+        assert_eq!(factored.len(), plan.layers.len(), "C of each layer");
+        Self {
+            model,
+            plan,
+            factored,
+            decoder: model.decoder.clone(),
+            delta: WeightDelta::default(),
+            kept: vec![Vec::new(); factored.len()],
+        }
+    }
+
+    /// The model as it is by now.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// All changes so far, and the model that has them.
+    pub fn finish(mut self) -> candle_core::Result<(WeightDelta, Decoder)> {
+        let compact = |(name, change): (String, Change)| Ok((name, change.compact()?));
+        let changes = std::mem::take(&mut self.delta.changes).into_iter().map(compact);
+        Ok((WeightDelta { changes: changes.collect::<candle_core::Result<_>>()? }, self.decoder))
+    }
+
+    /// Writes a batch; `values` holds δ of each fact. Where it fails, nothing of it is written.
+    pub fn write(
+        &mut self,
+        edits: &[PlannedEdit],
+        values: &[OptimisedValue],
+        progress: &dyn Progress,
+    ) -> Result<WrittenBatch, RankOneError> {
+        let layers = &self.plan.layers;
+        let ends = (layers[0], self.plan.layer);
+        let clean = &self.model.decoder;
+        let reading = Reading::new(clean, edits, ends)?;
+        let mut wanted = reading.at(clean, self.plan.layer, progress)?.streams;
+        for (stream, value) in wanted.iter_mut().zip(values) {
+            stream.iter_mut().zip(&value.delta).for_each(|(z, delta)| *z += delta);
+        }
+        let (mut decoder, mut delta) = (self.decoder.clone(), self.delta.clone());
+        let (mut keys, mut relative_norms) = (Vec::new(), Vec::new());
+        let mut start = None;
+        for (at, layer) in layers.iter().enumerate() {
+            let Readings { keys: found, streams } = reading.at(&decoder, *layer, progress)?;
+            start.get_or_insert_with(|| streams.clone());
+            let left = (layers.len() - at) as f32;
+            let residuals = difference(&wanted, &streams, left);
+            let request = Request { keys: found, residuals, kept: self.kept[at].clone() };
+            let (weight, layout) = decoder.down_projection(*layer);
+            let lambda = self.plan.batch.lambda;
+            let written = solve(&self.factored[at], &request, lambda, weight, layout)?;
+            check(&written, self.plan.settings.max_delta)?;
+            let weight = written.change.add_to(weight)?;
+            relative_norms.push(written.relative_norm);
+            let name = self.model.down_projection_name(*layer).to_owned();
+            delta = delta.plus(&WeightDelta { changes: [(name, written.change)].into() })?;
+            decoder = decoder.with_down_projection(*layer, weight);
+            keys.push(request.keys);
+        }
+        let end = reading.at(&decoder, self.plan.layer, progress)?.streams;
+        let reached = reached(&start.expect("at least one layer"), &end, &wanted);
+        self.kept.iter_mut().zip(keys).for_each(|(kept, keys)| kept.extend(keys));
+        (self.decoder, self.delta) = (decoder, delta);
+        Ok(WrittenBatch { relative_norms, reached })
+    }
+}
+
+fn check(written: &RankOneChange, limit: f64) -> Result<(), RankOneError> {
+    let found = written.relative_norm;
+    match found.is_finite() && found <= limit {
+        true => Ok(()),
+        false => Err(RankOneError::TooLarge { found, limit }),
+    }
+}
+
+/// (to − from) / share, fact by fact.
+fn difference(to: &[Vec<f32>], from: &[Vec<f32>], share: f32) -> Vec<Vec<f32>> {
+    let one = |(to, from): (&Vec<f32>, &Vec<f32>)| {
+        to.iter().zip(from).map(|(to, from)| (to - from) / share).collect()
+    };
+    to.iter().zip(from).map(one).collect()
+}
+
+/// 1 − ‖z − h_end‖ / ‖z − h_start‖, mean over facts.
+fn reached(start: &[Vec<f32>], end: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
+    let distance = |a: &Vec<f32>, b: &Vec<f32>| {
+        a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+    };
+    let shares = start.iter().zip(end).zip(wanted).map(|((start, end), wanted)| {
+        1. - distance(end, wanted) / distance(start, wanted).max(f64::MIN_POSITIVE)
+    });
+    shares.sum::<f64>() / wanted.len() as f64
+}
