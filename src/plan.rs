@@ -147,6 +147,12 @@ pub fn plan(
     let layer = *layers.last().expect("at least one layer");
     let prefixes = sample_prefixes(model, &settings, progress)?;
     let mut warnings = Vec::new();
+    if layer + 1 == model.decoder.config().layers {
+        warnings.push(format!(
+            "layer {layer} is the model's last: what is written there reaches no later token; \
+             choose earlier layers with --layers"
+        ));
+    }
     let edits = inserts.iter().map(|insert| plan_edit(model, insert, &prefixes, &mut warnings));
     let edits = edits.collect::<Result<_, _>>()?;
     Ok(Plan {

@@ -81,17 +81,3 @@ pub struct BatchSettings {
     /// The factor of perplexity on held text at which a sequence stops.
     pub max_perplexity: f64,
 }
-
-/// A file of the cache that cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write the cache {}: {reason}", path.display())]
-pub struct StoreError {
-    path: std::path::PathBuf,
-    reason: String,
-}
-
-impl StoreError {
-    pub(crate) fn new(path: &std::path::Path, reason: String) -> Self {
-        Self { path: path.to_owned(), reason }
-    }
-}

@@ -83,7 +83,9 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(PlanError::SeveralLayers(_) | PlanError::TooLong { .. })
     );
     let layer = matches!(find::<ModelError>(error), Some(ModelError::NoSuchLayer { .. }));
-    let usage = find::<Usage>(error).is_some() || find::<Clash>(error).is_some() || find::<SpecError>(error).is_some();
+    let usage = find::<Usage>(error).is_some()
+        || find::<Clash>(error).is_some()
+        || find::<SpecError>(error).is_some();
     if usage || plan || layer || is_taken(error) { USAGE } else { DATA }
 }
 

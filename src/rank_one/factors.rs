@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::SecondMoment;
 use super::metric::Factored;
 use super::solve::RankOneError;
 use super::statistics::{Corpus, Obtained, StatisticsError, second_moment};
-use super::{SecondMoment, StoreError};
-use crate::files::{Overwrite, Sha256, write_atomically};
+use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::math::{Cholesky, SymmetricEigen};
 use crate::model::Model;
 use crate::plan::Plan;
@@ -24,14 +24,14 @@ use crate::spec::Method;
 #[non_exhaustive]
 pub enum FactorError {
     /// There is no second moment.
-    #[error(transparent)]
+    #[error("{0}")]
     Statistics(#[from] StatisticsError),
     /// It cannot be factored.
-    #[error(transparent)]
+    #[error("{0}")]
     RankOne(#[from] RankOneError),
     /// The result cannot be kept.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{0}")]
+    File(#[from] FileError),
 }
 
 /// C of a layer, ready, and where it came from.
@@ -111,7 +111,7 @@ fn sibling(file: &Path, cache: &Path, what: &str) -> PathBuf {
     cache.join(format!("factor-{}.safetensors", Sha256::of(format!("{name} {what}"))))
 }
 
-fn save(file: &Path, parts: &[(&str, &[f64])]) -> Result<(), StoreError> {
+fn save(file: &Path, parts: &[(&str, &[f64])]) -> Result<(), FileError> {
     let bytes: Vec<Vec<u8>> =
         parts.iter().map(|(_, x)| x.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = parts.iter().zip(&bytes).map(|((name, part), bytes)| {
@@ -120,7 +120,6 @@ fn save(file: &Path, parts: &[(&str, &[f64])]) -> Result<(), StoreError> {
     });
     let content = safetensors::serialize(views, None).expect("tensors of known size");
     write_atomically(file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
-        .map_err(|error| StoreError::new(file, error.to_string()))
 }
 
 /// The parts of a file, each of its length; nothing where it is absent or not ours.

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::Settings;
 use super::context::EditContexts;
 use super::solve::RankOneError;
 use super::value::{OptimisedValue, StepLoss, optimise};
-use super::{Settings, StoreError};
-use crate::files::{Overwrite, Sha256, write_atomically};
+use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::model::Decoder;
 use crate::plan::{Plan, PlannedEdit};
 use crate::progress::Progress;
@@ -50,10 +50,10 @@ const OBJECTIVE: u32 = 1;
 
 impl ValueStore {
     /// In the cache folder `cache`, for the model whose weights have this digest.
-    pub fn open(cache: &Path, weights: Sha256) -> Result<Self, StoreError> {
+    pub fn open(cache: &Path, weights: Sha256) -> Result<Self, FileError> {
         let folder = cache.join("values");
         std::fs::create_dir_all(&folder)
-            .map_err(|error| StoreError::new(&folder, error.to_string()))?;
+            .map_err(|source| FileError::Write { path: folder.clone(), source })?;
         Ok(Self { folder, weights })
     }
 
@@ -78,7 +78,7 @@ impl ValueStore {
         plan: &Plan,
         edit: &PlannedEdit,
         value: &OptimisedValue,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), FileError> {
         let bytes: Vec<u8> = value.delta.iter().flat_map(|x| x.to_le_bytes()).collect();
         let shape = vec![value.delta.len()];
         let view = TensorView::new(Dtype::F32, shape, &bytes).expect("four bytes a number");
@@ -89,7 +89,6 @@ impl ValueStore {
             .expect("one tensor of known size");
         let file = self.file(plan, edit);
         write_atomically(&file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
-            .map_err(|error| StoreError::new(&file, error.to_string()))
     }
 
     fn file(&self, plan: &Plan, edit: &PlannedEdit) -> PathBuf {

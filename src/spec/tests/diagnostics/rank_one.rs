@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn options_out_of_range() {
     assert_snapshot!(bad_spec(&format!(r#"[rank_one]
-method = "memit"
+method = "memti"
 layers = []
 seed = -1
 parity = "yes"
@@ -18,19 +18,19 @@ weight_decay = -0.5
 second_moment_tokens = 99999999999999999999
 {EIFFEL}"#)), @r##"
 edits/bad.toml has 9 problems
-  × method "memit" is not part of this version
+  × unknown method "memti"
    ╭─[edits/bad.toml:2:10]
  1 │ [rank_one]
- 2 │ method = "memit"
+ 2 │ method = "memti"
    ·          ───┬───
-   ·             ╰── not built yet
+   ·             ╰── did you mean "memit"?
  3 │ layers = []
    ╰────
-  help: methods of this version: rome
+  help: methods: rome, emmet, memit, alphaedit
 
   × `layers` is empty
    ╭─[edits/bad.toml:3:10]
- 2 │ method = "memit"
+ 2 │ method = "memti"
  3 │ layers = []
    ·          ─┬
    ·           ╰── this
@@ -110,6 +110,7 @@ fn layers_and_methods_that_do_not_exist() {
         ("layers = \"all\"", "`layers` is neither a list nor \"auto\""),
         ("layers = [-1]", "a layer is a whole number, counted from 0"),
         ("layers = [4, 5]", "`layers` names 2 layers, but method \"rome\" writes at one"),
+        ("method = \"memit\"\nlayers = [4, 5, 4]", "`layers` names a layer twice"),
         ("method = \"rmoe\"", "unknown method \"rmoe\""),
     ];
     for (line, expected) in rows {
