@@ -307,7 +307,9 @@ const BATCH: &str = "edit records.json --model MODEL --max-delta 100 --max-perpl
 fn records_are_written_in_batches_and_in_sequence() {
     let desk = Desk::new();
     desk.write("records.json", &records());
-    for method in ["emmet --layers 1", "memit --layers 0-1", "alphaedit --layers 0-1"] {
+    for method in
+        ["emmet --layers 1", "memit --layers 0-1", "alphaedit --layers 0-1 --null-space 0.9"]
+    {
         let batch = desk.json(&format!("{BATCH} --method {method} --batch 4 --json"));
         assert_eq!((&batch["n"], &batch["is_sequential"]), (&4.into(), &false.into()));
         assert_eq!(batch["curve"].as_array().map(Vec::len), Some(1));
