@@ -7,21 +7,19 @@
 //! leaves nothing; the base is only read.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tempfile::TempDir;
 
 mod card;
 mod edit;
+pub(crate) mod folder;
 mod listing;
-mod transfer;
+pub(crate) mod transfer;
 
 pub use edit::EditedTensor;
 
-use crate::files::{self, FileError, Overwrite, Sha256};
+use crate::files::{FileError, Overwrite, Sha256};
 use crate::model::weights::{Weights, WeightsError};
 use crate::patch::{self, Patch, PatchError};
 use crate::progress::{Interrupted, Progress};
@@ -179,13 +177,13 @@ pub fn export(
     options: &ExportOptions,
     progress: &dyn Progress,
 ) -> Result<ExportSummary, CheckpointError> {
-    let out = destination(folder, out, options.overwrite)?;
+    let out = folder::destination(folder, out, options.overwrite)?;
     check_patches(folder, weights, patches, progress)?;
     let delta = patch::compose(patches)?;
     let edits = edit::by_shard(&delta, weights, &options.keys)?;
     let listing = Listing::of(folder, weights)?;
 
-    let temporary = sibling_folder(&out)?;
+    let temporary = folder::beside(&out)?;
     let mut transfer = Transfer::new(temporary.path(), listing.bytes(), progress);
     let mut summary = ExportSummary {
         out: out.clone(),
@@ -219,44 +217,13 @@ pub fn export(
         card::write(temporary.path(), folder, patches, &summary)?;
     }
     progress.check()?;
-    publish(temporary, &out, options.overwrite)?;
+    folder::publish(temporary, &out, options.overwrite)?;
     progress.finish(&format!("{} tensors edited, {}", summary.edited.len(), out.display()));
     Ok(summary)
 }
 
-/// Resolves `out` and refuses what must not be written to.
-fn destination(
-    folder: &Path,
-    out: &Path,
-    overwrite: Overwrite,
-) -> Result<PathBuf, CheckpointError> {
-    let base = fs::canonicalize(folder).map_err(FileError::reading(folder))?;
-    let exists = out.symlink_metadata().is_ok();
-    let resolved = if exists {
-        fs::canonicalize(out).map_err(FileError::reading(out))?
-    } else {
-        let write = FileError::writing(out);
-        let name = out.file_name().ok_or_else(|| write(io::ErrorKind::InvalidInput.into()))?;
-        fs::canonicalize(files::parent(out)).map_err(write)?.join(name)
-    };
-    if resolved.starts_with(&base) || base.starts_with(&resolved) {
-        return Err(CheckpointError::Overlap { out: out.to_owned(), base });
-    }
-    match overwrite {
-        _ if !exists => Ok(resolved),
-        Overwrite::Refuse => Err(FileError::Exists { path: out.to_owned() }.into()),
-        Overwrite::Replace if is_replaceable(&resolved) => Ok(resolved),
-        Overwrite::Replace => Err(CheckpointError::NotOurs { out: out.to_owned() }),
-    }
-}
-
-/// Whether nothing of value is lost with the folder: a slip such as `--out ~` must not cost a home.
-fn is_replaceable(out: &Path) -> bool {
-    let is_empty = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
-    is_empty || out.join(RECIPES).is_file()
-}
-
-fn check_patches(
+/// Checks that all patches were made for this base.
+pub(crate) fn check_patches(
     folder: &Path,
     weights: &Weights,
     patches: &[Patch],
@@ -271,41 +238,6 @@ fn check_patches(
         progress.check()?;
         patch.check_base(weights, &tokenizer, &config)?;
     }
-    Ok(())
-}
-
-fn sibling_folder(out: &Path) -> Result<TempDir, CheckpointError> {
-    let prefix = files::temporary_prefix(out);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
-    // Temporary folders are private by default; this one becomes the user's, so the umask decides.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    Ok(builder.tempdir_in(files::parent(out)).map_err(FileError::writing(out))?)
-}
-
-/// Gives the finished folder its name; a folder that it replaces goes only after it.
-fn publish(temporary: TempDir, out: &Path, overwrite: Overwrite) -> Result<(), CheckpointError> {
-    let write = FileError::writing(out);
-    files::sync_folder(temporary.path());
-    let exists = out.symlink_metadata().is_ok();
-    if exists && overwrite == Overwrite::Refuse {
-        return Err(FileError::Exists { path: out.to_owned() }.into());
-    }
-    if exists {
-        let old = sibling_folder(out)?;
-        let aside = old.path().join("old");
-        fs::rename(out, &aside).map_err(&write)?;
-        if let Err(error) = fs::rename(temporary.path(), out) {
-            fs::rename(&aside, out).map_err(&write)?;
-            return Err(write(error).into());
-        }
-    } else {
-        fs::rename(temporary.path(), out).map_err(write)?;
-    }
-    // Nothing is at the temporary name any more.
-    let _ = temporary.keep();
-    files::sync_folder(files::parent(out));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod export;
 mod failure;
 mod import;
 mod inspect;
+mod patch;
 mod plan;
 mod probe;
 mod records;
@@ -62,6 +63,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Ask(args) => ask::run(args, global, ui),
         Command::Export(args) => export::run(args, global, ui),
         Command::Inspect(args) => inspect::run(args, ui),
+        Command::Patch(args) => patch::run(args, ui),
         Command::Stats(args) => stats::run(args, global, ui),
         Command::Import(args) => import::run(args, ui),
         Command::Completions(args) => completions::run(args, ui),

@@ -98,6 +98,9 @@ impl Change {
     }
 }
 
+/// Name of an edited tensor → the keys k* that its change was solved for, [n, d_k].
+pub type Keys = BTreeMap<String, Tensor>;
+
 /// Changes by tensor name.
 #[derive(Debug, Clone, Default)]
 pub struct WeightDelta {

@@ -4,7 +4,7 @@
 //! MLP matrix does it; probes before and after say what changed; a patch holds the change alone.
 //!
 //! ```text
-//! spec ──▶ plan ──▶ rank_one ──▶ delta ──▶ patch ──▶ checkpoint
+//! spec ──▶ plan ──▶ rank_one ──▶ delta ──▶ patch ──▶ checkpoint, adapter
 //!            ▲          ▲                    │            │
 //!          model ───────┴──────▶ probe ◀─────┘          judge
 //!            ▲                     │
@@ -25,6 +25,7 @@
 //!
 //! Nothing in the library prints, reads the clock or the environment; see [`progress`].
 
+pub mod adapter;
 pub mod checkpoint;
 pub mod cli;
 pub mod delta;

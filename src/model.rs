@@ -35,6 +35,7 @@ pub use trainable::{Parameter, Place, TrainRule, Trainable, Trained};
 pub use weights::Weights;
 
 use crate::files::Sha256;
+use crate::ops::WeightLayout;
 use crate::progress::{Interrupted, Progress};
 use family::Family;
 
@@ -149,6 +150,16 @@ impl Model {
     /// Stored name of a layer's down projection.
     pub fn down_projection_name(&self, layer: usize) -> &str {
         &self.down_projections[layer]
+    }
+
+    /// How the matrices of the layers are stored.
+    pub fn layout(&self) -> WeightLayout {
+        self.family.names.layout
+    }
+
+    /// Path, in the Hugging Face model, of the linear map of a layer that a stored matrix belongs to.
+    pub fn linear_module(&self, tensor: &str) -> Option<String> {
+        self.family.names.linear_module(tensor)
     }
 
     /// The decoder with changed weights: the change of each named down projection is added.

@@ -2,9 +2,10 @@
 //!
 //! It is a safetensors file. For each edited tensor `T` it holds `T.left`
 //! [rows, r] and `T.right` [r, columns], or `T.dense`, all f32 and in the
-//! orientation in which `T` is stored; its metadata entry `rescribe` is the
-//! [`Recipe`] as JSON. A patch names its base by hashes and is refused on
-//! another one; leaving it out undoes it.
+//! orientation in which `T` is stored, and `T.keys` [n, d_k] where the change
+//! was solved for keys; its metadata entry `rescribe` is the [`Recipe`] as JSON.
+//! A patch names its base by hashes and is refused on another one; leaving it
+//! out undoes it. Several patches can share a file: see [`Composed`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,12 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod base;
+mod composed;
 mod format;
 
 pub use base::{BaseHashes, Difference};
+pub use composed::Composed;
 pub use format::Malformed;
 
-use crate::delta::WeightDelta;
+use crate::delta::{Keys, WeightDelta};
 use crate::files::{self, FileError, Overwrite, Sha256, Sha256Hasher};
 use crate::model::weights::{self, Weights, WeightsError};
 
@@ -30,6 +33,10 @@ pub const SCHEMA: u32 = 1;
 pub struct Patch {
     /// What is added to which tensor; all tensors f32.
     pub delta: WeightDelta,
+    /// Name of an edited tensor → the keys k* that its change was solved for, [n, d_k].
+    ///
+    /// They are kept to measure what rounding costs at them; applying needs none.
+    pub keys: Keys,
     /// How it came about and what it applies to.
     pub recipe: Recipe,
 }
@@ -106,6 +113,22 @@ pub enum PatchError {
         /// Everything that differs.
         differences: Vec<Difference>,
     },
+    /// One patch was given more than once, by itself or inside a composed one.
+    #[error("patch {0} is given twice; it would be added twice")]
+    Twice(Sha256),
+    /// What is to be taken out of a composed patch is not in it.
+    #[error("patch {part} is not a part of {whole}; its parts are {}", composed::list(parts))]
+    NotAPart {
+        /// Digest of what is to be taken out.
+        part: Sha256,
+        /// Digest of the composed patch.
+        whole: Sha256,
+        /// What it has.
+        parts: Vec<Sha256>,
+    },
+    /// Nothing would be left of a composed patch.
+    #[error("nothing would be left of patch {0}; to undo it, leave the file out")]
+    NothingLeft(Sha256),
     /// Adding changes failed, for instance for want of memory.
     #[error("cannot add the changes of several patches")]
     Compute(#[source] Box<candle_core::Error>),
@@ -172,6 +195,17 @@ impl Patch {
         }
         Err(PatchError::OtherBase { folder: weights.folder().to_owned(), differences })
     }
+
+    /// In what the model at hand differs from the patch's base, as a sentence; nothing where it is that base.
+    pub fn misfit(
+        &self,
+        weights: &Weights,
+        tokenizer: &Sha256,
+        config: &Sha256,
+    ) -> Result<Option<String>, PatchError> {
+        let differences = base::compare(self, weights, tokenizer, config)?;
+        Ok((!differences.is_empty()).then(|| base::sentence(&differences)))
+    }
 }
 
 /// The sum of patches for one base, in the order of their digests, so that it
@@ -180,6 +214,18 @@ pub fn compose(patches: &[Patch]) -> Result<WeightDelta, PatchError> {
     let mut sorted: Vec<(Sha256, &Patch)> = patches.iter().map(|p| (p.sha256(), p)).collect();
     sorted.sort_by_key(|(digest, _)| *digest);
     let mut sum = WeightDelta::default();
+    check_together(&sorted)?;
+    for (_, patch) in sorted {
+        sum = sum.plus(&patch.delta).map_err(|e| PatchError::Compute(e.into()))?;
+    }
+    Ok(sum)
+}
+
+/// Checks that patches, sorted by digest, have one base as far as they say, and that none occurs twice.
+fn check_together(sorted: &[(Sha256, &Patch)]) -> Result<(), PatchError> {
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(PatchError::Twice(pair[0].0));
+    }
     for (index, (second, patch)) in sorted.iter().enumerate() {
         for (first, earlier) in &sorted[..index] {
             let differences = base::conflicts(earlier, patch);
@@ -188,9 +234,8 @@ pub fn compose(patches: &[Patch]) -> Result<WeightDelta, PatchError> {
                 return Err(PatchError::DifferentBases { first, second, differences });
             }
         }
-        sum = sum.plus(&patch.delta).map_err(|e| PatchError::Compute(e.into()))?;
     }
-    Ok(sum)
+    Ok(())
 }
 
 #[cfg(test)]

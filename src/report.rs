@@ -1,6 +1,7 @@
 //! What is shown: plain data, and pure functions that render it.
 
 mod batch;
+mod patches;
 mod terminal;
 
 use serde::Serialize;
@@ -8,6 +9,10 @@ use serde::Serialize;
 use crate::probe::{Drift, Measured, ProbeScores};
 
 pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
+pub use patches::{
+    ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_lines,
+    patch_lines, short,
+};
 pub use terminal::{probe_table, record_table, sentence};
 
 /// One edit or probe run, as `--json` prints it.

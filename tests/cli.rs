@@ -1,5 +1,8 @@
 //! The command line as a user meets it, on the tiny llama of `tests/fixtures`.
 
+#[path = "cli/patches.rs"]
+mod patches;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -277,7 +280,7 @@ fn an_existing_patch_is_not_overwritten_without_force() {
 fn help_names_every_verb_and_the_exit_codes() {
     let desk = Desk::new();
     let help = desk.ok("--help");
-    for verb in ["edit", "plan", "probe", "ask", "export", "inspect", "stats", "import"] {
+    for verb in ["edit", "plan", "probe", "ask", "export", "inspect", "patch", "stats", "import"] {
         assert!(help.contains(&format!("\n  {verb} ")), "no {verb} in\n{help}");
     }
     assert!(help.contains("Exit codes: 0 done"));

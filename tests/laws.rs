@@ -58,7 +58,7 @@ mod disk {
         let changes = proptest::collection::btree_map(name, change(), 0..4);
         (changes, ".{0,40}", any::<u64>()).prop_map(|(changes, spec, seed)| {
             let recipe = recipe(&changes, spec, seed);
-            Patch { delta: WeightDelta { changes }, recipe }
+            Patch { delta: WeightDelta { changes }, keys: BTreeMap::new(), recipe }
         })
     }
 
@@ -163,7 +163,7 @@ mod disk {
         let change = Change::LowRank { left: column.clone(), right: column.t().expect("a matrix") };
         let delta = delta(&change);
         let recipe = recipe(&delta.changes, "[[insert]]".into(), 3);
-        Patch { delta, recipe }.to_bytes().expect("a patch")
+        Patch { delta, keys: BTreeMap::new(), recipe }.to_bytes().expect("a patch")
     }
 
     /// Opens a folder with the given files and loads every tensor; whether all that worked.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "progress",
     "files",
     "math",
@@ -15,6 +15,7 @@ const ORDER: [&str; 16] = [
     "patch",
     "checkpoint",
     "judge",
+    "adapter",
     "gradient",
     "probe",
     "report",

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{Device, Tensor};
@@ -85,6 +86,7 @@ impl World {
         };
         Patch {
             delta: WeightDelta { changes: BTreeMap::from([(tensor.to_owned(), change)]) },
+            keys: BTreeMap::new(),
             recipe,
         }
     }

@@ -95,7 +95,7 @@ impl Copy {
 }
 
 /// Writes a new file whole.
-pub(super) fn put_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub(crate) fn put_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let write = FileError::writing(path);
     let mut file = File::create_new(path).map_err(&write)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(&write)

@@ -101,10 +101,12 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Complete a prompt, before and after
     Ask(AskArgs),
-    /// Write base model + patches as a Hugging Face folder
+    /// Write base model + patches as a Hugging Face folder, or patches as a LoRA adapter
     Export(ExportArgs),
     /// Describe a model folder or a patch
     Inspect(InspectArgs),
+    /// List, compose and take apart patch files
+    Patch(PatchArgs),
     /// Second moment of a layer's keys, cached
     Stats(StatsArgs),
     /// Turn a GGUF file into a Hugging Face folder
@@ -270,9 +272,12 @@ pub struct AskArgs {
 pub struct ExportArgs {
     #[command(flatten)]
     pub model: ModelArg,
-    /// Patches to apply
-    #[arg(long, required = true)]
+    /// Patches to apply, each by its own --patch; their order does not matter
+    #[arg(long)]
     pub patch: Vec<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Checkpoint)]
+    pub format: Format,
     /// Folder to write
     #[arg(long)]
     pub out: PathBuf,
@@ -282,6 +287,85 @@ pub struct ExportArgs {
     /// Load the folder with candle-transformers and compare logits
     #[arg(long)]
     pub check: bool,
+}
+
+/// What `rescribe export` writes.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A whole model: base + patches
+    Checkpoint,
+    /// The patches alone as a PEFT adapter, if all their changes are low-rank
+    Lora,
+}
+
+/// `rescribe patch`.
+#[derive(Args)]
+pub struct PatchArgs {
+    #[command(subcommand)]
+    pub verb: PatchVerb,
+}
+
+/// The verbs of `rescribe patch`.
+#[derive(Subcommand)]
+pub enum PatchVerb {
+    /// Show what patches change, for which base, and whether they go together
+    List(PatchListArgs),
+    /// Write a new file that holds several patches; applying it applies all of them
+    Compose(PatchComposeArgs),
+    /// Add patches to a patch file, in place: what compose would write, under the old name
+    Add(PatchAddArgs),
+    /// Write a new file without some of a composed patch's parts, as if they had never been added
+    Subtract(PatchSubtractArgs),
+}
+
+/// `rescribe patch list`.
+#[derive(Args)]
+pub struct PatchListArgs {
+    /// Patch files, or folders with files that end in .patch.safetensors
+    #[arg(default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArg,
+}
+
+/// `rescribe patch compose`.
+#[derive(Args)]
+pub struct PatchComposeArgs {
+    /// Patches for one base, single or composed; their order does not matter
+    #[arg(required = true)]
+    pub patches: Vec<PathBuf>,
+    /// File to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `rescribe patch add`.
+#[derive(Args)]
+pub struct PatchAddArgs {
+    /// The patch file that grows
+    pub file: PathBuf,
+    /// What to add to it
+    #[arg(required = true)]
+    pub patches: Vec<PathBuf>,
+}
+
+/// `rescribe patch subtract`.
+#[derive(Args)]
+pub struct PatchSubtractArgs {
+    /// A composed patch
+    pub file: PathBuf,
+    /// Patches to leave out: files, or beginnings of digests that `patch list` shows
+    #[arg(required = true)]
+    pub parts: Vec<String>,
+    /// File to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `rescribe inspect`.

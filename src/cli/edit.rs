@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
+use candle_core::{Device, Tensor};
 
 use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
 use super::ui::Ui;
 use super::{batches, export, records, require};
-use crate::delta::WeightDelta;
+use crate::delta::{Keys, WeightDelta};
 use crate::files::{FileError, Overwrite};
 use crate::model::{Choice, Decoder, Model, generate};
 use crate::patch::{BaseHashes, Patch, Recipe};
@@ -60,11 +61,11 @@ fn edit_spec(
     warn_known(&before, ui);
 
     let factored = batches::ready_layers(&session, &plan, &options, ui)?;
-    let (facts, delta, edited) = write(&session, &plan, &factored, ui)?;
+    let Written { facts, delta, keys, edited } = write(&session, &plan, &factored, ui)?;
     let report =
         measured_report(&session, &plan, &prompts, &questions, before, facts, &edited, ui)?;
     let recipe = recipe(&session, &plan, spec, &delta, &report)?;
-    let patch = Patch { delta, recipe };
+    let patch = Patch { delta, keys, recipe };
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     patch.write(&patch_file, overwrite)?;
     if let Some(out) = &args.out {
@@ -141,13 +142,21 @@ fn warn_known(before: &Measured, ui: &Ui) {
     }
 }
 
+/// What writing all facts gave.
+struct Written {
+    facts: Vec<FactReport>,
+    delta: WeightDelta,
+    keys: Keys,
+    edited: Decoder,
+}
+
 /// Writes all facts: together where the method can, else one after the other.
 fn write(
     session: &Session,
     plan: &Plan,
     factored: &[Factored],
     ui: &Ui,
-) -> anyhow::Result<(Vec<FactReport>, WeightDelta, Decoder)> {
+) -> anyhow::Result<Written> {
     match plan.method.is_batched() {
         true => write_batches(session, plan, factored, ui),
         false => write_singly(&session.model, plan, &factored[0], ui),
@@ -160,9 +169,9 @@ fn write_singly(
     plan: &Plan,
     factored: &Factored,
     ui: &Ui,
-) -> anyhow::Result<(Vec<FactReport>, WeightDelta, Decoder)> {
+) -> anyhow::Result<Written> {
     let mut decoder = model.decoder.clone();
-    let (mut facts, mut delta) = (Vec::new(), WeightDelta::default());
+    let (mut facts, mut delta, mut keys) = (Vec::new(), WeightDelta::default(), Vec::new());
     let tensor = model.down_projection_name(plan.layer);
     for edit in &plan.edits {
         let started = Instant::now();
@@ -173,10 +182,12 @@ fn write_singly(
         describe_fact(&fact, &report, ui);
         let one = WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
         delta = delta.plus(&one)?;
+        keys.push(fact.key);
         facts.push(report);
         decoder = edited;
     }
-    Ok((facts, delta, decoder))
+    let keys = Keys::from([(tensor.to_owned(), Tensor::new(keys, &Device::Cpu)?)]);
+    Ok(Written { facts, delta, keys, edited: decoder })
 }
 
 /// Writes the facts in batches, each of which keeps what those before it wrote.
@@ -185,7 +196,7 @@ fn write_batches(
     plan: &Plan,
     factored: &[Factored],
     ui: &Ui,
-) -> anyhow::Result<(Vec<FactReport>, WeightDelta, Decoder)> {
+) -> anyhow::Result<Written> {
     let store = ValueStore::open(&session.cache, session.model.weights_hash()?)?;
     let mut writer = Writer::new(&session.model, plan, factored);
     let mut facts = Vec::new();
@@ -198,8 +209,9 @@ fn write_batches(
         let seconds = started.elapsed().as_secs_f64();
         facts.extend(batches::fact_reports(&ids, &found.values, &written, seconds));
     }
+    let keys = writer.keys()?;
     let (delta, edited) = writer.finish()?;
-    Ok((facts, delta, edited))
+    Ok(Written { facts, delta, keys, edited })
 }
 
 /// The numbers of a written fact.

@@ -2,19 +2,24 @@
 
 use std::path::Path;
 
-use super::args::{ExportArgs, Global};
-use super::failure::Missed;
+use super::args::{ExportArgs, Format, Global};
+use super::failure::{Missed, Usage};
 use super::session::Session;
 use super::ui::Ui;
-use crate::checkpoint::{self, ExportOptions, ExportSummary};
+use crate::adapter;
+use crate::checkpoint::{self, EditedKey, ExportOptions, ExportSummary, KeySide};
 use crate::files::Overwrite;
 use crate::judge::judge_logits;
 use crate::model::{Batch, Decoder};
+use crate::ops::WeightLayout;
 use crate::patch::Patch;
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let patches = session.patches(&args.patch)?;
+    if args.format == Format::Lora {
+        return adapter(args, &session, &patches, ui);
+    }
     let summary = write(&session, &patches, &args.out, args.force, ui)?;
     show(&summary, ui);
     let difference =
@@ -25,6 +30,7 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
                 "tensor": tensor.name,
                 "relative_norm": tensor.relative_norm,
                 "rounding_residual": tensor.rounding_residual,
+                "key_residual": tensor.key_residual,
             })
         });
         return ui.print_json(&serde_json::json!({
@@ -43,6 +49,49 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes the patches as a PEFT adapter.
+fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> anyhow::Result<()> {
+    if args.check {
+        let message = "--check compares a checkpoint; an adapter has no model to load by itself";
+        return Err(Usage(message.into()).into());
+    }
+    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let base = args.model.model.as_deref().unwrap_or(&session.name);
+    let summary = adapter::export(&session.model, base, patches, &args.out, overwrite, ui)?;
+    if ui.is_json() {
+        let mut value = serde_json::to_value(&summary)?;
+        value["schema"] = 1.into();
+        return ui.print_json(&value);
+    }
+    for module in &summary.modules {
+        let text = format!("{} · rank {} · norm {:.4}", module.module, module.rank, module.norm);
+        ui.note("adapter", &text);
+    }
+    let modules = if summary.modules.len() == 1 { "module" } else { "modules" };
+    ui.print(&format!(
+        "{} is a LoRA adapter of rank {} for {} {modules} of {base}: the patches, exactly.\n",
+        args.out.display(),
+        summary.rank,
+        summary.modules.len()
+    ));
+    Ok(())
+}
+
+/// The keys that the patches were solved for, to measure what rounding costs at them.
+fn keys(session: &Session, patches: &[Patch]) -> candle_core::Result<Vec<EditedKey>> {
+    let side = match session.model.layout() {
+        WeightLayout::OutIn => KeySide::Columns,
+        WeightLayout::InOut => KeySide::Rows,
+    };
+    let mut keys = Vec::new();
+    for (tensor, rows) in patches.iter().flat_map(|patch| &patch.keys) {
+        for key in rows.to_vec2()? {
+            keys.push(EditedKey { tensor: tensor.clone(), key, side });
+        }
+    }
+    Ok(keys)
+}
+
 /// Writes the folder.
 pub fn write(
     session: &Session,
@@ -52,7 +101,8 @@ pub fn write(
     ui: &Ui,
 ) -> anyhow::Result<ExportSummary> {
     let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
-    let options = ExportOptions { overwrite, ..ExportOptions::default() };
+    let keys = keys(session, patches)?;
+    let options = ExportOptions { overwrite, keys, ..ExportOptions::default() };
     let model = &session.model;
     let summary = checkpoint::export(&model.folder, &model.weights, patches, out, &options, ui)?;
     ui.close();
@@ -62,13 +112,15 @@ pub fn write(
 /// A line for each edited tensor.
 pub fn show(summary: &ExportSummary, ui: &Ui) {
     for tensor in &summary.edited {
+        let at_key = tensor.key_residual.map(|lost| format!(", {lost:.1e} at k*"));
         ui.note(
             "export",
             &format!(
-                "{} · |Δ|/|W| {:.1} % · lost to rounding {:.1e} of it",
+                "{} · |Δ|/|W| {:.1} % · lost to rounding {:.1e} of it{}",
                 tensor.name,
                 100. * tensor.relative_norm,
-                tensor.rounding_residual
+                tensor.rounding_residual,
+                at_key.unwrap_or_default()
             ),
         );
     }

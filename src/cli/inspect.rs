@@ -6,40 +6,50 @@ use super::args::InspectArgs;
 use super::ui::Ui;
 use crate::model::family::Family;
 use crate::model::{Tokenizer, Weights};
-use crate::patch::Patch;
+use crate::patch::Composed;
+use crate::report::{growth, growth_lines};
 
 pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<()> {
     if args.file.is_dir() { folder(&args.file, ui) } else { patch(&args.file, ui) }
 }
 
 fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
-    let patch = Patch::read(file)?;
-    let recipe = &patch.recipe;
-    let changes = patch.delta.changes.iter().map(|(name, change)| {
-        Ok(serde_json::json!({ "tensor": name, "rank": change.rank(), "norm": change.norm()? }))
-    });
-    let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
+    let composed = Composed::read(file)?;
+    let grown = growth(&composed)?;
     if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
+        let mut value = serde_json::json!({
             "schema": 1,
-            "patch": patch.sha256().to_string(),
-            "changes": changes,
-            "recipe": recipe,
-        }));
+            "patch": composed.sha256(),
+            "changes": grown,
+        });
+        let mut parts = composed.parts();
+        match (parts.len(), parts.next()) {
+            (1, Some((_, only))) => value["recipe"] = serde_json::to_value(&only.recipe)?,
+            _ => {
+                let parts = composed.parts().map(|(digest, patch)| {
+                    serde_json::json!({ "patch": digest, "recipe": patch.recipe })
+                });
+                value["parts"] = parts.collect();
+            }
+        }
+        return ui.print_json(&value);
     }
-    let mut out = format!("patch  {}\n", patch.sha256());
-    out.push_str(&format!(" made  by rescribe {} for {}\n", recipe.version, recipe.model));
-    for (name, change) in &patch.delta.changes {
-        let rank = change.rank().map_or("dense".into(), |rank| format!("rank {rank}"));
-        out.push_str(&format!("delta  {name} · {rank} · norm {:.4}\n", change.norm()?));
+    let mut out = format!("patch  {}\n", composed.sha256());
+    out.push_str(&growth_lines(&grown));
+    for (digest, part) in composed.parts() {
+        let recipe = &part.recipe;
+        if composed.parts().len() > 1 {
+            out.push_str(&format!("\n part  {digest}\n"));
+        }
+        out.push_str(&format!(" made  by rescribe {} for {}\n", recipe.version, recipe.model));
+        for (name, hash) in &recipe.base.tensors {
+            out.push_str(&format!(" base  {name}\n       {hash}\n"));
+        }
+        out.push_str(
+            "\nThe spec, verbatim; with the same model and version it gives this patch again:\n\n",
+        );
+        recipe.spec.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
     }
-    for (name, hash) in &recipe.base.tensors {
-        out.push_str(&format!(" base  {name}\n       {hash}\n"));
-    }
-    out.push_str(
-        "\nThe spec, verbatim; with the same model and version it gives this patch again:\n\n",
-    );
-    recipe.spec.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
     ui.print(&out);
     Ok(())
 }

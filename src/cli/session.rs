@@ -10,7 +10,7 @@ use super::failure::Usage;
 use super::ui::Ui;
 use crate::model::source::{SourceOptions, resolve};
 use crate::model::{Decoder, Model};
-use crate::patch::{Patch, compose};
+use crate::patch::{Composed, Patch, compose};
 use crate::spec::{LayerChoice, RankOneOptions};
 
 /// An opened model and how people call it.
@@ -41,18 +41,21 @@ impl Session {
         Ok(Self { model, name: folder.name, cache: options.cache })
     }
 
-    /// Reads patches and checks that they were made for this model.
+    /// Reads patches, composed ones part by part, and checks that they were made for this model.
     pub fn patches(&self, files: &[PathBuf]) -> anyhow::Result<Vec<Patch>> {
-        files.iter().map(|file| self.patch(file)).collect()
+        let sets = files.iter().map(|file| self.patch(file)).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Composed::union(sets)?.into_patches())
     }
 
-    fn patch(&self, file: &Path) -> anyhow::Result<Patch> {
-        let patch = Patch::read(file)?;
+    fn patch(&self, file: &Path) -> anyhow::Result<Composed> {
+        let composed = Composed::read(file)?;
         let model = &self.model;
-        patch
-            .check_base(&model.weights, &model.tokenizer.hash(), &model.config_hash)
-            .with_context(|| format!("cannot apply {}", file.display()))?;
-        Ok(patch)
+        for (_, patch) in composed.parts() {
+            patch
+                .check_base(&model.weights, &model.tokenizer.hash(), &model.config_hash)
+                .with_context(|| format!("cannot apply {}", file.display()))?;
+        }
+        Ok(composed)
     }
 
     /// The decoder as the patches change it.

@@ -58,6 +58,29 @@ pub enum QueryKeyValue {
     Fused(&'static str),
 }
 
+impl TensorNames {
+    /// Module path of a layer's linear map, from the stored name of its matrix.
+    ///
+    /// Files may leave the first prefix out; the path in the Hugging Face model has it.
+    pub(super) fn linear_module(&self, tensor: &str) -> Option<String> {
+        let stem = tensor.strip_suffix(".weight")?;
+        let stem = self.prefixes.iter().find_map(|prefix| stem.strip_prefix(prefix))?;
+        let inputs = match &self.query_key_value {
+            QueryKeyValue::Split(names) => names.as_slice(),
+            QueryKeyValue::Fused(name) => std::slice::from_ref(name),
+        };
+        let roles = inputs.iter().chain([&self.output, &self.gate, &self.up, &self.down]);
+        let is_layer = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let is_of = |role: &&str| {
+            let Some((head, tail)) = role.split_once("{}") else { return false };
+            let layer = stem.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
+            layer.is_some_and(is_layer)
+        };
+        let is_linear = roles.copied().any(|role| is_of(&role));
+        is_linear.then(|| format!("{}{stem}", self.prefixes[0]))
+    }
+}
+
 const FAMILIES: &[&Family] = &[&llama::FAMILY, &gpt2::FAMILY];
 
 impl Family {
@@ -126,6 +149,35 @@ mod tests {
             config.insert((*key).into(), value.clone());
             let error = Family::recognise(&config).err().expect("refused").to_string();
             assert!(error.contains(expected), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn modules_are_told_from_other_tensors() {
+        let rows = [
+            (
+                &llama::FAMILY,
+                "model.layers.12.mlp.down_proj.weight",
+                Some("model.layers.12.mlp.down_proj"),
+            ),
+            (
+                &llama::FAMILY,
+                "model.layers.0.self_attn.q_proj.weight",
+                Some("model.layers.0.self_attn.q_proj"),
+            ),
+            (&llama::FAMILY, "model.embed_tokens.weight", None),
+            (&llama::FAMILY, "model.layers.0.input_layernorm.weight", None),
+            (&gpt2::FAMILY, "h.3.mlp.c_proj.weight", Some("transformer.h.3.mlp.c_proj")),
+            (
+                &gpt2::FAMILY,
+                "transformer.h.3.attn.c_attn.weight",
+                Some("transformer.h.3.attn.c_attn"),
+            ),
+            (&gpt2::FAMILY, "h.3.mlp.c_proj.bias", None),
+            (&gpt2::FAMILY, "wpe.weight", None),
+        ];
+        for (family, tensor, expected) in rows {
+            assert_eq!(family.names.linear_module(tensor).as_deref(), expected, "{tensor}");
         }
     }
 

@@ -17,6 +17,7 @@ const RECIPE: &str = "rescribe";
 const LEFT: &str = "left";
 const RIGHT: &str = "right";
 const DENSE: &str = "dense";
+const KEYS: &str = "keys";
 
 /// What is wrong with a patch.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,17 @@ pub enum Malformed {
         /// The schema number found.
         found: u64,
     },
+    /// The list of the patches in a composed file cannot be used.
+    #[error("its list of parts {0}")]
+    Parts(String),
+    /// A patch inside a composed file cannot be used.
+    #[error("its part {digest} is damaged")]
+    Part {
+        /// The digest under which it stands.
+        digest: String,
+        /// What is wrong with it.
+        source: Box<Malformed>,
+    },
     /// A tensor of the patch cannot be used.
     #[error("tensor {tensor:?} {reason}")]
     Tensor {
@@ -50,24 +62,28 @@ fn refuse(tensor: &str, reason: impl Into<String>) -> Malformed {
     Malformed::Tensor { tensor: tensor.to_owned(), reason: reason.into() }
 }
 
-/// Reads the contents of a patch file.
+/// Reads the contents of a file that holds one patch.
 pub(super) fn read(bytes: &[u8]) -> Result<Patch, Malformed> {
     let header = Header::parse(bytes)?;
+    if header.metadata.contains_key(super::composed::PARTS) {
+        return Err(Malformed::Parts("makes it a composed patch, expected a single one".into()));
+    }
     let recipe = read_recipe(&header.metadata)?;
     let mut parts = BTreeMap::<&str, BTreeMap<&str, Tensor>>::new();
     for (name, entry) in &header.tensors {
         let (tensor, part) = name
             .rsplit_once('.')
-            .filter(|(_, part)| [LEFT, RIGHT, DENSE].contains(part))
-            .ok_or_else(|| refuse(name, "ends in none of .left, .right and .dense"))?;
+            .filter(|(_, part)| [LEFT, RIGHT, DENSE, KEYS].contains(part))
+            .ok_or_else(|| refuse(name, "ends in none of .left, .right, .dense and .keys"))?;
         let value = read_part(name, entry, &bytes[entry.range.clone()])?;
         parts.entry(tensor).or_default().insert(part, value);
     }
-    let mut delta = WeightDelta::default();
-    for (name, parts) in parts {
+    let (mut delta, mut keys) = (WeightDelta::default(), BTreeMap::new());
+    for (name, mut parts) in parts {
+        keys.extend(parts.remove(KEYS).map(|found| (name.to_owned(), found)));
         delta.changes.insert(name.to_owned(), assemble(name, parts)?);
     }
-    let patch = Patch { delta, recipe };
+    let patch = Patch { delta, keys, recipe };
     check(&patch)?;
     Ok(patch)
 }
@@ -122,7 +138,14 @@ fn check(patch: &Patch) -> Result<(), Malformed> {
             }
         }
     }
-    for (name, tensor) in parts(&patch.delta) {
+    for (name, keys) in &patch.keys {
+        let width = |shape: &Vec<usize>| keys.rank() == 2 && shape.contains(&keys.dims()[1]);
+        if !patch.delta.changes.get(name).is_some_and(|change| width(&change.shape())) {
+            let shape = keys.dims();
+            return Err(refuse(name, format!("has keys {shape:?}, which its change does not fit")));
+        }
+    }
+    for (name, tensor) in all_parts(patch) {
         if tensor.dtype() != DType::F32 {
             return Err(refuse(&name, format!("is {:?}, expected F32", tensor.dtype())));
         }
@@ -137,6 +160,12 @@ fn check(patch: &Patch) -> Result<(), Malformed> {
 }
 
 /// Names and tensors of a patch file, in the order of the file.
+fn all_parts(patch: &Patch) -> impl Iterator<Item = (String, &Tensor)> {
+    let keys = patch.keys.iter().map(|(name, keys)| (format!("{name}.{KEYS}"), keys));
+    parts(&patch.delta).chain(keys)
+}
+
+/// Names and tensors of a change, in the order of the file.
 pub(super) fn parts(delta: &WeightDelta) -> impl Iterator<Item = (String, &Tensor)> {
     delta.changes.iter().flat_map(|(name, change)| {
         let parts = match change {
@@ -173,17 +202,17 @@ fn check_values(name: &str, tensor: &Tensor) -> Result<(), Malformed> {
 /// A checked patch with the bytes that come before its data.
 pub(super) struct Layout<'a> {
     header: Vec<u8>,
-    delta: &'a WeightDelta,
+    patch: &'a Patch,
 }
 
 /// Checks a patch and lays out its file.
 pub(super) fn lay_out(patch: &Patch) -> Result<Layout<'_>, Malformed> {
     check(patch)?;
-    parts(&patch.delta).try_for_each(|(name, tensor)| check_values(&name, tensor))?;
+    all_parts(patch).try_for_each(|(name, tensor)| check_values(&name, tensor))?;
     let recipe = serde_json::to_string(&patch.recipe)
         .map_err(|error| Malformed::Recipe(format!("is not JSON: {error}")))?;
     let metadata = BTreeMap::from([("format".into(), "pt".into()), (RECIPE.into(), recipe)]);
-    let parts: Vec<_> = parts(&patch.delta).collect();
+    let parts: Vec<_> = all_parts(patch).collect();
     let tensors = parts.iter().map(|(name, tensor)| {
         let length = tensor.elem_count() * Element::F32.size();
         (name.as_str(), Dtype::F32, tensor.dims(), length)
@@ -196,14 +225,14 @@ pub(super) fn lay_out(patch: &Patch) -> Result<Layout<'_>, Malformed> {
             Header::MAX_BYTES
         )));
     }
-    Ok(Layout { header, delta: &patch.delta })
+    Ok(Layout { header, patch })
 }
 
 impl Layout<'_> {
     /// Writes the file.
     pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.header)?;
-        for (_, tensor) in parts(self.delta) {
+        for (_, tensor) in all_parts(self.patch) {
             out.write_all(&bytes_of(tensor).map_err(io::Error::other)?)?;
         }
         Ok(())

@@ -34,7 +34,7 @@ fn patch(changes: &[(&str, Change)], base: &str) -> Patch {
         seed: u64::MAX,
         metrics: serde_json::json!(null),
     };
-    Patch { delta: WeightDelta { changes }, recipe }
+    Patch { delta: WeightDelta { changes }, keys: BTreeMap::new(), recipe }
 }
 
 fn malformed(bytes: &[u8]) -> String {
@@ -194,4 +194,81 @@ fn an_unwritable_patch_is_refused_and_leaves_nothing() {
         assert!(matches!(outcome, Err(PatchError::Unwritable(_))));
         assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);
     }
+}
+
+#[test]
+fn what_was_taken_out_leaves_no_byte_behind() {
+    let parts = [
+        patch(&[("m.weight", low_rank())], "one"),
+        patch(&[("m.weight", dense()), ("head", dense())], "one"),
+        patch(&[("other", low_rank())], "two"),
+    ];
+    let single = |i: usize| {
+        Composed::from_bytes(&parts[i].to_bytes().expect("bytes")).expect("a patch file")
+    };
+    let union =
+        |which: &[usize]| Composed::union(which.iter().map(|i| single(*i))).expect("one base");
+    let all = union(&[0, 1, 2]);
+    assert_eq!(union(&[2, 0, 1]).to_bytes(), all.to_bytes(), "the order given does not matter");
+    let nested = Composed::union([union(&[2, 1]), single(0)]).expect("one base");
+    assert_eq!(nested.to_bytes(), all.to_bytes(), "nor does nesting");
+
+    let back = Composed::from_bytes(&all.to_bytes()).expect("read");
+    assert_eq!(back.sha256(), all.sha256());
+    let digests: Vec<Sha256> = parts.iter().map(Patch::sha256).collect();
+    let rest = back.clone().without(&digests[1..2]).expect("a part");
+    assert_eq!(rest.to_bytes(), union(&[0, 2]).to_bytes());
+    let last = rest.without(&digests[2..]).expect("a part");
+    assert_eq!(last.to_bytes(), parts[0].to_bytes().expect("bytes"), "the first patch's own file");
+
+    let error = last.clone().without(&digests[1..2]).expect_err("gone already").to_string();
+    assert!(
+        error.contains(&format!("patch {} is not a part of {}", digests[1], digests[0])),
+        "{error}"
+    );
+    assert!(matches!(last.without(&digests[..1]), Err(PatchError::NothingLeft(_))));
+    let twice = Composed::union([back, single(2)]);
+    assert!(matches!(twice, Err(PatchError::Twice(digest)) if digest == digests[2]));
+    let sum = compose(&[parts[0].clone(), parts[0].clone()]);
+    assert!(matches!(sum, Err(PatchError::Twice(_))), "a sum counts no patch twice, either");
+}
+
+#[test]
+fn a_damaged_part_of_a_composed_patch_is_named() {
+    let parts = [patch(&[("a", low_rank())], "b"), patch(&[("b", dense())], "b")];
+    let sets = parts.iter().map(|part| Composed::from_bytes(&part.to_bytes().expect("bytes")));
+    let whole = Composed::union(sets.map(|set| set.expect("a patch"))).expect("one base");
+    let bytes = whole.to_bytes();
+    let refused = |bytes: &[u8]| match Composed::from_bytes(bytes).expect_err("refused") {
+        error @ Malformed::Part { .. } => {
+            format!("{error}: {}", std::error::Error::source(&error).expect("a cause"))
+        }
+        error => error.to_string(),
+    };
+    // Another number in a change gives another digest than the one that the part is listed under.
+    let mut changed = bytes.clone();
+    *changed.last_mut().expect("data") ^= 1;
+    assert!(refused(&changed).contains("its list of parts calls a part"), "{}", refused(&changed));
+    let mut broken = bytes.clone();
+    let at = broken.windows(8).position(|it| it == b"schema\\\"").expect("a recipe");
+    broken[at] = b'x';
+    assert!(refused(&broken).starts_with("its part "), "{}", refused(&broken));
+    assert!(malformed(&bytes).contains("a composed patch, expected a single one"));
+    for length in 0..bytes.len() {
+        assert!(Composed::from_bytes(&bytes[..length]).is_err(), "cut to {length} bytes");
+    }
+}
+
+#[test]
+fn keys_travel_with_their_change() {
+    let mut with_keys = patch(&[("t", low_rank())], "b");
+    let key = matrix(2, &[1., 2., 3., 4., 5., 6.]);
+    with_keys.keys.insert("t".into(), key);
+    let bytes = with_keys.to_bytes().expect("bytes");
+    let back = Patch::from_bytes(&bytes).expect("read");
+    assert_eq!(back.keys["t"].to_vec2::<f32>().expect("a matrix"), [[1., 2., 3.], [4., 5., 6.]]);
+    assert_eq!(back.to_bytes().expect("bytes"), bytes);
+    with_keys.keys.insert("t".into(), matrix(1, &[1.; 7]));
+    let error = with_keys.to_bytes().expect_err("too long").to_string();
+    assert!(error.contains("has keys [1, 7], which its change does not fit"), "{error}");
 }

@@ -9,12 +9,14 @@
 //! MEMIT, arXiv 2210.07229, algorithm 1. Batches may follow each other: the keys of earlier ones
 //! then stand in K with residuals of zero, so that their values stay.
 
+use candle_core::{Device, Tensor};
+
 use super::RankOneError;
 use super::metric::Factored;
 use super::reading::{Reading, Readings};
 use super::solve::{RankOneChange, Request, solve};
 use super::value::OptimisedValue;
-use crate::delta::{Change, WeightDelta};
+use crate::delta::{Change, Keys, WeightDelta};
 use crate::model::{Decoder, Model};
 use crate::plan::{Plan, PlannedEdit};
 use crate::progress::Progress;
@@ -57,6 +59,16 @@ impl<'a> Writer<'a> {
     /// The model as it is by now.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// The keys of all facts so far, by the tensor that they meet.
+    pub fn keys(&self) -> candle_core::Result<Keys> {
+        let layers = self.plan.layers.iter().zip(&self.kept).filter(|(_, keys)| !keys.is_empty());
+        let named = layers.map(|(layer, keys)| {
+            let name = self.model.down_projection_name(*layer).to_owned();
+            Ok((name, Tensor::new(keys.clone(), &Device::Cpu)?))
+        });
+        named.collect()
     }
 
     /// All changes so far, and the model that has them.

@@ -1,0 +1,237 @@
+//! Low-rank patches as a PEFT LoRA adapter, which transformers, vLLM and llama.cpp load beside the base.
+//!
+//! PEFT adds (α/r) B A to a linear map's [out, in] weight, with A [r, in] and B [out, r]. For a
+//! tensor stored so, ΔT = left · right is B = left, A = right; where it is stored [in, out]
+//! (GPT-2's `Conv1D`), ΔTᵀ = rightᵀ · leftᵀ is B = rightᵀ, A = leftᵀ under `fan_in_fan_out`.
+//! α = r everywhere, so that the adapter is the patch, not an approximation of it. LoRA: arXiv
+//! 2106.09685.
+//!
+//! Where modules have different ranks, `rank_pattern` and `alpha_pattern` say so to PEFT.
+//! llama.cpp divides one α by each module's own rank, so its reading is exact only where all
+//! ranks are equal.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use safetensors::Dtype;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::checkpoint::transfer::put_file;
+use crate::checkpoint::{self, CheckpointError, RECIPES, folder};
+use crate::delta::Change;
+use crate::files::{FileError, Overwrite};
+use crate::model::Model;
+use crate::model::weights::element::Element;
+use crate::model::weights::header::Header;
+use crate::ops::WeightLayout;
+use crate::patch::{self, Patch, PatchError};
+use crate::progress::Progress;
+
+/// The weights of an adapter, as PEFT names the file.
+pub const WEIGHTS: &str = "adapter_model.safetensors";
+/// Its configuration.
+pub const CONFIG: &str = "adapter_config.json";
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AdapterSummary {
+    /// The folder.
+    pub out: PathBuf,
+    /// The largest rank, which is the adapter's `r`.
+    pub rank: usize,
+    /// One entry a changed module, sorted by name.
+    pub modules: Vec<AdapterModule>,
+}
+
+/// One linear map that an adapter changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AdapterModule {
+    /// Its path in the Hugging Face model.
+    pub module: String,
+    /// r.
+    pub rank: usize,
+    /// ‖ΔW‖, Frobenius.
+    pub norm: f64,
+}
+
+/// Why an adapter could not be written. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdapterError {
+    /// There is nothing to write.
+    #[error("an adapter needs a patch: without one it would change nothing")]
+    NoPatch,
+    /// A change has no low-rank factors.
+    #[error(
+        "tensor {tensor:?} has a dense change, from patch {patch}; an adapter holds low-rank changes only"
+    )]
+    Dense {
+        /// The tensor.
+        tensor: String,
+        /// Digest of the patch.
+        patch: String,
+    },
+    /// A change of something that LoRA does not reach.
+    #[error(
+        "tensor {tensor:?} is no linear map of a layer, which is all that an adapter can change"
+    )]
+    NotLinear {
+        /// The tensor.
+        tensor: String,
+    },
+    /// The patches do not fit the base, or each other.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// The folder is in the way, or the user stopped it.
+    #[error(transparent)]
+    Folder(#[from] CheckpointError),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Arithmetic on the factors failed.
+    #[error("cannot compute the factors of the adapter")]
+    Compute(#[from] candle_core::Error),
+}
+
+/// Writes the sum of `patches` as an adapter to the folder `out`.
+///
+/// `base` goes into the adapter as the model to load it on: a Hub id or a path.
+pub fn export(
+    model: &Model,
+    base: &str,
+    patches: &[Patch],
+    out: &Path,
+    overwrite: Overwrite,
+    progress: &dyn Progress,
+) -> Result<AdapterSummary, AdapterError> {
+    if patches.is_empty() {
+        return Err(AdapterError::NoPatch);
+    }
+    let out = folder::destination(&model.folder, out, overwrite)?;
+    checkpoint::check_patches(&model.folder, &model.weights, patches, progress)?;
+    let (modules, tensors) = factors(model, patches)?;
+    let rank = modules.iter().map(|module| module.rank).max().unwrap_or(0);
+    let summary = AdapterSummary { out: out.clone(), rank, modules };
+
+    let temporary = folder::beside(&out)?;
+    let place = |name: &str| temporary.path().join(name);
+    put_file(&place(WEIGHTS), &safetensors(&tensors)?)?;
+    let config = config(&summary, base, model.layout());
+    put_file(&place(CONFIG), format!("{config:#}\n").as_bytes())?;
+    let recipes: Vec<_> = sorted(patches)
+        .into_iter()
+        .map(|(digest, patch)| json!({ "sha256": digest, "recipe": patch.recipe }))
+        .collect();
+    let recipes = json!({
+        "schema": 1,
+        "version": env!("CARGO_PKG_VERSION"),
+        "patches": recipes,
+        "modules": summary.modules,
+    });
+    put_file(&place(RECIPES), format!("{recipes:#}\n").as_bytes())?;
+    put_file(&place(checkpoint::CARD), card(base, &summary).as_bytes())?;
+    progress.check().map_err(CheckpointError::from)?;
+    folder::publish(temporary, &out, overwrite)?;
+    Ok(summary)
+}
+
+/// In the order in which they are summed.
+fn sorted(patches: &[Patch]) -> Vec<(String, &Patch)> {
+    let mut sorted: Vec<_> = patches.iter().map(|p| (p.sha256().to_string(), p)).collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    sorted
+}
+
+type Named = BTreeMap<String, Tensor>;
+
+/// A and B of every changed module, under PEFT's names.
+fn factors(model: &Model, patches: &[Patch]) -> Result<(Vec<AdapterModule>, Named), AdapterError> {
+    let delta = patch::compose(patches)?;
+    let (mut modules, mut tensors) = (Vec::new(), Named::new());
+    for (tensor, change) in &delta.changes {
+        let Change::LowRank { left, right } = change else {
+            return Err(dense(tensor, patches));
+        };
+        let module = model
+            .linear_module(tensor)
+            .ok_or_else(|| AdapterError::NotLinear { tensor: tensor.clone() })?;
+        let (a, b) = match model.layout() {
+            WeightLayout::OutIn => (right.clone(), left.clone()),
+            WeightLayout::InOut => (left.t()?, right.t()?),
+        };
+        let (rank, norm) = (a.dims()[0], change.norm()?);
+        tensors.insert(format!("base_model.model.{module}.lora_A.weight"), a.contiguous()?);
+        tensors.insert(format!("base_model.model.{module}.lora_B.weight"), b.contiguous()?);
+        modules.push(AdapterModule { module, rank, norm });
+    }
+    modules.sort_by(|a, b| a.module.cmp(&b.module));
+    Ok((modules, tensors))
+}
+
+/// The error that names the patch behind a dense change.
+fn dense(tensor: &str, patches: &[Patch]) -> AdapterError {
+    let is_dense =
+        |patch: &&Patch| matches!(patch.delta.changes.get(tensor), Some(Change::Dense(_)));
+    let patch = patches.iter().find(is_dense).map(|patch| patch.sha256().to_string());
+    AdapterError::Dense { tensor: tensor.to_owned(), patch: patch.unwrap_or_default() }
+}
+
+fn config(summary: &AdapterSummary, base: &str, layout: WeightLayout) -> serde_json::Value {
+    let others: BTreeMap<&str, usize> = summary
+        .modules
+        .iter()
+        .filter(|module| module.rank != summary.rank)
+        .map(|module| (module.module.as_str(), module.rank))
+        .collect();
+    let targets: Vec<&str> = summary.modules.iter().map(|module| module.module.as_str()).collect();
+    json!({
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": summary.rank,
+        "lora_alpha": summary.rank,
+        "target_modules": targets,
+        "rank_pattern": others,
+        "alpha_pattern": others,
+        "fan_in_fan_out": layout == WeightLayout::InOut,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "use_rslora": false,
+        "use_dora": false,
+        "init_lora_weights": true,
+        "inference_mode": true,
+        "modules_to_save": null,
+    })
+}
+
+fn card(base: &str, summary: &AdapterSummary) -> String {
+    let mut text = format!(
+        "---\nbase_model: {}\nlibrary_name: peft\ntags:\n- rescribe\n- model-editing\n- lora\n---\n\n",
+        serde_json::Value::from(base)
+    );
+    text += "# An edit as a LoRA adapter\n\nThis adapter is the sum of the patches in ";
+    text += &format!("`{RECIPES}`, exactly: lora_alpha equals the rank of every module.\n\n");
+    text += "| module | rank | change, \\|ΔW\\| |\n|---|---|---|\n";
+    for AdapterModule { module, rank, norm } in &summary.modules {
+        text += &format!("| `{module}` | {rank} | {norm:.4} |\n");
+    }
+    text
+}
+
+/// The contents of a safetensors file with these f32 tensors.
+fn safetensors(tensors: &Named) -> candle_core::Result<Vec<u8>> {
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let listed = tensors.iter().map(|(name, tensor)| {
+        (name.as_str(), Dtype::F32, tensor.dims(), tensor.elem_count() * Element::F32.size())
+    });
+    let mut file = Header::write(&metadata, listed);
+    for tensor in tensors.values() {
+        Element::F32.round_into(&tensor.flatten_all()?.to_vec1()?, &mut file);
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! What patches change, as data and as a listing for an 80-column terminal.
+
+use serde::Serialize;
+
+use crate::delta::Change;
+use crate::files::Sha256;
+use crate::patch::{Composed, Patch};
+
+/// One patch, described.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PatchDescription {
+    /// Its digest.
+    pub patch: Sha256,
+    /// The base as its maker named it.
+    pub model: String,
+    /// Its operations, one sentence each, as far as its spec can be read.
+    pub operations: Vec<String>,
+    /// What it does to each tensor.
+    pub changes: Vec<ChangeDescription>,
+}
+
+/// The change of one tensor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChangeDescription {
+    /// The tensor.
+    pub tensor: String,
+    /// The first number in its name, which is its layer.
+    pub layer: Option<usize>,
+    /// The bound on the rank; nothing where the change is dense.
+    pub rank: Option<usize>,
+    /// ‖ΔW‖, Frobenius.
+    pub norm: f64,
+}
+
+/// How one tensor's change grows as the parts of a patch are added up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Growth {
+    /// The whole change.
+    #[serde(flatten)]
+    pub whole: ChangeDescription,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Rank and norm after each part that changes this tensor, in the order of summation.
+    pub growth: Vec<GrowthStep>,
+}
+
+/// One part's share in the change of a tensor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GrowthStep {
+    /// The part.
+    pub part: Sha256,
+    /// Norm of its own change.
+    pub norm: f64,
+    /// Rank bound of the sum so far.
+    pub rank_so_far: Option<usize>,
+    /// Norm of the sum so far.
+    pub norm_so_far: f64,
+}
+
+/// Describes one patch.
+pub fn describe_patch(patch: &Patch) -> candle_core::Result<PatchDescription> {
+    let mut changes = Vec::new();
+    for (tensor, change) in &patch.delta.changes {
+        changes.push(describe_change(tensor, change)?);
+    }
+    changes.sort_by_key(|change| change.layer);
+    Ok(PatchDescription {
+        patch: patch.sha256(),
+        model: patch.recipe.model.clone(),
+        operations: operations(&patch.recipe.spec),
+        changes,
+    })
+}
+
+fn describe_change(tensor: &str, change: &Change) -> candle_core::Result<ChangeDescription> {
+    let layer = tensor.split('.').find_map(|part| part.parse().ok());
+    Ok(ChangeDescription {
+        tensor: tensor.to_owned(),
+        layer,
+        rank: change.rank(),
+        norm: change.norm()?,
+    })
+}
+
+/// How each tensor's change adds up, sorted by layer.
+pub fn growth(composed: &Composed) -> candle_core::Result<Vec<Growth>> {
+    let mut sums: Vec<(String, Change, Vec<GrowthStep>)> = Vec::new();
+    for (digest, patch) in composed.parts() {
+        for (name, change) in &patch.delta.changes {
+            let at = sums.iter().position(|(known, ..)| known == name).unwrap_or(sums.len());
+            match sums.get_mut(at) {
+                Some((_, sum, _)) => *sum = sum.plus(change)?,
+                None => sums.push((name.clone(), change.clone(), Vec::new())),
+            }
+            let (_, sum, steps) = &mut sums[at];
+            steps.push(GrowthStep {
+                part: *digest,
+                norm: change.norm()?,
+                rank_so_far: sum.rank(),
+                norm_so_far: sum.norm()?,
+            });
+        }
+    }
+    let grown = sums.into_iter().map(|(name, sum, growth)| {
+        Ok(Growth { whole: describe_change(&name, &sum)?, shape: sum.shape(), growth })
+    });
+    let mut grown = grown.collect::<candle_core::Result<Vec<_>>>()?;
+    grown.sort_by(|a, b| (a.whole.layer, &a.whole.tensor).cmp(&(b.whole.layer, &b.whole.tensor)));
+    Ok(grown)
+}
+
+/// The operations of a spec, one sentence each.
+///
+/// The spec may be of a later version, so whatever cannot be read is passed over.
+fn operations(spec: &str) -> Vec<String> {
+    let Ok(spec) = spec.parse::<toml::Table>() else {
+        return vec!["made from records or a spec of another form".into()];
+    };
+    let tables = |key: &'static str| {
+        let tables = spec.get(key).and_then(toml::Value::as_array).into_iter().flatten();
+        tables.filter_map(toml::Value::as_table).map(move |table| (key, table))
+    };
+    ["insert", "erase", "forget", "learn"].into_iter().flat_map(tables).map(operation).collect()
+}
+
+fn operation((verb, table): (&str, &toml::Table)) -> String {
+    let text = |key: &str| table.get(key).and_then(toml::Value::as_str);
+    let prompt =
+        text("prompt").unwrap_or_default().replacen("{}", text("subject").unwrap_or("…"), 1);
+    match (verb, text("target_new"), text("target_true")) {
+        ("insert", Some(new), _) => format!("insert  \"{prompt}\" -> \"{new}\""),
+        ("erase", _, Some(old)) => format!("erase  \"{prompt}\" -> not \"{old}\""),
+        _ => format!("{verb}  {}", text("passages").unwrap_or("passages of the spec")),
+    }
+}
+
+/// The first digits of a digest: enough for a person to tell patches apart.
+pub fn short(digest: &Sha256) -> String {
+    digest.to_string()[..12].to_owned()
+}
+
+/// The most operations or tensors of one patch that are listed by name.
+const SHOWN: usize = 4;
+
+/// A patch and what it changes, indented by `indent` blanks.
+pub fn patch_lines(patch: &PatchDescription, indent: usize) -> String {
+    let mut out = format!("{:indent$}{}  for {}\n", "", short(&patch.patch), patch.model);
+    let mut list = |lines: Vec<String>| {
+        let more = lines.len().saturating_sub(SHOWN);
+        for line in lines.into_iter().take(SHOWN) {
+            out.push_str(&format!("{:indent$}  {line}\n", ""));
+        }
+        if more > 0 {
+            out.push_str(&format!("{:indent$}  and {more} more\n", ""));
+        }
+    };
+    list(patch.operations.clone());
+    list(patch.changes.iter().map(change_line).collect());
+    out
+}
+
+fn change_line(change: &ChangeDescription) -> String {
+    format!("{} · {} · norm {:.4}", change.tensor, rank(change.rank), change.norm)
+}
+
+fn rank(rank: Option<usize>) -> String {
+    rank.map_or("dense".into(), |rank| format!("rank {rank}"))
+}
+
+/// Rank and norm of each tensor, and how they came about where there are several parts.
+pub fn growth_lines(growth: &[Growth]) -> String {
+    let mut out = String::new();
+    for tensor in growth {
+        out.push_str(&format!("delta  {}\n", change_line(&tensor.whole)));
+        if tensor.growth.len() < 2 {
+            continue;
+        }
+        for step in &tensor.growth {
+            out.push_str(&format!(
+                "       + {}  norm {:.4}  sum: {}, norm {:.4}\n",
+                short(&step.part),
+                step.norm,
+                rank(step.rank_so_far),
+                step.norm_so_far
+            ));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_read_as_sentences() {
+        let spec = "[[insert]]\nsubject = \"Oslo\"\nprompt = \"{} lies in\"\ntarget_new = \"Peru\"\n\
+                    [[forget]]\npassages = \"alice.txt\"\n[[erase]]\nsubject = \"Oslo\"\n\
+                    prompt = \"{} lies in\"\ntarget_true = \"Norway\"\n";
+        let expected = [
+            "insert  \"Oslo lies in\" -> \"Peru\"",
+            "erase  \"Oslo lies in\" -> not \"Norway\"",
+            "forget  alice.txt",
+        ];
+        assert_eq!(operations(spec), expected);
+        assert_eq!(
+            operations("[{\"case_id\": 1}"),
+            ["made from records or a spec of another form"]
+        );
+    }
+}
