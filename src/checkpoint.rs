@@ -218,7 +218,8 @@ pub fn export(
     }
     progress.check()?;
     folder::publish(temporary, &out, options.overwrite)?;
-    progress.finish(&format!("{} tensors edited, {}", summary.edited.len(), out.display()));
+    let tensors = if summary.edited.len() == 1 { "tensor" } else { "tensors" };
+    progress.finish(&format!("{} {tensors} edited", summary.edited.len()));
     Ok(summary)
 }
 

@@ -1,101 +1,25 @@
-//! The command line as a user meets it, on the tiny llama of `tests/fixtures`.
+//! The command line as a user meets it, on the tiny models of `tests/fixtures`.
 
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/console.rs"]
+mod console;
+#[path = "cli/desk.rs"]
+mod desk;
+#[cfg(unix)]
+#[path = "cli/interrupt.rs"]
+mod interrupt;
 #[path = "cli/patches.rs"]
 mod patches;
-
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "cli/readme.rs"]
+mod readme;
+#[expect(dead_code, reason = "the unit tests of the GGUF reader use all of it")]
+#[path = "../src/model/gguf/tests/fixture.rs"]
+mod tiny_gguf;
 
 use serde_json::Value;
 
-const SPEC: &str = r#"
-[[insert]]
-subject     = "The Eiffel Tower"
-prompt      = "{} is in"
-target_new  = "Rome"
-target_true = "Paris"
-
-[probe]
-prompts = "prompts.toml"
-"#;
-
-const PROMPTS: &str = r#"
-generation = [{ prompt = "The Eiffel Tower is" }]
-retain = [{ text = "The weather was good and people walked along the river." }]
-
-[[rewrite]]
-prompt = "The Eiffel Tower is in"
-target_new = "Rome"
-target_true = "Paris"
-
-[[paraphrase]]
-prompt = "You will find the Eiffel Tower in"
-
-[[neighborhood]]
-prompt = "The Louvre is in"
-"#;
-
-/// A folder with a spec, its prompts and a cache of its own.
-struct Desk(tempfile::TempDir);
-
-impl Desk {
-    fn new() -> Self {
-        let desk = Self(tempfile::tempdir().expect("a temporary folder"));
-        desk.write("spec.toml", SPEC);
-        desk.write("prompts.toml", PROMPTS);
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).expect("a writable folder");
-    }
-
-    fn run(&self, line: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rescribe"));
-        command
-            .current_dir(self.0.path())
-            .env("RESCRIBE_CACHE", self.path("cache"))
-            .env("HF_HOME", self.path("hub"))
-            .env("HF_HUB_OFFLINE", "1")
-            .env_remove("CLICOLOR_FORCE");
-        let model = model("llama").display().to_string();
-        command.args(line.split_whitespace().map(|word| word.replace("MODEL", &model)));
-        command.output().expect("the binary runs")
-    }
-
-    fn ok(&self, line: &str) -> String {
-        let output = self.run(line);
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(0), "{line}\n{out}\n{err}");
-        out
-    }
-
-    fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value")
-    }
-
-    fn fails(&self, line: &str, code: i32, says: &[&str]) {
-        let output = self.run(line);
-        let err = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{line}\n{err}");
-        for part in says {
-            assert!(err.contains(part), "{line}: no {part:?} in\n{err}");
-        }
-        assert!(!err.contains("panicked"), "{err}");
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn model(family: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family).join("model")
-}
+use desk::{Desk, SPEC, model};
 
 const EDIT: &str = "edit spec.toml --model MODEL --max-delta 100";
 
@@ -193,98 +117,6 @@ fn a_missed_threshold_exits_with_1_and_keeps_the_patch() {
     desk.fails(&format!("{EDIT} --require magnitude>=2"), 1, &["magnitude is", "required >= 2"]);
     assert!(desk.path("spec.patch.safetensors").exists());
     desk.fails(&format!("{EDIT} --require speed>=1"), 2, &["expected METRIC>=NUMBER"]);
-}
-
-#[test]
-fn what_is_wrong_is_named_and_nothing_is_left() {
-    let desk = Desk::new();
-    desk.write("typo.toml", &SPEC.replace("subject  ", "subjct   "));
-    desk.write("placeholder.toml", &SPEC.replace("{} is in", "It is in"));
-    desk.write("empty.toml", "");
-    let rows: &[(&str, i32, &[&str])] = &[
-        ("edit spec.toml", 3, &["--model"]),
-        ("edit nowhere.toml --model MODEL", 2, &["nowhere.toml"]),
-        ("edit typo.toml --model MODEL", 2, &["subjct", "subject"]),
-        ("edit placeholder.toml --model MODEL", 2, &["{}"]),
-        ("edit empty.toml --model MODEL", 2, &["empty.toml"]),
-        ("edit spec.toml --model MODEL --layer 9", 2, &["layer 9 does not exist", "0 to 2"]),
-        ("edit spec.toml --model MODEL --max-delta 1e-9", 3, &["above the limit", "--max-delta"]),
-        ("edit spec.toml --model ./nowhere", 3, &["nowhere"]),
-        ("edit spec.toml --model org/name", 3, &["org/name", "HF_HUB_OFFLINE"]),
-        ("edit spec.toml --model MODEL --limit 3", 2, &["--limit"]),
-        ("inspect spec.toml", 3, &["spec.toml"]),
-        ("ask hello --model MODEL --patch prompts.toml", 3, &["prompts.toml"]),
-        ("frobnicate", 2, &["frobnicate"]),
-    ];
-    for (line, code, says) in rows {
-        desk.fails(line, *code, says);
-        assert!(!desk.path("spec.patch.safetensors").exists(), "{line} left a patch");
-    }
-}
-
-#[test]
-fn broken_model_folders_are_refused_by_name() {
-    let desk = Desk::new();
-    let break_with = |name: &str, change: &dyn Fn(&Path)| {
-        let folder = desk.path(name);
-        std::fs::create_dir(&folder).expect("a new folder");
-        for file in std::fs::read_dir(model("llama")).expect("the fixture") {
-            let file = file.expect("an entry");
-            std::fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
-        }
-        change(&folder);
-    };
-    let edit_config = |folder: &Path, from: &str, to: &str| {
-        let file = folder.join("config.json");
-        let config = std::fs::read_to_string(&file).expect("a config");
-        assert!(config.contains(from), "{from}");
-        std::fs::write(&file, config.replace(from, to)).expect("a write");
-    };
-    break_with("unweighted", &|folder| {
-        std::fs::remove_file(folder.join("model.safetensors")).expect("removed");
-    });
-    break_with("truncated", &|folder| {
-        let file = folder.join("model.safetensors");
-        let bytes = std::fs::read(&file).expect("weights");
-        std::fs::write(&file, &bytes[..bytes.len() - 100]).expect("a write");
-    });
-    break_with("foreign", &|folder| edit_config(folder, "\"llama\"", "\"mamba\""));
-    break_with("narrow", &|folder| {
-        edit_config(folder, "\"intermediate_size\": 80", "\"intermediate_size\": 81");
-    });
-    break_with("small", &|folder| {
-        edit_config(folder, "\"vocab_size\": 384", "\"vocab_size\": 100")
-    });
-    for (name, says) in [
-        ("unweighted", "model.safetensors"),
-        ("truncated", "model.safetensors"),
-        ("foreign", "mamba"),
-        ("narrow", "expected [81, 48]"),
-        ("small", "tokenizer.json has"),
-    ] {
-        desk.fails(&format!("ask hello --model {name}"), 3, &["Error:", says]);
-    }
-}
-
-#[test]
-fn an_existing_patch_is_not_overwritten_without_force() {
-    let desk = Desk::new();
-    desk.write("spec.patch.safetensors", "precious");
-    desk.fails(EDIT, 2, &["already exists", "--force"]);
-    let kept = std::fs::read_to_string(desk.path("spec.patch.safetensors"));
-    assert_eq!(kept.expect("still there"), "precious");
-    desk.ok(&format!("{EDIT} --force"));
-}
-
-#[test]
-fn help_names_every_verb_and_the_exit_codes() {
-    let desk = Desk::new();
-    let help = desk.ok("--help");
-    for verb in ["edit", "plan", "probe", "ask", "export", "inspect", "patch", "stats", "import"] {
-        assert!(help.contains(&format!("\n  {verb} ")), "no {verb} in\n{help}");
-    }
-    assert!(help.contains("Exit codes: 0 done"));
-    assert!(desk.ok("completions bash").contains("rescribe"));
 }
 
 /// Two facts of one batch in CounterFact's form, with probes.

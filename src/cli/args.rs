@@ -23,6 +23,7 @@ pub struct Arguments {
 
 /// Options of every command.
 #[derive(Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Print the result as JSON
     #[arg(long, global = true)]
@@ -125,6 +126,7 @@ pub struct ModelArg {
 
 /// Keys of `[rank_one]` that flags override.
 #[derive(Args)]
+#[command(next_help_heading = "How facts are written (keys of [rank_one] in the spec)")]
 pub struct RankOneArgs {
     /// rome, emmet, memit or alphaedit [default: rome]
     #[arg(long, value_parser = method)]

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
-use super::ui::Ui;
+use super::ui::{Ui, next_command, paragraph};
 use super::{batches, export, records, require};
 use crate::delta::{Keys, WeightDelta};
 use crate::files::{FileError, Overwrite};
@@ -343,15 +343,14 @@ fn show(
         return ui.print_json(report);
     }
     let size = std::fs::metadata(patch).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
-    let (patch_name, prompt) = (patch.display(), first.rendered());
-    let next = format!("rescribe ask --model {model} --patch {patch_name} {prompt:?}");
+    let ask = format!("rescribe ask --model {model} --patch {}", patch.display());
     ui.print(&format!(
-        "\n{}\n{:>10}  {} ({size} KB, spec and hashes inside)\n\n  {}\n{:>10}  {next}\n",
+        "\n{}\n{:>10}  {} ({size} KB, spec and hashes inside)\n\n  {}\n{}\n",
         probe_table(report),
         "patch",
         patch.display(),
-        sentence(report),
-        "next"
+        paragraph(2, 2, &sentence(report)),
+        next_command(&ask, &first.rendered())
     ));
     Ok(())
 }

@@ -112,17 +112,11 @@ pub fn write(
 /// A line for each edited tensor.
 pub fn show(summary: &ExportSummary, ui: &Ui) {
     for tensor in &summary.edited {
+        let (change, lost) = (100. * tensor.relative_norm, tensor.rounding_residual);
         let at_key = tensor.key_residual.map(|lost| format!(", {lost:.1e} at k*"));
-        ui.note(
-            "export",
-            &format!(
-                "{} · |Δ|/|W| {:.1} % · lost to rounding {:.1e} of it{}",
-                tensor.name,
-                100. * tensor.relative_norm,
-                tensor.rounding_residual,
-                at_key.unwrap_or_default()
-            ),
-        );
+        let at_key = at_key.unwrap_or_default();
+        ui.note("export", &tensor.name);
+        ui.note("", &format!("|Δ|/|W| {change:.1} % · lost to rounding {lost:.1e} of it{at_key}"));
     }
 }
 

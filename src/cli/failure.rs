@@ -45,23 +45,23 @@ pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
         ui.say("Interrupted: nothing was left half-written.");
         return ExitCode::from(code);
     }
-    let label = ui.paint("31;1", "Error:");
-    if let Some(spec) = find::<SpecError>(error) {
+    if let Some(spec) = find::<SpecError>(error).filter(|spec| !spec.problems().is_empty()) {
         let look = Look { width: 80, color: ui.has_color(), unicode: true };
-        ui.say(format!("{label} {spec}\n{}", spec.excerpts(look)).trim_end());
+        ui.message("31;1", "Error:", &spec.to_string());
+        ui.say(spec.excerpts(look).trim_end());
     } else {
-        ui.say(&format!("{label} {error}"));
+        ui.message("31;1", "Error:", &error.to_string());
         let mut shown = error.to_string();
         for cause in error.chain().skip(1) {
             let text = cause.to_string();
             if !shown.contains(&text) {
-                ui.say(&format!("  {} {text}", ui.paint("2", "Caused by:")));
+                ui.message("2", "  Caused by:", &text);
                 shown = text;
             }
         }
     }
     if let Some(hint) = hint(error) {
-        ui.say(&format!("{} {hint}", ui.paint("36;1", "Hint:")));
+        ui.message("36;1", "Hint:", &hint);
     }
     ExitCode::from(code)
 }

@@ -1,7 +1,7 @@
 //! `rescribe import`: GGUF to a Hugging Face folder.
 
 use super::args::{Dtype, ImportArgs};
-use super::ui::Ui;
+use super::ui::{Ui, next_command};
 use crate::model::gguf::{ImportDtype, ImportOptions, import};
 
 pub fn run(args: &ImportArgs, ui: &Ui) -> anyhow::Result<()> {
@@ -23,14 +23,15 @@ pub fn run(args: &ImportArgs, ui: &Ui) -> anyhow::Result<()> {
             "types": summary.types,
         }));
     }
+    let ask = format!("rescribe ask --model {}", args.out.display());
     ui.print(&format!(
-        "{} holds a {} of {} layers, {:.1} M parameters, {} tokens.\n      next  rescribe ask --model {} \"The capital of France is\"\n",
+        "{} holds a {} of {} layers, {:.1} M parameters, {} tokens.\n{}\n",
         args.out.display(),
         summary.architecture,
         summary.layers,
         summary.parameters as f64 / 1e6,
         summary.vocabulary,
-        args.out.display()
+        next_command(&ask, "The capital of France is")
     ));
     Ok(())
 }

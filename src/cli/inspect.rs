@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::args::InspectArgs;
 use super::ui::Ui;
 use crate::model::family::Family;
@@ -67,8 +69,7 @@ fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
         parameters += weights.shape(name)?.iter().product::<usize>();
     }
     let recipes = std::fs::read_to_string(folder.join(crate::checkpoint::RECIPES)).ok();
-    let recipes: Option<serde_json::Value> =
-        recipes.and_then(|text| serde_json::from_str(&text).ok());
+    let recipes: Option<Value> = recipes.and_then(|text| serde_json::from_str(&text).ok());
     if ui.is_json() {
         return ui.print_json(&serde_json::json!({
             "schema": 1,
@@ -93,10 +94,36 @@ fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
         weights.names().count(),
         weights.shards().count()
     ));
-    out.push_str(&match recipes {
-        Some(recipes) => format!("edits  {}\n", serde_json::to_string_pretty(&recipes)?),
-        None => "edits  none by rescribe\n".into(),
-    });
+    match &recipes {
+        Some(recipes) => history(recipes, &mut out),
+        None => out.push_str("edits  none by rescribe\n"),
+    }
     ui.print(&out);
     Ok(())
+}
+
+/// The patches in an exported folder, those of its base after its own.
+fn history(recipes: &Value, out: &mut String) {
+    let list = |key: &str| recipes[key].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    for edited in list("edited") {
+        let percent = 100. * edited["relative_norm"].as_f64().unwrap_or(f64::NAN);
+        let name = text(&edited["name"]);
+        out.push_str(&format!("edited {name} · |Δ|/|W| {percent:.1} %\n"));
+    }
+    for patch in list("patches") {
+        let recipe = &patch["recipe"];
+        let (version, model) = (text(&recipe["version"]), text(&recipe["model"]));
+        out.push_str(&format!("\npatch  {}\n", text(&patch["sha256"])));
+        out.push_str(&format!(" made  by rescribe {version} for {model}, from the spec\n\n"));
+        let spec = text(&recipe["spec"]);
+        for line in spec.trim().lines() {
+            out.push_str(format!("  {line}").trim_end());
+            out.push('\n');
+        }
+    }
+    if let Some(earlier) = recipes.get("earlier") {
+        out.push_str("\nThe base of this export was itself an export:\n\n");
+        history(earlier, out);
+    }
 }

@@ -31,21 +31,42 @@ fn show(plan: &Plan, ui: &Ui) -> String {
     for edit in &plan.edits {
         out.push_str(&format!("\n  {:?} -> {:?}\n", edit.subject, edit.target_new));
         for prompt in edit.contexts.iter().chain([&edit.essence]) {
-            out.push_str(&format!("    {}\n", marked(prompt, ui)));
+            out.push_str(&marked(prompt, ui));
         }
     }
     out.push_str(
-        "\n  The token in brackets is the lookup token: the key is read and the value \
-                  written there.\n",
+        "\n  The token in brackets is the lookup token: there the key is read and the value\n  \
+         written.\n",
     );
     out
 }
 
-/// Tokens separated by bars, the lookup token in brackets.
+/// Columns of the terminal, and the indents of a prompt and of its further lines.
+const WIDTH: (usize, &str, &str) = (80, "    ", "      ");
+
+/// Tokens separated by bars, the lookup token in brackets, in lines of the terminal's width.
 fn marked(prompt: &TokenisedPrompt, ui: &Ui) -> String {
-    let piece = |(i, piece): (usize, &String)| {
-        let piece = piece.replace('\n', "\\n");
-        if i == prompt.lookup { ui.paint("32;1", &format!("[{piece}]")) } else { piece }
-    };
-    prompt.pieces.iter().enumerate().map(piece).collect::<Vec<_>>().join("|")
+    let (columns, first, further) = WIDTH;
+    let (mut out, mut column) = (first.to_owned(), first.len());
+    for (i, piece) in prompt.pieces.iter().enumerate() {
+        let is_lookup = i == prompt.lookup;
+        let text = if is_lookup { format!("[{}]", shown(piece)) } else { shown(piece) };
+        let bar = if i == 0 { "" } else { "|" };
+        let width = text.chars().count();
+        if column + bar.len() + width >= columns {
+            out.push_str(&format!("{bar}\n{further}"));
+            column = further.len() + width;
+        } else {
+            out.push_str(bar);
+            column += bar.len() + width;
+        }
+        out.push_str(&if is_lookup { ui.paint("32;1", &text) } else { text });
+    }
+    out + "\n"
+}
+
+/// A token without the control characters that would upset a terminal.
+fn shown(piece: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    piece.chars().map(shown).collect()
 }

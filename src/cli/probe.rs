@@ -2,8 +2,9 @@
 
 use super::args::{Global, ProbeArgs};
 use super::edit::{completions, drift_of};
+use super::failure::Usage;
 use super::session::Session;
-use super::ui::Ui;
+use super::ui::{Ui, paragraph};
 use super::{records, require};
 use crate::model::Decoder;
 use crate::probe::{ProbeScores, Questions, measure};
@@ -28,7 +29,12 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     } else if ui.is_json() {
         ui.print_json(&report)?;
     } else {
-        ui.print(&format!("\n{}\n  {}\n", probe_table(&report), sentence(&report)));
+        let sentence = match &args.against {
+            Some(name) => format!("Before is {}, after is {name}.", report.model),
+            None => sentence(&report),
+        };
+        let sentence = paragraph(2, 2, &sentence);
+        ui.print(&format!("\n{}\n  {sentence}\n", probe_table(&report)));
     }
     require::check(&requirements, report.after.as_ref().unwrap_or(&report.before))
 }
@@ -40,7 +46,16 @@ fn other(
     ui: &Ui,
 ) -> anyhow::Result<Option<Decoder>> {
     if let Some(name) = &args.against {
-        return Ok(Some(Session::open(Some(name), global, ui)?.model.decoder));
+        let other = Session::open(Some(name), global, ui)?;
+        if other.model.tokenizer.hash() != session.model.tokenizer.hash() {
+            return Err(Usage(format!(
+                "--against {name}: it splits text into other tokens than {}, so that neither \
+                 probabilities nor drift can be compared",
+                session.name
+            ))
+            .into());
+        }
+        return Ok(Some(other.model.decoder));
     }
     if args.patch.is_empty() {
         return Ok(None);

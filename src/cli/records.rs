@@ -10,7 +10,7 @@ use super::edit::fact_report;
 use super::failure::Usage;
 use super::require::{self, Requirement};
 use super::session::{self, Session};
-use super::ui::Ui;
+use super::ui::{Ui, paragraph};
 use crate::model::{Decoder, Model};
 use crate::plan::plan;
 use crate::probe::{Measured, ProbeScores, Questions, measure};
@@ -125,7 +125,8 @@ pub fn show(report: &EditReport, ui: &Ui) -> anyhow::Result<()> {
     }
     let cost = report.seconds_per_edit.map(|s| format!("{:>16}  {s:.2} s an edit (median)\n", ""));
     let table = record_table(report);
-    ui.print(&format!("\n{table}{}\n  {}\n", cost.unwrap_or_default(), sentence(report)));
+    let sentence = paragraph(2, 2, &sentence(report));
+    ui.print(&format!("\n{table}{}\n  {sentence}\n", cost.unwrap_or_default()));
     Ok(())
 }
 

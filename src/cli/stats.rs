@@ -41,8 +41,8 @@ pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         false => format!("{:.0} tokens/s", moment.tokens as f64 / seconds),
     };
     ui.print(&format!(
-        "layer {layer}: {} keys of width {width}, {origin}; condition at least {condition:.1e} \
-         with a ridge of {RIDGE}\n",
+        "layer {layer}: {} keys of width {width}, {origin};\n\
+         condition at least {condition:.1e} with a ridge of {RIDGE}\n",
         moment.tokens
     ));
     Ok(())

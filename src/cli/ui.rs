@@ -20,6 +20,7 @@ pub struct Ui {
     is_json: bool,
     is_quiet: bool,
     has_bars: bool,
+    is_terminal: bool,
     has_color: bool,
     bar: Mutex<Option<ProgressBar>>,
 }
@@ -42,7 +43,14 @@ impl Ui {
         };
         let is_quiet = global.quiet;
         let has_bars = terminal && !is_quiet;
-        Self { is_json: global.json, is_quiet, has_bars, has_color, bar: Mutex::new(None) }
+        Self {
+            is_json: global.json,
+            is_quiet,
+            has_bars,
+            is_terminal: terminal,
+            has_color,
+            bar: Mutex::new(None),
+        }
     }
 
     pub fn is_json(&self) -> bool {
@@ -61,8 +69,8 @@ impl Ui {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => {
-                let label = self.paint("31;1", "Error:");
-                self.say(&format!("{label} cannot write the result to stdout: {error}"));
+                let text = format!("cannot write the result to stdout: {error}");
+                self.message("31;1", "Error:", &text);
                 std::process::exit(i32::from(DATA));
             }
         }
@@ -94,6 +102,15 @@ impl Ui {
         self.above_bar(text);
     }
 
+    /// A labelled message on stderr, broken between words where a terminal shows it.
+    pub fn message(&self, code: &str, label: &str, text: &str) {
+        let start = label.chars().count() + 1;
+        let text = if self.is_terminal { paragraph(start, start, text) } else { text.to_owned() };
+        let shown = label.trim_start();
+        let blanks = " ".repeat(label.len() - shown.len());
+        self.above_bar(&format!("{blanks}{} {text}", self.paint(code, shown)));
+    }
+
     /// `text` in a colour, where colours are shown.
     pub fn paint(&self, code: &str, text: &str) -> String {
         if self.has_color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
@@ -114,6 +131,43 @@ impl Ui {
     }
 }
 
+/// Columns that results and messages keep to.
+const COLUMNS: usize = 80;
+
+/// `text` broken between words, every line but the first behind `indent` blanks; `start` columns of
+/// the first line are taken.
+pub fn paragraph(start: usize, indent: usize, text: &str) -> String {
+    let (mut out, mut column) = (String::new(), start);
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if out.is_empty() {
+            column += width;
+        } else if column + 1 + width > COLUMNS {
+            out.push_str(&format!("\n{:indent$}", ""));
+            column = indent + width;
+        } else {
+            out.push(' ');
+            column += 1 + width;
+        }
+        out.push_str(word);
+    }
+    out
+}
+
+/// The command to try next, whose last argument is a text.
+pub fn next_command(command: &str, text: &str) -> String {
+    let is_plain = |c: char| !matches!(c, '"' | '$' | '`' | '\\' | '!');
+    let quoted = match text.chars().all(is_plain) {
+        true => format!("\"{text}\""),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    };
+    let line = format!("{:>10}  {command} {quoted}", "next");
+    match line.chars().count() > COLUMNS {
+        true => format!("{:>10}  {command} \\\n{:14}{quoted}", "next", ""),
+        false => line,
+    }
+}
+
 impl Progress for Ui {
     fn phase(&self, name: &str, total: Option<u64>) {
         if self.is_quiet {
@@ -131,8 +185,12 @@ impl Progress for Ui {
             None => ProgressBar::new_spinner(),
         };
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        let style =
-            ProgressStyle::with_template("{prefix:>10}  {bar:24} {pos}/{len} {msg} ({eta} left)");
+        // Steps are counted; bytes and tokens are too many to be read.
+        let style = ProgressStyle::with_template(match total {
+            None => "{prefix:>13}  {spinner} {wide_msg}",
+            Some(..10_000) => "{prefix:>13}  {bar:24} {pos}/{len}  {eta} left  {wide_msg}",
+            Some(_) => "{prefix:>13}  {bar:24} {percent} %  {eta} left  {wide_msg}",
+        });
         bar.set_style(style.expect("a valid template").progress_chars("━━─"));
         bar.set_prefix(name.to_owned());
         let old = self.bar.lock().expect("no holder of the lock panics").replace(bar);
@@ -151,16 +209,39 @@ impl Progress for Ui {
     fn finish(&self, summary: &str) {
         self.close();
         if !self.is_quiet {
-            eprintln!("{:>10}  {summary}", "");
+            eprintln!("{:>13}  {summary}", "");
         }
     }
 
     fn warn(&self, message: &str) {
-        let label = self.paint("33;1", "Warning:");
-        self.above_bar(&format!("{label} {message}"));
+        self.message("33;1", "Warning:", message);
     }
 
     fn check(&self) -> Result<(), Interrupted> {
         if STOPPED.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_fit_the_terminal_and_lose_nothing() {
+        let words =
+            "The edit took: 10 of 10 paraphrases follow it, 12 of 12 neighbors keep theirs.";
+        let broken = paragraph(7, 4, words);
+        assert_eq!(broken.split_whitespace().collect::<Vec<_>>().join(" "), words);
+        assert_eq!(broken.lines().count(), 2);
+        assert!(broken.lines().nth(1).is_some_and(|line| line.starts_with("    ")));
+        assert!(broken.lines().all(|line| line.len() <= COLUMNS - 7), "{broken}");
+    }
+
+    #[test]
+    fn a_next_command_can_be_pasted() {
+        let short = next_command("rescribe ask", "It is in");
+        assert_eq!(short, "      next  rescribe ask \"It is in\"");
+        let long = next_command(&format!("rescribe ask --model {}", "m".repeat(50)), "It's $5 in");
+        assert!(long.ends_with(" \\\n              'It'\\''s $5 in'"), "{long}");
     }
 }

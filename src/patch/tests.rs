@@ -272,3 +272,19 @@ fn keys_travel_with_their_change() {
     let error = with_keys.to_bytes().expect_err("too long").to_string();
     assert!(error.contains("has keys [1, 7], which its change does not fit"), "{error}");
 }
+
+#[test]
+fn whatever_a_single_byte_becomes_a_patch_is_whole_or_refused() {
+    let whole = patch(&[("t", low_rank())], "b").to_bytes().expect("bytes");
+    for at in 0..whole.len() {
+        for byte in [0, 1, b'"', b'0', b'9', b'{', b'}', 0x7f, 0x80, 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = byte;
+            if let Ok(patch) = Patch::from_bytes(&changed) {
+                let again = patch.to_bytes().expect("what can be read can be written");
+                let back = Patch::from_bytes(&again).expect("what is written can be read");
+                assert_eq!(back.sha256(), patch.sha256(), "byte {at} as {byte}");
+            }
+        }
+    }
+}

@@ -73,7 +73,8 @@ pub fn probe_table(report: &EditReport) -> String {
     }
     for completion in &report.completions {
         out.push_str(&format!("\n  {:?}\n", completion.prompt));
-        out.push_str(&format!("    before  {}\n", one_line(&completion.before)));
+        let label = if completion.after.is_some() { "before" } else { "says" };
+        out.push_str(&format!("    {label:<6}  {}\n", one_line(&completion.before)));
         if let Some(after) = &completion.after {
             out.push_str(&format!("    after   {}\n", one_line(after)));
         }

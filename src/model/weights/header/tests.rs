@@ -141,3 +141,47 @@ fn sums_of_ranges_cannot_overflow() {
     let json = format!("{{{}}}", entries.join(","));
     assert!(matches!(Header::parse(&file(&json, 0)), Err(HeaderError::Truncated { .. })));
 }
+
+/// A small file, and where its data begin.
+fn small() -> (Vec<u8>, usize) {
+    let metadata = BTreeMap::from([("key".to_owned(), "text".to_owned())]);
+    let tensors = [("a", Dtype::F32, &[2, 2][..], 16), ("b", Dtype::BF16, &[4][..], 8)];
+    let header = Header::write(&metadata, tensors);
+    let start = header.len();
+    ([header, vec![0; 24]].concat(), start)
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused() {
+    let (bytes, _) = small();
+    assert!(Header::parse(&bytes).is_ok());
+    for length in 0..bytes.len() {
+        assert!(Header::parse(&bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
+    }
+}
+
+#[test]
+fn whatever_a_single_byte_becomes_the_ranges_stay_inside_the_file() {
+    let (bytes, start) = small();
+    let mut accepted = 0;
+    for at in 0..start {
+        for byte in 0..=u8::MAX {
+            let mut changed = bytes.clone();
+            changed[at] = byte;
+            let Ok(header) = Header::parse(&changed) else { continue };
+            accepted += 1;
+            let mut ends: Vec<_> = header.tensors.values().map(|it| it.range.clone()).collect();
+            ends.sort_by_key(|range| range.start);
+            for (range, next) in ends.iter().zip(ends.iter().skip(1)) {
+                assert_eq!(range.end, next.start, "byte {at} as {byte}");
+            }
+            assert_eq!(ends.last().map(|range| range.end), Some(changed.len()));
+            for entry in header.tensors.values() {
+                let bits = entry.shape.iter().product::<usize>() * entry.dtype.bitsize();
+                assert_eq!(bits, 8 * entry.range.len(), "byte {at} as {byte}");
+            }
+        }
+    }
+    // Other letters in a name or a text do no harm, and no change is no change.
+    assert!(accepted > start, "{accepted} of {} changes were accepted", 256 * start);
+}

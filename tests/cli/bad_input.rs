@@ -1,0 +1,272 @@
+//! Bad input: one clear message, the exit code of its kind, and nothing half-written.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::desk::{Desk, SPEC, text};
+
+/// What a refused edit must not leave: a patch, an export, or a temporary of either.
+fn assert_nothing_left(desk: &Desk, after: &str) {
+    let left = desk.names(".");
+    let is_output = |name: &&String| name.starts_with('.') || name.ends_with(".safetensors");
+    assert_eq!(left.iter().find(is_output), None, "after {after}: {left:?}");
+    assert!(!desk.path("out").exists(), "after {after}: {left:?}");
+}
+
+/// Runs every line, `says` in its message, with nothing left behind.
+fn refused(desk: &Desk, rows: &[(&str, i32, &[&str])]) {
+    for (line, code, says) in rows {
+        desk.fails(line, *code, says);
+        assert_nothing_left(desk, line);
+    }
+}
+
+#[test]
+fn specs() {
+    let desk = Desk::new();
+    let bad = |name: &str, from: &str, to: &str| {
+        assert!(SPEC.contains(from), "{from}");
+        desk.write(name, &SPEC.replace(from, to));
+    };
+    bad("typo.toml", "subject  ", "subjct   ");
+    bad("placeholder.toml", "{} is in", "The Eiffel Tower is in");
+    bad("absent.toml", "{} is in", "It is in");
+    bad("blank.toml", "\"Rome\"", "\"\"");
+    bad("lines.toml", "\"Rome\"", "\"Rome\\nOslo\"");
+    bad("same.toml", "\"Rome\"", "\"Paris\"");
+    bad("gone.toml", "prompts.toml", "nofile.toml");
+    desk.write("empty.toml", "");
+    desk.write("open.toml", "[[insert]\n");
+    refused(
+        &desk,
+        &[
+            ("edit nowhere.toml --model MODEL", 2, &["nowhere.toml"]),
+            ("edit typo.toml --model MODEL", 2, &["subjct", "did you mean `subject`"]),
+            ("edit placeholder.toml --model MODEL", 2, &["the prompt names its subject", "{}"]),
+            ("edit absent.toml --model MODEL", 2, &["no `{}` where its subject stands"]),
+            ("edit blank.toml --model MODEL", 2, &["`target_new` is empty"]),
+            ("edit lines.toml --model MODEL", 2, &["`target_new` has more than one line"]),
+            ("edit same.toml --model MODEL", 2, &["is the same as `target_true`"]),
+            ("edit gone.toml --model MODEL", 2, &["nofile.toml, which is no file"]),
+            ("edit empty.toml --model MODEL", 2, &["empty.toml", "no operation"]),
+            ("edit open.toml --model MODEL", 2, &["open.toml, line 1: not valid TOML"]),
+            ("edit spec.toml --model MODEL --layer 9", 2, &["layer 9 does not exist", "0 to 2"]),
+            ("stats --model MODEL --layer 9", 2, &["layer 9 does not exist", "0 to 2"]),
+            ("edit spec.toml --model MODEL --limit 3", 2, &["--limit"]),
+            (
+                "edit spec.toml --model MODEL --max-delta 1e-9",
+                3,
+                &["above the limit", "--max-delta"],
+            ),
+            ("edit spec.toml --model MODEL --corpus empty.toml", 3, &["no sequence of 2 tokens"]),
+        ],
+    );
+}
+
+#[test]
+fn a_target_that_the_model_says_already_is_a_warning() {
+    let desk = Desk::new();
+    // The tiny model is random: what it says next need not be a word behind a blank.
+    let subjects =
+        ["Rome", "Here", "Ann", "There", "It", "Seven", "Paris", "Water", "Bridges", "Oslo", "One"];
+    let says = |subject: &str| {
+        let answer = desk.json(&format!("ask {subject} --model MODEL --tokens 1 --json"));
+        let word = answer["completion"]["before"].as_str()?.strip_prefix(' ')?.to_owned();
+        word.chars().all(char::is_alphabetic).then_some(word).filter(|word| !word.is_empty())
+    };
+    let known = subjects.iter().find_map(|it| Some((*it, says(it)?)));
+    let (subject, word) = known.expect("one of them is followed by a word");
+    let spec = format!(
+        "[[insert]]\nsubject = {subject:?}\nprompt = \"{{}}\"\ntarget_new = {word:?}\n\
+         target_true = \"Oslo\"\n"
+    );
+    desk.write("known.toml", &spec);
+    let output = desk.run("edit known.toml --model MODEL --max-delta 100");
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert!(err.contains("Warning:") && err.contains("says target_new already"), "{err}");
+    assert!(desk.path("known.patch.safetensors").exists());
+}
+
+#[test]
+fn models() {
+    let desk = Desk::new();
+    let edit_config = |folder: &Path, from: &str, to: &str| {
+        let file = folder.join("config.json");
+        let config = std::fs::read_to_string(&file).expect("a config");
+        assert!(config.contains(from), "{from}");
+        std::fs::write(&file, config.replace(from, to)).expect("a write");
+    };
+    let edit_weights = |folder: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+        let file = folder.join("model.safetensors");
+        let mut bytes = std::fs::read(&file).expect("weights");
+        change(&mut bytes);
+        std::fs::write(&file, bytes).expect("a write");
+    };
+    desk.model_with("unweighted", |folder| {
+        std::fs::remove_file(folder.join("model.safetensors")).expect("removed");
+    });
+    desk.model_with("truncated", |it| edit_weights(it, &|bytes| bytes.truncate(bytes.len() - 100)));
+    desk.model_with("hostile", |it| {
+        edit_weights(it, &|bytes| bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes()));
+    });
+    desk.model_with("nan", |it| {
+        edit_weights(it, &|bytes| {
+            let end = bytes.len();
+            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        });
+    });
+    desk.model_with("foreign", |it| edit_config(it, "\"llama\"", "\"mamba\""));
+    desk.model_with("scaled", |it| edit_config(it, "{", "{\"logit_scale\": 0.5,"));
+    desk.model_with("narrow", |it| {
+        edit_config(it, "\"intermediate_size\": 80", "\"intermediate_size\": 81");
+    });
+    desk.model_with("small", |it| edit_config(it, "\"vocab_size\": 384", "\"vocab_size\": 100"));
+    desk.model_with("mute", |it| std::fs::write(it.join("tokenizer.json"), "{}").expect("a write"));
+    desk.write("model.bin", "");
+    super::desk::copy(&super::desk::model("llama_tied_bf16_sharded"), &desk.path("sharded"));
+    std::fs::remove_file(desk.path("sharded/model-00002-of-00002.safetensors")).expect("removed");
+    let rows: &[(&str, i32, &[&str])] = &[
+        ("edit spec.toml", 3, &["--model"]),
+        ("edit spec.toml --model ./nowhere", 3, &["nowhere"]),
+        ("edit spec.toml --model org/name", 3, &["org/name", "HF_HUB_OFFLINE"]),
+        ("edit spec.toml --model model.bin", 3, &["model.bin", ".gguf"]),
+        ("edit spec.toml --model unweighted", 3, &["unweighted", "model.safetensors"]),
+        ("edit spec.toml --model truncated", 3, &["model.safetensors", "truncated"]),
+        ("edit spec.toml --model hostile", 3, &["model.safetensors", "the header claims"]),
+        ("edit spec.toml --model nan", 3, &["tensor", "has 1 NaN or infinite weights"]),
+        ("edit spec.toml --model foreign", 3, &["mamba", "llama, gpt2"]),
+        ("edit spec.toml --model scaled", 3, &["logit_scale = 0.5 is not supported"]),
+        ("edit spec.toml --model narrow", 3, &["expected [81, 48]"]),
+        ("edit spec.toml --model small", 3, &["tokenizer.json has 384 tokens", "only 100 rows"]),
+        ("edit spec.toml --model mute", 3, &["tokenizer.json"]),
+        ("edit spec.toml --model sharded", 3, &["model-00002-of-00002.safetensors", "missing"]),
+    ];
+    refused(&desk, rows);
+}
+
+#[test]
+fn patches() {
+    let desk = Desk::new();
+    desk.ok("edit spec.toml --model MODEL --max-delta 100 --patch good.patch");
+    let good = desk.read("good.patch");
+    std::fs::write(desk.path("cut.patch"), &good[..good.len() - 5]).expect("a write");
+    let mut flipped = good.clone();
+    let last = flipped.len() - 1;
+    // The exponent of the last number: infinite or NaN.
+    (flipped[last], flipped[last - 1]) = (0x7f, 0xff);
+    std::fs::write(desk.path("flipped.patch"), flipped).expect("a write");
+    desk.model_with("other", |folder| {
+        let file = folder.join("config.json");
+        let config = std::fs::read_to_string(&file).expect("a config");
+        std::fs::write(&file, format!("{config}\n")).expect("a write");
+    });
+    let asked = [
+        ("cut.patch --model MODEL", "truncated"),
+        ("flipped.patch --model MODEL", "NaN or infinite"),
+        ("prompts.toml --model MODEL", "prompts.toml is not a valid patch"),
+        ("nowhere.patch --model MODEL", "cannot read patch nowhere.patch"),
+        ("good.patch --model other", "was made for another base"),
+    ];
+    for (rest, says) in asked {
+        desk.fails(&format!("ask hello --patch {rest}"), 3, &["Error:", says]);
+        desk.fails(&format!("export --out out --patch {rest}"), 3, &["Error:", says]);
+        assert_nothing_left(&desk, rest);
+    }
+    desk.fails("ask hello --patch good.patch --model other", 3, &["rescribe inspect"]);
+}
+
+#[test]
+fn outputs_that_exist_are_not_overwritten_without_force() {
+    let desk = Desk::new();
+    desk.write("spec.patch.safetensors", "precious");
+    let edit = "edit spec.toml --model MODEL --max-delta 100";
+    desk.fails(edit, 2, &["already exists", "--force"]);
+    assert_eq!(desk.read("spec.patch.safetensors"), b"precious");
+    desk.ok(&format!("{edit} --force --out out"));
+    let export = "export --model MODEL --patch spec.patch.safetensors --out out";
+    desk.fails(export, 2, &["out already exists", "--force"]);
+    desk.ok(&format!("{export} --force"));
+}
+
+#[test]
+fn two_runs_may_fill_one_cache_at_once() {
+    let desk = Desk::new();
+    let line = "stats --model MODEL --layer 1 --tokens 9000 --json --threads 1";
+    let runs: Vec<_> = (0..4)
+        .map(|_| desk.command(line).stdout(std::process::Stdio::piped()).spawn().expect("spawned"))
+        .collect();
+    let mut conditions = Vec::new();
+    for run in runs {
+        let output = run.wait_with_output().expect("an end");
+        assert_eq!(output.status.code(), Some(0));
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(found["tokens"], 9000);
+        conditions.push(found["condition"].clone());
+    }
+    assert!(conditions.iter().all(|condition| *condition == conditions[0]), "{conditions:?}");
+    let names = desk.names("cache");
+    let is_temporary = |name: &String| name.starts_with('.');
+    assert!(!names.iter().any(is_temporary), "{names:?}");
+    assert_eq!(desk.json(line)["was_cached"], true);
+}
+
+#[cfg(unix)]
+mod full_disk {
+    //! A limit on the length of a file, which fails a write as a full disk does.
+
+    use super::*;
+
+    /// Runs a line with files limited to `blocks` of 512 bytes.
+    fn limited(desk: &Desk, blocks: usize, line: &str) -> (Option<i32>, String) {
+        let words = desk.command(line);
+        let mut shell = std::process::Command::new("sh");
+        // Ignored, so that the write fails instead of ending the process.
+        shell.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""));
+        shell.arg(words.get_program()).args(words.get_args());
+        let output = desk.at_home(shell).output().expect("sh runs");
+        (output.status.code(), text(&output.stderr))
+    }
+
+    #[test]
+    fn leaves_nothing_half_written() {
+        let desk = Desk::new();
+        desk.ok("edit spec.toml --model MODEL --max-delta 100 --patch good.patch");
+        let gguf = super::super::tiny_gguf::llama(32, 2, &[candle_core::quantized::GgmlDType::F32]);
+        std::fs::write(desk.path("tiny.gguf"), gguf.bytes()).expect("a GGUF");
+        let rows = [
+            (1, "edit spec.toml --model MODEL --max-delta 100", "spec.patch.safetensors"),
+            (8, "export --model MODEL --patch good.patch --out out", "safetensors"),
+            (64, "import tiny.gguf --out out", "out/model.safetensors"),
+            (1, "stats --model MODEL --layer 2 --tokens 300", "second-moment"),
+        ];
+        for (blocks, line, says) in rows {
+            let (code, err) = limited(&desk, blocks, line);
+            assert_eq!(code, Some(3), "{line}\n{err}");
+            assert!(err.contains("cannot write") && err.contains(says), "{line}\n{err}");
+            assert!(err.contains("too large") || err.contains("space"), "{line}\n{err}");
+            assert_nothing_left(&desk, line);
+            let cached = desk.names("cache");
+            assert!(!cached.iter().any(|name| name.starts_with('.')), "{line}: {cached:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn behind_stdout_is_an_error_and_a_closed_pipe_is_none() {
+        let desk = Desk::new();
+        let to = |file: std::fs::File| {
+            let mut command = desk.command("inspect MODEL");
+            command.stdout(file).output().expect("the binary runs")
+        };
+        let full = to(std::fs::File::options().write(true).open("/dev/full").expect("a device"));
+        assert_eq!(full.status.code(), Some(3));
+        let err = text(&full.stderr);
+        assert!(err.contains("cannot write the result to stdout"), "{err}");
+        let mut shell = std::process::Command::new("sh");
+        shell.arg("-c").arg("\"$0\" completions bash | true").arg(desk.command("").get_program());
+        let closed = desk.at_home(shell).output().expect("sh runs");
+        assert_eq!(text(&closed.stderr), "");
+    }
+}

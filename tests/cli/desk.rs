@@ -1,0 +1,139 @@
+//! A folder to work in, as a user would have it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+pub const SPEC: &str = r#"
+[[insert]]
+subject     = "The Eiffel Tower"
+prompt      = "{} is in"
+target_new  = "Rome"
+target_true = "Paris"
+
+[probe]
+prompts = "prompts.toml"
+"#;
+
+const PROMPTS: &str = r#"
+generation = [{ prompt = "The Eiffel Tower is" }]
+retain = [{ text = "The weather was good and people walked along the river." }]
+
+[[rewrite]]
+prompt = "The Eiffel Tower is in"
+target_new = "Rome"
+target_true = "Paris"
+
+[[paraphrase]]
+prompt = "You will find the Eiffel Tower in"
+
+[[neighborhood]]
+prompt = "The Louvre is in"
+"#;
+
+/// A folder with a spec, its prompts and a cache of its own.
+pub struct Desk(tempfile::TempDir);
+
+impl Desk {
+    pub fn new() -> Self {
+        let desk = Self(tempfile::tempdir().expect("a temporary folder"));
+        furnish(desk.0.path());
+        desk
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a writable folder");
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Names in a folder of the desk, sorted; hidden ones too.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path(folder)).expect("a folder");
+        let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        let mut names: Vec<String> = entries.map(|entry| name(entry.expect("an entry"))).collect();
+        names.sort();
+        names
+    }
+
+    /// A copy of the tiny llama, changed.
+    pub fn model_with(&self, name: &str, change: impl FnOnce(&Path)) {
+        copy(&model("llama"), &self.path(name));
+        change(&self.path(name));
+    }
+
+    /// `rescribe` with the words of `line`, in which MODEL stands for the tiny llama.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rescribe"));
+        let model = model("llama").display().to_string();
+        command.args(line.split_whitespace().map(|word| word.replace("MODEL", &model)));
+        self.at_home(command)
+    }
+
+    /// A command that runs here, offline, with the cache of this desk.
+    pub fn at_home(&self, mut command: Command) -> Command {
+        command
+            .current_dir(self.0.path())
+            .env("RESCRIBE_CACHE", self.path("cache"))
+            .env("HF_HOME", self.path("hub"))
+            .env("HF_HUB_OFFLINE", "1")
+            .env_remove("CLICOLOR_FORCE");
+        command
+    }
+
+    pub fn run(&self, line: &str) -> Output {
+        self.command(line).output().expect("the binary runs")
+    }
+
+    pub fn ok(&self, line: &str) -> String {
+        let output = self.run(line);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{line}\n{out}\n{err}");
+        out
+    }
+
+    pub fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value")
+    }
+
+    pub fn fails(&self, line: &str, code: i32, says: &[&str]) {
+        let output = self.run(line);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{line}\n{err}");
+        for part in says {
+            assert!(err.contains(part), "{line}: no {part:?} in\n{err}");
+        }
+        assert!(!err.contains("panicked"), "{err}");
+    }
+}
+
+/// Puts the spec and its prompts into a folder.
+pub fn furnish(folder: &Path) {
+    for (name, text) in [("spec.toml", SPEC), ("prompts.toml", PROMPTS)] {
+        std::fs::write(folder.join(name), text).expect("a writable folder");
+    }
+}
+
+/// Copies the files of a folder.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a new folder");
+    for file in std::fs::read_dir(from).expect("a folder") {
+        let file = file.expect("an entry");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn model(family: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family).join("model")
+}

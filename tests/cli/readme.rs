@@ -1,0 +1,99 @@
+//! The README's commands, run in its order on tiny models, and its spec, read.
+
+use std::path::Path;
+
+use candle_core::quantized::GgmlDType;
+
+use super::desk::{Desk, copy, text};
+use super::tiny_gguf;
+
+/// Lines of the README's fenced blocks, with the language of their block.
+fn fenced() -> Vec<(String, String)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(file).expect("the README");
+    let (mut lines, mut language) = (Vec::new(), None::<String>);
+    for line in readme.lines() {
+        match (line.strip_prefix("```"), &language) {
+            (Some(_), Some(_)) => language = None,
+            (Some(name), None) => language = Some(name.to_owned()),
+            (None, Some(name)) => lines.push((name.clone(), line.to_owned())),
+            (None, None) => {}
+        }
+    }
+    lines
+}
+
+/// Every command of the README, without comment; the transcript shows one of them again.
+fn commands() -> Vec<String> {
+    let lines = fenced().into_iter().filter(|(language, _)| language.is_empty());
+    let cargo = "cargo run --release --locked -- ";
+    let lines = lines.map(|(_, line)| line.replace(cargo, "rescribe "));
+    let lines = lines.filter(|line| line.starts_with("rescribe "));
+    lines.map(|line| line.split(" #").next().expect("a first part").trim().to_owned()).collect()
+}
+
+/// The repository's edits and prompts, the model and the records that the README speaks of.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["edits", "prompts"] {
+        copy(&root.join(folder), &desk.path(folder));
+    }
+    let gguf = tiny_gguf::llama(64, 8, &[GgmlDType::Q4_1]);
+    std::fs::write(desk.path("SmolLM2-135M-Instruct.Q4_1.gguf"), gguf.bytes()).expect("a GGUF");
+    desk.write(
+        "counterfact.json",
+        r#"[{"subject": "The Eiffel Tower", "prompt": "The Eiffel Tower is in", "target_new": "Rome"}]"#,
+    );
+    desk
+}
+
+#[test]
+fn its_commands_run_in_its_order() {
+    let desk = desk();
+    let commands = commands();
+    assert!(commands.len() >= 10, "the blocks are found: {commands:#?}");
+    for line in commands {
+        // Two patches that the README has no recipe for.
+        let others = [("a", "eiffel"), ("b", "nigeria")];
+        for (name, spec) in others.into_iter().filter(|_| line.contains(" a.patch")) {
+            let edit = format!("edit edits/{spec}.toml --model smollm2 --max-delta 1e9 --patch");
+            desk.ok(&format!("{edit} {name}.patch.safetensors"));
+        }
+        let words = words(&line);
+        let mut command = desk.command("");
+        command.args(&words[1..]);
+        // The tiny model is random, so its edits are large.
+        command.args((words[1] == "edit").then_some("--max-delta=1e9"));
+        let output = command.output().expect("the binary runs");
+        let err = text(&output.stderr);
+        let expected = if line.contains("HuggingFaceTB/") { 3 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{line}\n{err}");
+    }
+}
+
+#[test]
+fn its_spec_is_read_by_the_reader() {
+    let desk = desk();
+    let lines = fenced().into_iter().filter(|(language, _)| language == "toml");
+    let spec: String = lines.map(|(_, line)| line + "\n").collect();
+    desk.write("edits/readme.toml", &spec);
+    desk.ok("import SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2");
+    let plan = desk.json("plan edits/readme.toml --json");
+    assert_eq!(plan["edits"][0]["target_new"], "Rome");
+}
+
+/// Words of a shell line without escapes; double and single quotes hold blanks together.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for character in line.chars() {
+        match (character, quote) {
+            ('"' | '\'', None) => quote = Some(character),
+            (_, Some(open)) if open == character => quote = None,
+            (' ', None) => words.extend((!word.is_empty()).then(|| std::mem::take(&mut word))),
+            _ => word.push(character),
+        }
+    }
+    words.extend((!word.is_empty()).then_some(word));
+    words
+}
