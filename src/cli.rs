@@ -9,6 +9,7 @@ mod export;
 mod failure;
 mod import;
 mod inspect;
+mod passages;
 mod patch;
 mod plan;
 mod probe;

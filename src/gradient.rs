@@ -10,19 +10,31 @@
 //! tokens. Nothing depends on the number of threads.
 
 mod backward;
+mod closure;
+mod data;
 mod example;
 mod head;
 mod loss;
+mod memory;
+mod passages;
 mod reference;
 mod schedule;
+mod settings;
 mod state;
+mod sweep;
 mod trainer;
 
+pub use closure::{NearDuplicate, near_duplicates};
+pub use data::{examples, prompt};
 pub use example::Example;
 pub use head::{Outcome, is_argmax, measure, references};
 pub use loss::{ForgetLoss, TokenLoss};
+pub use memory::{Memory, extraction_strength, memory};
+pub use passages::{Checkpointing, PassageRun, PassageSets, PathPoint, Stopped, train};
 pub use reference::Reference;
 pub use schedule::{End, Order, Schedule};
+pub use settings::PassageSettings;
+pub use sweep::{RateTrial, try_rates};
 pub use trainer::{StepReport, Trainer, TrainerSettings};
 
 use crate::files::FileError;

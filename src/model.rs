@@ -8,6 +8,7 @@ mod attention;
 mod batch;
 pub mod config;
 mod decoder;
+mod edited;
 pub mod family;
 mod generate;
 pub mod gguf;
@@ -20,6 +21,7 @@ mod trace;
 mod trainable;
 pub mod weights;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -162,25 +164,34 @@ impl Model {
         self.family.names.linear_module(tensor)
     }
 
-    /// The decoder with changed weights: the change of each named down projection is added.
+    /// The stored name of a role's tensor.
+    fn stored_name(&self, role: &str, layer: usize) -> String {
+        format!("{}{}", self.prefix, role.replace("{}", &layer.to_string()))
+    }
+
+    /// The decoder with changed weights: the change of each named tensor is added.
     pub fn edited<'a>(
         &self,
         changes: impl IntoIterator<Item = (&'a str, Tensor)>,
     ) -> Result<Decoder, ModelError> {
-        let mut decoder = self.decoder.clone();
-        for (tensor, change) in changes {
-            let layer = self.down_projections.iter().position(|name| name == tensor);
-            let Some(layer) = layer else {
-                return Err(candle_core::Error::Msg(format!(
-                    "tensor {tensor:?} is not a down projection of this model"
-                ))
-                .into());
+        self.edited_from(&self.decoder, changes)
+    }
+
+    /// As [`edited`](Self::edited), from a decoder of this model that was changed before.
+    pub fn edited_from<'a>(
+        &self,
+        start: &Decoder,
+        changes: impl IntoIterator<Item = (&'a str, Tensor)>,
+    ) -> Result<Decoder, ModelError> {
+        let mut sums: BTreeMap<&str, Tensor> = BTreeMap::new();
+        for (name, change) in changes {
+            let sum = match sums.remove(name) {
+                Some(earlier) => (earlier + change)?,
+                None => change,
             };
-            let weight = decoder.down_projection(layer).0;
-            let weight = (weight + change.to_device(weight.device())?)?;
-            decoder = decoder.with_down_projection(layer, weight);
+            sums.insert(name, sum);
         }
-        Ok(decoder)
+        Ok(edited::edited(self, start, sums)?)
     }
 
     /// The layer that `layers = "auto"` means.

@@ -1,6 +1,7 @@
 //! What is shown: plain data, and pure functions that render it.
 
 mod batch;
+mod passages;
 mod patches;
 mod terminal;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::probe::{Drift, Measured, ProbeScores};
 
 pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
+pub use passages::{PassageReport, SetsMemory, SpecReport, passage_sentences, passage_table};
 pub use patches::{
     ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_lines,
     patch_lines, short,

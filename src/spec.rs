@@ -15,6 +15,7 @@ mod insert;
 mod json;
 mod number;
 mod options;
+mod passages;
 mod prompts;
 mod read;
 mod records;
@@ -27,6 +28,10 @@ pub use conflict::{Conflict, record_conflicts};
 pub use error::{Look, Problem, SpecError};
 pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, MOST_LAYERS, Method, RankOneOptions};
+pub use passages::{
+    ForgetMethod, GradientOptions, Passage, PassageOperation, PassageSource, PassageVerb,
+    RateChoice, RetainLoss, TrainChoice, parse_passages,
+};
 pub use prompts::{Comparison, PromptSet};
 pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
 pub use records::Record;
@@ -41,8 +46,12 @@ pub struct EditSpec {
     pub model: Option<String>,
     /// `[rank_one]`: only what was written.
     pub rank_one: RankOneOptions,
-    /// `[[insert]]`, in the order of the file; at least one.
+    /// `[[insert]]`, in the order of the file.
     pub inserts: Vec<Insert>,
+    /// `[gradient]`: only what was written.
+    pub gradient: GradientOptions,
+    /// `[[learn]]`, then `[[forget]]`, each in the order of the file; at least one if no insert.
+    pub passages: Vec<PassageOperation>,
     /// `[probe] prompts`, joined to the spec's folder.
     pub probe: Option<PathBuf>,
 }

@@ -9,6 +9,8 @@ mod desk;
 #[cfg(unix)]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[path = "cli/passages.rs"]
+mod passages;
 #[path = "cli/patches.rs"]
 mod patches;
 #[path = "cli/readme.rs"]

@@ -212,6 +212,12 @@ pub struct EditArgs {
     /// Exit 1 unless a metric holds, such as 'neighborhood>=0.95'
     #[arg(long)]
     pub require: Vec<String>,
+    /// Save the training of passages here while it runs, and go on from it if it exists
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// Steps between two savings
+    #[arg(long, default_value_t = 20, value_parser = positive, requires = "checkpoint")]
+    pub checkpoint_every: usize,
     #[command(flatten)]
     pub rank_one: RankOneArgs,
 }

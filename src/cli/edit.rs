@@ -10,7 +10,7 @@ use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
 use super::ui::{Ui, next_command, paragraph};
-use super::{batches, export, records, require};
+use super::{batches, export, passages, records, require};
 use crate::delta::{Keys, WeightDelta};
 use crate::files::{FileError, Overwrite};
 use crate::model::{Choice, Decoder, Model, generate};
@@ -29,6 +29,9 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
     match read_edit_input(&args.spec)? {
         EditInput::Records(found) => records::edit(args, &found, &requirements, global, ui),
+        EditInput::Spec(spec) if !spec.passages.is_empty() => {
+            passages::edit(args, &spec, &requirements, global, ui)
+        }
         EditInput::Spec(spec) => edit_spec(args, &spec, &requirements, global, ui),
     }
 }
@@ -77,7 +80,8 @@ fn edit_spec(
     require::check(requirements, report.after.as_ref().unwrap_or(&report.before))
 }
 
-fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
+/// The spec's prompts; without rewrite prompts, the facts themselves.
+pub fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
     let mut prompts = match &spec.probe {
         None => PromptSet::default(),
         Some(file) => match read_prompts(file)? {
@@ -104,7 +108,7 @@ fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
 }
 
 /// Refused before any work where it exists.
-fn patch_file(args: &EditArgs) -> anyhow::Result<PathBuf> {
+pub fn patch_file(args: &EditArgs) -> anyhow::Result<PathBuf> {
     let stem = args.spec.file_stem().unwrap_or_default().to_string_lossy();
     let file = args.patch.clone();
     let file = file.unwrap_or_else(|| PathBuf::from(format!("{stem}.patch.safetensors")));
@@ -161,6 +165,26 @@ fn write(
         true => write_batches(session, plan, factored, ui),
         false => write_singly(&session.model, plan, &factored[0], ui),
     }
+}
+
+/// The facts of a spec that also has passages: their change and the decoder with it.
+pub fn write_facts(
+    args: &EditArgs,
+    spec: &EditSpec,
+    session: &Session,
+    ui: &Ui,
+) -> anyhow::Result<(WeightDelta, Decoder)> {
+    if spec.inserts.is_empty() {
+        return Ok((WeightDelta::default(), session.model.decoder.clone()));
+    }
+    let options = session::options(&spec.rank_one, &args.rank_one);
+    let plan = plan(&session.model, &session.name, &spec.inserts, &options, ui)?;
+    plan.warnings.iter().for_each(|warning| ui.warn(warning));
+    ui.close();
+    ui.note("plan", &describe(&plan));
+    let factored = batches::ready_layers(session, &plan, &options, ui)?;
+    let Written { delta, edited, .. } = write(session, &plan, &factored, ui)?;
+    Ok((delta, edited))
 }
 
 /// Applies the facts one after the other, each to what the one before left.

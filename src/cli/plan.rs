@@ -3,6 +3,7 @@
 use super::args::{Global, PlanArgs};
 use super::edit::describe;
 use super::failure::Usage;
+use super::passages;
 use super::session::{self, Session};
 use super::ui::Ui;
 use crate::plan::{Plan, TokenisedPrompt, plan};
@@ -16,6 +17,9 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     };
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
+    if !spec.passages.is_empty() {
+        return passages::show_plans(&session, &spec, ui);
+    }
     let options = session::options(&spec.rank_one, &args.rank_one);
     let plan = plan(&session.model, &session.name, &spec.inserts, &options, ui)?;
     plan.warnings.iter().for_each(|warning| ui.warn(warning));

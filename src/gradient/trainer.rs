@@ -188,6 +188,11 @@ impl Trainer {
         &self.trainable.frozen
     }
 
+    /// Ends the training; moments are dropped.
+    pub fn into_trainable(self) -> Trainable {
+        self.trainable
+    }
+
     /// What is trained.
     pub fn trainable(&self) -> &Trainable {
         &self.trainable

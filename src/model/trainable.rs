@@ -6,16 +6,15 @@
 
 mod walk;
 
-use std::collections::BTreeMap;
-
 use candle_core::{Result, Tensor};
 
 use super::decoder::Decoder;
+use super::family::{QueryKeyValue, TensorNames};
 use super::mlp::Projection;
 use super::norm::RowNorm;
 use super::{Model, ModelError};
 use crate::delta::{Change, WeightDelta};
-use crate::ops::Gradient;
+use crate::ops::{AttentionShape, Gradient, WeightLayout};
 
 /// Which weights are trained, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -69,6 +68,8 @@ pub struct Parameter {
     pub gradient: Gradient,
     /// Whether weight decay applies: matrices, not norms and biases.
     pub decays: bool,
+    /// The values before; shared with the decoder from which the training began.
+    start: Tensor,
     part: Part,
 }
 
@@ -85,11 +86,11 @@ enum Part {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Slice {
-    axis: usize,
-    start: usize,
+pub(super) struct Slice {
+    pub(super) axis: usize,
+    pub(super) start: usize,
     /// Length of the stored tensor along the axis.
-    of: usize,
+    pub(super) of: usize,
 }
 
 /// A decoder in training.
@@ -105,6 +106,15 @@ pub struct Trainable {
 impl Model {
     /// A decoder with its own copies of the weights that `rule` names; the model stays as it is.
     pub fn trainable(&self, rule: &TrainRule) -> std::result::Result<Trainable, ModelError> {
+        self.trainable_from(&self.decoder, rule)
+    }
+
+    /// The same from a changed decoder of this model.
+    pub fn trainable_from(
+        &self,
+        start: &Decoder,
+        rule: &TrainRule,
+    ) -> std::result::Result<Trainable, ModelError> {
         for layer in rule.layers.iter().flatten() {
             self.check_layer(*layer)?;
         }
@@ -112,7 +122,7 @@ impl Model {
             let message = "training runs on the CPU; leave out --device".to_owned();
             return Err(candle_core::Error::Msg(message).into());
         }
-        let mut decoder = self.decoder.clone();
+        let mut decoder = start.clone();
         let parameters = walk::make_trainable(&mut decoder, &self.family.names, self.prefix, rule)?;
         Ok(Trainable { frozen: frozen(&decoder), decoder, parameters })
     }
@@ -121,15 +131,22 @@ impl Model {
 impl Trainable {
     /// Every stored tensor that is trained, as it is now; low-rank changes are left out.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        self.joined(|parameter| Ok(parameter.values.detach()))
+    }
+
+    fn joined(
+        &self,
+        values: impl Fn(&Parameter) -> Result<Tensor>,
+    ) -> Result<Vec<(String, Tensor)>> {
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for parameter in &self.parameters {
             let earlier = tensors.iter_mut().find(|(name, _)| *name == parameter.name);
             match (&parameter.part, earlier) {
                 (Part::Slice(slice), Some((_, joined))) => {
-                    *joined = Tensor::cat(&[&*joined, &parameter.values.detach()], slice.axis)?;
+                    *joined = Tensor::cat(&[&*joined, &values(parameter)?], slice.axis)?;
                 }
                 (Part::Whole | Part::Slice(_), _) => {
-                    tensors.push((parameter.name.clone(), parameter.values.detach()));
+                    tensors.push((parameter.name.clone(), values(parameter)?));
                 }
                 (Part::Left(_) | Part::Right(_), _) => {}
             }
@@ -137,14 +154,11 @@ impl Trainable {
         Ok(tensors)
     }
 
-    /// What training changed in `model`, from which this was made.
-    pub fn delta(&self, model: &Model) -> std::result::Result<WeightDelta, ModelError> {
-        let mut changes = BTreeMap::new();
-        for (name, values) in self.tensors()? {
-            let start = model.weights.load_f32(&name, model.decoder.device())?;
-            changes.insert(name, Change::Dense((values - start)?));
-        }
-        let mut delta = WeightDelta { changes };
+    /// What training changed in the decoder from which it began.
+    pub fn delta(&self) -> Result<WeightDelta> {
+        let changed = self.joined(|parameter| parameter.values.detach() - &parameter.start)?;
+        let changes = changed.into_iter().map(|(name, change)| (name, Change::Dense(change)));
+        let mut delta = WeightDelta { changes: changes.collect() };
         for pair in self.parameters.windows(2) {
             let (Part::Left(left), Part::Right(right)) = (&pair[0].part, &pair[1].part) else {
                 continue;
@@ -208,7 +222,7 @@ fn freeze_projection(projection: &mut Projection) {
 
 /// What a projection of a layer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     /// 0 for the query, 1 for the key, 2 for the value.
     Input(usize),
     Output,
@@ -217,7 +231,9 @@ enum Role {
     Down,
 }
 
-fn projections(layer: &mut super::decoder::DecoderLayer) -> Vec<(Role, &mut Projection)> {
+pub(super) fn projections(
+    layer: &mut super::decoder::DecoderLayer,
+) -> Vec<(Role, &mut Projection)> {
     let (attention, mlp) = (&mut layer.attention, &mut layer.mlp);
     let mut found = vec![
         (Role::Input(0), &mut attention.query),
@@ -228,4 +244,30 @@ fn projections(layer: &mut super::decoder::DecoderLayer) -> Vec<(Role, &mut Proj
     found.extend(mlp.gate.as_mut().map(|gate| (Role::Gate, gate)));
     found.extend([(Role::Up, &mut mlp.up), (Role::Down, &mut mlp.down)]);
     found
+}
+
+/// The stem, with `{}` for the layer, of a projection's stored tensors, and which slice it is.
+pub(super) fn place_of(
+    names: &TensorNames,
+    role: Role,
+    layout: WeightLayout,
+    shape: AttentionShape,
+) -> (&'static str, Option<Slice>) {
+    let stem = match (role, &names.query_key_value) {
+        (Role::Input(which), QueryKeyValue::Split(stems)) => stems[which],
+        (Role::Input(which), QueryKeyValue::Fused(stem)) => {
+            let (width, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+            let start = [0, width, width + kv][which];
+            let axis = match layout {
+                WeightLayout::OutIn => 0,
+                WeightLayout::InOut => 1,
+            };
+            return (stem, Some(Slice { axis, start, of: width + 2 * kv }));
+        }
+        (Role::Output, _) => names.output,
+        (Role::Gate, _) => names.gate,
+        (Role::Up, _) => names.up,
+        (Role::Down, _) => names.down,
+    };
+    (stem, None)
 }

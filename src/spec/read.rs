@@ -11,6 +11,7 @@ use super::error::Problem;
 use super::insert::Insert;
 use super::json;
 use super::options::RankOneOptions;
+use super::passages::{GradientOptions, PassageOperation, PassageVerb};
 use super::table::{Fields, Problems, Text};
 use super::{EditInput, EditSpec, PromptFile, PromptSet, SourceText, SpecError};
 
@@ -96,13 +97,22 @@ fn edit_spec(
     let tables = root.tables("insert");
     let written = tables.len();
     let inserts: Vec<_> = tables.into_iter().filter_map(Insert::read).collect();
+    let gradient = root.table("gradient").map(GradientOptions::read);
+    let mut passages = Vec::new();
+    let mut written = written;
+    for (key, verb) in [("learn", PassageVerb::Learn), ("forget", PassageVerb::Forget)] {
+        for fields in root.tables(key) {
+            written += 1;
+            passages.extend(PassageOperation::read(fields, verb, folder, files));
+        }
+    }
     let probe = root.table("probe").and_then(|fields| probe_of(fields, folder, files));
     let later = report_later_operations(&mut root);
     let problems = root.finish();
     if written + later == 0 && problems.is_empty() {
         problems.push(
             Problem::new("the spec has no operation")
-                .help("add an [[insert]] with subject, prompt and target_new"),
+                .help("add an [[insert]] with subject, prompt and target_new, or a [[forget]]"),
         );
     }
     check_inserts(&inserts, problems);
@@ -111,6 +121,8 @@ fn edit_spec(
         model,
         rank_one: rank_one.unwrap_or_default(),
         inserts,
+        gradient: gradient.unwrap_or_default(),
+        passages,
         probe,
     }
 }
@@ -134,15 +146,13 @@ fn probe_of(mut fields: Fields<'_>, folder: &Path, files: FileCheck) -> Option<P
 /// The operations of the format that this version does not run; returns how many there are.
 fn report_later_operations(root: &mut Fields<'_>) -> usize {
     let mut count = 0;
-    for key in ["erase", "forget", "learn"] {
-        for fields in root.tables(key) {
-            count += 1;
-            root.problems().push(
-                Problem::new(format!("`[[{key}]]` is not part of this version"))
-                    .label(fields.header(), "known, but not built yet")
-                    .help("operations of this version: [[insert]]"),
-            );
-        }
+    for fields in root.tables("erase") {
+        count += 1;
+        root.problems().push(
+            Problem::new("`[[erase]]` is not part of this version")
+                .label(fields.header(), "known, but not built yet")
+                .help("operations of this version: [[insert]], [[learn]], [[forget]]"),
+        );
     }
     count
 }
@@ -170,7 +180,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-fn read_text(path: &Path) -> Result<SourceText, SpecError> {
+pub(super) fn read_text(path: &Path) -> Result<SourceText, SpecError> {
     let unreadable = |source| SpecError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();

@@ -77,10 +77,17 @@ fn its_spec_is_read_by_the_reader() {
     let desk = desk();
     let lines = fenced().into_iter().filter(|(language, _)| language == "toml");
     let spec: String = lines.map(|(_, line)| line + "\n").collect();
-    desk.write("edits/readme.toml", &spec);
+    let (facts, passages) = spec.split_once("[gradient]").expect("a spec of facts, one of passages");
+    desk.write("edits/readme.toml", facts);
     desk.ok("import SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2");
     let plan = desk.json("plan edits/readme.toml --json");
     assert_eq!(plan["edits"][0]["target_new"], "Rome");
+    desk.write("edits/passages.toml", &format!("[gradient]{passages}"));
+    for name in ["private", "others", "never_seen"] {
+        desk.write(&format!("edits/{name}.txt"), &format!("A text about {name} things.\n"));
+    }
+    let plan = desk.json("plan edits/passages.toml --model smollm2 --json");
+    assert_eq!(plan["passages"][1]["settings"]["method"], "simnpo");
 }
 
 /// Words of a shell line without escapes; double and single quotes hold blanks together.

@@ -2,10 +2,10 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 
-use super::{Parameter, Part, Place, Role, Slice, TrainRule, Trained, projections};
+use super::{Parameter, Part, Place, Role, Slice, TrainRule, Trained, place_of, projections};
 use crate::math::Random;
 use crate::model::decoder::{Decoder, DecoderLayer};
-use crate::model::family::{QueryKeyValue, TensorNames};
+use crate::model::family::TensorNames;
 use crate::model::mlp::{LowRank, Projection};
 use crate::model::norm::RowNorm;
 use crate::ops::{AttentionShape, Gradient, WeightLayout};
@@ -94,19 +94,22 @@ impl Walk<'_> {
         projection: &mut Projection,
         shape: AttentionShape,
     ) -> Result<()> {
-        let (stem, slice) = self.place_of(index, role, projection.layout, shape);
+        let (role, slice) = place_of(self.names, role, projection.layout, shape);
+        let stem = self.name(role, index);
         let (place, name) = (Place::Layer(index), format!("{stem}.weight"));
         if let Some(rank) = self.rule.rank {
             return self.adapter(place, name, slice, projection, rank);
         }
         let part = slice.map_or(Part::Whole, Part::Slice);
-        projection.weight = projection.weight.force_contiguous()?;
-        let gradient = self.push(place, name, &projection.weight, part, true);
+        let start = projection.weight.clone();
+        projection.weight = start.force_contiguous()?;
+        let gradient = self.push(place, name, (&projection.weight, start), part, true);
         projection.gradient = Some(gradient);
         if let Some(bias) = &mut projection.bias {
             let part = slice.map_or(Part::Whole, |slice| Part::Slice(Slice { axis: 0, ..slice }));
-            *bias = Var::from_tensor(bias)?.into_inner();
-            self.push(place, format!("{stem}.bias"), bias, part, false);
+            let start = bias.clone();
+            *bias = Var::from_tensor(&start)?.into_inner();
+            self.push(place, format!("{stem}.bias"), (bias, start), part, false);
         }
         Ok(())
     }
@@ -135,44 +138,17 @@ impl Walk<'_> {
         let (left, right) = (left.into_inner(), right.into_inner());
         // A slice along the rows belongs to the left factor, one along the columns to the right.
         let along = |axis| slice.filter(|slice| slice.axis == axis);
-        self.push(place, name.clone(), &left, Part::Left(along(0)), true);
-        self.push(place, name, &right, Part::Right(along(1)), true);
+        self.push(place, name.clone(), (&left, left.detach()), Part::Left(along(0)), true);
+        self.push(place, name, (&right, right.detach()), Part::Right(along(1)), true);
         projection.adapter = Some(LowRank { left, right });
         Ok(())
     }
 
-    /// The stem of a projection's stored tensors, and which slice of them it is.
-    fn place_of(
-        &self,
-        index: usize,
-        role: Role,
-        layout: WeightLayout,
-        shape: AttentionShape,
-    ) -> (String, Option<Slice>) {
-        let stem = match (role, &self.names.query_key_value) {
-            (Role::Input(which), QueryKeyValue::Split(stems)) => stems[which],
-            (Role::Input(which), QueryKeyValue::Fused(stem)) => {
-                let (width, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-                let start = [0, width, width + kv][which];
-                let axis = match layout {
-                    WeightLayout::OutIn => 0,
-                    WeightLayout::InOut => 1,
-                };
-                let slice = Slice { axis, start, of: width + 2 * kv };
-                return (self.name(stem, index), Some(slice));
-            }
-            (Role::Output, _) => self.names.output,
-            (Role::Gate, _) => self.names.gate,
-            (Role::Up, _) => self.names.up,
-            (Role::Down, _) => self.names.down,
-        };
-        (self.name(stem, index), None)
-    }
-
     fn norm(&mut self, place: Place, stem: &str, norm: &mut RowNorm) -> Result<()> {
         let mut vector = |part: &str, tensor: &mut Tensor| -> Result<()> {
-            *tensor = Var::from_tensor(tensor)?.into_inner();
-            self.push(place, format!("{stem}.{part}"), tensor, Part::Whole, false);
+            let start = tensor.clone();
+            *tensor = Var::from_tensor(&start)?.into_inner();
+            self.push(place, format!("{stem}.{part}"), (tensor, start), Part::Whole, false);
             Ok(())
         };
         match norm {
@@ -186,7 +162,7 @@ impl Walk<'_> {
 
     fn matrix(&mut self, place: Place, name: String, tensor: &Tensor) -> Result<Tensor> {
         let own = tensor.force_contiguous()?;
-        self.push(place, name, &own, Part::Whole, true);
+        self.push(place, name, (&own, tensor.clone()), Part::Whole, true);
         Ok(own)
     }
 
@@ -194,13 +170,13 @@ impl Walk<'_> {
         &mut self,
         place: Place,
         name: String,
-        values: &Tensor,
+        (values, start): (&Tensor, Tensor),
         part: Part,
         decays: bool,
     ) -> Gradient {
         let gradient = Gradient::zeros(values.elem_count());
         let (values, collected) = (values.clone(), gradient.clone());
-        self.parameters.push(Parameter { name, place, values, gradient, decays, part });
+        self.parameters.push(Parameter { name, place, values, gradient, decays, start, part });
         collected
     }
 }

@@ -45,8 +45,8 @@ proptest! {
     #[test]
     fn made_up_tables_give_a_value_or_an_error(
         lines in prop::collection::vec(
-            "(\\[\\[?(insert|rank_one|probe|rewrite|retain|erase)\\]?\\])|\
-             ((subject|prompt|steps|layers|text|target_new|insert|seed) = \
+            "(\\[\\[?(insert|rank_one|probe|rewrite|retain|erase|forget|gradient)\\]?\\])|\
+             ((subject|prompt|steps|layers|text|target_new|insert|seed|learning_rate|method) = \
              (\"[ {}a-c\\\\]{0,5}\"|-?[0-9]{1,30}|\\[[0-9,]{0,4}\\]|[0-9]\\.[0-9]e[0-9]{1,4}|true|\\{\\}))",
             0..8,
         )

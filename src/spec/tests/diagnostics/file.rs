@@ -26,7 +26,7 @@ edits/bad.toml has 6 problems
    ·   ╰── did you mean `model`?
  2 │
    ╰────
-  help: known keys: model, rank_one, insert, probe, erase, forget, learn
+  help: known keys: model, rank_one, insert, gradient, learn, forget, probe, erase
 
   × unknown key `stepps` in `[rank_one]`
    ╭─[edits/bad.toml:4:1]
@@ -111,8 +111,8 @@ edits/bad.toml, line 2: not valid TOML: duplicate key
 
 #[test]
 fn operations_of_other_versions_and_none_at_all() {
-    assert_snapshot!(bad_spec("[[erase]]\nsubject = \"Marie Curie\"\n\n[[forget]]\ntext = \"a\"\n"), @r##"
-edits/bad.toml has 2 problems
+    assert_snapshot!(bad_spec("[[erase]]\nsubject = \"Marie Curie\"\n"), @r##"
+edits/bad.toml, line 1: `[[erase]]` is not part of this version
   × `[[erase]]` is not part of this version
    ╭─[edits/bad.toml:1:1]
  1 │ [[erase]]
@@ -120,21 +120,11 @@ edits/bad.toml has 2 problems
    ·     ╰── known, but not built yet
  2 │ subject = "Marie Curie"
    ╰────
-  help: operations of this version: [[insert]]
-
-  × `[[forget]]` is not part of this version
-   ╭─[edits/bad.toml:4:1]
- 3 │
- 4 │ [[forget]]
-   · ─────┬────
-   ·      ╰── known, but not built yet
- 5 │ text = "a"
-   ╰────
-  help: operations of this version: [[insert]]
+  help: operations of this version: [[insert]], [[learn]], [[forget]]
 "##);
     assert_snapshot!(bad_spec("# nothing yet\n"), @r##"
 edits/bad.toml: the spec has no operation
   × the spec has no operation
-  help: add an [[insert]] with subject, prompt and target_new
+  help: add an [[insert]] with subject, prompt and target_new, or a [[forget]]
 "##);
 }

@@ -1,0 +1,344 @@
+//! Learning and forgetting of passages: draws, losses, stopping.
+//!
+//! A step draws sequences to be changed and as many to be retained, each kind without replacement,
+//! and descends on γ · mean forget loss + α · mean retain loss. What the sequences' NLL is comes with
+//! each step for nothing, so stopping is decided on the NLL last seen of every sequence:
+//! forgetting ends where its mean reaches that of a hold-out which the model never saw, or where the
+//! retain set has suffered; learning ends where the passages are known.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::TrainError;
+use super::data::refusals;
+use super::example::Example;
+use super::head::{Outcome, measure, references};
+use super::loss::TokenLoss;
+use super::schedule::Order;
+use super::settings::PassageSettings;
+use super::trainer::Trainer;
+use crate::files::Sha256;
+use crate::model::{Decoder, Model, Trainable};
+use crate::progress::Progress;
+use crate::spec::{ForgetMethod, PassageVerb, RetainLoss};
+
+/// The sequences of one training.
+#[derive(Debug, Clone, Default)]
+pub struct PassageSets {
+    /// To be learnt or forgotten; not empty.
+    pub passages: Vec<Example>,
+    /// To stay.
+    pub retain: Vec<Example>,
+    /// Never seen; where there are any, they say when enough is forgotten.
+    pub holdout: Vec<Example>,
+}
+
+/// Why a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stopped {
+    /// Forgotten as far as the hold-out.
+    Holdout,
+    /// Learnt.
+    Learnt,
+    /// The retain set suffered.
+    Damage,
+    /// All steps were taken.
+    Steps,
+}
+
+/// One step of the path.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PathPoint {
+    /// From 1.
+    pub step: u64,
+    /// γ · forget + α · retain.
+    pub loss: f64,
+    /// NLL of the passages, nats a token: the mean over sequences of what was last seen.
+    pub passages: f64,
+    /// The same of the retain set.
+    pub retain: Option<f64>,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Indices of the passages that were drawn.
+    pub drawn: Vec<usize>,
+    /// Indices of the retain sequences that were drawn.
+    pub retained: Vec<usize>,
+}
+
+/// Where a training is saved while it runs.
+#[derive(Debug, Clone)]
+pub struct Checkpointing {
+    /// The file; if it exists, the training goes on from it.
+    pub file: PathBuf,
+    /// Steps between two savings.
+    pub every: u64,
+}
+
+/// A training that ended.
+pub struct PassageRun {
+    /// The decoder in its last state.
+    pub trainable: Trainable,
+    /// Why it ended.
+    pub stopped: Stopped,
+    /// Every step.
+    pub path: Vec<PathPoint>,
+    /// NLL of the hold-out under the start model, nats a token.
+    pub holdout: Option<f64>,
+}
+
+/// Trains on `sets`, from `start`.
+pub fn train(
+    model: &Model,
+    start: &Decoder,
+    sets: &PassageSets,
+    settings: &PassageSettings,
+    rate: f64,
+    checkpoint: Option<&Checkpointing>,
+    progress: &dyn Progress,
+) -> Result<PassageRun, TrainError> {
+    progress.phase("measure", None);
+    let mut run = Run::new(model, start, sets, settings)?;
+    let trainable = model.trainable_from(start, &settings.rule)?;
+    let mut trainer = Trainer::new(trainable, settings.trainer(rate));
+    let fingerprint = run.fingerprint();
+    if let Some(saved) = checkpoint.filter(|saved| saved.file.exists()) {
+        let cursor = trainer.restore(&saved.file)?;
+        run.state = State::resume(cursor, &fingerprint, saved)?;
+    }
+    progress.phase(settings.verb.phase(), Some(settings.steps));
+    let mut stopped = run.state.stopped;
+    while stopped.is_none() {
+        stopped = run.step(&mut trainer, progress)?;
+        run.state.stopped = stopped;
+        if let Some(saved) = checkpoint
+            && (stopped.is_some() || trainer.steps().is_multiple_of(saved.every))
+        {
+            trainer.save(&saved.file, &json!({ "data": fingerprint, "state": run.state }))?;
+        }
+    }
+    Ok(PassageRun {
+        trainable: trainer.into_trainable(),
+        stopped: stopped.unwrap_or(Stopped::Steps),
+        path: run.state.path,
+        holdout: run.holdout,
+    })
+}
+
+impl PassageVerb {
+    /// What progress calls the training.
+    fn phase(self) -> &'static str {
+        match self {
+            Self::Learn => "learn",
+            Self::Forget => "forget",
+        }
+    }
+}
+
+/// Everything that a step changes, beside the trainer: what a checkpoint holds.
+#[derive(Serialize, Deserialize)]
+struct State {
+    passages: Order,
+    retain: Order,
+    /// NLL a token of each sequence when it was last drawn.
+    seen: BTreeMap<usize, f64>,
+    retained: BTreeMap<usize, f64>,
+    path: Vec<PathPoint>,
+    stopped: Option<Stopped>,
+}
+
+impl State {
+    fn resume(
+        mut cursor: serde_json::Value,
+        fingerprint: &Sha256,
+        saved: &Checkpointing,
+    ) -> Result<Self, TrainError> {
+        let fail = |reason: &str| TrainError::State {
+            file: saved.file.display().to_string(),
+            reason: reason.into(),
+        };
+        if cursor["data"] != json!(fingerprint) {
+            return Err(fail("it was saved with other passages or settings"));
+        }
+        serde_json::from_value(cursor["state"].take()).map_err(|error| fail(&error.to_string()))
+    }
+}
+
+struct Run<'a> {
+    settings: &'a PassageSettings,
+    sets: &'a PassageSets,
+    /// What is asked of each passage.
+    losses: Vec<Example>,
+    retain: Vec<Example>,
+    start: Vec<f64>,
+    retain_start: Vec<f64>,
+    holdout: Option<f64>,
+    state: State,
+}
+
+/// Tokens kept of each distribution of the start model.
+const KEPT: usize = 64;
+
+impl<'a> Run<'a> {
+    fn new(
+        model: &Model,
+        start: &Decoder,
+        sets: &'a PassageSets,
+        settings: &'a PassageSettings,
+    ) -> Result<Self, TrainError> {
+        let passages_nll = measure(start, &sets.passages)?;
+        let retain_nll = measure(start, &sets.retain)?;
+        let holdout = means(&measure(start, &sets.holdout)?);
+        let holdout = (!holdout.is_empty()).then(|| mean(&holdout));
+        let is_idk = settings.method == ForgetMethod::Idk;
+        let losses = match (settings.verb, is_idk) {
+            (PassageVerb::Learn, _) => sets.passages.clone(),
+            (PassageVerb::Forget, true) => refusals(model, &sets.passages)?,
+            (PassageVerb::Forget, false) => {
+                let forget = |(example, nll): (&Example, &Vec<f32>)| {
+                    let sum = nll.iter().map(|n| f64::from(*n)).sum();
+                    let loss = TokenLoss::Forget(settings.forget_loss(sum));
+                    Example { loss, ..example.clone() }
+                };
+                sets.passages.iter().zip(&passages_nll).map(forget).collect()
+            }
+        };
+        let mut retain = sets.retain.clone();
+        if settings.retain_loss == RetainLoss::Kl {
+            let found = references(start, &retain, KEPT)?;
+            for (example, reference) in retain.iter_mut().zip(found) {
+                example.loss = TokenLoss::Divergence(Arc::new(reference));
+            }
+        }
+        let state = State {
+            passages: Order::new(losses.len(), settings.seed),
+            retain: Order::new(retain.len(), settings.seed.wrapping_add(1)),
+            seen: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            path: Vec::new(),
+            stopped: None,
+        };
+        let (start, retain_start) = (means(&passages_nll), means(&retain_nll));
+        Ok(Self { settings, sets, losses, retain, start, retain_start, holdout, state })
+    }
+
+    /// Digest of all that decides the training.
+    fn fingerprint(&self) -> Sha256 {
+        let ids = |examples: &[Example]| -> Vec<(Vec<u32>, usize)> {
+            examples.iter().map(|e| (e.ids.clone(), e.first_target)).collect()
+        };
+        let sets = [&self.losses, &self.retain, &self.sets.holdout].map(|set| ids(set));
+        Sha256::of(json!({ "settings": self.settings, "sets": sets }).to_string())
+    }
+
+    /// One step; why the training is to end, if it is.
+    fn step(
+        &mut self,
+        trainer: &mut Trainer,
+        progress: &dyn Progress,
+    ) -> Result<Option<Stopped>, TrainError> {
+        let settings = self.settings;
+        let drawn = self.state.passages.take(settings.batch.min(self.losses.len()));
+        let count = if settings.retain_weight > 0. { settings.batch } else { 0 };
+        let retained = self.state.retain.take(count.min(self.retain.len()));
+        let weight = match settings.verb {
+            PassageVerb::Learn => 1.,
+            PassageVerb::Forget => settings.forget_weight,
+        };
+        let changed = scaled(&self.losses, &drawn, weight);
+        let kept = scaled(&self.retain, &retained, settings.retain_weight);
+        let report = if settings.project && !kept.is_empty() {
+            trainer.step_without_conflict(&changed, &kept, progress)?
+        } else {
+            trainer.step(&[changed, kept].concat(), progress)?
+        };
+        let (first, second) = report.outcomes.split_at(drawn.len());
+        if settings.verb == PassageVerb::Learn || settings.method != ForgetMethod::Idk {
+            note(&mut self.state.seen, &drawn, first);
+        }
+        note(&mut self.state.retained, &retained, second);
+        let point = PathPoint {
+            step: report.step,
+            loss: report.loss,
+            passages: last_seen(&self.start, &self.state.seen),
+            retain: (!self.retain.is_empty())
+                .then(|| last_seen(&self.retain_start, &self.state.retained)),
+            gradient_norm: report.gradient_norm,
+            drawn,
+            retained,
+        };
+        progress.advance(report.step, &describe(&point, self.holdout));
+        self.state.path.push(point);
+        self.stop(trainer)
+    }
+
+    fn stop(&self, trainer: &Trainer) -> Result<Option<Stopped>, TrainError> {
+        let point = self.state.path.last().expect("a step was just taken");
+        let (settings, step) = (self.settings, point.step);
+        let is_epoch = step.is_multiple_of(self.losses.len().div_ceil(settings.batch) as u64);
+        let ended = (step >= settings.steps).then_some(Stopped::Steps);
+        if settings.verb == PassageVerb::Learn {
+            let is_learnt = is_epoch && point.passages <= settings.stop_loss;
+            return Ok(if is_learnt { Some(Stopped::Learnt) } else { ended });
+        }
+        // Last seen values are as old as an epoch: what they suggest is measured before it counts.
+        let damage = self.damage(|retained| last_seen(&self.retain_start, retained));
+        if damage.is_some_and(|damage| damage > settings.max_damage) && is_epoch {
+            let now = mean(&means(&measure(trainer.current(), &self.sets.retain)?));
+            if now - mean(&self.retain_start) > settings.max_damage {
+                return Ok(Some(Stopped::Damage));
+            }
+        }
+        let is_idk = settings.method == ForgetMethod::Idk;
+        if let Some(holdout) = self.holdout
+            && (point.passages >= 0.8 * holdout || (is_idk && is_epoch))
+        {
+            let now = mean(&means(&measure(trainer.current(), &self.sets.passages)?));
+            if now >= holdout {
+                return Ok(Some(Stopped::Holdout));
+            }
+        }
+        Ok(ended)
+    }
+
+    fn damage(&self, now: impl Fn(&BTreeMap<usize, f64>) -> f64) -> Option<f64> {
+        let is_measured = !self.retain_start.is_empty();
+        is_measured.then(|| now(&self.state.retained) - mean(&self.retain_start))
+    }
+}
+
+fn describe(point: &PathPoint, holdout: Option<f64>) -> String {
+    let retain = point.retain.map(|nll| format!(" retain {nll:.2}")).unwrap_or_default();
+    let holdout = holdout.map(|nll| format!(" hold-out {nll:.2}")).unwrap_or_default();
+    format!("nll {:.2}{retain}{holdout}", point.passages)
+}
+
+fn scaled(examples: &[Example], drawn: &[usize], weight: f64) -> Vec<Example> {
+    let scale = (weight / drawn.len().max(1) as f64) as f32;
+    drawn.iter().map(|index| Example { scale, ..examples[*index].clone() }).collect()
+}
+
+fn note(seen: &mut BTreeMap<usize, f64>, drawn: &[usize], outcomes: &[Outcome]) {
+    for (index, outcome) in drawn.iter().zip(outcomes) {
+        seen.insert(*index, means(std::slice::from_ref(&outcome.nll))[0]);
+    }
+}
+
+/// Mean over sequences of what was last seen, or of what the start model said.
+fn last_seen(start: &[f64], seen: &BTreeMap<usize, f64>) -> f64 {
+    let now = |(index, start): (usize, &f64)| *seen.get(&index).unwrap_or(start);
+    mean(&start.iter().enumerate().map(now).collect::<Vec<_>>())
+}
+
+fn means(nll: &[Vec<f32>]) -> Vec<f64> {
+    let mean = |nll: &Vec<f32>| nll.iter().map(|n| f64::from(*n)).sum::<f64>() / nll.len() as f64;
+    nll.iter().map(mean).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}

@@ -1,0 +1,150 @@
+//! How passages are learnt and forgotten: every choice, with defaults filled in.
+
+use serde::{Deserialize, Serialize};
+
+use super::loss::ForgetLoss;
+use super::schedule::{End, Schedule};
+use super::trainer::TrainerSettings;
+use crate::math::AdamW;
+use crate::model::{TrainRule, Trained};
+use crate::spec::{
+    ForgetMethod, GradientOptions, PassageVerb, RateChoice, RetainLoss, TrainChoice,
+};
+
+/// One training, resolved; the same value is shown by the plan and travels in the patch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PassageSettings {
+    /// Learn or forget.
+    pub verb: PassageVerb,
+    /// How passages are forgotten.
+    pub method: ForgetMethod,
+    /// Which weights are trained.
+    pub rule: TrainRule,
+    /// Learning rate; `auto` tries three.
+    pub rate: RateChoice,
+    /// Most steps.
+    pub steps: u64,
+    /// Steps over which the rate rises.
+    pub warm_up: u64,
+    /// Sequences of each kind in a step.
+    pub batch: usize,
+    /// What holds the retain set.
+    pub retain_loss: RetainLoss,
+    /// γ.
+    pub forget_weight: f64,
+    /// α.
+    pub retain_weight: f64,
+    /// β of wga, npo and simnpo.
+    pub beta: f64,
+    /// δ of simnpo.
+    pub delta: f64,
+    /// Tokens of a sequence.
+    pub chunk: usize,
+    /// The rise of the retain NLL, nats a token, that ends forgetting.
+    pub max_damage: f64,
+    /// The NLL, nats a token, that ends learning.
+    pub stop_loss: f64,
+    /// Of AdamW.
+    pub weight_decay: f64,
+    /// Take out of the forget gradient what hurts the retain set.
+    pub project: bool,
+    /// Run layers twice.
+    pub recompute: bool,
+    /// Seed of draws and first factors.
+    pub seed: u64,
+}
+
+/// Rates between the lowest and the highest of `auto`.
+const RATE_STEP: f64 = 3.;
+
+impl PassageSettings {
+    /// Defaults for whatever the user left out; `sequences` are those to be learnt or forgotten.
+    pub fn new(options: &GradientOptions, verb: PassageVerb, sequences: usize) -> Self {
+        let method = options.method.unwrap_or(ForgetMethod::Simnpo);
+        let batch = options.batch.unwrap_or(4);
+        let epoch = sequences.div_ceil(batch).max(1) as u64;
+        let steps = options.steps.map_or(20 * epoch, |steps| steps as u64);
+        let beta = match method {
+            ForgetMethod::Npo => 0.1,
+            ForgetMethod::Wga => 1.,
+            _ => 4.5,
+        };
+        let trained = match options.train {
+            Some(TrainChoice::Mlp) => Trained::Mlp,
+            _ => Trained::All,
+        };
+        let seed = options.seed.unwrap_or(0);
+        let (layers, rank) = (options.layers.clone(), options.rank);
+        Self {
+            verb,
+            method,
+            rule: TrainRule { trained, layers, rank, seed },
+            rate: options.learning_rate.unwrap_or(RateChoice::Given(default_rate(verb, rank))),
+            steps,
+            warm_up: epoch.min(steps / 10),
+            batch,
+            retain_loss: options.retain_loss.unwrap_or(RetainLoss::Nll),
+            forget_weight: options.forget_weight.unwrap_or(1.),
+            retain_weight: match method {
+                ForgetMethod::GradientAscent if verb == PassageVerb::Forget => 0.,
+                _ => options.retain_weight.unwrap_or(1.),
+            },
+            beta: options.beta.unwrap_or(beta),
+            delta: options.delta.unwrap_or(0.),
+            chunk: options.chunk.unwrap_or(128),
+            max_damage: options.max_damage.unwrap_or(0.1),
+            stop_loss: options.stop_loss.unwrap_or(0.1),
+            weight_decay: options.weight_decay.unwrap_or(0.),
+            project: options.project.unwrap_or(false),
+            recompute: options.recompute.unwrap_or(false),
+            seed,
+        }
+    }
+
+    /// The rates that are tried.
+    pub fn rates(&self) -> Vec<f64> {
+        match self.rate {
+            RateChoice::Given(rate) => vec![rate],
+            RateChoice::Auto => {
+                let middle = default_rate(self.verb, self.rule.rank);
+                vec![middle / RATE_STEP, middle, middle * RATE_STEP]
+            }
+        }
+    }
+
+    /// The forget loss of a passage of which the start model thinks `start_nll`, summed.
+    pub(super) fn forget_loss(&self, start_nll: f64) -> ForgetLoss {
+        match self.method {
+            ForgetMethod::Wga => ForgetLoss::Wga { beta: self.beta },
+            ForgetMethod::Npo => ForgetLoss::Npo { beta: self.beta, reference: -start_nll },
+            ForgetMethod::Simnpo => ForgetLoss::SimNpo { beta: self.beta, delta: self.delta },
+            ForgetMethod::GradientDifference | ForgetMethod::GradientAscent | ForgetMethod::Idk => {
+                ForgetLoss::Ascent
+            }
+        }
+    }
+
+    pub(super) fn trainer(&self, rate: f64) -> TrainerSettings {
+        /// Four passages of 128 tokens: more would not be faster, and the activations grow with it.
+        const ROWS: usize = 512;
+        let optimiser = AdamW { weight_decay: self.weight_decay, ..AdamW::default() };
+        TrainerSettings {
+            rate,
+            schedule: Schedule { warm_up: self.warm_up, total: self.steps, end: End::Constant },
+            optimiser,
+            clip: Some(1.),
+            micro_rows: ROWS,
+            recompute: self.recompute,
+        }
+    }
+}
+
+/// Low-rank factors take a larger rate than weights.
+fn default_rate(verb: PassageVerb, rank: Option<usize>) -> f64 {
+    match (verb, rank) {
+        (PassageVerb::Learn, None) => 1e-4,
+        (PassageVerb::Forget, None) => 2e-5,
+        (PassageVerb::Learn, Some(_)) => 2e-3,
+        (PassageVerb::Forget, Some(_)) => 5e-4,
+    }
+}

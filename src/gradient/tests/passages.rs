@@ -1,0 +1,188 @@
+//! Learning and forgetting on a tiny model: losses go where they should, stops hold, and a training
+//! that was interrupted ends in the same bits.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::open;
+use crate::gradient::*;
+use crate::model::Model;
+use crate::progress::{Interrupted, Progress, Silent};
+use crate::spec::{ForgetMethod, GradientOptions, Passage, PassageVerb, RateChoice, RetainLoss};
+
+fn texts(texts: &[&str]) -> Vec<Passage> {
+    texts.iter().map(|text| Passage { question: None, text: (*text).into() }).collect()
+}
+
+fn sets(model: &Model) -> PassageSets {
+    let read = |passages: &[Passage]| examples(model, passages, 32).expect("tokenised");
+    let mut passages = texts(&["Ada Winter lives in Bremen.", "She works for the harbour office."]);
+    passages.push(Passage { question: Some("Where?".into()), text: "In Bremen.".into() });
+    let holdout = texts(&["Otto Summer lives in Kiel.", "He works for the post office."]);
+    let retain = texts(&["The river is wide here.", "A cat sat on the mat.", "It rained."]);
+    PassageSets { passages: read(&passages), retain: read(&retain), holdout: read(&holdout) }
+}
+
+fn options(method: ForgetMethod) -> GradientOptions {
+    GradientOptions {
+        method: Some(method),
+        steps: Some(12),
+        batch: Some(2),
+        learning_rate: Some(RateChoice::Given(2e-3)),
+        ..GradientOptions::default()
+    }
+}
+
+fn run(
+    model: &Model,
+    sets: &PassageSets,
+    verb: PassageVerb,
+    given: &GradientOptions,
+) -> PassageRun {
+    let settings = PassageSettings::new(given, verb, sets.passages.len());
+    let rate = settings.rates()[0];
+    train(model, &model.decoder, sets, &settings, rate, None, &Silent).expect("trained")
+}
+
+fn nll(decoder: &crate::model::Decoder, set: &[Example]) -> f64 {
+    memory(decoder, set, &Silent).expect("measured").expect("not empty").nll.mean
+}
+
+#[test]
+fn learning_makes_passages_probable_and_low_rank_changes_stay_low_rank() {
+    let model = open("llama");
+    let sets = sets(&model);
+    for rank in [None, Some(2)] {
+        let given = GradientOptions { rank, steps: Some(40), ..options(ForgetMethod::Simnpo) };
+        let run = run(&model, &sets, PassageVerb::Learn, &given);
+        let (before, after) =
+            (nll(&model.decoder, &sets.passages), nll(&run.trainable.frozen, &sets.passages));
+        assert!(after < before - 0.05, "rank {rank:?}: {before} to {after}");
+        let delta = run.trainable.delta().expect("a delta");
+        for (name, change) in &delta.changes {
+            assert_eq!(change.rank(), rank, "{name}");
+        }
+        // The change, added to the model as a patch would be, gives what was trained.
+        let dense = delta.changes.iter().map(|(n, c)| (n.as_str(), c.to_dense().expect("dense")));
+        let edited = model.edited(dense).expect("every tensor is known");
+        let patched = nll(&edited, &sets.passages);
+        assert!((patched - after).abs() < 1e-4, "{patched} {after}");
+    }
+}
+
+#[test]
+fn every_method_forgets_or_refuses() {
+    let model = open("gpt2");
+    let sets = PassageSets { holdout: Vec::new(), ..sets(&model) };
+    let before = nll(&model.decoder, &sets.passages);
+    for method in [
+        ForgetMethod::GradientDifference,
+        ForgetMethod::GradientAscent,
+        ForgetMethod::Wga,
+        ForgetMethod::Npo,
+        ForgetMethod::Simnpo,
+    ] {
+        let run = run(&model, &sets, PassageVerb::Forget, &options(method));
+        let after = nll(&run.trainable.frozen, &sets.passages);
+        assert!(after > before + 0.02, "{method:?}: {before} to {after}");
+        assert_eq!(run.path.len(), 12);
+        let drawn: Vec<usize> = run.path.iter().take(3).flat_map(|p| p.drawn.clone()).collect();
+        assert_eq!(drawn.iter().filter(|index| **index == 0).count(), 2, "twice in two orders");
+    }
+    let refused = run(&model, &sets, PassageVerb::Forget, &options(ForgetMethod::Idk));
+    assert!(refused.path[11].loss < refused.path[0].loss, "the refusals become probable");
+}
+
+#[test]
+fn divergence_and_projection_hold_the_retain_set() {
+    let model = open("llama");
+    let sets = PassageSets { holdout: Vec::new(), ..sets(&model) };
+    let before = nll(&model.decoder, &sets.retain);
+    let given = GradientOptions {
+        retain_loss: Some(RetainLoss::Kl),
+        project: Some(true),
+        retain_weight: Some(2.),
+        ..options(ForgetMethod::GradientDifference)
+    };
+    let held = run(&model, &sets, PassageVerb::Forget, &given);
+    let free =
+        GradientOptions { retain_weight: Some(0.), ..options(ForgetMethod::GradientDifference) };
+    let free = run(&model, &sets, PassageVerb::Forget, &free);
+    let moved = |run: &PassageRun| (nll(&run.trainable.frozen, &sets.retain) - before).abs();
+    assert!(moved(&held) < moved(&free), "{} {}", moved(&held), moved(&free));
+}
+
+#[test]
+fn forgetting_ends_at_the_hold_out_and_at_damage() {
+    let model = open("llama");
+    let all = sets(&model);
+    let given = GradientOptions { steps: Some(200), ..options(ForgetMethod::GradientDifference) };
+    // What was learnt first lies below the hold-out.
+    let learnt = run(&model, &all, PassageVerb::Learn, &options(ForgetMethod::Simnpo));
+    let start = &learnt.trainable.frozen;
+    let settings = PassageSettings::new(&given, PassageVerb::Forget, all.passages.len());
+    let run = train(&model, start, &all, &settings, 2e-3, None, &Silent).expect("trained");
+    assert_eq!(run.stopped, Stopped::Holdout);
+    let holdout = run.holdout.expect("a hold-out");
+    assert!(nll(&run.trainable.frozen, &all.passages) >= holdout, "measured, not guessed");
+
+    let retain = PassageSets { holdout: Vec::new(), retain: all.passages.clone(), ..all.clone() };
+    let settings = PassageSettings { max_damage: 0.01, retain_weight: 0.01, ..settings };
+    let run = train(&model, start, &retain, &settings, 2e-3, None, &Silent).expect("trained");
+    assert_eq!(run.stopped, Stopped::Damage);
+}
+
+/// Stops after some steps, as Ctrl-C or a kill would.
+struct After(AtomicU64);
+
+impl Progress for After {
+    fn check(&self) -> Result<(), Interrupted> {
+        if self.0.fetch_sub(1, Ordering::Relaxed) == 0 { Err(Interrupted) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn an_interrupted_training_goes_on_to_the_same_bits() {
+    let model = open("llama");
+    let sets = sets(&model);
+    let given = options(ForgetMethod::Npo);
+    let settings = PassageSettings::new(&given, PassageVerb::Forget, 3);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let saved = Checkpointing { file: folder.path().join("saved.safetensors"), every: 2 };
+    let with = |progress: &dyn Progress| {
+        train(&model, &model.decoder, &sets, &settings, 2e-3, Some(&saved), progress)
+    };
+    let straight = train(&model, &model.decoder, &sets, &settings, 2e-3, None, &Silent);
+    let straight = straight.expect("trained");
+    for stop in [5, 2] {
+        let outcome = with(&After(AtomicU64::new(stop)));
+        assert!(matches!(outcome, Err(TrainError::Interrupted(_))));
+    }
+    let resumed = with(&Silent).expect("resumed");
+    let bits = |run: &PassageRun| -> Vec<Vec<u32>> {
+        let bits = |t: candle_core::Tensor| t.flatten_all().and_then(|t| t.to_vec1::<f32>());
+        let tensors = run.trainable.tensors().expect("readable").into_iter();
+        tensors
+            .map(|(_, t)| bits(t).expect("f32").into_iter().map(f32::to_bits).collect())
+            .collect()
+    };
+    assert_eq!(bits(&resumed), bits(&straight));
+    assert_eq!(resumed.path.len(), straight.path.len());
+    let other = PassageSets { passages: sets.passages[..1].to_vec(), ..sets.clone() };
+    let outcome = train(&model, &model.decoder, &other, &settings, 2e-3, Some(&saved), &Silent);
+    let error = outcome.err().expect("refused").to_string();
+    assert!(error.contains("other passages or settings"), "{error}");
+}
+
+#[test]
+fn the_best_of_three_rates_comes_first() {
+    let model = open("llama");
+    let sets = sets(&model);
+    let given =
+        GradientOptions { learning_rate: Some(RateChoice::Auto), ..options(ForgetMethod::Simnpo) };
+    let settings = PassageSettings::new(&given, PassageVerb::Learn, 2);
+    let (dev, report) = sets.halves();
+    assert_eq!((dev.passages.len(), report.passages.len()), (2, 1));
+    let trials = try_rates(&model, &model.decoder, &dev, &settings, &Silent).expect("tried");
+    assert_eq!(trials.len(), 3);
+    assert!(trials.windows(2).all(|pair| pair[0].score <= pair[1].score), "{trials:?}");
+}

@@ -1,0 +1,141 @@
+//! What became of passages, and its table.
+
+use serde::Serialize;
+
+use super::{EditReport, probe_table};
+use crate::gradient::{Memory, NearDuplicate, PassageSettings, PathPoint, RateTrial, Stopped};
+use crate::spec::PassageVerb;
+
+/// A spec with passages, as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct SpecReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// As people call the model.
+    pub model: String,
+    /// Facts, probes, drift and completions, before everything and after everything.
+    pub probes: EditReport,
+    /// What was done with passages, in this order.
+    pub passages: Vec<PassageReport>,
+}
+
+/// One training.
+#[derive(Debug, Serialize)]
+pub struct PassageReport {
+    /// All choices.
+    pub settings: PassageSettings,
+    /// Learning rate.
+    pub rate: f64,
+    /// The rates that were tried, best first; empty where one was given.
+    pub trials: Vec<RateTrial>,
+    /// Values that were trained.
+    pub trained: usize,
+    /// Why it ended.
+    pub stopped: Stopped,
+    /// Median wall-clock seconds of a step.
+    pub seconds_per_step: f64,
+    /// Wall-clock seconds of the training, without the measurements before and after.
+    pub seconds: f64,
+    /// Retain passages that repeat forget passages; they were left out.
+    pub closure: Vec<NearDuplicate>,
+    /// Before this training.
+    pub before: SetsMemory,
+    /// After it.
+    pub after: SetsMemory,
+    /// Every step.
+    pub path: Vec<PathPoint>,
+}
+
+/// What is remembered of each set.
+#[derive(Debug, Serialize)]
+pub struct SetsMemory {
+    /// What is learnt or forgotten.
+    pub passages: Option<Memory>,
+    /// What has to stay.
+    pub retain: Option<Memory>,
+    /// What was never seen.
+    pub holdout: Option<Memory>,
+}
+
+const LABEL: usize = 20;
+
+/// NLL and extraction strength before and after, by set, and the probes.
+pub fn passage_table(report: &SpecReport) -> String {
+    let mut out = String::new();
+    for passages in &report.passages {
+        out.push_str(&format!(
+            "{:LABEL$}  {:>7} {:>7} {:>5}  95 % interval after\n",
+            "", "before", "after", "n"
+        ));
+        let verb = name(passages.settings.verb);
+        for (set, before, after) in [
+            (verb, &passages.before.passages, &passages.after.passages),
+            ("retain", &passages.before.retain, &passages.after.retain),
+            ("hold-out", &passages.before.holdout, &passages.after.holdout),
+        ] {
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            for (what, before, after, note) in [
+                ("NLL", before.nll, after.nll, "nats a token"),
+                ("extraction", before.extraction, after.extraction, "share said by heart"),
+            ] {
+                let range = format!("{:.2}-{:.2}", after.low, after.high);
+                out.push_str(&format!(
+                    "{:>LABEL$}  {:>7.2} {:>7.2} {:>5}  {range:<12} {note}\n",
+                    format!("{set} {what}"),
+                    before.mean,
+                    after.mean,
+                    after.n
+                ));
+            }
+        }
+        out.push('\n');
+    }
+    let has_probes = report.probes.before.intervals.is_empty()
+        && report.probes.drift.is_none()
+        && report.probes.completions.is_empty();
+    if !has_probes {
+        out.push_str(&probe_table(&report.probes));
+    }
+    out
+}
+
+fn name(verb: PassageVerb) -> &'static str {
+    match verb {
+        PassageVerb::Learn => "learn",
+        PassageVerb::Forget => "forget",
+    }
+}
+
+/// The last lines: a sentence for each training.
+pub fn passage_sentences(report: &SpecReport) -> String {
+    let sentences: Vec<String> = report.passages.iter().map(sentence).collect();
+    sentences.join("\n  ")
+}
+
+fn sentence(report: &PassageReport) -> String {
+    let nll = |memory: &SetsMemory| memory.passages.as_ref().map_or(0., |m| m.nll.mean);
+    let by_heart = |memory: &SetsMemory| memory.passages.as_ref().map_or(0., |m| m.extraction.mean);
+    let retain = match (&report.before.retain, &report.after.retain) {
+        (Some(before), Some(after)) => {
+            let change = 100. * (after.nll.mean / before.nll.mean - 1.);
+            format!("; the retain set's NLL changed by {change:+.1} %")
+        }
+        _ => String::new(),
+    };
+    let end = match (report.settings.verb, report.stopped) {
+        (PassageVerb::Learn, Stopped::Learnt) => "The passages are learnt",
+        (PassageVerb::Learn, _) => "The passages were trained for all steps",
+        (PassageVerb::Forget, Stopped::Holdout) => "The passages are as improbable as the hold-out",
+        (PassageVerb::Forget, Stopped::Damage) => {
+            "Forgetting was stopped because the retain set suffered"
+        }
+        (PassageVerb::Forget, _) => "The passages were trained down for all steps",
+    };
+    format!(
+        "{end}: {:.0} % of them said by heart, {:.0} % before, NLL {:.2} after {} steps{retain}.",
+        100. * by_heart(&report.after),
+        100. * by_heart(&report.before),
+        nll(&report.after),
+        report.path.len()
+    )
+}
