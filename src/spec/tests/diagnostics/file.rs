@@ -26,7 +26,8 @@ edits/bad.toml has 6 problems
    ·   ╰── did you mean `model`?
  2 │
    ╰────
-  help: known keys: model, rank_one, insert, gradient, learn, forget, probe, erase
+  help: known keys: model, rank_one, insert, gradient, learn, forget, probe,
+        erase
 
   × unknown key `stepps` in `[rank_one]`
    ╭─[edits/bad.toml:4:1]
