@@ -133,6 +133,7 @@ impl Model {
         let weights = Weights::open(folder)?;
         let loader = load::Loader::new(&weights, family, &decoder_config, device);
         let (decoder, prefix) = (loader.decoder(progress)?, loader.prefix);
+        weights.release_pages();
         let down = |layer| format!("{}.weight", loader.name(family.names.down, layer));
         let down_projections = (0..decoder_config.layers).map(down).collect();
         Ok(Self {

@@ -84,7 +84,11 @@ impl PassageSettings {
             warm_up: epoch.min(steps / 10),
             batch,
             retain_loss: options.retain_loss.unwrap_or(RetainLoss::Nll),
-            forget_weight: options.forget_weight.unwrap_or(1.),
+            forget_weight: options.forget_weight.unwrap_or(match method {
+                // Its slope does not fall as the passages go, and would drown the retain set's.
+                ForgetMethod::GradientDifference => 0.2,
+                _ => 1.,
+            }),
             retain_weight: match method {
                 ForgetMethod::GradientAscent if verb == PassageVerb::Forget => 0.,
                 _ => options.retain_weight.unwrap_or(1.),

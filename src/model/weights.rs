@@ -185,6 +185,19 @@ impl Weights {
         &self.0.folder
     }
 
+    /// Gives the pages that were read back to the system: a copy of every tensor is in memory now.
+    pub(crate) fn release_pages(&self) {
+        #[cfg(unix)]
+        for shard in &self.0.shards {
+            // SAFETY: the mapping is of a file and never written to, so that a page which was
+            // dropped is read from the file again.
+            let released =
+                unsafe { shard.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // Where the system refuses, the pages stay: slower for others, wrong for nobody.
+            let _ = released;
+        }
+    }
+
     /// Names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.shard_of.keys().map(String::as_str)
