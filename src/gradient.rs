@@ -64,16 +64,16 @@ pub enum TrainError {
         reason: String,
     },
     /// The state could not be written.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// The model cannot be trained so.
-    #[error(transparent)]
+    #[error("{0}")]
     Model(#[from] ModelError),
     /// A computation failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Compute(#[from] candle_core::Error),
     /// The user stopped it.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] Interrupted),
 }
 

@@ -1,12 +1,13 @@
 //! Rewrite what a language model knows, and prove what changed.
 //!
-//! A spec names facts; a plan says, token by token, what will be done; a rank-one change of one
-//! MLP matrix does it; probes before and after say what changed; a patch holds the change alone.
+//! A spec names facts and passages; a plan says, token by token, what will be done; a rank-one change
+//! of one MLP matrix writes a fact, gradient steps learn or forget a passage; probes before and after
+//! say what changed; a patch holds the change alone.
 //!
 //! ```text
-//! spec ──▶ plan ──▶ rank_one ──▶ delta ──▶ patch ──▶ checkpoint, adapter
-//!            ▲          ▲                    │            │
-//!          model ───────┴──────▶ probe ◀─────┘          judge
+//! spec ──▶ plan ──▶ rank_one, gradient ──▶ delta ──▶ patch ──▶ checkpoint, adapter
+//!            ▲          ▲                              │            │
+//!          model ───────┴──────▶ probe ◀───────────────┘          judge
 //!            ▲                     │
 //!     ops, math                 report ──▶ cli
 //! ```
@@ -21,6 +22,7 @@
 //! | lookup token | the last token of the subject |
 //! | second moment C | E\[k kᵀ\] over a corpus, uncentred |
 //! | efficacy, paraphrase score, neighborhood score | shares of prompts that go as wanted |
+//! | extraction strength | 1 − k*/T: how much of a passage follows from its own beginning |
 //! | drift | mean per-token KL(before ‖ after) on texts that no edit is about |
 //!
 //! Nothing in the library prints, reads the clock or the environment; see [`progress`].

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::ui::Ui;
 use crate::checkpoint::CheckpointError;
 use crate::files::FileError;
+use crate::gradient::TrainError;
 use crate::model::config::ConfigError;
 use crate::model::source::{HubErrorKind, SourceError};
 use crate::model::{ModelError, weights::WeightsError};
@@ -113,6 +114,15 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             _ => "lower the learning rate in [rank_one], or try another --layer".into(),
         });
     }
+    match find::<TrainError>(error) {
+        Some(TrainError::NotFinite { .. }) => {
+            return Some("lower the learning_rate in [gradient]".into());
+        }
+        Some(TrainError::State { .. }) => {
+            return Some("remove it to begin anew, or name another file with --checkpoint".into());
+        }
+        _ => {}
+    }
     if find::<Clash>(error).is_some() {
         return Some("remove them, or keep the first of each with --skip-conflicts".into());
     }
@@ -179,6 +189,9 @@ mod tests {
             (Err::<(), _>(stop()).context("cannot open").unwrap_err(), INTERRUPTED),
             (PlanError::from(layer()).into(), USAGE),
             (StatisticsError::from(layer()).into(), USAGE),
+            (TrainError::from(layer()).into(), USAGE),
+            (TrainError::from(Interrupted).into(), INTERRUPTED),
+            (TrainError::from(stop()).into(), INTERRUPTED),
             (PatchError::from(taken()).into(), USAGE),
             (CheckpointError::from(taken()).into(), USAGE),
             (GgufError::from(taken()).into(), USAGE),

@@ -82,6 +82,7 @@ fn plan(model: &Model, spec: &EditSpec, verb: PassageVerb) -> anyhow::Result<Opt
         return Err(Usage("the passages have no two tokens".into()).into());
     }
     let settings = PassageSettings::new(&spec.gradient, verb, sets.passages.len());
+    settings.rule.layers.iter().flatten().try_for_each(|layer| model.check_layer(*layer))?;
     if verb == PassageVerb::Forget && settings.rate == RateChoice::Auto && sets.holdout.len() < 2 {
         let message = "learning_rate = \"auto\" needs a `holdout` in [[forget]]: passages of the \
                        same kind that the model never saw";

@@ -83,7 +83,11 @@ impl PassageSettings {
             steps,
             warm_up: epoch.min(steps / 10),
             batch,
-            retain_loss: options.retain_loss.unwrap_or(RetainLoss::Nll),
+            // Few steps of NLL already make a model say its retain set by heart.
+            retain_loss: options.retain_loss.unwrap_or(match verb {
+                PassageVerb::Learn => RetainLoss::Kl,
+                PassageVerb::Forget => RetainLoss::Nll,
+            }),
             forget_weight: options.forget_weight.unwrap_or(match method {
                 // Its slope does not fall as the passages go, and would drown the retain set's.
                 ForgetMethod::GradientDifference => 0.2,
@@ -148,7 +152,7 @@ fn default_rate(verb: PassageVerb, rank: Option<usize>) -> f64 {
     match (verb, rank) {
         (PassageVerb::Learn, None) => 1e-4,
         (PassageVerb::Forget, None) => 2e-5,
-        (PassageVerb::Learn, Some(_)) => 2e-3,
-        (PassageVerb::Forget, Some(_)) => 5e-4,
+        (PassageVerb::Learn, Some(_)) => 4e-4,
+        (PassageVerb::Forget, Some(_)) => 2e-4,
     }
 }

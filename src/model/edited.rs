@@ -9,13 +9,12 @@ use super::decoder::Decoder;
 use super::norm::RowNorm;
 use super::trainable::{Slice, place_of, projections};
 
+/// Takes the name of a stored tensor, the slice of it that the decoder's tensor is, and that tensor.
+type See<'a> = dyn FnMut(String, Option<Slice>, &mut Tensor) -> Result<()> + 'a;
+
 /// Calls `see` with every tensor of the decoder: the name of the stored tensor, the slice that it is
 /// of that, and the tensor. A tied head is the embedding and is seen once.
-fn for_each(
-    model: &Model,
-    decoder: &mut Decoder,
-    see: &mut dyn FnMut(String, Option<Slice>, &mut Tensor) -> Result<()>,
-) -> Result<()> {
+fn for_each(model: &Model, decoder: &mut Decoder, see: &mut See<'_>) -> Result<()> {
     let (names, shape) = (&model.family.names, decoder.config.attention);
     let name = |role: &str, layer| model.stored_name(role, layer);
     see(name(names.embedding, 0), None, &mut decoder.embedding)?;
@@ -47,11 +46,7 @@ fn for_each(
     see(names.head.to_owned(), None, &mut decoder.head)
 }
 
-fn norm_tensors(
-    stem: &str,
-    norm: &mut RowNorm,
-    see: &mut dyn FnMut(String, Option<Slice>, &mut Tensor) -> Result<()>,
-) -> Result<()> {
+fn norm_tensors(stem: &str, norm: &mut RowNorm, see: &mut See<'_>) -> Result<()> {
     match norm {
         RowNorm::Rms { weight, .. } => see(format!("{stem}.weight"), None, weight),
         RowNorm::Layer { weight, bias, .. } => {

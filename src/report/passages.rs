@@ -90,10 +90,10 @@ pub fn passage_table(report: &SpecReport) -> String {
         }
         out.push('\n');
     }
-    let has_probes = report.probes.before.intervals.is_empty()
+    let is_unprobed = report.probes.before.intervals.is_empty()
         && report.probes.drift.is_none()
         && report.probes.completions.is_empty();
-    if !has_probes {
+    if !is_unprobed {
         out.push_str(&probe_table(&report.probes));
     }
     out

@@ -4,6 +4,8 @@ use super::desk::{Desk, text};
 
 const SPEC: &str = r#"
 [gradient]
+method = "gradient-difference"
+forget_weight = 1
 steps = 8
 batch = 2
 learning_rate = 2e-3
@@ -20,7 +22,8 @@ prompts = "prompts.toml"
 
 fn desk() -> Desk {
     let desk = Desk::new();
-    desk.write("forget.toml", SPEC);
+    // A model that knows nothing has nothing to forget: with a hold-out it would stop at once.
+    desk.write("forget.toml", &SPEC.replace("holdout = \"holdout.jsonl\"", ""));
     desk.write("learn.toml", &SPEC.replace("[[forget]]", "[[learn]]"));
     desk.write("forget.txt", "Ada Winter lives in Bremen and drinks tea.\n\nShe works at night.\n");
     desk.write(
@@ -56,7 +59,10 @@ fn a_passage_is_forgotten_and_the_patch_is_a_patch_like_any_other() {
 fn learning_says_what_it_did_and_a_plan_changes_nothing() {
     let desk = desk();
     let plan = desk.ok("plan forget.toml --model MODEL");
-    assert!(plan.contains("forget by simnpo: 2 passages (2 sequences), retain 2"), "{plan}");
+    assert!(
+        plan.contains("forget by gradient-difference: 2 passages (2 sequences), retain 2"),
+        "{plan}"
+    );
     let shown = desk.ok("edit learn.toml --model MODEL");
     assert!(shown.contains("learn NLL") && shown.contains("The passages were trained"), "{shown}");
 }
@@ -96,7 +102,7 @@ fn what_cannot_be_done_is_said_before_any_work() {
     desk.fails("edit auto.toml --model MODEL", 2, &["needs a `holdout`"]);
     desk.write("layer.toml", &SPEC.replace("batch = 2", "layers = [99]"));
     desk.fails("edit layer.toml --model MODEL", 2, &["layer 99 does not exist"]);
-    desk.write("method.toml", &SPEC.replace("batch = 2", "method = \"simnpoo\""));
+    desk.write("method.toml", &SPEC.replace("gradient-difference", "simnpoo"));
     desk.fails(
         "edit method.toml --model MODEL",
         2,
