@@ -121,12 +121,16 @@ pub fn furnish(folder: &Path) {
     }
 }
 
-/// Copies the files of a folder.
+/// Copies a folder.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a new folder");
     for file in std::fs::read_dir(from).expect("a folder") {
         let file = file.expect("an entry");
-        std::fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+        let target = to.join(file.file_name());
+        match file.path().is_dir() {
+            true => copy(&file.path(), &target),
+            false => drop(std::fs::copy(file.path(), target).expect("a copy")),
+        }
     }
 }
 

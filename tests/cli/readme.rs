@@ -77,7 +77,8 @@ fn its_spec_is_read_by_the_reader() {
     let desk = desk();
     let lines = fenced().into_iter().filter(|(language, _)| language == "toml");
     let spec: String = lines.map(|(_, line)| line + "\n").collect();
-    let (facts, passages) = spec.split_once("[gradient]").expect("a spec of facts, one of passages");
+    let (facts, passages) =
+        spec.split_once("[gradient]").expect("a spec of facts, one of passages");
     desk.write("edits/readme.toml", facts);
     desk.ok("import SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2");
     let plan = desk.json("plan edits/readme.toml --json");
