@@ -53,7 +53,7 @@ fn hidden(names: &[String]) -> Vec<&String> {
 #[test]
 fn a_second_moment_stops_and_goes_on_where_it_was() {
     let desk = Desk::new();
-    // Some hundred groups of samples: minutes, of which it gets a moment.
+    // Some hundred groups of samples, of which it gets to draw a few.
     let long = "stats --model MODEL --layer 1 --tokens 2000000";
     let mut child = spawn(&desk, long);
     let has = |ending: &str| cache_of(&desk).iter().any(|name| name.ends_with(ending));

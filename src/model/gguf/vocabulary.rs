@@ -238,6 +238,8 @@ impl<'a> Vocabulary<'a> {
         // The general class takes `tokenizer.json` as it is; those of a model rebuild parts of it.
         config.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
         config.insert("model_max_length".to_owned(), context.into());
+        // The general class would return token types as well, which decoders refuse.
+        config.insert("model_input_names".to_owned(), json!(["input_ids", "attention_mask"]));
         config.insert("clean_up_tokenization_spaces".to_owned(), false.into());
         if let Some(template) = self.chat_template {
             config.insert("chat_template".to_owned(), template.into());

@@ -109,6 +109,7 @@ fn the_files_beside_the_tokenizer_name_the_special_tokens() {
     let config = json(folder.path(), "tokenizer_config.json");
     assert_eq!(config["chat_template"], "{{ messages }}");
     assert_eq!(config["model_max_length"], 128);
+    assert_eq!(config["model_input_names"], serde_json::json!(["input_ids", "attention_mask"]));
     assert_eq!(
         json(folder.path(), "generation_config.json"),
         serde_json::json!({ "bos_token_id": 1, "eos_token_id": [0, 1], "pad_token_id": 0 })
