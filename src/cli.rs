@@ -15,9 +15,11 @@ mod plan;
 mod probe;
 mod records;
 mod require;
+mod sequence;
 mod session;
 mod stats;
 mod ui;
+mod write;
 
 use clap::Parser;
 

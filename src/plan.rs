@@ -110,19 +110,24 @@ const MEMIT_LAMBDA: f64 = 0.1;
 const ALPHAEDIT_LAMBDA: f64 = 0.1;
 /// Share of C's energy in what AlphaEdit calls its null space.
 const NULL_SPACE: f64 = 0.1;
+/// Largest share of the residual stream behind the last layer that a δ may have; as published.
+const STREAM_CLAMP: f64 = 0.75;
 /// Contexts of the published program beside the bare prompt.
 const PUBLISHED_CONTEXTS: usize = 20;
 
 /// Defaults for whatever the user left out.
 pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     let parity = options.parity.unwrap_or(false);
+    // The length of δ is measured against the value, or against the residual stream.
+    let is_batched = options.method.is_some_and(Method::is_batched);
+    let clamp = if is_batched { STREAM_CLAMP } else { 4. };
     Settings {
         parity,
         contexts: options.contexts.unwrap_or(if parity { PUBLISHED_CONTEXTS } else { 5 }),
         context_tokens: options.context_tokens.unwrap_or(10),
         steps: options.steps.unwrap_or(20),
         learning_rate: options.learning_rate.unwrap_or(0.5),
-        clamp: options.clamp.unwrap_or(4.),
+        clamp: options.clamp.unwrap_or(clamp),
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.01 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
         stop_loss: options.stop_loss.unwrap_or(0.05),
@@ -216,8 +221,15 @@ fn batch_settings(options: &RankOneOptions, method: Method) -> BatchSettings {
 impl Plan {
     /// This plan for another fact: same settings, same prefixes.
     pub fn for_insert(&self, model: &Model, insert: &Insert) -> Result<Self, PlanError> {
+        self.for_inserts(model, std::slice::from_ref(insert))
+    }
+
+    /// This plan for other facts.
+    pub fn for_inserts(&self, model: &Model, inserts: &[Insert]) -> Result<Self, PlanError> {
         let mut warnings = Vec::new();
-        let edits = vec![plan_edit(model, insert, &self.prefixes, &mut warnings)?];
+        let edits =
+            inserts.iter().map(|insert| plan_edit(model, insert, &self.prefixes, &mut warnings));
+        let edits = edits.collect::<Result<_, _>>()?;
         Ok(Self { edits, warnings, ..self.clone() })
     }
 

@@ -32,6 +32,9 @@ pub struct EditReport {
     pub before: ProbeScores,
     /// After; nothing where only one model was measured.
     pub after: Option<ProbeScores>,
+    /// After, where the facts that follow from the edit were left out; nothing where none was
+    /// written with it.
+    pub without_ripples: Option<ProbeScores>,
     /// On retain texts.
     pub drift: Option<Drift>,
     /// Free continuations.

@@ -19,14 +19,15 @@ mod passages;
 mod prompts;
 mod read;
 mod records;
+mod ripple;
 mod source;
 mod table;
 
 use std::path::PathBuf;
 
-pub use conflict::{Conflict, record_conflicts};
+pub use conflict::{Conflict, insert_conflicts, record_conflicts};
 pub use error::{Look, Problem, SpecError};
-pub use insert::{Insert, InsertSpans};
+pub use insert::{Insert, InsertSpans, spec_text};
 pub use options::{LayerChoice, MOST_LAYERS, Method, RankOneOptions};
 pub use passages::{
     ForgetMethod, GradientOptions, Passage, PassageOperation, PassageSource, PassageVerb,
@@ -35,6 +36,7 @@ pub use passages::{
 pub use prompts::{Comparison, PromptSet};
 pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
 pub use records::Record;
+pub use ripple::{Rippled, with_ripples};
 pub use source::{SourceText, Span};
 
 /// One spec file: the operations and how to carry them out.

@@ -21,7 +21,7 @@ mod tiny_gguf;
 
 use serde_json::Value;
 
-use desk::{Desk, SPEC, model};
+use desk::{Desk, PROMPTS, SPEC, model};
 
 const EDIT: &str = "edit spec.toml --model MODEL --max-delta 100";
 
@@ -170,6 +170,53 @@ fn records_are_written_in_batches_and_in_sequence() {
         assert!(table.contains(row), "no {row:?} in\n{table}");
     }
     desk.fails(&format!("{BATCH} --batch 2"), 2, &["--method"]);
+
+    let one = format!("{BATCH} --method memit --layers 0-1");
+    desk.fails(&format!("{one} --batch 2 --patch p.safetensors"), 2, &["--sequential"]);
+    desk.ok(&format!("{one} --sequential 2 --patch p.safetensors"));
+    let probed = desk.json("probe records.json --model MODEL --patch p.safetensors --json");
+    let sequence = desk.json(&format!("{one} --sequential 2 --json"));
+    for at in 0..4 {
+        let nll = |report: &Value| {
+            report["prompts_after"][at]["prompts"][0]["nll_new"].as_f64().expect("a number")
+        };
+        // One sum of two changes against one after the other, in f32.
+        let difference = (nll(&probed) - nll(&sequence)).abs();
+        assert!(difference < 1e-4, "the patch holds the sequence: {difference:e}");
+    }
+}
+
+const RIPPLES: &str = r#"
+[[ripple]]
+prompt = "The Eiffel Tower stands in the land of"
+target_new = "Italy"
+target_true = "France"
+
+[[ripple]]
+prompt = "Who sees the Eiffel Tower hears"
+target_new = "bells"
+target_true = "horns"
+"#;
+
+#[test]
+fn ripples_are_written_with_their_edit() {
+    let desk = Desk::new();
+    desk.write("prompts.toml", &format!("{PROMPTS}{RIPPLES}"));
+    let insert = SPEC.replace("[probe]", "with_ripples = true\n\n[probe]");
+    desk.write("spec.toml", &format!("[rank_one]\nmethod = \"memit\"\nlayers = [1]\n{insert}"));
+    let report = desk.json(&format!("{EDIT} --json"));
+    assert_eq!((&report["n"], report["edits"].as_array().map(Vec::len)), (&3.into(), Some(3)));
+    assert!(report["without_ripples"]["ripple"].as_f64().is_some(), "{report}");
+    let plan = desk.json("plan spec.toml --model MODEL --json");
+    assert_eq!(plan["edits"][2]["prompt"], "Who sees {} hears");
+    let patch = desk.json("inspect spec.patch.safetensors --json");
+    assert_eq!(
+        patch["changes"][0]["rank"], 4,
+        "three facts under two keys, each read with and without prefixes"
+    );
+
+    desk.write("prompts.toml", PROMPTS);
+    desk.fails(&format!("{EDIT} --force"), 2, &["no [[ripple]] prompt", "The Eiffel Tower"]);
 }
 
 #[test]
@@ -178,7 +225,13 @@ fn a_sequence_that_breaks_the_model_stops_and_says_where() {
     desk.write("records.json", &records());
     let line = "edit records.json --model MODEL --max-delta 100 --method memit --layers 1 \
                 --sequential 1 --max-perplexity 0.01";
-    desk.fails(line, 1, &["Stopped after batch 1 (1 fact)", "it began with batch 1"]);
+    desk.fails(line, 1, &["1 fact, stopped after batch 1", "it began with batch 1"]);
+    let insert =
+        "[[insert]]\nsubject = \"The red barn\"\nprompt = \"{} is in\"\ntarget_new = \"Rome\"\n";
+    desk.write("spec.toml", insert);
+    let line = line.replace("records.json", "spec.toml");
+    desk.fails(&line, 1, &["began with batch 1; nothing was written"]);
+    assert!(!desk.path("spec.patch.safetensors").exists());
 }
 
 #[test]
@@ -213,7 +266,7 @@ fn the_facts_of_a_spec_are_one_batch() {
     desk.ok("edit many.toml --model MODEL");
     let patch = desk.json("inspect many.patch.safetensors --json");
     let ranks: Vec<_> = patch["changes"].as_array().expect("changes").iter().collect();
-    assert_eq!((ranks.len(), &ranks[0]["rank"], &ranks[1]["rank"]), (2, &4.into(), &4.into()));
+    assert_eq!((ranks.len(), &ranks[0]["rank"], &ranks[1]["rank"]), (2, &8.into(), &8.into()));
     assert_eq!(patch["recipe"]["plan"]["method"], "memit");
     let read = |name: &str| std::fs::read(desk.path(name)).expect("a patch");
     desk.ok("edit many.toml --model MODEL --patch again.patch.safetensors --threads 1");

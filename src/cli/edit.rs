@@ -1,28 +1,25 @@
 //! `rescribe edit`: apply a spec, write a patch, print what changed.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
-
-use anyhow::Context;
-use candle_core::{Device, Tensor};
 
 use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
 use super::ui::{Ui, next_command, paragraph};
+use super::write::{Written, write};
 use super::{batches, export, passages, records, require};
-use crate::delta::{Keys, WeightDelta};
+use crate::delta::WeightDelta;
 use crate::files::{FileError, Overwrite};
 use crate::model::{Choice, Decoder, Model, generate};
 use crate::patch::{BaseHashes, Patch, Recipe};
 use crate::plan::{Plan, plan};
 use crate::probe::{Drift, Measured, ProbeScores, PromptKind, Questions, drift, measure};
 use crate::progress::Progress;
-use crate::rank_one::targets::ValueStore;
-use crate::rank_one::{Factored, Writer, WrittenFact, write_fact};
+use crate::rank_one::Factored;
 use crate::report::{Completion, EditReport, FactReport, probe_table, sentence};
 use crate::spec::{
-    Comparison, EditInput, EditSpec, PromptFile, PromptSet, read_edit_input, read_prompts,
+    Comparison, Conflict, EditInput, EditSpec, Insert, PromptFile, PromptSet, Rippled,
+    insert_conflicts, read_edit_input, read_prompts, with_ripples,
 };
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -50,9 +47,10 @@ fn edit_spec(
     }
     let prompts = prompts(spec)?;
     let patch_file = patch_file(args)?;
+    let inserts = inserts(spec, &prompts)?;
     let session = Session::open(args.model.model.as_deref().or(spec.model.as_deref()), global, ui)?;
     let options = session::options(&spec.rank_one, &args.rank_one);
-    let plan = plan(&session.model, &session.name, &spec.inserts, &options, ui)?;
+    let plan = plan(&session.model, &session.name, &inserts, &options, ui)?;
     plan.warnings.iter().for_each(|warning| ui.warn(warning));
     ui.close();
     ui.note("plan", &describe(&plan));
@@ -65,9 +63,11 @@ fn edit_spec(
 
     let factored = batches::ready_layers(&session, &plan, &options, ui)?;
     let Written { facts, delta, keys, edited } = write(&session, &plan, &factored, ui)?;
-    let report =
+    let mut report =
         measured_report(&session, &plan, &prompts, &questions, before, facts, &edited, ui)?;
-    let recipe = recipe(&session, &plan, spec, &delta, &report)?;
+    report.without_ripples = without_ripples(&session, &plan, &factored, spec, &questions, ui)?;
+    let metrics = serde_json::json!({ "before": report.before, "after": report.after });
+    let recipe = recipe(&session, &plan, spec.source.text(), &delta, metrics)?;
     let patch = Patch { delta, keys, recipe };
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     patch.write(&patch_file, overwrite)?;
@@ -78,6 +78,47 @@ fn edit_spec(
     let name = args.model.model.as_deref().or(spec.model.as_deref()).unwrap_or_default();
     show(&report, &patch_file, name, first, ui)?;
     require::check(requirements, report.after.as_ref().unwrap_or(&report.before))
+}
+
+/// The facts to write: those of the spec and, where it says so, what follows from them.
+pub fn inserts(spec: &EditSpec, prompts: &PromptSet) -> anyhow::Result<Vec<Insert>> {
+    let Rippled { inserts, without } = with_ripples(&spec.inserts, &prompts.ripple);
+    if !without.is_empty() {
+        let message = format!(
+            "with_ripples = true, but no [[ripple]] prompt of the spec's probe file names {}",
+            without.join(", nor ")
+        );
+        return Err(Usage(message).into());
+    }
+    let clashes = insert_conflicts(&inserts);
+    let line = |clash: &Conflict| {
+        let (first, second) = (&inserts[clash.first], &inserts[clash.second]);
+        let (old, new) = (&first.target_new, &second.target_new);
+        format!("{:?}: {old:?} and {new:?}", second.rendered())
+    };
+    let lines: Vec<String> = clashes.iter().map(line).collect();
+    match lines.is_empty() {
+        true => Ok(inserts),
+        false => Err(Usage(format!("ripples clash with facts:\n  {}", lines.join("\n  "))).into()),
+    }
+}
+
+/// The scores of the same edit without what follows from it, for comparison.
+fn without_ripples(
+    session: &Session,
+    plan: &Plan,
+    factored: &[Factored],
+    spec: &EditSpec,
+    questions: &Questions,
+    ui: &Ui,
+) -> anyhow::Result<Option<ProbeScores>> {
+    if plan.edits.len() == spec.inserts.len() {
+        return Ok(None);
+    }
+    ui.note("ripples", "the same edit without them, for comparison");
+    let bare = plan.for_inserts(&session.model, &spec.inserts)?;
+    let Written { edited, .. } = write(session, &bare, factored, ui)?;
+    Ok(Some(ProbeScores::of_one(&measure(&edited, questions)?)))
 }
 
 /// The spec's prompts; without rewrite prompts, the facts themselves.
@@ -125,8 +166,10 @@ pub fn describe(plan: &Plan) -> String {
     let first = &plan.edits[0].contexts[0];
     let token = first.pieces[first.lookup].trim();
     let facts = if plan.edits.len() == 1 { "fact" } else { "facts" };
+    let method = plan.method;
+    let by = if method.is_batched() { format!(" by {}", method.name()) } else { String::new() };
     format!(
-        "insert {} {facts} at {}, lookup token {token:?}, {} contexts, seed {}",
+        "insert {} {facts}{by} at {}, lookup token {token:?}, {} contexts, seed {}",
         plan.edits.len(),
         batches::layers(plan),
         plan.edits[0].contexts.len(),
@@ -146,27 +189,6 @@ fn warn_known(before: &Measured, ui: &Ui) {
     }
 }
 
-/// What writing all facts gave.
-struct Written {
-    facts: Vec<FactReport>,
-    delta: WeightDelta,
-    keys: Keys,
-    edited: Decoder,
-}
-
-/// Writes all facts: together where the method can, else one after the other.
-fn write(
-    session: &Session,
-    plan: &Plan,
-    factored: &[Factored],
-    ui: &Ui,
-) -> anyhow::Result<Written> {
-    match plan.method.is_batched() {
-        true => write_batches(session, plan, factored, ui),
-        false => write_singly(&session.model, plan, &factored[0], ui),
-    }
-}
-
 /// The facts of a spec that also has passages: their change and the decoder with it.
 pub fn write_facts(
     args: &EditArgs,
@@ -178,91 +200,14 @@ pub fn write_facts(
         return Ok((WeightDelta::default(), session.model.decoder.clone()));
     }
     let options = session::options(&spec.rank_one, &args.rank_one);
-    let plan = plan(&session.model, &session.name, &spec.inserts, &options, ui)?;
+    let inserts = inserts(spec, &prompts(spec)?)?;
+    let plan = plan(&session.model, &session.name, &inserts, &options, ui)?;
     plan.warnings.iter().for_each(|warning| ui.warn(warning));
     ui.close();
     ui.note("plan", &describe(&plan));
     let factored = batches::ready_layers(session, &plan, &options, ui)?;
     let Written { delta, edited, .. } = write(session, &plan, &factored, ui)?;
     Ok((delta, edited))
-}
-
-/// Applies the facts one after the other, each to what the one before left.
-fn write_singly(
-    model: &Model,
-    plan: &Plan,
-    factored: &Factored,
-    ui: &Ui,
-) -> anyhow::Result<Written> {
-    let mut decoder = model.decoder.clone();
-    let (mut facts, mut delta, mut keys) = (Vec::new(), WeightDelta::default(), Vec::new());
-    let tensor = model.down_projection_name(plan.layer);
-    for edit in &plan.edits {
-        let started = Instant::now();
-        let (fact, edited) = write_fact(&decoder, plan, edit, factored, ui)
-            .with_context(|| format!("cannot write the fact about {:?}", edit.subject))?;
-        ui.close();
-        let report = fact_report(&edit.subject, &fact, started);
-        describe_fact(&fact, &report, ui);
-        let one = WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
-        delta = delta.plus(&one)?;
-        keys.push(fact.key);
-        facts.push(report);
-        decoder = edited;
-    }
-    let keys = Keys::from([(tensor.to_owned(), Tensor::new(keys, &Device::Cpu)?)]);
-    Ok(Written { facts, delta, keys, edited: decoder })
-}
-
-/// Writes the facts in batches, each of which keeps what those before it wrote.
-fn write_batches(
-    session: &Session,
-    plan: &Plan,
-    factored: &[Factored],
-    ui: &Ui,
-) -> anyhow::Result<Written> {
-    let store = ValueStore::open(&session.cache, session.model.weights_hash()?)?;
-    let mut writer = Writer::new(&session.model, plan, factored);
-    let mut facts = Vec::new();
-    for edits in plan.batches() {
-        let started = Instant::now();
-        let found = batches::find_values(session, plan, edits, &store, ui)?;
-        let written = writer.write(edits, &found.values, ui)?;
-        batches::describe_batch(plan, &found, &written, ui);
-        let ids: Vec<&str> = edits.iter().map(|edit| edit.subject.as_str()).collect();
-        let seconds = started.elapsed().as_secs_f64();
-        facts.extend(batches::fact_reports(&ids, &found.values, &written, seconds));
-    }
-    let keys = writer.keys()?;
-    let (delta, edited) = writer.finish()?;
-    Ok(Written { facts, delta, keys, edited })
-}
-
-/// The numbers of a written fact.
-pub fn fact_report(id: &str, fact: &WrittenFact, started: Instant) -> FactReport {
-    let norm = fact.value.delta.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>().sqrt();
-    FactReport {
-        id: id.to_owned(),
-        steps: fact.value.steps.len(),
-        loss: fact.value.steps.last().map_or(f64::NAN, |step| step.loss),
-        value_change: norm / fact.value.value_norm,
-        relative_norm: fact.change.relative_norm,
-        seconds: started.elapsed().as_secs_f64(),
-    }
-}
-
-fn describe_fact(fact: &WrittenFact, report: &FactReport, ui: &Ui) {
-    let last = fact.value.steps.last().expect("at least one evaluation");
-    let parts = format!("nll {:.3} + kl {:.3} + decay {:.3}", last.nll, last.kl, last.decay);
-    ui.note("value", &format!("{} steps · loss {:.3} = {parts}", report.steps, last.loss));
-    ui.note(
-        "delta",
-        &format!(
-            "rank 1 · |ΔW|/|W| {:.1} % · {:.1} s",
-            100. * report.relative_norm,
-            report.seconds
-        ),
-    );
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one part of the report, used once")]
@@ -288,6 +233,7 @@ fn measured_report(
         layer: Some(plan.layer),
         before: ProbeScores::of_one(&before),
         after: Some(ProbeScores::of_one(&after)),
+        without_ripples: None,
         drift,
         completions,
         edits: facts,
@@ -336,23 +282,24 @@ pub fn completions(
     Ok(pairs.collect())
 }
 
-fn recipe(
+/// How a patch was made; `spec` is the text of a spec that asks for it.
+pub fn recipe(
     session: &Session,
     plan: &Plan,
-    spec: &EditSpec,
+    spec: &str,
     delta: &WeightDelta,
-    report: &EditReport,
+    metrics: serde_json::Value,
 ) -> anyhow::Result<Recipe> {
     let names = delta.changes.keys().map(String::as_str);
     Ok(Recipe {
         schema: 1,
         version: env!("CARGO_PKG_VERSION").into(),
-        spec: spec.source.text().into(),
+        spec: spec.into(),
         plan: serde_json::to_value(plan)?,
         model: session.name.clone(),
         base: BaseHashes::measure(&session.model.weights, names)?,
         seed: plan.settings.seed,
-        metrics: serde_json::json!({ "before": report.before, "after": report.after }),
+        metrics,
     })
 }
 

@@ -389,6 +389,7 @@ impl Probes {
             layer: None,
             before: ProbeScores::of_one(&self.before),
             after: Some(ProbeScores::of_one(&measured)),
+            without_ripples: None,
             drift: edit::drift_of(model, after, &self.prompts.retain, ui)?,
             completions: edit::completions(model, Some(after), &self.prompts.generation, ui)?,
             edits: Vec::new(),

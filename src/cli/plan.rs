@@ -1,7 +1,7 @@
 //! `rescribe plan`: what an edit would do, token by token.
 
 use super::args::{Global, PlanArgs};
-use super::edit::describe;
+use super::edit::{describe, inserts, prompts};
 use super::failure::Usage;
 use super::passages;
 use super::session::{self, Session};
@@ -21,7 +21,8 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return passages::show_plans(&session, &spec, ui);
     }
     let options = session::options(&spec.rank_one, &args.rank_one);
-    let plan = plan(&session.model, &session.name, &spec.inserts, &options, ui)?;
+    let inserts = inserts(&spec, &prompts(&spec)?)?;
+    let plan = plan(&session.model, &session.name, &inserts, &options, ui)?;
     plan.warnings.iter().for_each(|warning| ui.warn(warning));
     if ui.is_json() {
         return ui.print_json(&plan);

@@ -92,6 +92,7 @@ fn probe(
         layer: None,
         before: ProbeScores::of_one(&before),
         after: after.as_ref().map(ProbeScores::of_one),
+        without_ripples: None,
         drift,
         completions: completions(model, other, &prompts.generation, ui)?,
         edits: Vec::new(),

@@ -5,12 +5,14 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::args::EditArgs;
-use super::batches::{self, ready_layers};
-use super::edit::fact_report;
+use super::batches::ready_layers;
+
 use super::failure::Usage;
 use super::require::{self, Requirement};
+use super::sequence;
 use super::session::{self, Session};
 use super::ui::{Ui, paragraph};
+use super::write::fact_report;
 use crate::model::{Decoder, Model};
 use crate::plan::plan;
 use crate::probe::{Measured, ProbeScores, Questions, measure};
@@ -29,11 +31,11 @@ pub fn edit(
 ) -> anyhow::Result<()> {
     let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
     if args.batch.is_some() || args.rank_one.sequential.is_some() {
-        return batches::edit(args, records, requirements, global, ui);
+        return sequence::edit(args, records, requirements, global, ui);
     }
     if args.out.is_some() || args.patch.is_some() {
         let message = "records are edited one by one from the clean model, which leaves no patch; \
-                       --patch and --out are for specs";
+                       --batch N or --sequential N writes them into one model";
         return Err(Usage(message.into()).into());
     }
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
@@ -65,6 +67,7 @@ pub fn edit(
         layer: Some(first.layer),
         before: ProbeScores::of_records(&before),
         after: Some(ProbeScores::of_records(&after)),
+        without_ripples: None,
         drift: None,
         completions: Vec::new(),
         edits,
@@ -103,6 +106,7 @@ pub fn probe(
         layer: None,
         before: ProbeScores::of_records(&before),
         after: other.map(|_| ProbeScores::of_records(&after)),
+        without_ripples: None,
         drift: None,
         completions: Vec::new(),
         edits: Vec::new(),

@@ -32,7 +32,7 @@ pub struct EditContexts {
     pub(super) cache: KvCache,
     /// Tail rows that predict the target's tokens, context by context.
     pub(super) target_rows: Vec<usize>,
-    /// The target's tokens, once for each context.
+    /// The targets' tokens, context by context.
     pub(super) targets: Vec<u32>,
     /// Tail row of the essence prompt's last token, and of its lookup token.
     pub(super) essence_rows: (usize, usize),
@@ -47,11 +47,24 @@ impl EditContexts {
         target: &[u32],
         essence: &Located,
     ) -> Result<Self> {
-        let fed = |context: &Located| [&context.ids, &target[..target.len() - 1]].concat();
-        let mut sequences: Vec<Vec<u32>> = contexts.iter().map(fed).collect();
+        let asked: Vec<_> = contexts.iter().map(|context| (context, target)).collect();
+        Self::of_each(decoder, layer, &asked, essence)
+    }
+
+    /// The same where each context has a target of its own: several facts under one key.
+    pub fn of_each(
+        decoder: &Decoder,
+        layer: usize,
+        asked: &[(&Located, &[u32])],
+        essence: &Located,
+    ) -> Result<Self> {
+        let fed = |(context, target): &(&Located, &[u32])| {
+            [&context.ids, &target[..target.len() - 1]].concat()
+        };
+        let mut sequences: Vec<Vec<u32>> = asked.iter().map(fed).collect();
         sequences.push(essence.ids.clone());
-        let lookups: Vec<usize> =
-            contexts.iter().chain([essence]).map(|located| located.lookup).collect();
+        let lookups = asked.iter().map(|(context, _)| context.lookup).chain([essence.lookup]);
+        let lookups: Vec<usize> = lookups.collect();
 
         let whole = Batch::filling(&sequences);
         let cache = KvCache::new(decoder.config(), whole.rows(), decoder.device())?;
@@ -70,13 +83,13 @@ impl EditContexts {
             tail.push(&ids[*lookup..], *start..start + lookup, None);
             tail_rows.extend(start + lookup..start + ids.len());
         }
-        let target_rows = contexts.iter().zip(&tail.spans).flat_map(|(context, span)| {
+        let target_rows = asked.iter().zip(&tail.spans).flat_map(|((context, target), span)| {
             let first = span.rows.start + context.ids.len() - 1 - context.lookup;
             first..first + target.len()
         });
         let target_rows = target_rows.collect();
         let last = tail.spans.last().expect("the essence prompt is a sequence").rows.clone();
-        let facts = &at_lookup[..contexts.len()];
+        let facts = &at_lookup[..asked.len()];
         Ok(Self {
             layer,
             keys: rows(&recorder.take(layer, Site::Key)?, facts)?,
@@ -86,7 +99,7 @@ impl EditContexts {
             tail,
             cache,
             target_rows,
-            targets: target.repeat(contexts.len()),
+            targets: asked.iter().flat_map(|(_, target)| *target).copied().collect(),
         })
     }
 

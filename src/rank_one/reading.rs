@@ -1,37 +1,40 @@
-//! What a layer gives for many facts, in the model as it is by now.
+//! What a layer gives for many asks, in the model as it is by now.
 //!
-//! For each fact, over its contexts: the mean key of a layer at the lookup token, and the mean
-//! residual stream behind the last layer that is written. Nothing behind the lookup token can
-//! matter, so each context ends there; nothing in front of the first written layer changes, so
-//! that part is run once.
+//! For each ask, at the lookup token: the key of a layer, and the residual stream behind the last
+//! layer that is written. The bare prompt has a key of its own beside the mean over the prefixed
+//! ones: near the start of a text keys are of another kind, and a write that meets only their
+//! mean can miss the bare prompt. Nothing behind the lookup token can matter, so each context
+//! ends there; nothing in front of the first written layer changes, so that part is run once.
 
 use candle_core::{Result, Tensor};
 
+use super::targets::Ask;
+use super::value::ValueError;
 use crate::model::{Batch, Decoder, Recorder, Site, Unobserved};
-use crate::plan::PlannedEdit;
 use crate::progress::Progress;
-use crate::rank_one::value::ValueError;
 
 /// Rows of one forward pass.
 const BATCH_ROWS: usize = 1024;
 
-/// The contexts of many facts, run up to the first layer that is written.
+/// The contexts of many asks, run up to the first layer that is written.
 pub struct Reading {
     first: usize,
     last: usize,
     chunks: Vec<Chunk>,
+    /// The ask that each key belongs to.
+    pub owners: Vec<usize>,
 }
 
-/// Some facts, packed.
+/// Some asks, packed.
 struct Chunk {
     batch: Batch,
     /// The residual stream in front of the first layer, [rows, hidden].
     hidden: Tensor,
-    /// Rows of the lookup tokens, fact by fact.
+    /// Rows of the lookup tokens that make one key together, key by key.
     lookups: Vec<Vec<usize>>,
 }
 
-/// Means over contexts, fact by fact.
+/// Means over contexts, key by key.
 pub struct Readings {
     /// k at the layer that was asked for, `[d_k]` each.
     pub keys: Vec<Vec<f32>>,
@@ -41,20 +44,20 @@ pub struct Readings {
 
 impl Reading {
     /// For writes to layers `first` to `last`.
-    pub fn new(
-        decoder: &Decoder,
-        edits: &[PlannedEdit],
-        (first, last): (usize, usize),
-    ) -> Result<Self> {
+    pub fn new(decoder: &Decoder, asks: &[Ask<'_>], (first, last): (usize, usize)) -> Result<Self> {
         let (mut chunks, mut batch, mut lookups) = (Vec::new(), Batch::default(), Vec::new());
-        for (i, edit) in edits.iter().enumerate() {
-            let rows = edit.counted().into_iter().map(|context| {
-                let ids = &context.ids[..=context.lookup];
-                batch.push(ids, 0..0, None);
-                batch.rows() - 1
-            });
-            lookups.push(rows.collect());
-            if batch.rows() >= BATCH_ROWS || i + 1 == edits.len() {
+        let mut owners = Vec::new();
+        for (i, ask) in asks.iter().enumerate() {
+            // Up to the lookup token, its facts have the same contexts.
+            let mut rows = Vec::new();
+            for context in ask[0].counted() {
+                batch.push(&context.ids[..=context.lookup], 0..0, None);
+                rows.push(batch.rows() - 1);
+            }
+            let keys = grouped(rows, ask[0].contexts[0].lookup > 0);
+            owners.extend(keys.iter().map(|_| i));
+            lookups.extend(keys);
+            if batch.rows() >= BATCH_ROWS || i + 1 == asks.len() {
                 let (batch, lookups) = (std::mem::take(&mut batch), std::mem::take(&mut lookups));
                 let hidden = decoder.embed(&batch)?;
                 let run = decoder.run_layers(0..first, hidden, &batch, None, &mut Unobserved)?;
@@ -62,7 +65,7 @@ impl Reading {
                 chunks.push(Chunk { batch, hidden, lookups });
             }
         }
-        Ok(Self { first, last, chunks })
+        Ok(Self { first, last, chunks, owners })
     }
 
     /// Keys at `layer` and streams behind the last layer, as `decoder` computes them.
@@ -85,6 +88,15 @@ impl Reading {
     }
 }
 
+/// The bare prompt's row by itself, and all others together.
+fn grouped(mut rows: Vec<usize>, begins_bare: bool) -> Vec<Vec<usize>> {
+    if begins_bare && rows.len() > 1 {
+        let prefixed = rows.split_off(1);
+        return vec![rows, prefixed];
+    }
+    vec![rows]
+}
+
 /// The mean of the chosen rows, for each choice.
 fn means(rows: &Tensor, choices: &[Vec<usize>]) -> Result<Vec<Vec<f32>>> {
     let width = rows.dims()[1];
@@ -94,4 +106,16 @@ fn means(rows: &Tensor, choices: &[Vec<usize>]) -> Result<Vec<Vec<f32>>> {
         (0..width).map(|i| (sum(i) / chosen.len() as f64) as f32).collect()
     };
     Ok(choices.iter().map(mean).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bare_prompt_has_a_key_of_its_own() {
+        assert_eq!(grouped(vec![3, 7, 9], true), [vec![3], vec![7, 9]]);
+        assert_eq!(grouped(vec![7, 9], false), [[7, 9]], "a sink does not count");
+        assert_eq!(grouped(vec![3], true), [[3]]);
+    }
 }

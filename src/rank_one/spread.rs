@@ -15,10 +15,11 @@ use super::RankOneError;
 use super::metric::Factored;
 use super::reading::{Reading, Readings};
 use super::solve::{RankOneChange, Request, solve};
+use super::targets::Ask;
 use super::value::OptimisedValue;
 use crate::delta::{Change, Keys, WeightDelta};
 use crate::model::{Decoder, Model};
-use crate::plan::{Plan, PlannedEdit};
+use crate::plan::Plan;
 use crate::progress::Progress;
 
 /// Writes batches into a model, one after the other.
@@ -29,7 +30,7 @@ pub struct Writer<'a> {
     factored: &'a [Factored],
     decoder: Decoder,
     delta: WeightDelta,
-    /// Keys of all facts so far, layer by layer.
+    /// Keys of all batches so far, layer by layer.
     kept: Vec<Vec<Vec<f32>>>,
 }
 
@@ -38,7 +39,7 @@ pub struct Writer<'a> {
 pub struct WrittenBatch {
     /// ‖ΔW‖/‖W‖, layer by layer.
     pub relative_norms: Vec<f64>,
-    /// The mean share of each fact's way from h to z that was gone.
+    /// The mean share of each key's way from h to z that was gone.
     pub reached: f64,
 }
 
@@ -72,25 +73,27 @@ impl<'a> Writer<'a> {
     }
 
     /// All changes so far, and the model that has them.
-    pub fn finish(mut self) -> candle_core::Result<(WeightDelta, Decoder)> {
+    pub fn finish(self) -> candle_core::Result<(WeightDelta, Decoder)> {
         let compact = |(name, change): (String, Change)| Ok((name, change.compact()?));
-        let changes = std::mem::take(&mut self.delta.changes).into_iter().map(compact);
-        Ok((WeightDelta { changes: changes.collect::<candle_core::Result<_>>()? }, self.decoder))
+        let changes = self.delta.changes.into_iter().map(compact);
+        let delta = WeightDelta { changes: changes.collect::<candle_core::Result<_>>()? };
+        Ok((delta, self.decoder))
     }
 
-    /// Writes a batch; `values` holds δ of each fact. Where it fails, nothing of it is written.
+    /// Writes a batch; `values` holds δ of each ask. Where it fails, nothing of it is written.
     pub fn write(
         &mut self,
-        edits: &[PlannedEdit],
+        asks: &[Ask<'_>],
         values: &[OptimisedValue],
         progress: &dyn Progress,
     ) -> Result<WrittenBatch, RankOneError> {
         let layers = &self.plan.layers;
         let ends = (layers[0], self.plan.layer);
         let clean = &self.model.decoder;
-        let reading = Reading::new(clean, edits, ends)?;
+        let reading = Reading::new(clean, asks, ends)?;
         let mut wanted = reading.at(clean, self.plan.layer, progress)?.streams;
-        for (stream, value) in wanted.iter_mut().zip(values) {
+        for (stream, owner) in wanted.iter_mut().zip(&reading.owners) {
+            let value = &values[*owner];
             stream.iter_mut().zip(&value.delta).for_each(|(z, delta)| *z += delta);
         }
         let (mut decoder, mut delta) = (self.decoder.clone(), self.delta.clone());
@@ -129,7 +132,7 @@ fn check(written: &RankOneChange, limit: f64) -> Result<(), RankOneError> {
     }
 }
 
-/// (to − from) / share, fact by fact.
+/// (to − from) / share, key by key.
 fn difference(to: &[Vec<f32>], from: &[Vec<f32>], share: f32) -> Vec<Vec<f32>> {
     let one = |(to, from): (&Vec<f32>, &Vec<f32>)| {
         to.iter().zip(from).map(|(to, from)| (to - from) / share).collect()
@@ -137,7 +140,7 @@ fn difference(to: &[Vec<f32>], from: &[Vec<f32>], share: f32) -> Vec<Vec<f32>> {
     to.iter().zip(from).map(one).collect()
 }
 
-/// 1 − ‖z − h_end‖ / ‖z − h_start‖, mean over facts.
+/// 1 − ‖z − h_end‖ / ‖z − h_start‖, mean over keys.
 fn reached(start: &[Vec<f32>], end: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
     let distance = |a: &Vec<f32>, b: &Vec<f32>| {
         a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()

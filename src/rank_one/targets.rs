@@ -1,4 +1,4 @@
-//! What each fact of a batch asks of the residual stream behind the last written layer.
+//! What the facts of a batch ask of the residual stream behind the last written layer.
 //!
 //! z = h + δ, where δ is found for each fact by itself in the unedited model, as in MEMIT (arXiv
 //! 2210.07229, section 4.2). Layers behind the last written one never change, so a δ holds for
@@ -9,13 +9,15 @@
 //! it is written. It is kept on disk under the digest of all these: an interrupted batch goes
 //! on where it stopped, and another λ or method costs no new optimisation.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::Settings;
-use super::context::EditContexts;
+use super::context::{EditContexts, Located};
 use super::solve::RankOneError;
 use super::value::{OptimisedValue, StepLoss, optimise};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
@@ -23,19 +25,50 @@ use crate::model::Decoder;
 use crate::plan::{Plan, PlannedEdit};
 use crate::progress::Progress;
 
-/// δ of one fact at the plan's last layer, in the unedited `decoder`.
+/// Facts that are looked up under one key, which can have but one value.
+///
+/// "The Eiffel Tower stands in the city of" and "The Eiffel Tower stands in the land of" are the
+/// same up to the lookup token, so one δ has to serve both.
+pub type Ask<'a> = Vec<&'a PlannedEdit>;
+
+/// The facts, gathered by the tokens of their contexts up to the lookup token.
+pub fn asks(edits: &[PlannedEdit]) -> Vec<Ask<'_>> {
+    let mut places: HashMap<Vec<Vec<u32>>, usize> = HashMap::new();
+    let mut asks: Vec<Ask<'_>> = Vec::new();
+    for edit in edits {
+        let contexts = edit.counted();
+        let seen = contexts.into_iter().map(|c| c.ids[..=c.lookup].to_vec()).collect();
+        match places.entry(seen) {
+            Entry::Occupied(place) => asks[*place.get()].push(edit),
+            Entry::Vacant(place) => {
+                place.insert(asks.len());
+                asks.push(vec![edit]);
+            }
+        }
+    }
+    asks
+}
+
+/// δ of one ask at the plan's last layer, in the unedited `decoder`.
 pub fn find(
     decoder: &Decoder,
     plan: &Plan,
-    edit: &PlannedEdit,
+    ask: &Ask<'_>,
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RankOneError> {
-    let essence = edit.essence.located();
-    let located = edit.counted();
-    let mut contexts = EditContexts::new(decoder, plan.layer, &located, &edit.target, &essence)?;
-    let rows: Vec<u32> = contexts.lookup_rows().iter().map(|row| *row as u32).collect();
-    let rows = Tensor::new(&rows[..located.len()], decoder.device())?;
-    contexts.values = contexts.residual.index_select(&rows, 0)?;
+    let essence = ask[0].essence.located();
+    let paired = |edit: &&PlannedEdit| (edit.counted(), edit.target.clone());
+    let facts: Vec<_> = ask.iter().map(paired).collect();
+    let mut asked: Vec<(&Located, &[u32])> = Vec::new();
+    for (contexts, target) in &facts {
+        asked.extend(contexts.iter().map(|context| (context, target.as_slice())));
+    }
+    let mut contexts = EditContexts::of_each(decoder, plan.layer, &asked, &essence)?;
+    if plan.method.is_batched() {
+        let rows: Vec<u32> = contexts.lookup_rows().iter().map(|row| *row as u32).collect();
+        let rows = Tensor::new(&rows[..asked.len()], decoder.device())?;
+        contexts.values = contexts.residual.index_select(&rows, 0)?;
+    }
     Ok(optimise(decoder, &contexts, &plan.settings, progress)?)
 }
 
@@ -57,9 +90,9 @@ impl ValueStore {
         Ok(Self { folder, weights })
     }
 
-    /// The stored δ of a fact, if it was found before.
-    pub fn get(&self, plan: &Plan, edit: &PlannedEdit, width: usize) -> Option<OptimisedValue> {
-        let bytes = std::fs::read(self.file(plan, edit)).ok()?;
+    /// The stored δ of an ask, if it was found before.
+    pub fn get(&self, plan: &Plan, ask: &Ask<'_>, width: usize) -> Option<OptimisedValue> {
+        let bytes = std::fs::read(self.file(plan, ask)).ok()?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
         let text = |key: &str| metadata.metadata().as_ref()?.get(key);
         let value_norm = f64::from_bits(text("value_norm_bits")?.parse().ok()?);
@@ -73,12 +106,7 @@ impl ValueStore {
     }
 
     /// Keeps a δ.
-    pub fn put(
-        &self,
-        plan: &Plan,
-        edit: &PlannedEdit,
-        value: &OptimisedValue,
-    ) -> Result<(), FileError> {
+    pub fn put(&self, plan: &Plan, ask: &Ask<'_>, value: &OptimisedValue) -> Result<(), FileError> {
         let bytes: Vec<u8> = value.delta.iter().flat_map(|x| x.to_le_bytes()).collect();
         let shape = vec![value.delta.len()];
         let view = TensorView::new(Dtype::F32, shape, &bytes).expect("four bytes a number");
@@ -87,13 +115,18 @@ impl ValueStore {
         let metadata = [("steps".to_owned(), steps), ("value_norm_bits".to_owned(), norm)].into();
         let content = safetensors::serialize([("delta", view)], Some(metadata))
             .expect("one tensor of known size");
-        let file = self.file(plan, edit);
+        let file = self.file(plan, ask);
         write_atomically(&file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
     }
 
-    fn file(&self, plan: &Plan, edit: &PlannedEdit) -> PathBuf {
-        let contexts: Vec<_> = edit.counted().into_iter().map(|c| (c.ids, c.lookup)).collect();
-        let essence = (&edit.essence.ids, edit.essence.lookup);
+    fn file(&self, plan: &Plan, ask: &Ask<'_>) -> PathBuf {
+        let fact = |edit: &&PlannedEdit| {
+            let contexts = edit.counted().into_iter().map(|c| (c.ids, c.lookup));
+            (contexts.collect::<Vec<_>>(), edit.target.clone())
+        };
+        let (contexts, target) = fact(&ask[0]);
+        let others: Vec<_> = ask[1..].iter().map(fact).collect();
+        let essence = (&ask[0].essence.ids, ask[0].essence.lookup);
         // What is sampled, counted and solved does not enter δ except through the tokens.
         let settings = Settings {
             contexts: 0,
@@ -104,8 +137,14 @@ impl ValueStore {
             seed: 0,
             ..plan.settings.clone()
         };
-        let all = (OBJECTIVE, plan.layer, contexts, &edit.target, essence, settings);
-        let text = serde_json::to_string(&all).expect("numbers are JSON");
+        let all = (OBJECTIVE, plan.layer, contexts, target, essence, settings);
+        let mut text = serde_json::to_string(&all).expect("numbers are JSON");
+        if !plan.method.is_batched() {
+            text += "against the value";
+        }
+        if !others.is_empty() {
+            text += &serde_json::to_string(&others).expect("numbers are JSON");
+        }
         let digest = Sha256::of(format!("{} {text}", self.weights));
         self.folder.join(format!("{digest}.safetensors"))
     }

@@ -1,5 +1,7 @@
 //! Many facts written together: scores right after each batch and after all, and the curve.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::FactReport;
@@ -90,6 +92,17 @@ pub struct Collapse {
     pub factor: f64,
 }
 
+impl fmt::Display for Collapse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seen, began, factor } = self;
+        write!(
+            f,
+            "stopped after batch {seen}: perplexity on held text is {factor:.1} times what it \
+             was; it began with batch {began}"
+        )
+    }
+}
+
 /// A collapse at the last point, if there is one: perplexity above `limit` times `before`.
 ///
 /// It began with the first batch of the last run of points above √limit.
@@ -165,11 +178,8 @@ fn curve_table(report: &BatchReport) -> String {
 pub fn batch_sentence(report: &BatchReport) -> String {
     let (n, score) = (report.n, percent(report.after.score));
     let facts = if n == 1 { "fact" } else { "facts" };
-    if let Some(Collapse { seen, began, factor }) = report.collapse {
-        return format!(
-            "Stopped after batch {seen} ({n} {facts}): perplexity on held text is {factor:.1} \
-             times what it was; it began with batch {began}."
-        );
+    if let Some(collapse) = report.collapse {
+        return format!("{n} {facts}, {collapse}.");
     }
     let method = report.method.name();
     match (report.is_sequential, report.curve.len()) {

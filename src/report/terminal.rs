@@ -71,6 +71,9 @@ pub fn probe_table(report: &EditReport) -> String {
         let note = format!("{:<11} same texts", "");
         row("perplexity", format!("{before:.2}"), Some(format!("{after:.2}")), String::new(), note);
     }
+    if let Some(without) = &report.without_ripples {
+        out.push_str(&ripple_gain(without, last));
+    }
     for completion in &report.completions {
         out.push_str(&format!("\n  {:?}\n", completion.prompt));
         let label = if completion.after.is_some() { "before" } else { "says" };
@@ -80,6 +83,15 @@ pub fn probe_table(report: &EditReport) -> String {
         }
     }
     out
+}
+
+/// What writing the ripples bought, and what it cost.
+fn ripple_gain(without: &ProbeScores, with: &ProbeScores) -> String {
+    let change =
+        |name: &str, before, after| format!("{name} {} -> {}", number(before), number(after));
+    let ripple = change("ripple", without.ripple, with.ripple);
+    let neighborhood = change("neighborhood", without.neighborhood, with.neighborhood);
+    format!("{:>LABEL$}  {ripple}, {neighborhood}\n", "its ripples")
 }
 
 /// The paper's table for a collection of records, in per cent.
@@ -133,7 +145,8 @@ pub fn sentence(report: &EditReport) -> String {
             None => "The model was measured; no edit was compared.".into(),
         };
     };
-    if report.n > 1 {
+    // Records have their prompts each; the facts of a spec share one set.
+    if report.prompts_before.len() > 1 {
         return format!(
             "{} facts, each written into the unedited model: score {}.",
             report.n,
@@ -150,7 +163,12 @@ pub fn sentence(report: &EditReport) -> String {
         let kept = (now.mean * now.n as f64).round() as usize;
         parts.push(format!("{kept} of {} neighbors keep their answer", now.n));
     }
-    let head = if took { "The edit took" } else { "The edit did not take" };
+    let head = match (report.n, took) {
+        (0 | 1, true) => "The edit took",
+        (0 | 1, false) => "The edit did not take",
+        (_, true) => "The edits took",
+        (_, false) => "Not all edits took",
+    };
     if parts.is_empty() { format!("{head}.") } else { format!("{head}: {}.", parts.join(", ")) }
 }
 
@@ -180,6 +198,7 @@ mod tests {
             layer: Some(3),
             before: scores(&[(r, 3., 1.), (p, 3., 1.), (p, 3., 1.), (n, 3., 1.), (n, 3., 1.)]),
             after: Some(scores(&[(r, 0., 5.), (p, 0., 5.), (p, 5., 0.), (n, 3., 1.), (n, 3., 1.)])),
+            without_ripples: None,
             drift: None,
             completions: vec![super::super::Completion {
                 prompt: "It is".into(),
@@ -191,6 +210,19 @@ mod tests {
             prompts_before: Vec::new(),
             prompts_after: Vec::new(),
         }
+    }
+
+    #[test]
+    fn ripples_show_what_they_bought_and_cost() {
+        let scores = |ripple, neighborhood| ProbeScores {
+            ripple: Some(ripple),
+            neighborhood: Some(neighborhood),
+            ..ProbeScores::default()
+        };
+        let (without_ripples, after) = (Some(scores(0.25, 1.)), Some(scores(1., 0.9)));
+        let table = probe_table(&EditReport { without_ripples, after, ..report() });
+        let line = "     its ripples  ripple 0.25 -> 1.00, neighborhood 1.00 -> 0.90\n";
+        assert!(table.contains(line), "{table}");
     }
 
     #[test]

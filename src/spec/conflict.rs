@@ -56,11 +56,15 @@ pub fn record_conflicts(records: &[Record]) -> Vec<Conflict> {
     }))
 }
 
+/// Clashes among inserts.
+pub fn insert_conflicts(inserts: &[Insert]) -> Vec<Conflict> {
+    let name = |insert: &Insert| vec![folded(&insert.rendered())];
+    conflicts(inserts.iter().map(|insert| (name(insert), insert.target_new.as_str())))
+}
+
 /// Reports clashes among the inserts of a spec.
 pub(super) fn check_inserts(inserts: &[Insert], problems: &Problems) {
-    let facts =
-        inserts.iter().map(|insert| (vec![folded(&insert.rendered())], insert.target_new.as_str()));
-    for Conflict { first, second, is_repeated } in conflicts(facts) {
+    for Conflict { first, second, is_repeated } in insert_conflicts(inserts) {
         let (first, second) = (&inserts[first], &inserts[second]);
         let Some(there) = &second.spans else { continue };
         let (message, help) = match is_repeated {
@@ -90,6 +94,7 @@ mod tests {
             prompt: prompt.into(),
             target_new: target.into(),
             target_true: None,
+            with_ripples: false,
             spans: None,
         };
         let relation = relation.map(str::to_owned);

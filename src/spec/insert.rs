@@ -23,6 +23,9 @@ pub struct Insert {
     /// What the model said before, without a leading space; not needed for the edit itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_true: Option<String>,
+    /// Whether the prompt file's ripple facts about this subject are written too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_ripples: bool,
     /// Where the spec says so; `None` for records and values made by code.
     #[serde(skip)]
     pub spans: Option<InsertSpans>,
@@ -57,6 +60,7 @@ impl Insert {
         let prompt = fields.required_text("prompt", "\"{} is located in the city of\"");
         let target_new = fields.required_text("target_new", "\"Rome\"");
         let target_true = fields.text("target_true");
+        let with_ripples = fields.flag("with_ripples").unwrap_or(false);
         let problems = fields.finish();
         for text in [&subject, &prompt, &target_new, &target_true].into_iter().flatten() {
             check_one_line(text, problems);
@@ -76,6 +80,7 @@ impl Insert {
             prompt: prompt.value,
             target_new: target_new.value,
             target_true: target_true.map(|text| text.value),
+            with_ripples,
         })
     }
 }
@@ -137,4 +142,20 @@ fn with_one_slot(prompt: &str, subject: &str) -> String {
     let mut parts = prompt.splitn(2, SLOT);
     let (before, after) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     format!("{before}{SLOT}{}", after.replace(SLOT, subject))
+}
+
+/// The text of a spec with these inserts and nothing else.
+pub fn spec_text(inserts: &[Insert]) -> String {
+    let table = |insert: &Insert| {
+        let line = |key: &str, value: &str| format!("{key} = {}\n", quoted(value));
+        let old = insert.target_true.as_ref().map(|old| line("target_true", old));
+        format!(
+            "[[insert]]\n{}{}{}{}",
+            line("subject", &insert.subject),
+            line("prompt", &insert.prompt),
+            line("target_new", &insert.target_new),
+            old.unwrap_or_default()
+        )
+    };
+    inserts.iter().map(table).collect::<Vec<_>>().join("\n")
 }

@@ -142,6 +142,13 @@ impl RankOneOptions {
             sequential: fields.count("sequential", 1..=1_000_000),
             max_perplexity: fields.real("max_perplexity", Sign::Positive),
         };
+        if options.null_space.is_some_and(|share| share > 1.) {
+            let span = fields.value("null_space").expect("it was read").span();
+            fields.problems().push(
+                Problem::new("`null_space` is a share of the second moment's energy")
+                    .label(&span, "expected at most 1"),
+            );
+        }
         fields.finish();
         options
     }

@@ -154,7 +154,10 @@ fn insert(
     let target_new = one_line(target_new, "the new target")?;
     let target_true = target_true.map(|text| one_line(text, "the true target")).transpose()?;
     match prompt.matches(SLOT).count() {
-        1 => Ok(Insert { subject, prompt, target_new, target_true, spans: None }),
+        1 => {
+            let (with_ripples, spans) = (false, None);
+            Ok(Insert { subject, prompt, target_new, target_true, with_ripples, spans })
+        }
         n => Err(format!("has a prompt with `{{}}` {n} times, expected once: {prompt:?}")),
     }
 }

@@ -16,7 +16,7 @@ target_true = "Paris"
 prompts = "prompts.toml"
 "#;
 
-const PROMPTS: &str = r#"
+pub const PROMPTS: &str = r#"
 generation = [{ prompt = "The Eiffel Tower is" }]
 retain = [{ text = "The weather was good and people walked along the river." }]
 

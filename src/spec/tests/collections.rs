@@ -61,3 +61,18 @@ fn a_knowedit_record_has_ripples() {
     assert_eq!(record.prompts.ripple[0].target_new.as_deref(), Some("water"));
     assert_eq!(record.prompts.neighborhood[0].target_true.as_deref(), Some("Henry Ford"));
 }
+
+#[test]
+fn records_become_a_spec_that_reads_back() {
+    let text = r#"[{"requested_rewrite": {"prompt": "What {} \"is\" in", "subject": "C:\\é\u0007x",
+        "target_new": {"str": "Rome"}, "target_true": {"str": "Paris"}}},
+        {"subject": "Lima", "prompt": "Lima is in", "target_new": "Peru"}]"#;
+    let PromptFile::Records(records) = parse_prompts("r.json", text).unwrap() else {
+        panic!("records")
+    };
+    let inserts: Vec<Insert> = records.into_iter().map(|record| record.insert).collect();
+    let spec = parse_spec("r.toml", &spec_text(&inserts)).unwrap();
+    let read: Vec<Insert> =
+        spec.inserts.into_iter().map(|insert| Insert { spans: None, ..insert }).collect();
+    assert_eq!(read, inserts);
+}
