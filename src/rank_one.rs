@@ -5,7 +5,7 @@
 //!
 //! 1. [`key`](mod@key): k* = mean over contexts of k at t;
 //! 2. [`value`](mod@value): δ = the change of the value at t that makes the model say the target;
-//! 3. [`solve`]: ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v* exactly,
+//! 3. [`solve`](mod@solve): ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v* exactly,
 //!    while keys that are common under C = E[k kᵀ] move least.
 //!
 //! Several facts at once: [`targets`] finds what each asks of the residual stream behind the
