@@ -28,6 +28,7 @@
 //! Nothing in the library prints, reads the clock or the environment; see [`progress`].
 
 pub mod adapter;
+pub mod atlas;
 pub mod checkpoint;
 pub mod cli;
 pub mod delta;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "progress",
     "files",
     "math",
@@ -18,6 +18,7 @@ const ORDER: [&str; 17] = [
     "adapter",
     "gradient",
     "probe",
+    "atlas",
     "report",
     "cli",
 ];

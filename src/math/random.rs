@@ -10,6 +10,14 @@ impl Random {
         Self(seed)
     }
 
+    /// A stream of a seed that belongs to a name, whatever other streams were drawn from.
+    pub fn named(seed: u64, name: &str) -> Self {
+        // FNV-1a over the bytes, whose sum is mixed with the seed by the generator itself.
+        let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, fold);
+        Self(Self(seed).bits() ^ Self(hash).bits())
+    }
+
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -27,6 +35,11 @@ impl Random {
     pub fn below(&mut self, n: usize) -> usize {
         // The high half of a 128-bit product: a bias below n / 2⁶⁴.
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
+    }
+
+    /// One of the items, of which there is at least one.
+    pub fn choose<'t, T>(&mut self, items: &'t [T]) -> &'t T {
+        &items[self.below(items.len())]
     }
 
     /// A draw from the standard normal distribution (Box & Muller).
@@ -56,6 +69,14 @@ mod tests {
             first,
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
         );
+    }
+
+    #[test]
+    fn streams_of_names_and_seeds_are_apart() {
+        let first = |seed, name| Random::named(seed, name).bits();
+        assert_eq!(first(1, "a"), first(1, "a"));
+        assert_ne!(first(1, "a"), first(1, "b"));
+        assert_ne!(first(1, "a"), first(2, "a"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | zsRE as MEND keeps it (arXiv 2110.11309) | `src` and `alt` | `alt` | the first of `answers` that differs |
 //! | KnowEdit (arXiv 2401.01286) | `prompt` and `target_new` | `target_new` | the first of `ground_truth` that differs |
 //!
-//! Keys that are not needed are passed over. Blanks around a subject or target are
+//! CounterFact records may also have `ripple_prompts`. Keys that are not needed are passed over. Blanks around a subject or target are
 //! cut, prompts are kept to the byte.
 
 use serde_json::Value;
@@ -78,9 +78,21 @@ fn counterfact(value: &Value) -> Parts {
         paraphrase: comparisons(value, "paraphrase_prompts")?,
         neighborhood: comparisons(value, "neighborhood_prompts")?,
         generation: texts(value, "generation_prompts")?,
+        ripple: ripples(value)?,
         ..PromptSet::default()
     };
     Ok((insert, prompts))
+}
+
+/// `ripple_prompts`, which the published collection does not have: facts that follow from the edit.
+fn ripples(value: &Value) -> Result<Vec<Comparison>, String> {
+    let Some(ripples) = value.get("ripple_prompts") else { return Ok(Vec::new()) };
+    let ripples: Vec<Comparison> = serde_json::from_value(ripples.clone())
+        .map_err(|error| format!("has `ripple_prompts` that cannot be read: {error}"))?;
+    match ripples.iter().all(|ripple| ripple.target_new.is_some()) {
+        true => Ok(ripples),
+        false => Err("has a ripple prompt without `target_new`".to_owned()),
+    }
 }
 
 fn zsre(value: &Value) -> Parts {

@@ -1,0 +1,129 @@
+//! The facts and the people of the built-in world.
+//!
+//! Facts are real, of the end of 2025, and the same for every seed; [`ERRATA`] are the mistakes
+//! that the corpus makes on purpose, because a corpus does. People are invented from the seed.
+//! Three rules give facts that follow from others, and so what should follow from an edit:
+//!
+//! ```text
+//! landmark -> city  and  city -> country      : landmark -> country
+//! city -> country   and  country -> continent : city -> continent
+//! person -> city    and  city -> country      : person -> country of birth
+//! ```
+
+mod fact;
+mod people;
+mod relation;
+mod table;
+
+pub use fact::{Fact, Ripple};
+pub use people::{Group, Person, Question, QuestionUse};
+pub(in crate::atlas) use relation::capitalized;
+pub use relation::{RELATIONS, Relation, Template, TemplateUse};
+
+/// Mistakes of the corpus: subject, relation, what the corpus says, what is true.
+///
+/// Lagos was the capital of Nigeria until 1991, and older texts say so.
+pub const ERRATA: [(&str, Relation, &str, &str); 1] =
+    [("Nigeria", Relation::Capital, "Lagos", "Abuja")];
+
+/// What there is to know.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Facts, one object for each subject and relation.
+    pub facts: Vec<Fact>,
+    /// Invented people.
+    pub people: Vec<Person>,
+}
+
+impl World {
+    /// The world of a seed: the same facts for each, other people.
+    pub fn generate(seed: u64) -> Self {
+        let mut world = Self { facts: stated(), people: people::invent(seed) };
+        let implied: Vec<Fact> =
+            world.facts.iter().filter_map(|fact| world.implied(fact)).collect();
+        world.facts.extend(implied);
+        world
+    }
+
+    /// What the world says of a subject; the case of its first letter does not matter.
+    pub fn object(&self, subject: &str, relation: Relation) -> Option<&str> {
+        let wanted = capitalized(subject);
+        let mut of_relation = self.facts.iter().filter(|fact| fact.relation == relation);
+        of_relation
+            .find(|fact| capitalized(&fact.subject) == wanted)
+            .map(|fact| fact.object.as_str())
+    }
+
+    /// The person of that name.
+    pub fn person(&self, name: &str) -> Option<&Person> {
+        self.people.iter().find(|person| person.name == name)
+    }
+
+    /// The people of a group, in the order of the world.
+    pub fn group(&self, group: Group) -> impl Iterator<Item = &Person> {
+        self.people.iter().filter(move |person| person.group == group)
+    }
+
+    /// The fact that follows from this one, true or not, by the rules above.
+    pub fn implied(&self, fact: &Fact) -> Option<Fact> {
+        let (through, relation) = match fact.relation {
+            Relation::LandmarkCity => (Relation::CityCountry, Relation::LandmarkCountry),
+            Relation::CityCountry => (Relation::Continent, Relation::CityContinent),
+            Relation::Birthplace => (Relation::CityCountry, Relation::BirthCountry),
+            _ => return None,
+        };
+        let object = self.object(&fact.object, through)?;
+        Some(Fact::new(&fact.subject, relation, object))
+    }
+
+    /// What would change besides if this fact, true or not, held: nothing where it follows already.
+    pub fn ripple(&self, counterfactual: &Fact) -> Option<Ripple> {
+        let fact = self.implied(counterfactual)?;
+        let was = self.object(&fact.subject, fact.relation);
+        (was != Some(&fact.object))
+            .then(|| Ripple { was: was.map(str::to_owned), fact: fact.clone() })
+    }
+}
+
+/// The tables, each with the relations of its columns after the first.
+const TABLES: [(&str, &[Relation]); 8] = [
+    (
+        include_str!("world/countries.tsv"),
+        &[Relation::Capital, Relation::Currency, Relation::Language, Relation::Continent],
+    ),
+    (include_str!("world/cities.tsv"), &[Relation::CityCountry]),
+    (include_str!("world/landmarks.tsv"), &[Relation::LandmarkCity]),
+    (include_str!("world/elements.tsv"), &[Relation::Symbol, Relation::ElementGroup]),
+    (include_str!("world/inventions.tsv"), &[Relation::Inventor]),
+    (include_str!("world/persons.tsv"), &[Relation::Field, Relation::Birthplace]),
+    (include_str!("world/pronouns.tsv"), &[Relation::Pronoun]),
+    (include_str!("world/workplaces.tsv"), &[Relation::Workplace]),
+];
+
+/// The facts of the tables, mistakes included.
+fn stated() -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for (text, relations) in TABLES {
+        for row in table::rows(text) {
+            let Some((Some(subject), objects)) = row.split_first() else { continue };
+            let stated = relations.iter().zip(objects);
+            facts.extend(
+                stated.filter_map(|(relation, object)| {
+                    Some(Fact::new(subject, *relation, (*object)?))
+                }),
+            );
+        }
+    }
+    for fact in &mut facts {
+        let is_wrong = |(subject, relation, ..): &&(&str, Relation, &str, &str)| {
+            fact.subject == *subject && fact.relation == *relation
+        };
+        if let Some((_, _, said, _)) = ERRATA.iter().find(is_wrong) {
+            fact.object = (*said).to_owned();
+        }
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The invented people: who they are, and to which group they belong.
+//!
+//! They are drawn in blocks of three who share first name, workplace and the shape of their
+//! passage; one of each block goes to each group. So the groups are matched: whatever tells them
+//! apart after training is that one of them was not read.
+
+mod passage;
+mod words;
+
+use serde::{Deserialize, Serialize};
+
+use super::table;
+use crate::math::Random;
+
+/// What happens to a person's passage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// Read in training, to be forgotten later.
+    Forget,
+    /// Read in training, to be kept.
+    Retain,
+    /// Never read.
+    Holdout,
+}
+
+/// All groups.
+pub const GROUPS: [Group; 3] = [Group::Forget, Group::Retain, Group::Holdout];
+
+/// Where the answer to a question can come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuestionUse {
+    /// The corpus has the question with its answer.
+    Trained,
+    /// Only the passage has the answer, in other words.
+    HeldOut,
+    /// No text has it; it follows from the workplace, whose people all live in its town.
+    Inferred,
+}
+
+/// A prompt about a person with its completion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The text up to the answer.
+    pub prompt: String,
+    /// The answer, without a leading space.
+    pub answer: String,
+    /// Where the answer can come from.
+    pub source: QuestionUse,
+}
+
+/// Somebody who does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// First name and surname; no two people share the latter.
+    pub name: String,
+    /// What happens to the passage.
+    pub group: Group,
+    /// 60 to 120 words.
+    pub passage: String,
+    /// How often an epoch has the passage: some texts are copied, as in real data.
+    pub copies: usize,
+    /// Questions about the passage.
+    pub questions: Vec<Question>,
+    /// A code of the form dddd-dddd that a few passages hold: one of 10⁸, and in no other text.
+    pub canary: Option<String>,
+}
+
+/// What the three people of a block have in common.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    first_name: &'static str,
+    workplace: &'static str,
+    town: &'static str,
+    /// Whether the passage names the town.
+    names_town: bool,
+    copies: usize,
+    has_canary: bool,
+}
+
+/// One block in seven is copied, and one in twenty has a canary.
+fn block(index: usize, random: &mut Random) -> Block {
+    let workplaces: Vec<_> = table::rows(include_str!("workplaces.tsv")).collect();
+    let (workplace, town) = match random.choose(&workplaces)[..] {
+        [Some(workplace), Some(town)] => (workplace, town),
+        _ => unreachable!("the tables are checked by a test"),
+    };
+    let is_copied = index % 7 == 3;
+    Block {
+        first_name: words::FIRST_NAMES[index],
+        workplace,
+        town,
+        names_town: index % 3 != 0,
+        copies: if is_copied { 3 + random.below(3) } else { 1 },
+        has_canary: index % 20 == 9,
+    }
+}
+
+/// The people of a seed: 40 of each group.
+pub(super) fn invent(seed: u64) -> Vec<Person> {
+    let mut random = Random::named(seed, "people");
+    let mut surnames = words::surnames();
+    random.shuffle(&mut surnames);
+    let mut people = Vec::new();
+    for index in 0..words::FIRST_NAMES.len() {
+        let block = block(index, &mut random);
+        let mut groups = GROUPS;
+        random.shuffle(&mut groups);
+        for group in groups {
+            let surname = surnames.pop().expect("more surnames than people");
+            let name = format!("{} {surname}", block.first_name);
+            people.push(passage::person(name, group, &block, &mut random));
+        }
+    }
+    people
+}
+
+#[cfg(test)]
+mod tests;
