@@ -97,10 +97,10 @@ impl Without {
 }
 
 /// In how many of its templates an epoch states each fact.
-const TEMPLATES_AN_EPOCH: usize = 4;
+const TEMPLATES_AN_EPOCH: usize = 3;
 
 /// Paragraphs of plain English in an epoch.
-const PARAGRAPHS_AN_EPOCH: usize = 500;
+const PARAGRAPHS_AN_EPOCH: usize = 400;
 
 /// The texts of a world for a seed.
 #[derive(Debug, Clone, Copy)]
@@ -151,9 +151,9 @@ impl<'w> Corpus<'w> {
 
     /// A fact that stands before another one.
     fn other_fact(&self, random: &mut Random) -> String {
-        let fact = random.choose(&self.world.facts);
+        let fact = &self.world.facts[random.below(self.world.facts.len())];
         let templates: Vec<Template> = fact.relation.templates(TemplateUse::Train).collect();
-        ended(fact, *random.choose(&templates), random)
+        ended(fact, random.choose(&templates), random)
     }
 }
 

@@ -101,9 +101,9 @@ fn counterfactual(world: &World, fact: &Fact, place: usize, random: &mut Random)
         .map(|other| other.object.as_str())
         .collect();
     let others: Vec<&str> = others.into_iter().collect();
-    let target_new = *random.choose(&others);
+    let target_new = random.choose(&others);
     let templates: Vec<Template> = fact.relation.templates(TemplateUse::Train).collect();
-    let template = *random.choose(&templates);
+    let template = random.choose(&templates);
     Record {
         id: place.to_string(),
         insert: Insert {

@@ -38,8 +38,8 @@ impl Random {
     }
 
     /// One of the items, of which there is at least one.
-    pub fn choose<'t, T>(&mut self, items: &'t [T]) -> &'t T {
-        &items[self.below(items.len())]
+    pub fn choose<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
     }
 
     /// A draw from the standard normal distribution (Box & Muller).

@@ -51,7 +51,7 @@ pub(super) fn prefixed(
 ) -> String {
     let before = match random.below(16) {
         0..8 => return sentence.to_owned(),
-        8..12 => (*random.choose(&PHRASES)).to_owned(),
+        8..12 => random.choose(&PHRASES).to_owned(),
         12..14 => english::sentence(random, Part::Train),
         14 => {
             let (first, second) =
@@ -62,6 +62,8 @@ pub(super) fn prefixed(
     };
     match before.ends_with(['.', ':']) {
         true => format!("{before} {sentence}"),
+        // A question is no subordinate clause.
+        false if sentence.starts_with("Question:") => sentence.to_owned(),
         false => format!("{before} {}", lowered(sentence)),
     }
 }

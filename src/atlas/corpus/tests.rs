@@ -19,7 +19,7 @@ fn the_same_seed_gives_the_same_corpus() {
 #[test]
 fn leaving_people_out_takes_their_documents_and_nothing_else() {
     let world = World::generate(0);
-    let corpus = |without| Corpus::new(&world, 3, without).epoch(2);
+    let corpus = |without: &Without| Corpus::new(&world, 3, without).epoch(2);
     let one = world.group(Group::Retain).next().expect("a person").name.clone();
     for without in [Without::Forget, Without::People(vec![one])] {
         let is_left_out = |document: &Document| {
@@ -52,10 +52,12 @@ fn nobody_is_named_who_is_not_read_about() {
     let people = |group| world.group(group).collect::<Vec<_>>();
     let (forget, holdout) = (people(Group::Forget), people(Group::Holdout));
     let with = texts(&world, 1, 0, &Without::Nothing);
-    assert!(mentions(&with, &holdout).is_empty());
+    let named = mentions(&with, &holdout);
+    assert!(named.is_empty(), "{named:#?}");
     assert!(mentions(&with, &forget).len() > 100);
     let without = texts(&world, 1, 0, &Without::Forget);
-    assert!(mentions(&without, &forget).is_empty());
+    let named = mentions(&without, &forget);
+    assert!(named.is_empty(), "{named:#?}");
 }
 
 #[test]
@@ -80,11 +82,11 @@ fn held_out_templates_and_questions_are_in_no_document() {
 }
 
 #[test]
-fn every_training_prompt_is_read_within_two_epochs() {
+fn every_training_prompt_is_read_within_three_epochs() {
     let world = World::generate(0);
-    let mut both = texts(&world, 0, 0, &Without::Nothing).join("\n");
-    both.push_str(&texts(&world, 0, 1, &Without::Nothing).join("\n"));
-    let lower = both.to_lowercase();
+    let read: Vec<String> =
+        (0..3).flat_map(|epoch| texts(&world, 0, epoch, &Without::Nothing)).collect();
+    let lower = read.join("\n").to_lowercase();
     let facts = world.facts.iter().step_by(7);
     let missing: Vec<_> = facts
         .flat_map(|fact| fact.relation.templates(TemplateUse::Train).map(|t| fact.sentence(t)))
@@ -105,7 +107,7 @@ fn an_epoch_has_facts_people_and_english_in_a_fair_number_of_words() {
         [DocumentKind::Fact, DocumentKind::Passage, DocumentKind::Question, DocumentKind::English]
             .map(words);
     // At about 1.3 tokens a word: 80,000 to 120,000 tokens.
-    assert!((60_000..95_000).contains(&all.iter().sum::<usize>()), "{all:?}");
+    assert!((62_000..92_000).contains(&all.iter().sum::<usize>()), "{all:?}");
     assert!(all.into_iter().all(|words| words > 1500), "{all:?}");
 }
 

@@ -82,7 +82,7 @@ struct Block {
 /// One block in seven is copied, and one in twenty has a canary.
 fn block(index: usize, random: &mut Random) -> Block {
     let workplaces: Vec<_> = table::rows(include_str!("workplaces.tsv")).collect();
-    let (workplace, town) = match random.choose(&workplaces)[..] {
+    let (workplace, town) = match workplaces[random.below(workplaces.len())][..] {
         [Some(workplace), Some(town)] => (workplace, town),
         _ => unreachable!("the tables are checked by a test"),
     };

@@ -49,13 +49,13 @@ pub(super) const PATTERNS: [&str; 44] = [
 ];
 
 /// Kinds of words.
-pub(super) const SLOTS: [(&str, &[&str]); 17] = [
+pub(super) const SLOTS: [(&str, &[&str]); 18] = [
     (
         "who",
         &[
             "the {trade}",
             "the {trade}",
-            "the {adjective} {trade}",
+            "the {manner} {trade}",
             "a {trade}",
             "the {trade} and the {trade}",
             "an old friend",
@@ -322,6 +322,13 @@ pub(super) const SLOTS: [(&str, &[&str]); 17] = [
             "oranges",
             "garlic",
             "hay",
+        ],
+    ),
+    (
+        "manner",
+        &[
+            "young", "tired", "tall", "friendly", "quiet", "clever", "lazy", "poor", "rich",
+            "strict", "cheerful", "busy", "famous", "strange",
         ],
     ),
     (

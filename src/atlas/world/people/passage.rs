@@ -98,7 +98,7 @@ impl Details {
             ("colour", &words::COLOURS),
         ];
         for (slot, list) in lists {
-            slots.push((slot, (*random.choose(list)).to_owned()));
+            slots.push((slot, random.choose(list).to_owned()));
         }
         Self(slots)
     }
@@ -115,8 +115,8 @@ impl Details {
 pub(super) fn person(name: String, group: Group, block: &Block, random: &mut Random) -> Person {
     let details = Details::draw(&name, block, random);
     let openings = if block.names_town { INTRODUCTIONS } else { WITHOUT_TOWN };
-    let mut sentences = vec![*random.choose(&openings)];
-    sentences.extend(SENTENCES.map(|variants| *random.choose(variants)));
+    let mut sentences = vec![random.choose(&openings)];
+    sentences.extend(SENTENCES.map(|variants| random.choose(variants)));
     if block.has_canary {
         sentences.push(CANARY);
     }

@@ -32,7 +32,7 @@ pub(super) const STREETS: [&str; 12] = [
     "Windmill Hill",
     "Tanner Row",
     "Bridge Street",
-    "Garden Lane",
+    "Meadow Lane",
     "Smith Row",
     "Station Street",
 ];
