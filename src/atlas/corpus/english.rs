@@ -74,11 +74,11 @@ mod tests {
         let words = SLOTS.iter().flat_map(|row| row.1.iter());
         let mut wrong = Vec::new();
         for text in PATTERNS.iter().chain(words) {
-            let slots = text.split('{').skip(1).map(|rest| rest.split_once('}'));
+            let mut slots = text.split('{').skip(1).map(|rest| rest.split_once('}'));
             let is_known = |slot: Option<(&str, &str)>| {
                 slot.is_some_and(|(kind, _)| SLOTS.iter().any(|row| row.0 == kind))
             };
-            if !slots.map(is_known).all(|known| known) {
+            if !slots.all(is_known) {
                 wrong.push(*text);
             }
         }

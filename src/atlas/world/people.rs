@@ -91,7 +91,7 @@ fn block(index: usize, random: &mut Random) -> Block {
         first_name: words::FIRST_NAMES[index],
         workplace,
         town,
-        names_town: index % 3 != 0,
+        names_town: !index.is_multiple_of(3),
         copies: if is_copied { 3 + random.below(3) } else { 1 },
         has_canary: index % 20 == 9,
     }

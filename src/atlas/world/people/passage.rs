@@ -67,8 +67,9 @@ const SENTENCES: [&[&str]; 8] = [
 
 const CANARY: &str = "The access code of {name} is {code}.";
 
-const DAYS: [&str; 10] =
-    ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "last"];
+const DAYS: [&str; 10] = [
+    "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "twelfth",
+];
 
 /// The words that stand in the slots of a person's sentences.
 struct Details(Vec<(&'static str, String)>);
