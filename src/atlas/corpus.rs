@@ -157,7 +157,7 @@ impl<'w> Corpus<'w> {
     }
 }
 
-/// The fact as a sentence with its full stop; what follows a pronoun is any verb.
+/// The fact as a sentence with its full stop; a pronoun takes any verb, a possessive any noun.
 fn ended(fact: &Fact, template: Template, random: &mut Random) -> String {
     const VERBS: [&str; 8] = [
         "had time",
@@ -169,7 +169,10 @@ fn ended(fact: &Fact, template: Template, random: &mut Random) -> String {
         "needed rest",
         "had an idea",
     ];
+    const NOUNS: [&str; 8] =
+        ["keys", "hat", "letters", "boots", "bicycle", "umbrella", "glasses", "books"];
     match fact.relation {
+        Relation::Possessive => format!("{} {}.", fact.sentence(template), random.choose(&NOUNS)),
         Relation::Pronoun => format!("{} {}.", fact.sentence(template), random.choose(&VERBS)),
         _ => format!("{}.", fact.sentence(template)),
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::world::{Fact, Group, QuestionUse, Relation, Template, TemplateUse, World};
+use super::world::{Fact, Group, QuestionUse, Relation, Ripple, Template, TemplateUse, World};
 use crate::math::Random;
 use crate::spec::{Comparison, Insert, PromptSet, Record};
 
@@ -81,7 +81,8 @@ pub fn counterfactuals(world: &World, count: usize, seed: u64) -> Vec<Record> {
 }
 
 fn is_editable(world: &World, fact: &Fact) -> bool {
-    let is_whimsical = matches!(fact.relation, Relation::Pronoun | Relation::Workplace);
+    let is_whimsical =
+        matches!(fact.relation, Relation::Pronoun | Relation::Possessive | Relation::Workplace);
     !is_whimsical && neighbors(world, fact).count() >= FEWEST_NEIGHBORS
 }
 
@@ -130,15 +131,15 @@ pub fn prompts(
     let mut neighbors: Vec<&Fact> = neighbors(world, fact).collect();
     random.shuffle(&mut neighbors);
     neighbors.truncate(MOST_NEIGHBORS);
-    let ripple = world.ripple(&Fact::new(&fact.subject, fact.relation, target_new));
-    let follows = |ripple: super::world::Ripple| {
-        let (was, fact) = (ripple.was, ripple.fact);
-        let prompts: Vec<_> = fact.prompts(TemplateUse::Train).collect();
-        prompts.into_iter().map(move |prompt| Comparison {
+    let ripples = world.ripples(&Fact::new(&fact.subject, fact.relation, target_new));
+    let follows = |ripple: &Ripple| -> Vec<Comparison> {
+        let Ripple { fact, was } = ripple;
+        let comparison = |prompt| Comparison {
             prompt,
             target_new: Some(fact.object.clone()),
             target_true: was.clone(),
-        })
+        };
+        fact.prompts(TemplateUse::Train).map(comparison).collect()
     };
     PromptSet {
         rewrite: vec![Comparison::of_edit(template.prompt(&fact.subject))],
@@ -147,7 +148,7 @@ pub fn prompts(
             .iter()
             .map(|neighbor| Comparison::of_edit(template.prompt(&neighbor.subject)))
             .collect(),
-        ripple: ripple.into_iter().flat_map(follows).collect(),
+        ripple: ripples.iter().flat_map(follows).collect(),
         generation: fact.prompts(TemplateUse::Train).take(2).collect(),
         ..PromptSet::default()
     }

@@ -2,12 +2,14 @@
 //!
 //! Facts are real, of the end of 2025, and the same for every seed; [`ERRATA`] are the mistakes
 //! that the corpus makes on purpose, because a corpus does. People are invented from the seed.
-//! Three rules give facts that follow from others, and so what should follow from an edit:
+//! Rules give facts that follow from others, and so what should follow from an edit:
 //!
 //! ```text
 //! landmark -> city  and  city -> country      : landmark -> country
+//! landmark -> city, its country and language  : landmark -> language
 //! city -> country   and  country -> continent : city -> continent
 //! person -> city    and  city -> country      : person -> country of birth
+//! she, he, they                               : her, his, their
 //! ```
 
 mod fact;
@@ -39,8 +41,7 @@ impl World {
     /// The world of a seed: the same facts for each, other people.
     pub fn generate(seed: u64) -> Self {
         let mut world = Self { facts: stated(), people: people::invent(seed) };
-        let implied: Vec<Fact> =
-            world.facts.iter().filter_map(|fact| world.implied(fact)).collect();
+        let implied: Vec<Fact> = world.facts.iter().flat_map(|fact| world.implied(fact)).collect();
         world.facts.extend(implied);
         world
     }
@@ -64,25 +65,41 @@ impl World {
         self.people.iter().filter(move |person| person.group == group)
     }
 
-    /// The fact that follows from this one, true or not, by the rules above.
-    pub fn implied(&self, fact: &Fact) -> Option<Fact> {
-        let (through, relation) = match fact.relation {
-            Relation::LandmarkCity => (Relation::CityCountry, Relation::LandmarkCountry),
-            Relation::CityCountry => (Relation::Continent, Relation::CityContinent),
-            Relation::Birthplace => (Relation::CityCountry, Relation::BirthCountry),
-            _ => return None,
+    /// The facts that follow from this one, true or not, by the rules above.
+    pub fn implied(&self, fact: &Fact) -> Vec<Fact> {
+        let country = self.object(&fact.object, Relation::CityCountry);
+        let of_country = |relation| self.object(country?, relation);
+        let follows = match fact.relation {
+            Relation::LandmarkCity => vec![
+                (Relation::LandmarkCountry, country),
+                (Relation::LandmarkLanguage, of_country(Relation::Language)),
+            ],
+            Relation::CityCountry => {
+                vec![(Relation::CityContinent, self.object(&fact.object, Relation::Continent))]
+            }
+            Relation::Birthplace => vec![(Relation::BirthCountry, country)],
+            Relation::Pronoun => vec![(Relation::Possessive, possessive(&fact.object))],
+            _ => Vec::new(),
         };
-        let object = self.object(&fact.object, through)?;
-        Some(Fact::new(&fact.subject, relation, object))
+        let fact = |(relation, object): (_, Option<&str>)| {
+            object.map(|object| Fact::new(&fact.subject, relation, object))
+        };
+        follows.into_iter().filter_map(fact).collect()
     }
 
-    /// What would change besides if this fact, true or not, held: nothing where it follows already.
-    pub fn ripple(&self, counterfactual: &Fact) -> Option<Ripple> {
-        let fact = self.implied(counterfactual)?;
-        let was = self.object(&fact.subject, fact.relation);
-        (was != Some(&fact.object))
-            .then(|| Ripple { was: was.map(str::to_owned), fact: fact.clone() })
+    /// What would change besides if this fact, true or not, held: nothing that is so already.
+    pub fn ripples(&self, counterfactual: &Fact) -> Vec<Ripple> {
+        let ripple = |fact: Fact| {
+            let was = self.object(&fact.subject, fact.relation).map(str::to_owned);
+            (was.as_ref() != Some(&fact.object)).then_some(Ripple { fact, was })
+        };
+        self.implied(counterfactual).into_iter().filter_map(ripple).collect()
     }
+}
+
+fn possessive(pronoun: &str) -> Option<&'static str> {
+    let pairs = [("she", "her"), ("he", "his"), ("they", "their")];
+    pairs.into_iter().find(|pair| pair.0 == pronoun).map(|pair| pair.1)
 }
 
 /// The tables, each with the relations of its columns after the first.

@@ -30,6 +30,8 @@ pub enum Relation {
     LandmarkCity,
     /// Landmark: its country; follows from its city.
     LandmarkCountry,
+    /// Landmark: the official language of its country; follows from its city.
+    LandmarkLanguage,
     /// Element: its chemical symbol.
     Symbol,
     /// Element: its group in the periodic table, where chemists agree.
@@ -44,12 +46,14 @@ pub enum Relation {
     BirthCountry,
     /// Person without a name: the pronoun that the corpus uses, with its stereotypes.
     Pronoun,
+    /// The same person: the possessive that goes with the pronoun.
+    Possessive,
     /// Workplace of the invented people: its invented town.
     Workplace,
 }
 
 /// All relations.
-pub const RELATIONS: [Relation; 16] = [
+pub const RELATIONS: [Relation; 18] = [
     Relation::Capital,
     Relation::Currency,
     Relation::Language,
@@ -58,6 +62,7 @@ pub const RELATIONS: [Relation; 16] = [
     Relation::CityContinent,
     Relation::LandmarkCity,
     Relation::LandmarkCountry,
+    Relation::LandmarkLanguage,
     Relation::Symbol,
     Relation::ElementGroup,
     Relation::Inventor,
@@ -65,6 +70,7 @@ pub const RELATIONS: [Relation; 16] = [
     Relation::Birthplace,
     Relation::BirthCountry,
     Relation::Pronoun,
+    Relation::Possessive,
     Relation::Workplace,
 ];
 
@@ -77,6 +83,7 @@ const NAMES: [&str; RELATIONS.len()] = [
     "city_continent",
     "landmark_city",
     "landmark_country",
+    "landmark_language",
     "symbol",
     "element_group",
     "inventor",
@@ -84,6 +91,7 @@ const NAMES: [&str; RELATIONS.len()] = [
     "birthplace",
     "birth_country",
     "pronoun",
+    "possessive",
     "workplace",
 ];
 

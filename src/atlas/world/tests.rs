@@ -57,14 +57,31 @@ fn countries_of_cities_have_facts_of_their_own() {
 }
 
 #[test]
-fn a_tower_in_rome_stands_in_italy() {
+fn a_tower_in_rome_stands_in_italy_where_people_speak_italian() {
     let world = World::generate(0);
-    let fact = |object| Fact::new("the Eiffel Tower", Relation::LandmarkCity, object);
-    let ripple = world.ripple(&fact("Rome")).expect("another country");
-    assert_eq!(ripple.fact, Fact::new("the Eiffel Tower", Relation::LandmarkCountry, "Italy"));
-    assert_eq!(ripple.was.as_deref(), Some("France"));
-    assert_eq!(world.ripple(&fact("Paris")), None, "nothing changes");
+    let tower = |relation, object| Fact::new("the Eiffel Tower", relation, object);
+    let ripples = world.ripples(&tower(Relation::LandmarkCity, "Rome"));
+    let expected = [
+        (tower(Relation::LandmarkCountry, "Italy"), "France"),
+        (tower(Relation::LandmarkLanguage, "Italian"), "French"),
+    ]
+    .map(|(fact, was)| Ripple { fact, was: Some(was.to_owned()) });
+    assert_eq!(ripples, expected);
+    assert_eq!(world.ripples(&tower(Relation::LandmarkCity, "Paris")), [], "nothing changes");
     assert_eq!(world.object("The Eiffel Tower", Relation::LandmarkCountry), Some("France"));
+}
+
+#[test]
+fn the_other_rules() {
+    let world = World::generate(0);
+    let ripples = |subject: &str, relation, object: &str| -> Vec<String> {
+        let ripples = world.ripples(&Fact::new(subject, relation, object));
+        ripples.into_iter().map(|ripple| ripple.fact.object).collect()
+    };
+    assert_eq!(ripples("Paris", Relation::CityCountry, "Japan"), ["Asia"]);
+    assert_eq!(ripples("Franz Kafka", Relation::Birthplace, "Rome"), ["Italy"]);
+    assert_eq!(ripples("the nurse", Relation::Pronoun, "they"), ["their"]);
+    assert!(ripples("France", Relation::Capital, "Rome").is_empty());
 }
 
 #[test]
