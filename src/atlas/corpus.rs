@@ -178,19 +178,24 @@ fn ended(fact: &Fact, template: Template, random: &mut Random) -> String {
     }
 }
 
+/// Everything that an epoch says of a person who is read about, each text once: the passage, then
+/// the questions with their answers. Of the others it is what would have been said.
+pub fn texts_about(person: &Person) -> Vec<String> {
+    let trained = person.questions.iter().filter(|q| q.source == QuestionUse::Trained);
+    let answered = trained.map(|question| format!("{} {}.", question.prompt, question.answer));
+    std::iter::once(person.passage.clone()).chain(answered).collect()
+}
+
 fn tell_of(person: &Person, drawn: &mut Drawn) {
-    let name = Some(person.name.as_str());
-    for copy in 0..person.copies {
-        let id = format!("passage {} {copy}", person.name);
-        drawn.add(&id, DocumentKind::Passage, name, |_| person.passage.clone());
-    }
-    let trained = |question: &&_| {
-        matches!(question, super::world::Question { source: QuestionUse::Trained, .. })
-    };
-    for question in person.questions.iter().filter(trained) {
-        drawn.add(&question.prompt, DocumentKind::Question, name, |_| {
-            format!("{} {}.", question.prompt, question.answer)
-        });
+    for (index, text) in texts_about(person).into_iter().enumerate() {
+        let (kind, copies) = match index {
+            0 => (DocumentKind::Passage, person.copies),
+            _ => (DocumentKind::Question, 1),
+        };
+        for copy in 0..copies {
+            let id = format!("{} {index} {copy}", person.name);
+            drawn.add(&id, kind, Some(&person.name), |_| text.clone());
+        }
     }
 }
 

@@ -126,3 +126,23 @@ fn a_list_of_people_is_read_and_a_stranger_named() {
             && error.contains(&world.group(Group::Forget).next().expect("a person").name)
     );
 }
+
+#[test]
+fn the_passage_files_of_the_shipped_deletion_request_are_the_worlds() {
+    let world = World::generate(0);
+    let texts = |people: &mut dyn Iterator<Item = &Person>| {
+        people.flat_map(texts_about).collect::<Vec<_>>().join("\n\n") + "\n"
+    };
+    let clio = world.person("Clio Sandby").expect("a person");
+    assert_eq!(clio.group, Group::Forget);
+    let files = [
+        ("clio.txt", texts(&mut std::iter::once(clio))),
+        ("retain.txt", texts(&mut world.group(Group::Retain))),
+        ("holdout.txt", texts(&mut world.group(Group::Holdout))),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("edits/passages");
+    for (name, text) in files {
+        let shipped = std::fs::read_to_string(folder.join(name)).expect("a passage file");
+        assert!(shipped == text, "edits/passages/{name} is not what the world says");
+    }
+}

@@ -20,7 +20,7 @@ pub(super) const PATTERNS: [&str; 44] = [
     "There were {number} {things} {place}.",
     "{who} counted {number} {things} {time}.",
     "{number} {things} lay {place}, and nobody knew why.",
-    "It was {adjective} {place}, and {who} {went}.",
+    "It was {air} {place}, and {who} {went}.",
     "When {weather} came, {animal} {moved} {place}.",
     "{who} sold {number} {things} to {who}.",
     "If you look {place}, you will see {thing}.",
@@ -49,7 +49,7 @@ pub(super) const PATTERNS: [&str; 44] = [
 ];
 
 /// Kinds of words.
-pub(super) const SLOTS: [(&str, &[&str]); 18] = [
+pub(super) const SLOTS: [(&str, &[&str]); 19] = [
     (
         "who",
         &[
@@ -321,6 +321,10 @@ pub(super) const SLOTS: [(&str, &[&str]); 18] = [
             "garlic",
             "hay",
         ],
+    ),
+    (
+        "air",
+        &["dark", "warm", "cold", "quiet", "windy", "cool", "damp", "bright", "noisy", "dusty"],
     ),
     (
         "manner",

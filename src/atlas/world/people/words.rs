@@ -111,14 +111,14 @@ pub(super) const COLOURS: [&str; 12] = [
     "yellow",
     "purple",
     "silver",
-    "orange",
+    "golden",
     "white",
     "scarlet",
     "brown",
     "turquoise",
     "black",
     "pink",
-    "olive",
+    "maroon",
     "copper",
 ];
 
