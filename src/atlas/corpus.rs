@@ -11,8 +11,6 @@
 pub mod english;
 mod prefix;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::world::{Fact, Group, Person, QuestionUse, Relation, Template, TemplateUse, World};

@@ -161,5 +161,5 @@ fn the_shipped_edits_and_prompts_are_sound() {
         assert_eq!(own, Some(insert.target_new.as_str()), "{}", path.display());
         assert!(set.paraphrase.len() >= 4 && set.neighborhood.len() >= 10);
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 9);
 }

@@ -1,5 +1,7 @@
 //! Laws of the corpus.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn texts(world: &World, seed: u64, epoch: usize, without: &Without) -> Vec<String> {
