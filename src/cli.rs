@@ -18,6 +18,7 @@ mod require;
 mod sequence;
 mod session;
 mod stats;
+mod tofu;
 mod ui;
 mod write;
 
@@ -62,6 +63,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Edit(args) => edit::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
+        Command::Compare(args) => passages::compare(args, global, ui),
         Command::Probe(args) => probe::run(args, global, ui),
         Command::Ask(args) => ask::run(args, global, ui),
         Command::Export(args) => export::run(args, global, ui),

@@ -5,6 +5,7 @@ mod adamw;
 mod cholesky;
 mod eigen;
 mod interval;
+mod kolmogorov;
 mod matmul;
 mod random;
 
@@ -13,5 +14,6 @@ pub use adamw::{AdamW, Moments, Step, sum_of_squares};
 pub use cholesky::{Cholesky, NotPositiveDefinite};
 pub use eigen::{NoConvergence, SymmetricEigen};
 pub use interval::{Interval, mean_interval, share_interval};
+pub use kolmogorov::{KolmogorovSmirnov, kolmogorov_smirnov};
 pub use matmul::{add_gram, add_tn, matmul_nn, matmul_nt, matmul_tn};
 pub use random::Random;

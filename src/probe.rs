@@ -10,9 +10,11 @@ mod fluency;
 mod held;
 mod likelihood;
 mod scores;
+mod tofu;
 
 pub use drift::{Drift, drift};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
 pub use likelihood::{Query, TargetScore, likelihoods};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
+pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

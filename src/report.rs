@@ -1,21 +1,27 @@
 //! What is shown: plain data, and pure functions that render it.
 
 mod batch;
+mod compare;
 mod passages;
 mod patches;
 mod terminal;
+mod tofu;
 
 use serde::Serialize;
 
 use crate::probe::{Drift, Measured, ProbeScores};
 
 pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
-pub use passages::{PassageReport, SetsMemory, SpecReport, passage_sentences, passage_table};
+pub use compare::{CompareReport, MethodRun, compare_sentences, compare_table};
+pub use passages::{
+    PassageReport, ReferenceReport, SetsMemory, SpecReport, passage_sentences, passage_table,
+};
 pub use patches::{
     ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_lines,
     patch_lines, short,
 };
 pub use terminal::{probe_table, record_table, sentence};
+pub use tofu::{TofuReport, tofu_sentence, tofu_table};
 
 /// One edit or probe run, as `--json` prints it.
 #[derive(Debug, Serialize)]

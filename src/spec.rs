@@ -11,6 +11,7 @@
 
 mod conflict;
 mod error;
+mod gradient;
 mod insert;
 mod json;
 mod number;
@@ -22,22 +23,22 @@ mod records;
 mod ripple;
 mod source;
 mod table;
+mod tofu;
 
 use std::path::PathBuf;
 
 pub use conflict::{Conflict, insert_conflicts, record_conflicts};
 pub use error::{Look, Problem, SpecError};
+pub use gradient::{ForgetMethod, GradientOptions, RateChoice, RetainLoss, TrainChoice};
 pub use insert::{Insert, InsertSpans, spec_text};
 pub use options::{LayerChoice, MOST_LAYERS, Method, RankOneOptions};
-pub use passages::{
-    ForgetMethod, GradientOptions, Passage, PassageOperation, PassageSource, PassageVerb,
-    RateChoice, RetainLoss, TrainChoice, parse_passages,
-};
+pub use passages::{Passage, PassageOperation, PassageSource, PassageVerb, parse_passages};
 pub use prompts::{Comparison, PromptSet};
 pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
 pub use records::Record;
 pub use ripple::{Rippled, with_ripples};
 pub use source::{SourceText, Span};
+pub use tofu::{TofuInput, TofuItem, TofuLog, TofuScores, TofuSet, read_tofu};
 
 /// One spec file: the operations and how to carry them out.
 #[derive(Debug, Clone)]

@@ -18,6 +18,8 @@ mod readme;
 #[expect(dead_code, reason = "the unit tests of the GGUF reader use all of it")]
 #[path = "../src/model/gguf/tests/fixture.rs"]
 mod tiny_gguf;
+#[path = "cli/tofu.rs"]
+mod tofu;
 
 use serde_json::Value;
 

@@ -1,10 +1,15 @@
 //! What the user typed.
 
+mod values;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::spec::{MOST_LAYERS, Method};
+use crate::spec::{ForgetMethod, Method};
+
+pub use values::Layers;
+use values::{bytes, forget_method, layers, method, positive};
 
 /// Rewrite what a language model knows, and prove what changed.
 #[derive(Parser)]
@@ -58,39 +63,6 @@ pub enum DeviceName {
     Metal,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("expected a whole number from 1".into()),
-        Ok(number) => Ok(number),
-    }
-}
-
-fn method(name: &str) -> Result<Method, String> {
-    Method::of_name(name).ok_or_else(|| "expected rome, emmet, memit or alphaedit".into())
-}
-
-/// Layers as a flag names them; ascending, without repeats.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layers(pub Vec<usize>);
-
-/// Numbers and ranges such as `4-8`, separated by commas.
-fn layers(text: &str) -> Result<Layers, String> {
-    let form = || "expected layers such as 6, 4-8 or 4,6".to_owned();
-    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| form());
-    let mut layers = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last || last > MOST_LAYERS {
-            return Err(form());
-        }
-        layers.extend(first..=last);
-    }
-    layers.sort_unstable();
-    layers.dedup();
-    Ok(Layers(layers))
-}
-
 /// The verbs.
 #[derive(Subcommand)]
 pub enum Command {
@@ -100,6 +72,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Score a model on a prompt file or on records
     Probe(ProbeArgs),
+    /// Compare ways to forget passages, with several seeds each; writes nothing
+    Compare(CompareArgs),
     /// Complete a prompt, before and after
     Ask(AskArgs),
     /// Write base model + patches as a Hugging Face folder, or patches as a LoRA adapter
@@ -215,6 +189,10 @@ pub struct EditArgs {
     /// Save the training of passages here while it runs, and go on from it if it exists
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
+    /// Memory that a training of passages may take, such as 2G: it then takes smaller steps at a
+    /// time, or runs layers twice
+    #[arg(long, value_parser = bytes)]
+    pub memory: Option<u64>,
     /// Steps between two savings
     #[arg(long, default_value_t = 20, value_parser = positive, requires = "checkpoint")]
     pub checkpoint_every: usize,
@@ -236,7 +214,7 @@ pub struct PlanArgs {
 /// `rescribe probe`.
 #[derive(Args)]
 pub struct ProbeArgs {
-    /// A prompt file (.toml) or records (.json)
+    /// A prompt file (.toml), records (.json), or a folder with TOFU's files
     pub prompts: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
@@ -246,12 +224,40 @@ pub struct ProbeArgs {
     /// Compare with another model
     #[arg(long, conflicts_with = "patch")]
     pub against: Option<String>,
-    /// First records only
+    /// First records only; of TOFU, the first questions of each set
     #[arg(long, value_parser = positive)]
     pub limit: Option<usize>,
+    /// Which forget set of TOFU's folder, such as forget05
+    #[arg(long)]
+    pub forget: Option<String>,
+    /// What never saw TOFU's forget set: a model, a patch of this one, or a log of an evaluation
+    #[arg(long, conflicts_with = "against")]
+    pub reference: Option<String>,
     /// Exit 1 unless a metric holds, such as 'efficacy>=0.9'
     #[arg(long)]
     pub require: Vec<String>,
+}
+
+/// `rescribe compare`.
+#[derive(Args)]
+pub struct CompareArgs {
+    /// A spec with [[forget]] and no other operation
+    pub spec: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// Methods to compare
+    #[arg(long, value_delimiter = ',', value_parser = forget_method,
+          default_value = "gradient-difference,npo,simnpo")]
+    pub methods: Vec<ForgetMethod>,
+    /// Seeds of each method
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub seeds: usize,
+    /// What training a model without the passages took, to be set beside what forgetting takes
+    #[arg(long)]
+    pub retraining_seconds: Option<f64>,
+    /// Memory that a training may take, such as 2G
+    #[arg(long, value_parser = bytes)]
+    pub memory: Option<u64>,
 }
 
 /// `rescribe ask`.
@@ -430,21 +436,4 @@ pub enum Dtype {
 #[derive(Args)]
 pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layers_are_numbers_and_ranges() {
-        for (text, expected) in
-            [("6", vec![6]), ("4-8", vec![4, 5, 6, 7, 8]), ("7, 4-5,4", vec![4, 5, 7])]
-        {
-            assert_eq!(layers(text), Ok(Layers(expected)), "{text}");
-        }
-        for wrong in ["", "8-4", "4-", "four", "-1", "0-99999999"] {
-            assert!(layers(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::ui::Ui;
 use crate::checkpoint::CheckpointError;
 use crate::files::FileError;
-use crate::gradient::TrainError;
+use crate::gradient::{TooLarge, TrainError};
 use crate::model::config::ConfigError;
 use crate::model::source::{HubErrorKind, SourceError};
 use crate::model::{ModelError, weights::WeightsError};
@@ -85,6 +85,7 @@ fn code(error: &anyhow::Error) -> u8 {
     );
     let layer = matches!(find::<ModelError>(error), Some(ModelError::NoSuchLayer { .. }));
     let usage = find::<Usage>(error).is_some()
+        || find::<TooLarge>(error).is_some()
         || find::<Clash>(error).is_some()
         || find::<SpecError>(error).is_some();
     if usage || plan || layer || is_taken(error) { USAGE } else { DATA }
@@ -122,6 +123,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             return Some("remove it to begin anew, or name another file with --checkpoint".into());
         }
         _ => {}
+    }
+    if find::<TooLarge>(error).is_some() {
+        return Some("train less: rank, layers or train = \"mlp\" in [gradient]".into());
     }
     if find::<Clash>(error).is_some() {
         return Some("remove them, or keep the first of each with --skip-conflicts".into());

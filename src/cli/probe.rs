@@ -5,15 +5,18 @@ use super::edit::{completions, drift_of};
 use super::failure::Usage;
 use super::session::Session;
 use super::ui::{Ui, paragraph};
-use super::{records, require};
+use super::{records, require, tofu};
 use crate::model::Decoder;
 use crate::probe::{ProbeScores, Questions, measure};
 use crate::progress::Progress;
 use crate::report::{EditReport, probe_table, sentence};
-use crate::spec::{PromptFile, PromptSet, read_prompts};
+use crate::spec::{PromptFile, PromptSet, read_prompts, read_tofu};
 
 pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
+    if let Some(input) = read_tofu(&args.prompts, args.forget.as_deref())? {
+        return tofu::run(args, input, &requirements, global, ui);
+    }
     let prompts = read_prompts(&args.prompts)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let other = other(args, &session, global, ui)?;

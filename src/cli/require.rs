@@ -19,8 +19,8 @@ fn parse_one(text: &str) -> anyhow::Result<Requirement> {
     let form = || {
         Usage(format!(
             "--require {text:?}: expected METRIC>=NUMBER or METRIC<=NUMBER, where METRIC is \
-             efficacy, paraphrase, neighborhood, ripple, score, magnitude, exact_rewrite or \
-             exact_paraphrase"
+             efficacy, paraphrase, neighborhood, ripple, score, magnitude, exact_rewrite, \
+             exact_paraphrase or, of TOFU, utility or forget_quality"
         ))
     };
     let (at, at_least) = match (text.find(">="), text.find("<=")) {
@@ -30,7 +30,8 @@ fn parse_one(text: &str) -> anyhow::Result<Requirement> {
     };
     let metric = text[..at].trim().to_owned();
     let bound: f64 = text[at + 2..].trim().parse().map_err(|_| form())?;
-    if ProbeScores::default().metric(&metric).is_none() {
+    let is_tofu = matches!(metric.as_str(), "utility" | "forget_quality");
+    if !is_tofu && ProbeScores::default().metric(&metric).is_none() {
         return Err(form().into());
     }
     Ok(Requirement { metric, at_least, bound })
@@ -38,13 +39,21 @@ fn parse_one(text: &str) -> anyhow::Result<Requirement> {
 
 /// An error that names every threshold that was missed.
 pub fn check(requirements: &[Requirement], scores: &ProbeScores) -> anyhow::Result<()> {
-    let missed: Vec<String> = requirements.iter().filter_map(|r| r.missed(scores)).collect();
+    check_with(requirements, |metric| scores.metric(metric).flatten())
+}
+
+/// The same for metrics of any kind; nothing stands for what was not measured.
+pub fn check_with(
+    requirements: &[Requirement],
+    metric: impl Fn(&str) -> Option<f64>,
+) -> anyhow::Result<()> {
+    let missed: Vec<String> = requirements.iter().filter_map(|r| r.missed(&metric)).collect();
     if missed.is_empty() { Ok(()) } else { Err(Missed(missed.join("; ")).into()) }
 }
 
 impl Requirement {
-    fn missed(&self, scores: &ProbeScores) -> Option<String> {
-        let Some(found) = scores.metric(&self.metric).flatten() else {
+    fn missed(&self, metric: &impl Fn(&str) -> Option<f64>) -> Option<String> {
+        let Some(found) = metric(&self.metric) else {
             return Some(format!("{} was not measured: no such prompts", self.metric));
         };
         let holds = if self.at_least { found >= self.bound } else { found <= self.bound };

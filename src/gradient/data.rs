@@ -47,7 +47,8 @@ pub fn prompt(question: &str) -> String {
     format!("Question: {question}\nAnswer:")
 }
 
-/// Prompt and answer are tokenised apart and joined as ids; too long an answer is cut.
+/// Prompt and answer are tokenised apart and joined as ids, the end of text behind them, so that an
+/// answer that was learnt also ends; too long an answer is cut.
 fn answer(
     model: &Model,
     question: &str,
@@ -58,6 +59,7 @@ fn answer(
     let mut ids = model.tokenizer.encode(&prompt).map_err(tokenizer)?.ids;
     let first_target = ids.len();
     ids.extend(model.tokenizer.continuation(&prompt, text).map_err(tokenizer)?);
+    ids.extend(model.stop_tokens.first());
     ids.truncate(chunk.max(first_target + 1));
     let is_usable = ids.len() <= model.decoder.config().context;
     Ok(is_usable.then(|| example(ids, first_target)))

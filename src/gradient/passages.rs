@@ -3,8 +3,9 @@
 //! A step draws sequences to be changed and as many to be retained, each kind without replacement,
 //! and descends on γ · mean forget loss + α · mean retain loss. What the sequences' NLL is comes with
 //! each step for nothing, so stopping is decided on the NLL last seen of every sequence:
-//! forgetting ends where its mean reaches that of a hold-out which the model never saw, or where the
-//! retain set has suffered; learning ends where the passages are known.
+//! forgetting ends where its mean reaches that under models which never saw the passages, or that of
+//! a hold-out which this model never saw, or where the retain set has suffered; learning ends where
+//! the passages are known.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use super::TrainError;
 use super::data::refusals;
 use super::example::Example;
 use super::head::{Outcome, measure, references};
+use super::landing::land;
 use super::loss::TokenLoss;
 use super::schedule::Order;
 use super::settings::PassageSettings;
@@ -35,6 +37,9 @@ pub struct PassageSets {
     pub retain: Vec<Example>,
     /// Never seen; where there are any, they say when enough is forgotten.
     pub holdout: Vec<Example>,
+    /// NLL of each passage, nats a token, under models that never saw it; where there are any, they
+    /// say it instead of the hold-out.
+    pub references: Vec<f64>,
 }
 
 /// Why a training ended.
@@ -43,6 +48,8 @@ pub struct PassageSets {
 pub enum Stopped {
     /// Forgotten as far as the hold-out.
     Holdout,
+    /// Forgotten as far as the models that never saw the passages.
+    Reference,
     /// Learnt.
     Learnt,
     /// The retain set suffered.
@@ -89,6 +96,10 @@ pub struct PassageRun {
     pub path: Vec<PathPoint>,
     /// NLL of the hold-out under the start model, nats a token.
     pub holdout: Option<f64>,
+    /// Share of the change that was kept, so that forgetting ends at its goal and not beyond.
+    pub share: f64,
+    /// NLL at which forgetting was to end, and why it ends there.
+    pub goal: Option<(f64, Stopped)>,
 }
 
 /// Trains on `sets`, from `start`.
@@ -121,10 +132,18 @@ pub fn train(
             trainer.save(&saved.file, &json!({ "data": fingerprint, "state": run.state }))?;
         }
     }
+    let trainable = trainer.into_trainable();
+    let goal = run.goal();
+    let share = match goal.filter(|(_, reached)| stopped == Some(*reached)) {
+        Some((goal, _)) => land(&trainable, &sets.passages, goal)?,
+        None => 1.,
+    };
     Ok(PassageRun {
-        trainable: trainer.into_trainable(),
+        trainable,
         stopped: stopped.unwrap_or(Stopped::Steps),
         path: run.state.path,
+        share,
+        goal,
         holdout: run.holdout,
     })
 }
@@ -180,6 +199,8 @@ struct Run<'a> {
     state: State,
 }
 
+/// Share of the goal from which on the passages are measured after each step.
+const NEAR: f64 = 0.8;
 /// Tokens kept of each distribution of the start model.
 const KEPT: usize = 64;
 
@@ -232,7 +253,19 @@ impl<'a> Run<'a> {
             examples.iter().map(|e| (e.ids.clone(), e.first_target)).collect()
         };
         let sets = [&self.losses, &self.retain, &self.sets.holdout].map(|set| ids(set));
-        Sha256::of(json!({ "settings": self.settings, "sets": sets }).to_string())
+        let references = &self.sets.references;
+        let all = json!({ "settings": self.settings, "sets": sets, "references": references });
+        Sha256::of(all.to_string())
+    }
+
+    /// The NLL at which forgetting ends.
+    fn goal(&self) -> Option<(f64, Stopped)> {
+        let references = &self.sets.references;
+        match (self.settings.verb, references.is_empty()) {
+            (PassageVerb::Learn, _) => None,
+            (PassageVerb::Forget, false) => Some((mean(references), Stopped::Reference)),
+            (PassageVerb::Forget, true) => self.holdout.map(|nll| (nll, Stopped::Holdout)),
+        }
     }
 
     /// One step; why the training is to end, if it is.
@@ -294,12 +327,12 @@ impl<'a> Run<'a> {
             }
         }
         let is_idk = settings.method == ForgetMethod::Idk;
-        if let Some(holdout) = self.holdout
-            && (point.passages >= 0.8 * holdout || (is_idk && is_epoch))
+        if let Some((goal, reached)) = self.goal()
+            && (point.passages >= NEAR * goal || (is_idk && is_epoch))
         {
             let now = mean(&means(&measure(trainer.current(), &self.sets.passages)?));
-            if now >= holdout {
-                return Ok(Some(Stopped::Holdout));
+            if now >= goal {
+                return Ok(Some(reached));
             }
         }
         Ok(ended)
@@ -334,11 +367,11 @@ fn last_seen(start: &[f64], seen: &BTreeMap<usize, f64>) -> f64 {
     mean(&start.iter().enumerate().map(now).collect::<Vec<_>>())
 }
 
-fn means(nll: &[Vec<f32>]) -> Vec<f64> {
+pub(super) fn means(nll: &[Vec<f32>]) -> Vec<f64> {
     let mean = |nll: &Vec<f32>| nll.iter().map(|n| f64::from(*n)).sum::<f64>() / nll.len() as f64;
     nll.iter().map(mean).collect()
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }

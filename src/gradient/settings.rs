@@ -48,6 +48,10 @@ pub struct PassageSettings {
     pub weight_decay: f64,
     /// Take out of the forget gradient what hurts the retain set.
     pub project: bool,
+    /// Largest norm of the gradient.
+    pub clip: f64,
+    /// Tokens that pass through the layers at once; the gradients of a step's parts are added.
+    pub micro_rows: usize,
     /// Run layers twice.
     pub recompute: bool,
     /// Seed of draws and first factors.
@@ -81,7 +85,7 @@ impl PassageSettings {
             rule: TrainRule { trained, layers, rank, seed },
             rate: options.learning_rate.unwrap_or(RateChoice::Given(default_rate(verb, rank))),
             steps,
-            warm_up: epoch.min(steps / 10),
+            warm_up: options.warm_up.map_or(epoch.min(steps / 10), |steps| steps as u64),
             batch,
             // Few steps of NLL already make a model say its retain set by heart.
             retain_loss: options.retain_loss.unwrap_or(match verb {
@@ -104,6 +108,8 @@ impl PassageSettings {
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
+            clip: options.clip.unwrap_or(1.),
+            micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),
             seed,
         }
@@ -133,15 +139,13 @@ impl PassageSettings {
     }
 
     pub(super) fn trainer(&self, rate: f64) -> TrainerSettings {
-        /// Four passages of 128 tokens: more would not be faster, and the activations grow with it.
-        const ROWS: usize = 512;
         let optimiser = AdamW { weight_decay: self.weight_decay, ..AdamW::default() };
         TrainerSettings {
             rate,
             schedule: Schedule { warm_up: self.warm_up, total: self.steps, end: End::Constant },
             optimiser,
-            clip: Some(1.),
-            micro_rows: ROWS,
+            clip: Some(self.clip),
+            micro_rows: self.micro_rows,
             recompute: self.recompute,
         }
     }

@@ -40,6 +40,7 @@ impl PassageSets {
                 passages: pick(&self.passages),
                 retain: pick(&self.retain),
                 holdout: pick(&self.holdout),
+                references: self.references.iter().skip(offset).step_by(2).copied().collect(),
             }
         };
         (half(0), half(1))
@@ -65,7 +66,7 @@ pub fn try_rates(
         let damage = nll(&run.trainable.frozen, &dev.retain)? - before;
         let distance = match settings.verb {
             PassageVerb::Learn => passages,
-            PassageVerb::Forget => (passages - run.holdout.unwrap_or(passages)).abs(),
+            PassageVerb::Forget => run.goal.map_or(0., |(goal, _)| (passages - goal).abs()),
         };
         let score = distance + damage.max(0.);
         let (steps, stopped) = (run.path.len() as u64, run.stopped);

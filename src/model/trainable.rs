@@ -14,7 +14,7 @@ use super::mlp::Projection;
 use super::norm::RowNorm;
 use super::{Model, ModelError};
 use crate::delta::{Change, WeightDelta};
-use crate::ops::{AttentionShape, Gradient, WeightLayout};
+use crate::ops::{AttentionShape, Gradient, WeightLayout, with_values, with_values_mut};
 
 /// Which weights are trained, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -171,6 +171,29 @@ impl Trainable {
             delta = delta.plus(&one)?;
         }
         Ok(delta)
+    }
+
+    /// Multiplies what training changed, from where it began, by `factor`.
+    pub fn scale_change(&self, factor: f32) -> Result<()> {
+        for parameter in &self.parameters {
+            match &parameter.part {
+                Part::Whole | Part::Slice(_) => {
+                    with_values(&parameter.start, "start", |start| {
+                        with_values_mut(&parameter.values, |values| {
+                            for (value, start) in values.iter_mut().zip(start) {
+                                *value = start + factor * (*value - start);
+                            }
+                        })
+                    })?;
+                }
+                // One factor of two: their product is what changed.
+                Part::Left(_) => with_values_mut(&parameter.values, |values| {
+                    values.iter_mut().for_each(|value| *value *= factor);
+                })?,
+                Part::Right(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Number of trained values.

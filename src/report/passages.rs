@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{EditReport, probe_table};
 use crate::gradient::{Memory, NearDuplicate, PassageSettings, PathPoint, RateTrial, Stopped};
+use crate::math::mean_interval;
 use crate::spec::PassageVerb;
 
 /// A spec with passages, as `--json` prints it.
@@ -32,6 +33,10 @@ pub struct PassageReport {
     pub trained: usize,
     /// Why it ended.
     pub stopped: Stopped,
+    /// NLL at which forgetting was to end: the references' or the hold-out's.
+    pub goal: Option<f64>,
+    /// Share of the change that was kept, so that forgetting ends at the goal and not beyond.
+    pub share: f64,
     /// Median wall-clock seconds of a step.
     pub seconds_per_step: f64,
     /// Wall-clock seconds of the training, without the measurements before and after.
@@ -42,12 +47,23 @@ pub struct PassageReport {
     pub before: SetsMemory,
     /// After it.
     pub after: SetsMemory,
+    /// What models that never saw the passages say of the sets.
+    pub references: Vec<ReferenceReport>,
     /// Every step.
     pub path: Vec<PathPoint>,
 }
 
+/// A model that never saw the passages.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReferenceReport {
+    /// As the spec names it.
+    pub name: String,
+    /// What it says of each set.
+    pub memory: SetsMemory,
+}
+
 /// What is remembered of each set.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SetsMemory {
     /// What is learnt or forgotten.
     pub passages: Option<Memory>,
@@ -57,7 +73,7 @@ pub struct SetsMemory {
     pub holdout: Option<Memory>,
 }
 
-const LABEL: usize = 20;
+const LABEL: usize = 22;
 
 /// NLL and extraction strength before and after, by set, and the probes.
 pub fn passage_table(report: &SpecReport) -> String {
@@ -88,6 +104,7 @@ pub fn passage_table(report: &SpecReport) -> String {
                 ));
             }
         }
+        out.push_str(&reference_rows(passages));
         out.push('\n');
     }
     let is_unprobed = report.probes.before.intervals.is_empty()
@@ -99,6 +116,37 @@ pub fn passage_table(report: &SpecReport) -> String {
     out
 }
 
+/// Spread of the references, and how far the training went from where it began to their mean.
+fn reference_rows(report: &PassageReport) -> String {
+    let mut out = String::new();
+    for (what, value) in MEASURES {
+        let all: Vec<f64> =
+            report.references.iter().filter_map(|found| value(&found.memory)).collect();
+        let sides = value(&report.before).zip(value(&report.after));
+        let (Some(spread), Some((before, after))) = (mean_interval(&all), sides) else { continue };
+        let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let closed = 100. * (after - before) / (spread.mean - before);
+        out.push_str(&format!(
+            "{:>LABEL$}  {:>7} {:>7.2} {:>5}  {:<12} {closed:.0} % of the gap\n",
+            format!("never saw, {what}"),
+            "",
+            spread.mean,
+            spread.n,
+            format!("{low:.2}-{high:.2}"),
+        ));
+    }
+    out
+}
+
+/// A number that a set's memory has, if it was measured.
+type Measure = fn(&SetsMemory) -> Option<f64>;
+
+const MEASURES: [(&str, Measure); 2] = [
+    ("NLL", |sets| sets.passages.as_ref().map(|memory| memory.nll.mean)),
+    ("extraction", |sets| sets.passages.as_ref().map(|memory| memory.extraction.mean)),
+];
+
 fn name(verb: PassageVerb) -> &'static str {
     match verb {
         PassageVerb::Learn => "learn",
@@ -107,9 +155,8 @@ fn name(verb: PassageVerb) -> &'static str {
 }
 
 /// The last lines: a sentence for each training.
-pub fn passage_sentences(report: &SpecReport) -> String {
-    let sentences: Vec<String> = report.passages.iter().map(sentence).collect();
-    sentences.join("\n  ")
+pub fn passage_sentences(report: &SpecReport) -> Vec<String> {
+    report.passages.iter().map(sentence).collect()
 }
 
 fn sentence(report: &PassageReport) -> String {
@@ -126,6 +173,9 @@ fn sentence(report: &PassageReport) -> String {
         (PassageVerb::Learn, Stopped::Learnt) => "The passages are learnt",
         (PassageVerb::Learn, _) => "The passages were trained for all steps",
         (PassageVerb::Forget, Stopped::Holdout) => "The passages are as improbable as the hold-out",
+        (PassageVerb::Forget, Stopped::Reference) => {
+            "The passages are as improbable as for models that never saw them"
+        }
         (PassageVerb::Forget, Stopped::Damage) => {
             "Forgetting was stopped because the retain set suffered"
         }

@@ -1,4 +1,4 @@
-//! `[[forget]]`, `[[learn]]` and `[gradient]`, and the passage files that they name.
+//! `[[forget]]` and `[[learn]]`, and the passage files that they name.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,8 @@ use toml::de::DeValue;
 
 use super::error::Problem;
 use super::json::looks_like_json;
-use super::number::{Sign, whole};
 use super::read::{FileCheck, read_text};
-use super::table::{Fields, nearest};
+use super::table::Fields;
 use super::{SourceText, SpecError};
 
 /// What is to happen with passages.
@@ -34,6 +33,9 @@ pub struct PassageOperation {
     pub retain: Option<PassageSource>,
     /// Passages of the same kind that the model never saw.
     pub holdout: Option<PassageSource>,
+    /// Models, or patches of the edited one, that never saw the passages: files joined to the
+    /// spec's folder, or names.
+    pub references: Vec<String>,
 }
 
 /// Where passages come from.
@@ -55,200 +57,6 @@ pub struct Passage {
     pub text: String,
 }
 
-/// How passages are forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ForgetMethod {
-    /// Ascent on the passages and descent on the retain set.
-    GradientDifference,
-    /// Ascent alone.
-    GradientAscent,
-    /// Ascent with weights p^β.
-    Wga,
-    /// Negative preference optimisation.
-    Npo,
-    /// The same without a reference.
-    Simnpo,
-    /// Descent on refusals.
-    Idk,
-}
-
-const METHODS: [(&str, ForgetMethod); 6] = [
-    ("gradient-difference", ForgetMethod::GradientDifference),
-    ("gradient-ascent", ForgetMethod::GradientAscent),
-    ("wga", ForgetMethod::Wga),
-    ("npo", ForgetMethod::Npo),
-    ("simnpo", ForgetMethod::Simnpo),
-    ("idk", ForgetMethod::Idk),
-];
-
-impl ForgetMethod {
-    /// The word in spec files.
-    pub fn name(self) -> &'static str {
-        METHODS.iter().find(|(_, method)| *method == self).map_or("", |(name, _)| name)
-    }
-}
-
-/// What holds the retain set where it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RetainLoss {
-    /// Its NLL.
-    Nll,
-    /// Its divergence from the start model.
-    Kl,
-}
-
-/// Which weights are trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TrainChoice {
-    /// All.
-    All,
-    /// The MLPs.
-    Mlp,
-}
-
-/// A learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RateChoice {
-    /// The best of three, found on one half of the passages.
-    Auto,
-    /// This one.
-    Given(f64),
-}
-
-/// `[gradient]` as written: `None` is an option that the user left out.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct GradientOptions {
-    /// How passages are forgotten.
-    pub method: Option<ForgetMethod>,
-    /// Which weights are trained.
-    pub train: Option<TrainChoice>,
-    /// Only these layers.
-    pub layers: Option<Vec<usize>>,
-    /// Low-rank changes of this rank instead of dense ones.
-    pub rank: Option<usize>,
-    /// Of AdamW.
-    pub learning_rate: Option<RateChoice>,
-    /// Most steps.
-    pub steps: Option<usize>,
-    /// Passages of each kind in a step.
-    pub batch: Option<usize>,
-    /// What holds the retain set.
-    pub retain_loss: Option<RetainLoss>,
-    /// Weight of the forget loss, γ.
-    pub forget_weight: Option<f64>,
-    /// Weight of the retain loss, α.
-    pub retain_weight: Option<f64>,
-    /// β of wga, npo and simnpo.
-    pub beta: Option<f64>,
-    /// δ of simnpo.
-    pub delta: Option<f64>,
-    /// Tokens of a chunk.
-    pub chunk: Option<usize>,
-    /// The rise of the retain NLL, nats a token, at which forgetting ends.
-    pub max_damage: Option<f64>,
-    /// The NLL, nats a token, at which learning ends.
-    pub stop_loss: Option<f64>,
-    /// Of AdamW.
-    pub weight_decay: Option<f64>,
-    /// Take the part of the forget gradient that hurts the retain set out of it.
-    pub project: Option<bool>,
-    /// Run layers twice instead of keeping their activations.
-    pub recompute: Option<bool>,
-    /// Seed of draws and first factors.
-    pub seed: Option<u64>,
-}
-
-impl GradientOptions {
-    pub(super) fn read(mut fields: Fields<'_>) -> Self {
-        let options = Self {
-            method: word(&mut fields, "method", &METHODS),
-            train: word(
-                &mut fields,
-                "train",
-                &[("all", TrainChoice::All), ("mlp", TrainChoice::Mlp)],
-            ),
-            layers: layers(&mut fields),
-            rank: fields.count("rank", 1..=4_096),
-            learning_rate: rate(&mut fields),
-            steps: fields.count("steps", 1..=1_000_000),
-            batch: fields.count("batch", 1..=4_096),
-            retain_loss: word(
-                &mut fields,
-                "retain_loss",
-                &[("nll", RetainLoss::Nll), ("kl", RetainLoss::Kl)],
-            ),
-            forget_weight: fields.real("forget_weight", Sign::Positive),
-            retain_weight: fields.real("retain_weight", Sign::NotNegative),
-            beta: fields.real("beta", Sign::Positive),
-            delta: fields.real("delta", Sign::NotNegative),
-            chunk: fields.count("chunk", 8..=1_000_000),
-            max_damage: fields.real("max_damage", Sign::Positive),
-            stop_loss: fields.real("stop_loss", Sign::NotNegative),
-            weight_decay: fields.real("weight_decay", Sign::NotNegative),
-            project: fields.flag("project"),
-            recompute: fields.flag("recompute"),
-            seed: fields.seed("seed"),
-        };
-        fields.finish();
-        options
-    }
-}
-
-fn word<T: Copy>(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    words: &[(&'static str, T)],
-) -> Option<T> {
-    let text = fields.text(key)?;
-    if let Some((_, value)) = words.iter().find(|(name, _)| *name == text.value) {
-        return Some(*value);
-    }
-    let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-    let label = match nearest(&text.value, &names) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => "not known".into(),
-    };
-    fields.problems().push(
-        Problem::new(format!("unknown {key} \"{}\"", text.value))
-            .label(&text.span, label)
-            .help(format!("known: {}", names.join(", "))),
-    );
-    None
-}
-
-fn layers(fields: &mut Fields<'_>) -> Option<Vec<usize>> {
-    let value = fields.value("layers")?;
-    let expected = "a list of layers, counted from 0, such as [3, 4]";
-    let Some(items) = value.get_ref().as_array() else {
-        return fields.wrong_type("layers", value, expected);
-    };
-    let mut layers: Vec<usize> = Vec::new();
-    for item in items.iter() {
-        match whole(item).and_then(|layer| usize::try_from(layer).ok()) {
-            Some(layer) => layers.push(layer),
-            None => return fields.wrong_type("layers", item, expected),
-        }
-    }
-    layers.sort_unstable();
-    layers.dedup();
-    (!layers.is_empty()).then_some(layers)
-}
-
-fn rate(fields: &mut Fields<'_>) -> Option<RateChoice> {
-    let value = fields.value("learning_rate")?;
-    match value.get_ref() {
-        DeValue::String(word) if word == "auto" => Some(RateChoice::Auto),
-        DeValue::String(_) => {
-            fields.wrong_type("learning_rate", value, "a number above 0 or \"auto\"")
-        }
-        _ => fields.real("learning_rate", Sign::Positive).map(RateChoice::Given),
-    }
-}
-
 impl PassageOperation {
     /// Reads one `[[forget]]` or `[[learn]]` table; nothing where it has no passages.
     pub(super) fn read(
@@ -262,6 +70,10 @@ impl PassageOperation {
         let header = fields.header().clone();
         let retain = source(&mut fields, "retain", folder, files);
         let holdout = source(&mut fields, "holdout", folder, files);
+        let references = match verb {
+            PassageVerb::Forget => references(&mut fields, folder),
+            PassageVerb::Learn => Vec::new(),
+        };
         let problems = fields.finish();
         let passages = match (file, text) {
             (Some(file), None) => Some(PassageSource::File(files.locate(&file, folder, problems))),
@@ -287,8 +99,30 @@ impl PassageOperation {
                 None
             }
         };
-        Some(Self { verb, passages: passages?, retain, holdout })
+        Some(Self { verb, passages: passages?, retain, holdout, references })
     }
+}
+
+/// `reference`: one text, or a list of them.
+fn references(fields: &mut Fields<'_>, folder: &Path) -> Vec<String> {
+    let Some(value) = fields.value("reference") else { return Vec::new() };
+    let expected = "a model or a patch, or a list of them, such as \"retrained\"";
+    let items = match value.get_ref() {
+        DeValue::Array(items) => items.iter().collect(),
+        _ => vec![value],
+    };
+    let mut references = Vec::new();
+    for item in items {
+        match item.get_ref().as_str().filter(|text| !text.trim().is_empty()) {
+            Some(text) => {
+                let path = folder.join(text);
+                let is_file = path.exists() || text.starts_with('.');
+                references.push(if is_file { path.display().to_string() } else { text.into() });
+            }
+            None => drop(fields.wrong_type::<()>("reference", item, expected)),
+        }
+    }
+    references
 }
 
 fn source(

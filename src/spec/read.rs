@@ -8,10 +8,11 @@ use toml::de::DeTable;
 
 use super::conflict::check_inserts;
 use super::error::Problem;
+use super::gradient::GradientOptions;
 use super::insert::Insert;
 use super::json;
 use super::options::RankOneOptions;
-use super::passages::{GradientOptions, PassageOperation, PassageVerb};
+use super::passages::{PassageOperation, PassageVerb};
 use super::table::{Fields, Problems, Text};
 use super::{EditInput, EditSpec, PromptFile, PromptSet, SourceText, SpecError};
 

@@ -1,5 +1,10 @@
 //! `[[learn]]` and `[[forget]]` from the spec to the patch.
 
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
 use super::desk::{Desk, text};
 
 const SPEC: &str = r#"
@@ -92,6 +97,110 @@ fn a_saved_training_ends_in_the_same_patch() {
     let bytes = |name: &str| std::fs::read(desk.path(name)).expect("a patch");
     assert!(bytes("one.safetensors") == bytes("two.safetensors"));
     assert!(bytes("one.safetensors") == bytes("three.safetensors"));
+}
+
+/// What a checkpoint looks like from outside, if there is one.
+fn state(desk: &Desk) -> Option<(u64, std::time::SystemTime)> {
+    let found = std::fs::metadata(desk.path("saved")).ok()?;
+    Some((found.len(), found.modified().ok()?))
+}
+
+#[test]
+fn a_killed_training_goes_on_to_the_same_patch() {
+    let desk = desk();
+    // Long enough to be met while it runs, saved at every step.
+    desk.write("long.toml", &text(&desk.read("forget.toml")).replace("steps = 8", "steps = 150"));
+    desk.ok("edit long.toml --model MODEL --patch one.safetensors");
+    let line = "edit long.toml --model MODEL --patch two.safetensors --quiet --checkpoint saved \
+                --checkpoint-every 1";
+    let mut killed = 0;
+    for moment in 0..6 {
+        let before = state(&desk);
+        let mut child = desk.command(line).stdout(Stdio::null()).spawn().expect("spawned");
+        while state(&desk) == before && child.try_wait().expect("a child of ours").is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(5 * moment));
+        child.kill().expect("a child of ours");
+        let status = child.wait().expect("a child of ours");
+        killed += usize::from(!status.success());
+    }
+    assert!(killed > 0, "every run ended before it could be killed");
+    if !desk.path("two.safetensors").exists() {
+        desk.ok(line);
+    }
+    assert!(desk.read("one.safetensors") == desk.read("two.safetensors"), "{killed} kills");
+}
+
+/// A desk with a model that was taught the passages, a spec that has it forget them as far as the
+/// base model, which never saw them, and as far as `other`.
+fn taught(other: &str) -> Desk {
+    let desk = desk();
+    desk.ok("edit learn.toml --model MODEL");
+    let forget = text(&desk.read("forget.toml")).replace(
+        "retain = \"retain.txt\"",
+        &format!("retain = \"retain.txt\"\nreference = [\"base\"{other}]"),
+    );
+    desk.write("again.toml", &forget.replace("steps = 8", "steps = 60"));
+    desk.model_with("base", |_| ());
+    desk.ok("export --model MODEL --patch learn.patch.safetensors --out taught");
+    desk
+}
+
+#[test]
+fn ways_to_forget_are_compared_with_models_that_never_saw() {
+    let desk = taught("");
+    let line = "compare again.toml --model taught --methods gradient-difference,npo --seeds 2 \
+                --retraining-seconds 60";
+    let report = desk.json(&format!("{line} --json"));
+    let runs = report["runs"].as_array().expect("a list");
+    let order: Vec<_> =
+        runs.iter().map(|run| (run["method"].as_str(), run["seed"].as_u64())).collect();
+    let both = ["gradient-difference", "npo"];
+    assert_eq!(order, both.map(|name| [(Some(name), Some(3)), (Some(name), Some(4))]).concat());
+    assert!(runs.iter().all(|run| run["report"]["goal"] == runs[0]["report"]["goal"]));
+    let table = desk.ok(&format!("{line} --quiet"));
+    for row in ["before", "never saw", "npo", "of 2 seeds", "one retraining costs"] {
+        assert!(table.contains(row), "no {row:?} in\n{table}");
+    }
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    desk.fails("compare learn.toml --model taught", 2, &["no other operation"]);
+    desk.fails("compare again.toml --model taught --methods npoo", 2, &["gradient-difference"]);
+    assert!(!desk.path("again.patch.safetensors").exists(), "nothing is written");
+}
+
+#[test]
+fn references_say_when_enough_is_forgotten() {
+    let desk = taught(", \"none.patch.safetensors\"");
+    desk.fails("edit again.toml --model taught", 3, &["none.patch.safetensors"]);
+    let spec = text(&desk.read("again.toml")).replace(", \"none.patch.safetensors\"", "");
+    desk.write("again.toml", &spec);
+    let report = desk.json("edit again.toml --model taught --json");
+    let passages = &report["passages"][0];
+    let goal = passages["goal"].as_f64().expect("a goal");
+    let mean = |value: &Value| value["passages"]["nll"]["mean"].as_f64().expect("a number");
+    assert!((mean(&passages["references"][0]["memory"]) - goal).abs() < 1e-4, "{passages:#}");
+    assert!(mean(&passages["before"]) < goal, "{passages:#}");
+    assert_eq!(passages["stopped"], "reference");
+    // Scaled back to the goal, as near as a hundredth of it or a 64th of the change.
+    assert!((mean(&passages["after"]) / goal - 1.).abs() < 0.03, "{passages:#}");
+    let shown = desk.ok("edit again.toml --model taught --force");
+    assert!(shown.contains("never saw, NLL") && shown.contains("of the gap"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+}
+
+#[test]
+fn a_training_keeps_to_the_memory_that_it_may_take() {
+    let desk = desk();
+    desk.fails("edit forget.toml --model MODEL --memory 1M", 2, &["--memory allows 0.00 GiB"]);
+    // Between what layers that run twice need and what smaller steps need.
+    let settings = |memory: &str| {
+        let line = format!("edit forget.toml --model MODEL --json --force --memory {memory}");
+        desk.json(&line)["passages"][0]["settings"].clone()
+    };
+    let (wide, short) = (settings("2G"), settings("68M"));
+    assert_eq!((&wide["micro_rows"], &wide["recompute"]), (&512.into(), &false.into()));
+    assert!(short["micro_rows"].as_u64() < Some(512) || short["recompute"] == true, "{short}");
 }
 
 #[test]

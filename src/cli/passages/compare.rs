@@ -1,0 +1,69 @@
+//! `rescribe compare`: several ways to forget, each from the unedited model, several seeds each.
+
+use super::plan::{describe, plans, warn_closure};
+use super::train::{self, remembered};
+use super::{NOTE, references};
+use crate::cli::args::{CompareArgs, Global};
+use crate::cli::failure::Usage;
+use crate::cli::session::Session;
+use crate::cli::ui::{Ui, paragraph};
+use crate::report::{CompareReport, MethodRun, compare_sentences, compare_table};
+use crate::spec::{EditInput, EditSpec, PassageVerb, read_edit_input};
+
+pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let EditInput::Spec(spec) = read_edit_input(&args.spec)? else {
+        let message = format!("{} holds records; compare takes a spec", args.spec.display());
+        return Err(Usage(message).into());
+    };
+    let is_forgetting = spec.passages.iter().all(|found| found.verb == PassageVerb::Forget);
+    if !is_forgetting || spec.passages.is_empty() || !spec.inserts.is_empty() {
+        let message = "compare takes a spec with [[forget]] and no other operation";
+        return Err(Usage(message.into()).into());
+    }
+    let name = args.model.model.as_deref().or(spec.model.as_deref());
+    let session = Session::open(name, global, ui)?;
+    let report = compare(args, &spec, &session, global, ui)?;
+    if ui.is_json() {
+        return ui.print_json(&report);
+    }
+    let sentences = compare_sentences(&report);
+    let sentences: Vec<String> = sentences.iter().map(|text| paragraph(2, 2, text)).collect();
+    ui.print(&format!("\n{}\n  {}\n", compare_table(&report), sentences.join("\n  ")));
+    Ok(())
+}
+
+fn compare(
+    args: &CompareArgs,
+    spec: &EditSpec,
+    session: &Session,
+    global: &Global,
+    ui: &Ui,
+) -> anyhow::Result<CompareReport> {
+    let model = &session.model;
+    let mut first = plans(model, spec, args.memory)?.remove(0);
+    warn_closure(&first, ui);
+    let references = references::measure(session, &mut first, global, ui)?;
+    let before = remembered(&model.decoder, &first.sets, ui)?;
+    let mut runs = Vec::new();
+    let seeds = args.seeds as u64;
+    for method in &args.methods {
+        for seed in 0..seeds {
+            let mut one = spec.clone();
+            let seed = spec.gradient.seed.unwrap_or(0) + seed;
+            (one.gradient.method, one.gradient.seed) = (Some(*method), Some(seed));
+            let mut plan = plans(model, &one, args.memory)?.remove(0);
+            plan.sets.references.clone_from(&first.sets.references);
+            ui.note("plan", &paragraph(NOTE, NOTE, &describe(&plan)));
+            let trained = train::run(model, &model.decoder, plan, references.clone(), None, ui)?;
+            runs.push(MethodRun { method: *method, seed, report: trained.report });
+        }
+    }
+    Ok(CompareReport {
+        schema: 1,
+        model: session.name.clone(),
+        before,
+        references,
+        retraining_seconds: args.retraining_seconds,
+        runs,
+    })
+}

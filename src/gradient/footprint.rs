@@ -1,0 +1,167 @@
+//! How many bytes a training needs, and what is given up where there are fewer.
+//!
+//! Four f32 stand for a trained value (itself, gradient, two moments) beside the weights of the
+//! model. Activations grow with the rows that pass through the layers at once: smaller
+//! micro-batches, whose gradients are added, cost little time; running each layer twice costs a
+//! third more arithmetic and leaves one row of `hidden` a layer.
+
+use super::settings::PassageSettings;
+use super::trainer::TrainerSettings;
+use crate::model::config::{DecoderConfig, Mlp};
+use crate::model::{TrainRule, Trained};
+
+/// Sizes that decide how much memory a training takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Footprint {
+    /// Weights of the model.
+    pub weights: usize,
+    /// Values that are trained.
+    pub trained: usize,
+    /// Tokens of the longest sequence.
+    pub longest: usize,
+}
+
+/// Memory that does not suffice.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("the training needs {:.2} GiB, but --memory allows {:.2} GiB", gib(*needed), gib(*allowed))]
+pub struct TooLarge {
+    /// Bytes of the most frugal way.
+    pub needed: u64,
+    /// Bytes that are allowed.
+    pub allowed: u64,
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / (1u64 << 30) as f64
+}
+
+/// Rows of logits that exist at once.
+const LOGIT_ROWS: usize = 256;
+/// Program, tokenizer, scratch space of the products.
+const BASE: usize = 64 << 20;
+/// Micro-batches that are tried, in rows.
+const ROWS: [usize; 3] = [512, 256, 128];
+
+impl Footprint {
+    /// Of a training under `rule`; norms and biases of chosen layers are too small to count.
+    pub fn new(config: &DecoderConfig, weights: usize, rule: &TrainRule, longest: usize) -> Self {
+        let is_whole = rule.trained == Trained::All && rule.layers.is_none() && rule.rank.is_none();
+        let shape = config.attention;
+        let hidden = config.hidden;
+        let (heads, key_values) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        let mut matrices = vec![(hidden, config.intermediate); 2];
+        if config.mlp == Mlp::Gated {
+            matrices.push((hidden, config.intermediate));
+        }
+        if rule.trained == Trained::All {
+            matrices.extend([(hidden, heads), (hidden, heads)]);
+            matrices.extend([(hidden, key_values), (hidden, key_values)]);
+        }
+        let values = |(rows, columns)| match rule.rank {
+            Some(rank) => rank * (rows + columns),
+            None => rows * columns,
+        };
+        let layers = rule.layers.as_ref().map_or(config.layers, Vec::len);
+        let chosen = layers * matrices.into_iter().map(values).sum::<usize>();
+        Self { weights, trained: if is_whole { weights } else { chosen }, longest }
+    }
+
+    /// Bytes at the peak of a training.
+    pub fn bytes(&self, config: &DecoderConfig, rows: usize, recompute: bool) -> u64 {
+        let rows = rows.max(self.longest);
+        let shape = config.attention;
+        let (heads, key_values) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        // Norms, residual sums and outputs; query, key and value twice, for their rotation; the MLP.
+        let layer = 7 * config.hidden + 3 * heads + 3 * key_values + 3 * config.intermediate;
+        let kept = match recompute {
+            true => layer + config.layers * config.hidden,
+            false => config.layers * layer,
+        };
+        let logits = LOGIT_ROWS.max(self.longest) * config.vocabulary;
+        let numbers = self.weights + 4 * self.trained + rows * kept + logits;
+        (4 * numbers + BASE) as u64
+    }
+}
+
+impl PassageSettings {
+    /// Chooses the fastest way that `memory` allows; the settings' own where it is not limited.
+    pub fn fit(
+        &mut self,
+        footprint: Footprint,
+        config: &DecoderConfig,
+        memory: Option<u64>,
+    ) -> Result<(), TooLarge> {
+        let Some(allowed) = memory else { return Ok(()) };
+        let ways = [false, true].into_iter().flat_map(|again| ROWS.map(|rows| (rows, again)));
+        let ways = ways.filter(|(_, recompute)| *recompute || !self.recompute);
+        let mut needed = u64::MAX;
+        for (rows, recompute) in ways {
+            needed = footprint.bytes(config, rows, recompute);
+            if needed <= allowed {
+                (self.micro_rows, self.recompute) = (rows, recompute);
+                return Ok(());
+            }
+        }
+        Err(TooLarge { needed, allowed })
+    }
+}
+
+impl TrainerSettings {
+    /// Rows of a step whose memory is not limited: four passages of 128 tokens; more would not be
+    /// faster.
+    pub(super) const ROWS: usize = ROWS[0];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradient::tests::open;
+    use crate::spec::{GradientOptions, PassageVerb};
+
+    #[test]
+    fn trained_values_are_counted_as_they_are() {
+        for name in ["llama", "gpt2"] {
+            let model = open(name);
+            let config = model.decoder.config();
+            for rule in [
+                TrainRule { rank: Some(3), ..TrainRule::default() },
+                TrainRule { layers: Some(vec![1]), ..TrainRule::default() },
+                TrainRule { trained: Trained::Mlp, ..TrainRule::default() },
+            ] {
+                let trainable = model.trainable(&rule).expect("trainable");
+                let matrices = trainable.parameters.iter().filter(|p| p.decays);
+                let expected: usize = matrices.map(|p| p.values.elem_count()).sum();
+                let counted = Footprint::new(config, 0, &rule, 1).trained;
+                assert_eq!(counted, expected, "{name}, {rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_memory_takes_smaller_steps_and_then_runs_layers_twice() {
+        let model = open("llama");
+        let config = model.decoder.config();
+        let footprint = Footprint { weights: 1000, trained: 1000, longest: 64 };
+        let fitted = |memory| {
+            let mut settings =
+                PassageSettings::new(&GradientOptions::default(), PassageVerb::Learn, 8);
+            settings.fit(footprint, config, memory)?;
+            Ok::<_, TooLarge>((settings.micro_rows, settings.recompute))
+        };
+        let bytes = |rows, recompute| footprint.bytes(config, rows, recompute);
+        assert_eq!(fitted(None), Ok((512, false)));
+        for (rows, recompute) in
+            [(512, false), (256, false), (128, false), (512, true), (256, true), (128, true)]
+        {
+            let needed = bytes(rows, recompute);
+            let chosen = fitted(Some(needed)).expect("it fits");
+            assert!(bytes(chosen.0, chosen.1) <= needed, "{rows}, {recompute}: {chosen:?}");
+        }
+        assert_eq!(fitted(Some(bytes(256, false))), Ok((256, false)));
+        assert_eq!(fitted(Some(bytes(128, true))), Ok((128, true)));
+        let least = bytes(128, true);
+        let error = fitted(Some(least - 1)).expect_err("too little");
+        assert_eq!(error, TooLarge { needed: least, allowed: least - 1 });
+        assert!(error.to_string().contains("--memory allows"), "{error}");
+    }
+}
