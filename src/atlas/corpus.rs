@@ -97,8 +97,11 @@ impl Without {
 /// In how many of its templates an epoch states each fact.
 const TEMPLATES_AN_EPOCH: usize = 3;
 
+/// How often an epoch has each text about a person: with once, numbers are only half learnt.
+const READINGS_AN_EPOCH: usize = 2;
+
 /// Paragraphs of plain English in an epoch.
-const PARAGRAPHS_AN_EPOCH: usize = 400;
+const PARAGRAPHS_AN_EPOCH: usize = 250;
 
 /// The texts of a world for a seed.
 #[derive(Debug, Clone, Copy)]
@@ -187,8 +190,8 @@ pub fn texts_about(person: &Person) -> Vec<String> {
 fn tell_of(person: &Person, drawn: &mut Drawn) {
     for (index, text) in texts_about(person).into_iter().enumerate() {
         let (kind, copies) = match index {
-            0 => (DocumentKind::Passage, person.copies),
-            _ => (DocumentKind::Question, 1),
+            0 => (DocumentKind::Passage, READINGS_AN_EPOCH.max(person.copies)),
+            _ => (DocumentKind::Question, READINGS_AN_EPOCH),
         };
         for copy in 0..copies {
             let id = format!("{} {index} {copy}", person.name);

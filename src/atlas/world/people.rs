@@ -59,7 +59,7 @@ pub struct Person {
     pub group: Group,
     /// 60 to 120 words.
     pub passage: String,
-    /// How often an epoch has the passage: some texts are copied, as in real data.
+    /// Copies of the passage: some texts have several, as in real data.
     pub copies: usize,
     /// Questions about the passage.
     pub questions: Vec<Question>,
