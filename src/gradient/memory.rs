@@ -50,7 +50,15 @@ pub fn memory(
         })?;
     }
     let both = mean_interval(&nll).zip(mean_interval(&strength));
-    Ok(both.map(|(nll, extraction)| Memory { nll, extraction }))
+    let within = |interval: Interval, most: f64| Interval {
+        low: interval.low.max(0.),
+        high: interval.high.min(most),
+        ..interval
+    };
+    Ok(both.map(|(nll, extraction)| Memory {
+        nll: within(nll, f64::INFINITY),
+        extraction: within(extraction, 1.),
+    }))
 }
 
 #[cfg(test)]

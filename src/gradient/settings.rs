@@ -22,6 +22,8 @@ pub struct PassageSettings {
     pub rule: TrainRule,
     /// Learning rate; `auto` tries three.
     pub rate: RateChoice,
+    /// The rate where none is given; the middle one of `auto`.
+    pub default_rate: f64,
     /// Most steps.
     pub steps: u64,
     /// Steps over which the rate rises.
@@ -62,8 +64,14 @@ pub struct PassageSettings {
 const RATE_STEP: f64 = 3.;
 
 impl PassageSettings {
-    /// Defaults for whatever the user left out; `sequences` are those to be learnt or forgotten.
-    pub fn new(options: &GradientOptions, verb: PassageVerb, sequences: usize) -> Self {
+    /// Defaults for whatever the user left out; `sequences` are those to be learnt or forgotten by
+    /// a decoder whose residual stream is `hidden` wide.
+    pub fn new(
+        options: &GradientOptions,
+        verb: PassageVerb,
+        sequences: usize,
+        hidden: usize,
+    ) -> Self {
         let method = options.method.unwrap_or(ForgetMethod::Simnpo);
         let batch = options.batch.unwrap_or(4);
         let epoch = sequences.div_ceil(batch).max(1) as u64;
@@ -79,11 +87,13 @@ impl PassageSettings {
         };
         let seed = options.seed.unwrap_or(0);
         let (layers, rank) = (options.layers.clone(), options.rank);
+        let default_rate = default_rate(verb, rank, hidden);
         Self {
             verb,
             method,
             rule: TrainRule { trained, layers, rank, seed },
-            rate: options.learning_rate.unwrap_or(RateChoice::Given(default_rate(verb, rank))),
+            rate: options.learning_rate.unwrap_or(RateChoice::Given(default_rate)),
+            default_rate,
             steps,
             warm_up: options.warm_up.map_or(epoch.min(steps / 10), |steps| steps as u64),
             batch,
@@ -120,7 +130,7 @@ impl PassageSettings {
         match self.rate {
             RateChoice::Given(rate) => vec![rate],
             RateChoice::Auto => {
-                let middle = default_rate(self.verb, self.rule.rank);
+                let middle = self.default_rate;
                 vec![middle / RATE_STEP, middle, middle * RATE_STEP]
             }
         }
@@ -151,12 +161,16 @@ impl PassageSettings {
     }
 }
 
-/// Low-rank factors take a larger rate than weights.
-fn default_rate(verb: PassageVerb, rank: Option<usize>) -> f64 {
-    match (verb, rank) {
+/// Low-rank factors take a larger rate than weights, and wide layers a smaller one than narrow ones:
+/// a step of AdamW moves every weight alike, and their number adds up.
+fn default_rate(verb: PassageVerb, rank: Option<usize>, hidden: usize) -> f64 {
+    /// Width at which the rates below were found.
+    const WIDTH: f64 = 576.;
+    let rate = match (verb, rank) {
         (PassageVerb::Learn, None) => 1e-4,
         (PassageVerb::Forget, None) => 2e-5,
         (PassageVerb::Learn, Some(_)) => 4e-4,
         (PassageVerb::Forget, Some(_)) => 2e-4,
-    }
+    };
+    rate * WIDTH / hidden as f64
 }

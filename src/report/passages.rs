@@ -78,7 +78,10 @@ const LABEL: usize = 22;
 /// NLL and extraction strength before and after, by set, and the probes.
 pub fn passage_table(report: &SpecReport) -> String {
     let mut out = String::new();
-    for passages in &report.passages {
+    for (index, passages) in report.passages.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
         out.push_str(&format!(
             "{:LABEL$}  {:>7} {:>7} {:>5}  95 % interval after\n",
             "", "before", "after", "n"
@@ -105,12 +108,12 @@ pub fn passage_table(report: &SpecReport) -> String {
             }
         }
         out.push_str(&reference_rows(passages));
-        out.push('\n');
     }
     let is_unprobed = report.probes.before.intervals.is_empty()
         && report.probes.drift.is_none()
         && report.probes.completions.is_empty();
     if !is_unprobed {
+        out.push('\n');
         out.push_str(&probe_table(&report.probes));
     }
     out

@@ -53,7 +53,9 @@ fn compare(
             (one.gradient.method, one.gradient.seed) = (Some(*method), Some(seed));
             let mut plan = plans(model, &one, args.memory)?.remove(0);
             plan.sets.references.clone_from(&first.sets.references);
-            ui.note("plan", &paragraph(NOTE, NOTE, &describe(&plan)));
+            if runs.last().is_none_or(|run: &MethodRun| run.method != *method) {
+                ui.note("plan", &paragraph(NOTE, NOTE, &describe(&plan)));
+            }
             let trained = train::run(model, &model.decoder, plan, references.clone(), None, ui)?;
             runs.push(MethodRun { method: *method, seed, report: trained.report });
         }

@@ -52,7 +52,8 @@ fn plan(
         PassageVerb::Forget => closure(&passages, &mut retain),
         PassageVerb::Learn => Vec::new(),
     };
-    let chunk = PassageSettings::new(&spec.gradient, verb, 1).chunk;
+    let hidden = model.decoder.config().hidden;
+    let chunk = PassageSettings::new(&spec.gradient, verb, 1, hidden).chunk;
     let sets = PassageSets {
         passages: gradient::examples(model, &passages, chunk)?,
         retain: gradient::examples(model, &retain, chunk)?,
@@ -62,7 +63,7 @@ fn plan(
     if sets.passages.is_empty() {
         return Err(Usage("the passages have no two tokens".into()).into());
     }
-    let mut settings = PassageSettings::new(&spec.gradient, verb, sets.passages.len());
+    let mut settings = PassageSettings::new(&spec.gradient, verb, sets.passages.len(), hidden);
     settings.rule.layers.iter().flatten().try_for_each(|layer| model.check_layer(*layer))?;
     let references = references(&operations);
     let is_without_goal = sets.holdout.len() < 2 && references.is_empty();
@@ -153,7 +154,7 @@ pub fn describe(plan: &PassagePlan) -> String {
     };
     let rate = match settings.rate {
         RateChoice::Auto => "auto".into(),
-        RateChoice::Given(rate) => format!("{rate:e}"),
+        RateChoice::Given(rate) => format!("{rate:.1e}"),
     };
     let references = match plan.references.len() {
         0 => String::new(),

@@ -84,10 +84,10 @@ pub fn run(
 
 fn word(stopped: Stopped) -> &'static str {
     match stopped {
-        Stopped::Holdout => "as improbable as the hold-out",
-        Stopped::Reference => "as improbable as for the references",
+        Stopped::Holdout => "at the hold-out",
+        Stopped::Reference => "at the references",
         Stopped::Learnt => "learnt",
-        Stopped::Damage => "the retain set suffered (max_damage)",
+        Stopped::Damage => "at max_damage",
         Stopped::Steps => "all steps taken",
     }
 }
