@@ -16,6 +16,7 @@ mod example;
 mod footprint;
 mod head;
 mod landing;
+mod lanes;
 mod loss;
 mod memory;
 mod passages;

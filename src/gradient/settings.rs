@@ -157,6 +157,7 @@ impl PassageSettings {
             clip: Some(self.clip),
             micro_rows: self.micro_rows,
             recompute: self.recompute,
+            ..TrainerSettings::default()
         }
     }
 }

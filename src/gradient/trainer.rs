@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::TrainError;
-use super::backward::accumulate;
 use super::example::{Example, runs};
 use super::head::Outcome;
+use super::lanes::Lanes;
 use super::schedule::Schedule;
 use super::state;
 use crate::math::{AdamW, Moments, Step, sum_of_squares};
@@ -32,6 +32,10 @@ pub struct TrainerSettings {
     pub micro_rows: usize,
     /// Keep only the layers' inputs and run each layer twice: less memory, more time.
     pub recompute: bool,
+    /// Runs of `micro_rows` tokens that pass through the layers side by side, each on one thread and
+    /// with gradients of its own, which are added in order. More than one pays where the matrices
+    /// are too small to be shared among threads.
+    pub lanes: usize,
 }
 
 impl Default for TrainerSettings {
@@ -43,6 +47,7 @@ impl Default for TrainerSettings {
             clip: Some(1.),
             micro_rows: 1024,
             recompute: false,
+            lanes: 1,
         }
     }
 }
@@ -68,13 +73,15 @@ pub struct Trainer {
     settings: TrainerSettings,
     moments: Vec<Moments>,
     steps: u64,
+    lanes: Lanes,
 }
 
 impl Trainer {
     /// Begins at step 0.
     pub fn new(trainable: Trainable, settings: TrainerSettings) -> Self {
         let zeros = trainable.parameters.iter().map(|p| Moments::zeros(p.values.elem_count()));
-        Self { moments: zeros.collect(), trainable, settings, steps: 0 }
+        let lanes = Lanes::new(&trainable, settings.lanes);
+        Self { moments: zeros.collect(), trainable, settings, steps: 0, lanes }
     }
 
     /// One step on Σ scale · loss over the examples.
@@ -136,14 +143,17 @@ impl Trainer {
         progress: &dyn Progress,
     ) -> Result<Vec<Outcome>, TrainError> {
         examples.iter().try_for_each(Example::check)?;
+        let runs = runs(examples, self.settings.micro_rows, |example| example.ids.len() - 1);
         let mut outcomes = Vec::with_capacity(examples.len());
-        for run in runs(examples, self.settings.micro_rows, |example| example.ids.len() - 1) {
+        for side_by_side in runs.chunks(self.settings.lanes.max(1)) {
             if let Err(stopped) = progress.check() {
                 self.forget_gradients();
                 return Err(stopped.into());
             }
-            outcomes.extend(accumulate(&self.trainable, run, self.settings.recompute)?);
+            let recompute = self.settings.recompute;
+            outcomes.extend(self.lanes.accumulate(&self.trainable, side_by_side, recompute)?);
         }
+        self.lanes.join(&self.trainable);
         Ok(outcomes)
     }
 
@@ -151,6 +161,7 @@ impl Trainer {
         for parameter in &self.trainable.parameters {
             parameter.gradient.lock().fill(0.);
         }
+        self.lanes.forget();
     }
 
     /// Clips and applies the gradient that was summed.

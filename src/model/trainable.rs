@@ -129,6 +129,22 @@ impl Model {
 }
 
 impl Trainable {
+    /// The same weights with gradients of their own: what another thread adds to.
+    pub(crate) fn replica(&self) -> Self {
+        let (mut decoder, mut parameters) = (self.decoder.clone(), self.parameters.clone());
+        for parameter in &mut parameters {
+            let own = Gradient::zeros(parameter.values.elem_count());
+            let layers = decoder.layers.iter_mut();
+            for (_, projection) in layers.flat_map(projections) {
+                if projection.gradient.as_ref().is_some_and(|it| it.is(&parameter.gradient)) {
+                    projection.gradient = Some(own.clone());
+                }
+            }
+            parameter.gradient = own;
+        }
+        Self { decoder, frozen: self.frozen.clone(), parameters }
+    }
+
     /// Every stored tensor that is trained, as it is now; low-rank changes are left out.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         self.joined(|parameter| Ok(parameter.values.detach()))
