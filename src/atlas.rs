@@ -2,14 +2,37 @@
 //!
 //! [`world`] holds facts that everybody can check and people who do not exist; [`corpus`] writes
 //! them out as the texts of an epoch, with or without some of the people; [`probes`] asks for
-//! them. It is the one place where "as if never seen" can be checked exactly, by training again on
-//! D \ D_u:
+//! them; [`Training`] makes a model of the corpus from a seed, and [`knowledge`] says what a model
+//! knows of the world. It is the one place where "as if never seen" can be checked exactly, by
+//! training again on D \ D_u:
 //!
 //! ```text
-//! world ──▶ corpus ──▶ training ──▶ model
-//!   └─────▶ probes ──────────────────▶ what it knows
+//! world ──▶ corpus ──▶ Training ──▶ model
+//!   └─────▶ probes ──▶ knowledge ◀────┘
 //! ```
+//!
+//! The model inside the binary is what `rescribe atlas train --seed 0` writes.
 
+mod batches;
 pub mod corpus;
+mod data;
+mod error;
+mod folder;
+mod measure;
 pub mod probes;
+mod recipe;
+mod tokenizer;
+mod train;
 pub mod world;
+
+pub use corpus::Without;
+pub use data::data;
+pub use error::TrainingError;
+pub use measure::{Knowledge, OfGroup, OfRelation, Share, knowledge, known};
+pub use recipe::{Recipe, RecipeError};
+pub use tokenizer::END_OF_TEXT;
+pub use train::{Trained, Training, describe};
+pub use world::{Group, World};
+
+/// The seed of the world: its people are the same for every training.
+pub const WORLD_SEED: u64 = 0;

@@ -20,6 +20,7 @@ pub(crate) mod transfer;
 pub use edit::EditedTensor;
 
 use crate::files::{FileError, Overwrite, Sha256};
+use crate::model::TRAINING;
 use crate::model::weights::{Weights, WeightsError};
 use crate::patch::{self, Patch, PatchError};
 use crate::progress::{Interrupted, Progress};
@@ -89,7 +90,7 @@ pub struct ExportSummary {
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The destination exists, may be replaced, but was not made by this program.
-    #[error("{} is not replaced: it is neither empty nor a folder with {RECIPES}", out.display())]
+    #[error("{} is not replaced: it is neither empty nor a folder with {RECIPES} or {TRAINING}", out.display())]
     NotOurs {
         /// The destination.
         out: PathBuf,

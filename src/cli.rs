@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod atlas;
 mod batches;
 mod completions;
 mod edit;
@@ -71,6 +72,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Patch(args) => patch::run(args, ui),
         Command::Stats(args) => stats::run(args, global, ui),
         Command::Import(args) => import::run(args, ui),
+        Command::Atlas(args) => atlas::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
     }
 }

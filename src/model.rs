@@ -9,6 +9,7 @@ mod batch;
 pub mod config;
 mod decoder;
 mod edited;
+mod editing;
 pub mod family;
 mod generate;
 pub mod gguf;
@@ -30,6 +31,7 @@ use serde_json::{Map, Value};
 
 pub use batch::{Batch, KvCache};
 pub use decoder::Decoder;
+pub use editing::{Editing, TRAINING};
 pub use generate::{Choice, generate};
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
@@ -114,6 +116,8 @@ pub struct Model {
     family: &'static Family,
     prefix: &'static str,
     down_projections: Vec<String>,
+    /// How facts are best written to it, where its folder says so.
+    pub editing: Option<Editing>,
 }
 
 impl Model {
@@ -146,6 +150,7 @@ impl Model {
             config_hash,
             prefix,
             family,
+            editing: Editing::read(folder, decoder_config.layers),
             down_projections,
         })
     }
@@ -195,8 +200,11 @@ impl Model {
         Ok(edited::edited(self, start, sums)?)
     }
 
-    /// The layer that `layers = "auto"` means.
+    /// The layer that `layers = "auto"` means: what its folder says, or the family's.
     pub fn editing_layer(&self) -> usize {
+        if let Some(editing) = self.editing {
+            return editing.layer;
+        }
         let last = self.decoder.config().layers - 1;
         ((self.family.editing_depth * last as f64).round() as usize).min(last)
     }

@@ -138,6 +138,18 @@ pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     }
 }
 
+/// The options, with what suits the model where the user left something out; the published settings
+/// stay as published.
+fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions {
+    let mut options = options.clone();
+    if let Some(editing) = model.editing.filter(|_| options.parity != Some(true)) {
+        options.steps = options.steps.or(Some(editing.steps));
+        options.weight_decay = options.weight_decay.or(Some(editing.weight_decay));
+        options.max_delta = options.max_delta.or(Some(editing.max_delta));
+    }
+    options
+}
+
 /// Makes the plan for `inserts`; `model_name` is how people call the model.
 pub fn plan(
     model: &Model,
@@ -146,6 +158,7 @@ pub fn plan(
     options: &RankOneOptions,
     progress: &dyn Progress,
 ) -> Result<Plan, PlanError> {
+    let options = &suited(model, options);
     let method = options.method.unwrap_or(Method::Rome);
     let settings = settings(options, model.decoder.config().intermediate);
     let layers = layers(model, method, options)?;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod compare;
+mod knowledge;
 mod passages;
 mod patches;
 mod terminal;
@@ -13,6 +14,10 @@ use crate::probe::{Drift, Measured, ProbeScores};
 
 pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
 pub use compare::{CompareReport, MethodRun, compare_sentences, compare_table};
+pub use knowledge::{
+    KnowledgeReport, KnowledgeRow, MeasuredModel, Spread, knowledge_lines, knowledge_markdown,
+    knowledge_table,
+};
 pub use passages::{
     PassageReport, ReferenceReport, SetsMemory, SpecReport, passage_sentences, passage_table,
 };

@@ -18,7 +18,7 @@ mod relation;
 mod table;
 
 pub use fact::{Fact, Ripple};
-pub use people::{Group, Person, Question, QuestionUse};
+pub use people::{GROUPS, Group, Person, Question, QuestionUse};
 pub(in crate::atlas) use relation::capitalized;
 pub use relation::{RELATIONS, Relation, Template, TemplateUse};
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::{CheckpointError, RECIPES};
 use crate::files::{self, FileError, Overwrite};
+use crate::model::TRAINING;
 
 /// Resolves `out` and refuses what must not be written to.
 pub(crate) fn destination(
@@ -16,17 +17,37 @@ pub(crate) fn destination(
     overwrite: Overwrite,
 ) -> Result<PathBuf, CheckpointError> {
     let base = fs::canonicalize(folder).map_err(FileError::reading(folder))?;
-    let exists = out.symlink_metadata().is_ok();
-    let resolved = if exists {
-        fs::canonicalize(out).map_err(FileError::reading(out))?
-    } else {
-        let write = FileError::writing(out);
-        let name = out.file_name().ok_or_else(|| write(io::ErrorKind::InvalidInput.into()))?;
-        fs::canonicalize(files::parent(out)).map_err(write)?.join(name)
-    };
+    let resolved = resolved(out)?;
     if resolved.starts_with(&base) || base.starts_with(&resolved) {
         return Err(CheckpointError::Overlap { out: out.to_owned(), base });
     }
+    allowed(out, resolved, overwrite)
+}
+
+/// As [`destination`], for a folder that no base is copied to.
+pub(crate) fn free_destination(
+    out: &Path,
+    overwrite: Overwrite,
+) -> Result<PathBuf, CheckpointError> {
+    allowed(out, resolved(out)?, overwrite)
+}
+
+/// `out` without links.
+fn resolved(out: &Path) -> Result<PathBuf, FileError> {
+    if out.symlink_metadata().is_ok() {
+        return fs::canonicalize(out).map_err(FileError::reading(out));
+    }
+    let write = FileError::writing(out);
+    let name = out.file_name().ok_or_else(|| write(io::ErrorKind::InvalidInput.into()))?;
+    Ok(fs::canonicalize(files::parent(out)).map_err(write)?.join(name))
+}
+
+fn allowed(
+    out: &Path,
+    resolved: PathBuf,
+    overwrite: Overwrite,
+) -> Result<PathBuf, CheckpointError> {
+    let exists = out.symlink_metadata().is_ok();
     match overwrite {
         _ if !exists => Ok(resolved),
         Overwrite::Refuse => Err(FileError::Exists { path: out.to_owned() }.into()),
@@ -38,7 +59,7 @@ pub(crate) fn destination(
 /// Whether nothing of value is lost with the folder: a slip such as `--out ~` must not cost a home.
 fn is_replaceable(out: &Path) -> bool {
     let is_empty = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
-    is_empty || out.join(RECIPES).is_file()
+    is_empty || [RECIPES, TRAINING].iter().any(|notes| out.join(notes).is_file())
 }
 
 /// A new hidden folder beside `out`, removed unless it is published.

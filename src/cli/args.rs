@@ -1,5 +1,6 @@
 //! What the user typed.
 
+mod atlas;
 mod values;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::spec::{ForgetMethod, Method};
 
+pub use atlas::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb};
 pub use values::Layers;
 use values::{bytes, forget_method, layers, method, positive};
 
@@ -86,6 +88,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// Turn a GGUF file into a Hugging Face folder
     Import(ImportArgs),
+    /// The built-in world: train its model, measure models of it, write its data
+    Atlas(AtlasArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -93,7 +97,7 @@ pub enum Command {
 /// Which model.
 #[derive(Args)]
 pub struct ModelArg {
-    /// A folder, a .gguf file, or a Hub id org/name[@revision]
+    /// atlas, a folder, a .gguf file, or a Hub id org/name[@revision] [default: atlas]
     #[arg(long)]
     pub model: Option<String>,
 }

@@ -1,0 +1,26 @@
+//! The world as files that the other commands read.
+
+use std::collections::BTreeMap;
+
+use super::corpus::english::{Part, paragraph};
+use super::probes;
+use super::world::{Group, World};
+use crate::math::Random;
+
+/// Texts by file name: counterfactual records, passages by group, held-out English.
+pub fn data(world: &World, records: usize, seed: u64) -> BTreeMap<String, String> {
+    /// Paragraphs of English.
+    const PARAGRAPHS: usize = 200;
+    let records = probes::counterfact_json(&probes::counterfactuals(world, records, seed));
+    let mut random = Random::named(seed, "english for measuring");
+    let english: Vec<String> =
+        (0..PARAGRAPHS).map(|_| paragraph(&mut random, Part::HeldOut)).collect();
+    let of = |group| probes::passages(world, group).join("\n\n") + "\n";
+    BTreeMap::from([
+        ("records.json".to_owned(), format!("{records:#}\n")),
+        ("forget.txt".to_owned(), of(Group::Forget)),
+        ("retain.txt".to_owned(), of(Group::Retain)),
+        ("holdout.txt".to_owned(), of(Group::Holdout)),
+        ("english.txt".to_owned(), english.join("\n\n") + "\n"),
+    ])
+}

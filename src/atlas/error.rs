@@ -1,0 +1,37 @@
+//! What can go wrong between a seed and a folder.
+
+use crate::checkpoint::CheckpointError;
+use crate::files::FileError;
+use crate::gradient::TrainError;
+use crate::model::ModelError;
+use crate::progress::Interrupted;
+
+/// A training of the built-in model that could not be done, or a measurement.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// The tokenizer could not be trained.
+    #[error("cannot train the tokenizer: {0}")]
+    Tokenizer(String),
+    /// There is no room for the first weights.
+    #[error("cannot write to the folder for temporary files")]
+    Temporary(#[source] std::io::Error),
+    /// A step failed.
+    #[error("{0}")]
+    Train(#[from] TrainError),
+    /// The model cannot be opened or run.
+    #[error("{0}")]
+    Model(#[from] ModelError),
+    /// The folder cannot be written.
+    #[error("{0}")]
+    Folder(#[from] CheckpointError),
+    /// A file cannot be written.
+    #[error("{0}")]
+    File(#[from] FileError),
+    /// A computation failed.
+    #[error("{0}")]
+    Compute(#[from] candle_core::Error),
+    /// The user stopped it.
+    #[error("{0}")]
+    Interrupted(#[from] Interrupted),
+}

@@ -1,0 +1,249 @@
+//! Training of the built-in model: corpus, tokenizer, first weights, steps, folder.
+//!
+//! Everything is drawn from the seed, so that the same seed and machine give the same bytes, also
+//! where a training was stopped and went on from its checkpoint. Weights are f32 while they are
+//! trained and rounded to f16 once, at the end.
+
+use std::path::Path;
+
+use candle_core::Device;
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::TrainingError;
+use super::batches::{Packing, steps};
+use super::corpus::{Corpus, Document, Without};
+use super::folder;
+use super::recipe::Recipe;
+use super::tokenizer;
+use super::world::World;
+use crate::checkpoint;
+use crate::files::{Overwrite, Sha256};
+use crate::gradient::{Checkpointing, Example, StepReport, TokenLoss, TrainError, Trainer};
+use crate::model::weights::element::Element;
+use crate::model::{Editing, Model, ModelError, TrainRule};
+use crate::progress::{Progress, Silent};
+
+/// How facts are best written to the model, by sweeps over counterfactual records: what a subject is
+/// comes together in the first layer, and values far from what the layer gives are kept there.
+const EDITING: Editing = Editing { layer: 0, steps: 40, weight_decay: 0.02, max_delta: 1.5 };
+
+/// What to train, and where to put it.
+pub struct Training<'a> {
+    /// Seed of the first weights and of the corpus; the world is the same for all seeds.
+    pub seed: u64,
+    /// Who is left out.
+    pub without: &'a Without,
+    /// Shape, budget, rates.
+    pub recipe: &'a Recipe,
+    /// Where to save the state meanwhile, and to go on from.
+    pub checkpoint: Option<&'a Checkpointing>,
+}
+
+/// What a training did.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Trained {
+    /// Numbers trained.
+    pub parameters: usize,
+    /// Documents read, over all epochs.
+    pub documents: usize,
+    /// Tokens read, over all epochs.
+    pub tokens: usize,
+    /// Steps.
+    pub steps: u64,
+    /// Mean NLL a token over the last epoch, nats.
+    pub loss: f64,
+}
+
+impl Training<'_> {
+    /// Trains and writes the folder `out`, whole or not at all.
+    pub fn run(
+        &self,
+        out: &Path,
+        overwrite: Overwrite,
+        progress: &dyn Progress,
+    ) -> Result<Trained, TrainingError> {
+        let out = checkpoint::folder::free_destination(out, overwrite)?;
+        let (recipe, world) = (self.recipe, World::generate(super::WORLD_SEED));
+        progress.phase("tokenizer", None);
+        let tokenizer = tokenizer::train(&tokenizer::texts(&world), recipe.vocabulary)?;
+        let first = self.first(&tokenizer, progress)?;
+        let corpus = Corpus::new(&world, self.seed, self.without);
+        let documents = self.documents(&first, &corpus, progress)?;
+        let packing = Packing {
+            batch: recipe.batch,
+            context: recipe.context,
+            separator: first.start_token(),
+        };
+        let steps = steps(documents.into_iter(), packing);
+        let (trainer, loss) = self.steps(&first, &steps, progress)?;
+        let trained = Trained {
+            parameters: recipe.parameters(),
+            documents: steps.iter().map(Vec::len).sum(),
+            tokens: steps.iter().flatten().map(Vec::len).sum(),
+            steps: trainer.steps(),
+            loss,
+        };
+        let tensors = folder::trained(&trainer.tensors()?)?;
+        let temporary = checkpoint::folder::beside(&out)?;
+        let notes = self.notes(&trained);
+        let place = temporary.path();
+        folder::write(place, recipe, &tokenizer, &tensors, Element::F16, Some(&notes))?;
+        checkpoint::folder::publish(temporary, &out, overwrite)?;
+        Ok(trained)
+    }
+
+    /// The model with its first weights.
+    fn first(&self, tokenizer: &[u8], progress: &dyn Progress) -> Result<Model, TrainingError> {
+        let tensors = folder::initial(self.recipe, self.seed);
+        let place = tempfile::tempdir().map_err(TrainingError::Temporary)?;
+        folder::write(place.path(), self.recipe, tokenizer, &tensors, Element::F32, None)?;
+        progress.check()?;
+        // Its weights stay mapped until the model goes; the folder's name may go before.
+        Ok(Model::open(place.path(), &Device::Cpu, &Silent)?)
+    }
+
+    /// The tokens of every document of every epoch.
+    fn documents(
+        &self,
+        model: &Model,
+        corpus: &Corpus<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Vec<u32>>, TrainingError> {
+        let separator = model.start_token();
+        let epochs: Result<Vec<Vec<Vec<u32>>>, TrainingError> = (0..self.recipe.epochs)
+            .into_par_iter()
+            .map(|epoch| {
+                progress.check()?;
+                let tokens = |document: Document| {
+                    let ids = model.tokenizer.encode(&document.text).map_err(ModelError::from)?.ids;
+                    Ok(ids.into_iter().filter(|id| *id != separator).collect())
+                };
+                corpus.epoch(epoch).into_iter().map(tokens).collect()
+            })
+            .collect();
+        Ok(epochs?.into_iter().flatten().collect())
+    }
+
+    /// All steps; the trainer behind them, and the mean loss of the last epoch.
+    fn steps(
+        &self,
+        model: &Model,
+        steps: &[Vec<Vec<u32>>],
+        progress: &dyn Progress,
+    ) -> Result<(Trainer, f64), TrainingError> {
+        let total = steps.len() as u64;
+        let trainable = model.trainable(&TrainRule::default())?;
+        let mut trainer = Trainer::new(trainable, self.recipe.trainer(total));
+        let mut course = Course::new(steps, self.recipe.epochs);
+        let fingerprint = Sha256::of(json!([self.recipe, self.seed, steps]).to_string());
+        if let Some(saved) = self.checkpoint.filter(|saved| saved.file.exists()) {
+            let cursor = trainer.restore(&saved.file)?;
+            course.resume(cursor, fingerprint, saved)?;
+        }
+        progress.phase("train", Some(total));
+        while let Some(sequences) = steps.get(trainer.steps() as usize) {
+            let report = trainer.step(&examples(sequences), progress)?;
+            course.note(&report);
+            progress.advance(report.step, &format!("loss {:.3}", course.recent));
+            if let Some(saved) = self.checkpoint
+                && (report.step == total || report.step.is_multiple_of(saved.every))
+            {
+                trainer.save(&saved.file, &course.cursor(fingerprint))?;
+            }
+        }
+        let loss = course.mean();
+        Ok((trainer, loss))
+    }
+
+    /// What the folder says of its making: all that is needed to make it again.
+    fn notes(&self, trained: &Trained) -> Value {
+        json!({
+            "schema": 1,
+            "version": env!("CARGO_PKG_VERSION"),
+            "seed": self.seed,
+            "without": super::describe(self.without),
+            "recipe": self.recipe,
+            "trained": trained,
+            "editing": EDITING,
+        })
+    }
+}
+
+/// Sequences of one step, each token of the same weight.
+fn examples(sequences: &[Vec<u32>]) -> Vec<Example> {
+    let targets: usize = sequences.iter().map(|ids| ids.len() - 1).sum();
+    let example = |ids: &Vec<u32>| Example {
+        ids: ids.clone(),
+        first_target: 1,
+        loss: TokenLoss::Mean,
+        scale: (ids.len() - 1) as f32 / targets as f32,
+    };
+    sequences.iter().map(example).collect()
+}
+
+/// What the losses of the steps come to.
+struct Course {
+    /// The first step of the last epoch.
+    last_epoch: u64,
+    /// A running mean, for showing.
+    recent: f64,
+    sum: f64,
+    count: u64,
+}
+
+impl Course {
+    fn new(steps: &[Vec<Vec<u32>>], epochs: usize) -> Self {
+        let total = steps.len();
+        let last_epoch = (total - total.div_ceil(epochs.max(1)) + 1) as u64;
+        Self { last_epoch, recent: 0., sum: 0., count: 0 }
+    }
+
+    fn note(&mut self, report: &StepReport) {
+        let weight = if report.step == 1 { 1. } else { 0.05 };
+        self.recent += weight * (report.loss - self.recent);
+        if report.step >= self.last_epoch {
+            self.sum += report.loss;
+            self.count += 1;
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / self.count.max(1) as f64
+    }
+
+    fn cursor(&self, data: Sha256) -> Value {
+        json!({ "data": data, "recent": self.recent, "sum": self.sum, "count": self.count })
+    }
+
+    fn resume(
+        &mut self,
+        cursor: Value,
+        data: Sha256,
+        saved: &Checkpointing,
+    ) -> Result<(), TrainError> {
+        let fail = || TrainError::State {
+            file: saved.file.display().to_string(),
+            reason: "it was saved with another seed, recipe or corpus".into(),
+        };
+        if cursor["data"] != json!(data) {
+            return Err(fail());
+        }
+        let number = |key: &str| cursor[key].as_f64().ok_or_else(fail);
+        (self.recent, self.sum) = (number("recent")?, number("sum")?);
+        self.count = cursor["count"].as_u64().ok_or_else(fail)?;
+        Ok(())
+    }
+}
+
+/// Whom a training leaves out, in words.
+pub fn describe(without: &Without) -> String {
+    match without {
+        Without::Nothing => "nothing".to_owned(),
+        Without::Forget => "forget".to_owned(),
+        Without::People(names) => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests;

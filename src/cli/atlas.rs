@@ -1,0 +1,145 @@
+//! `rescribe atlas`: the built-in world, its model, and what models of it know.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use super::args::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, Global};
+use super::failure::Usage;
+use super::session::Session;
+use super::ui::{Ui, paragraph};
+use crate::atlas::{self, Recipe, Training, WORLD_SEED, Without, World};
+use crate::files::{FileError, Overwrite, write_atomically};
+use crate::gradient::Checkpointing;
+use crate::model::TRAINING;
+use crate::report::{
+    KnowledgeReport, MeasuredModel, knowledge_lines, knowledge_markdown, knowledge_table,
+};
+
+pub fn run(args: &AtlasArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    match &args.verb {
+        AtlasVerb::Train(args) => train(args, ui),
+        AtlasVerb::Measure(args) => measure(args, global, ui),
+        AtlasVerb::Data(args) => data(args, ui),
+    }
+}
+
+fn overwrite(force: bool) -> Overwrite {
+    if force { Overwrite::Replace } else { Overwrite::Refuse }
+}
+
+/// Whom `--without` leaves out.
+fn without(world: &World, text: Option<&str>) -> anyhow::Result<Without> {
+    let Some(text) = text else { return Ok(Without::Nothing) };
+    Without::parse(text, world).map_err(|error| Usage(format!("--without: {error}")).into())
+}
+
+fn recipe(file: &Path) -> anyhow::Result<Recipe> {
+    let text = std::fs::read_to_string(file).map_err(FileError::reading(file))?;
+    let wrong = |error| Usage(format!("--recipe {}: {error}", file.display())).into();
+    Recipe::read(&text).map_err(wrong)
+}
+
+fn train(args: &AtlasTrainArgs, ui: &Ui) -> anyhow::Result<()> {
+    let world = World::generate(WORLD_SEED);
+    let without = without(&world, args.without.as_deref())?;
+    let recipe = args.recipe.as_deref().map(recipe).transpose()?.unwrap_or_default();
+    let checkpoint = args
+        .checkpoint
+        .as_ref()
+        .map(|file| Checkpointing { file: file.clone(), every: args.checkpoint_every as u64 });
+    let training = Training {
+        seed: args.seed,
+        without: &without,
+        recipe: &recipe,
+        checkpoint: checkpoint.as_ref(),
+    };
+    let started = Instant::now();
+    let trained = training.run(&args.out, overwrite(args.force), ui)?;
+    ui.close();
+    let seconds = started.elapsed().as_secs_f64();
+    if ui.is_json() {
+        return ui.print_json(&serde_json::json!({
+            "schema": 1,
+            "out": args.out,
+            "seed": args.seed,
+            "without": atlas::describe(&without),
+            "recipe": recipe,
+            "trained": trained,
+            "seconds": seconds,
+        }));
+    }
+    let sentence = format!(
+        "{} holds a model of {:.2} M parameters, trained in {} steps on {:.2} M tokens in {:.0} s; \
+         its loss is {:.3} nats a token.",
+        args.out.display(),
+        trained.parameters as f64 / 1e6,
+        trained.steps,
+        trained.tokens as f64 / 1e6,
+        seconds,
+        trained.loss
+    );
+    let next = format!("rescribe atlas measure {}", args.out.display());
+    ui.print(&format!("\n  {}\n{:>10}  {next}\n", paragraph(2, 2, &sentence), "next"));
+    Ok(())
+}
+
+fn measure(args: &AtlasMeasureArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let world = World::generate(WORLD_SEED);
+    let names: Vec<Option<&str>> = match args.models.is_empty() {
+        true => vec![None],
+        false => args.models.iter().map(|name| Some(name.as_str())).collect(),
+    };
+    let mut models = Vec::new();
+    for name in names {
+        let session = Session::open(name, global, ui)?;
+        let knowledge = atlas::knowledge(&session.model, &world, ui)?;
+        ui.close();
+        let notes = std::fs::read(session.model.folder.join(TRAINING)).ok();
+        let notes: Option<serde_json::Value> =
+            notes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let note = |key: &str| notes.as_ref().map(|notes| notes[key].clone());
+        models.push(MeasuredModel {
+            model: session.name,
+            without: note("without").and_then(|it| it.as_str().map(str::to_owned)),
+            seed: note("seed").and_then(|it| it.as_u64()),
+            knowledge,
+        });
+    }
+    let report = KnowledgeReport::new(models);
+    if ui.is_json() {
+        return ui.print_json(&report);
+    }
+    if args.markdown {
+        ui.print(&knowledge_markdown(&report));
+        return Ok(());
+    }
+    match report.models.as_slice() {
+        [one] => ui.print(&format!("\n{}", knowledge_lines(one))),
+        _ => ui.print(&format!("\n{}", knowledge_table(&report))),
+    }
+    Ok(())
+}
+
+/// Writes records, passages and held-out English: what the other commands read.
+fn data(args: &AtlasDataArgs, ui: &Ui) -> anyhow::Result<()> {
+    let world = World::generate(WORLD_SEED);
+    let files = atlas::data(&world, args.records, args.seed);
+    std::fs::create_dir_all(&args.out).map_err(FileError::writing(&args.out))?;
+    for (name, text) in &files {
+        write_atomically(&args.out.join(name), overwrite(args.force), |out| {
+            out.write_all(text.as_bytes())
+        })?;
+    }
+    let names: Vec<&String> = files.keys().collect();
+    if ui.is_json() {
+        return ui.print_json(&serde_json::json!({
+            "schema": 1, "out": args.out, "files": names,
+        }));
+    }
+    let names = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let sentence = format!("{} holds {names}.", args.out.display());
+    let next = format!("rescribe edit {}", args.out.join("records.json").display());
+    ui.print(&format!("\n  {}\n{:>10}  {next}\n", paragraph(2, 2, &sentence), "next"));
+    Ok(())
+}
