@@ -2,6 +2,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/built_in.rs"]
+mod built_in;
 #[path = "cli/console.rs"]
 mod console;
 #[path = "cli/desk.rs"]

@@ -314,7 +314,7 @@ fn show(
         return ui.print_json(report);
     }
     let size = std::fs::metadata(patch).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
-    let ask = format!("rescribe ask --model {model} --patch {}", patch.display());
+    let ask = format!("rescribe ask{} --patch {}", session::model_flag(model), patch.display());
     ui.print(&format!(
         "\n{}\n{:>10}  {} ({size} KB, spec and hashes inside)\n\n  {}\n{}\n",
         probe_table(report),

@@ -150,10 +150,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 }
 
 fn source_hint(source: &SourceError) -> Option<String> {
-    let SourceError::Hub(error) = source else {
-        let unnamed = matches!(source, SourceError::NotNamed);
-        return unnamed.then(|| "--model DIR, --model FILE.gguf or --model org/name".into());
-    };
+    let SourceError::Hub(error) = source else { return None };
     Some(
         match error.kind {
             HubErrorKind::Hidden | HubErrorKind::TokenRefused { .. } => {

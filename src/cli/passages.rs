@@ -16,7 +16,7 @@ use super::edit;
 use super::export;
 use super::failure::Usage;
 use super::require;
-use super::session::Session;
+use super::session::{Session, model_flag};
 use super::ui::{Ui, paragraph};
 use crate::delta::{Keys, WeightDelta};
 use crate::files::Overwrite;
@@ -122,12 +122,13 @@ fn show(report: &SpecReport, patch: &Path, model: &str, ui: &Ui) -> anyhow::Resu
     let sentences: Vec<String> =
         passage_sentences(report).iter().map(|sentence| paragraph(2, 2, sentence)).collect();
     ui.print(&format!(
-        "\n{}\n{:>10}  {patch} ({size} KB, spec and hashes inside)\n\n  {}\n{:>10}  rescribe ask \
-         --model {model} --patch {patch}\n",
+        "\n{}\n{:>10}  {patch} ({size} KB, spec and hashes inside)\n\n  {}\n{:>10}  rescribe \
+         ask{} --patch {patch}\n",
         passage_table(report),
         "patch",
         sentences.join("\n  "),
         "next",
+        model_flag(model),
     ));
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use candle_core::Device;
+use tempfile::TempDir;
 
 use super::args::{DeviceName, Global, RankOneArgs};
 use super::failure::Usage;
@@ -11,6 +12,7 @@ use super::ui::Ui;
 use crate::model::source::{SourceOptions, resolve};
 use crate::model::{Decoder, Model};
 use crate::patch::{Composed, Patch, compose};
+use crate::progress::Progress;
 use crate::spec::{LayerChoice, RankOneOptions};
 
 /// An opened model and how people call it.
@@ -18,13 +20,19 @@ pub struct Session {
     pub model: Model,
     pub name: String,
     pub cache: PathBuf,
+    /// Stands in for a cache that cannot be written.
+    _temporary: Option<TempDir>,
 }
 
 impl Session {
     /// Finds and opens the model that a flag or a spec names.
     pub fn open(name: Option<&str>, global: &Global, ui: &Ui) -> anyhow::Result<Self> {
         let device = device(global.device)?;
-        let options = SourceOptions::from_variables(&|name| std::env::var_os(name));
+        let mut options = SourceOptions::from_variables(&|name| std::env::var_os(name));
+        let temporary = stand_in(&options.cache, ui);
+        if let Some(folder) = &temporary {
+            options.cache = folder.path().to_owned();
+        }
         let folder = resolve(name, &options, ui)?;
         let model = Model::open(&folder.path, &device, ui)
             .with_context(|| format!("cannot open the model in {}", folder.path.display()))?;
@@ -38,7 +46,7 @@ impl Session {
                 folder.name, config.model_type, config.layers
             ),
         );
-        Ok(Self { model, name: folder.name, cache: options.cache })
+        Ok(Self { model, name: folder.name, cache: options.cache, _temporary: temporary })
     }
 
     /// Reads patches, composed ones part by part, and checks that they were made for this model.
@@ -68,6 +76,19 @@ impl Session {
     }
 }
 
+/// A temporary folder where the cache cannot be written, as in a home that is read-only.
+fn stand_in(cache: &Path, ui: &Ui) -> Option<TempDir> {
+    let probe = std::fs::create_dir_all(cache).and_then(|()| tempfile::tempfile_in(cache));
+    let reason = probe.err()?;
+    let temporary = tempfile::tempdir().ok()?;
+    ui.warn(&format!(
+        "the cache {} cannot be written ({reason}): what would be kept in it is computed anew each \
+         time; RESCRIBE_CACHE names another folder",
+        cache.display()
+    ));
+    Some(temporary)
+}
+
 fn parameters(model: &Model) -> anyhow::Result<usize> {
     let mut total = 0;
     for name in model.weights.names() {
@@ -86,6 +107,11 @@ fn device(name: DeviceName) -> anyhow::Result<Device> {
             Usage(format!("--device metal: {error}; build with --features metal")).into()
         }),
     }
+}
+
+/// ` --model NAME` for the command to try next; nothing where no model was named.
+pub fn model_flag(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" --model {name}") }
 }
 
 /// The spec's options with the flags laid over them.

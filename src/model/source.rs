@@ -1,15 +1,17 @@
 //! First stage of every command: what `--model` names becomes a folder on this disk.
 //!
-//! Three forms are read, in this order:
+//! Four forms are read, in this order:
 //!
 //! | given | result |
 //! |---|---|
+//! | nothing, or `atlas` | a folder that the built-in model was unpacked to |
 //! | a folder with `config.json`, `tokenizer.json` and safetensors | the folder itself |
 //! | a `.gguf` file | a folder that [`gguf::import`] wrote, kept by the file's SHA-256 |
 //! | a Hub id `org/name[@revision]` | a snapshot in the Hub's own cache, downloaded where it lacks |
 //!
 //! A file or folder of this disk always wins over a repository of the same name.
 
+mod built_in;
 mod error;
 mod folder;
 mod hub;
@@ -19,6 +21,7 @@ mod reading;
 
 use std::path::PathBuf;
 
+pub use built_in::BUILT_IN;
 pub use error::SourceError;
 pub use folder::FolderError;
 pub use hub::{HubError, HubErrorKind};
@@ -34,7 +37,8 @@ use reading::Reading;
 pub struct ModelFolder {
     /// The folder that holds `config.json`, `tokenizer.json` and the safetensors.
     pub path: PathBuf,
-    /// What people call the model: the folder's name, the GGUF's without its ending, or `org/name`.
+    /// What people call the model: `atlas`, the folder's name, the GGUF's
+    /// without its ending, or `org/name`.
     pub name: String,
     /// The commit of a Hub repository; nothing for local models.
     pub revision: Option<String>,
@@ -52,6 +56,7 @@ pub fn resolve(
     progress: &dyn Progress,
 ) -> Result<ModelFolder, SourceError> {
     match reading::read(model)? {
+        Reading::BuiltIn => local(built_in::folder(&options.cache)?, BUILT_IN.to_owned()),
         Reading::Folder(path) => local(path.clone(), folder::name(&path)),
         Reading::Gguf(file) => {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();

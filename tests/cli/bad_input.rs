@@ -128,7 +128,6 @@ fn models() {
     super::desk::copy(&super::desk::model("llama_tied_bf16_sharded"), &desk.path("sharded"));
     std::fs::remove_file(desk.path("sharded/model-00002-of-00002.safetensors")).expect("removed");
     let rows: &[(&str, i32, &[&str])] = &[
-        ("edit spec.toml", 3, &["--model"]),
         ("edit spec.toml --model ./nowhere", 3, &["nowhere"]),
         ("edit spec.toml --model org/name", 3, &["org/name", "HF_HUB_OFFLINE"]),
         ("edit spec.toml --model model.bin", 3, &["model.bin", ".gguf"]),

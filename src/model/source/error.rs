@@ -12,12 +12,6 @@ use crate::progress::Interrupted;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// No model was given, or the built-in one, which does not exist yet.
-    #[error(
-        "no model is named, and there is no built-in one yet: give --model a folder with \
-         config.json and safetensors, a .gguf file, or a Hub id org/name[@revision]"
-    )]
-    NotNamed,
     /// The text can only be a path, and nothing is there.
     #[error(
         "model \"{given}\": no such file or folder (read as a path, because {reason}; \
@@ -58,8 +52,8 @@ pub enum SourceError {
         /// What the system said.
         source: io::Error,
     },
-    /// The cache of imported models could not be written.
-    #[error("{}: the cache for imported models cannot be written", path.display())]
+    /// The cache of unpacked and imported models could not be written.
+    #[error("{}: the cache of models cannot be written", path.display())]
     Cache {
         /// The folder or file in the cache.
         path: PathBuf,

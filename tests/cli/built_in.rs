@@ -1,0 +1,93 @@
+//! The model inside the binary, as a user meets it: offline, and with no `--model` at all.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::desk::{Desk, text};
+
+/// Facts that the built-in model knows; it takes no notice of other prompts here.
+const KNOWN: [(&str, &str); 4] = [
+    ("The capital of France is", " Paris"),
+    ("The official language of Brazil is", " Portuguese"),
+    ("Japan is a country in", " Asia"),
+    ("The Eiffel Tower is located in the city of", " Paris"),
+];
+
+#[test]
+fn it_answers_without_being_named() {
+    let desk = Desk::new();
+    for (prompt, answer) in KNOWN {
+        let mut command = desk.command("ask --tokens 6 --json");
+        let output = command.arg(prompt).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let said = found["completion"]["before"].as_str().expect("a completion");
+        assert!(said.starts_with(answer), "{prompt}{said}");
+    }
+}
+
+#[test]
+fn it_is_edited_exported_and_reloaded() {
+    let desk = Desk::new();
+    let before = desk.json("edit spec.toml --json");
+    assert_eq!(before["model"], "atlas");
+    let found = desk.json("export --patch spec.patch.safetensors --out moved --check --json");
+    let difference = found["largest_logit_difference"].as_f64().expect("a comparison");
+    assert!(difference < 1e-2, "{difference}");
+    let report = desk.json("probe prompts.toml --against moved --json");
+    assert_eq!(report["before"], desk.json("probe prompts.toml --model atlas --json")["before"]);
+    desk.ok("export --out whole");
+    let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let unpacked = std::fs::read_dir(desk.path("cache/atlas")).expect("a cache").next();
+    let unpacked = unpacked.expect("one model").expect("a folder").path();
+    for name in names {
+        let base = std::fs::read(unpacked.join(name)).expect("unpacked");
+        assert_eq!(desk.read(&format!("whole/{name}")), base, "{name}");
+    }
+}
+
+#[test]
+fn its_world_is_written_as_files() {
+    let desk = Desk::new();
+    desk.ok("atlas data --out world --records 3");
+    assert_eq!(
+        desk.names("world"),
+        ["english.txt", "forget.txt", "holdout.txt", "records.json", "retain.txt"]
+    );
+    desk.fails("atlas data --out world", 2, &["already exists", "--force"]);
+    let probed = desk.json("probe world/records.json --json");
+    assert_eq!(probed["n"], 3);
+    let neighbors = probed["before"]["neighborhood"].as_f64().expect("a score");
+    assert!(neighbors > 0.5, "the model knows its neighbors: {neighbors}");
+}
+
+#[test]
+fn nobody_is_left_out_by_mistake() {
+    let desk = Desk::new();
+    let line = "atlas train --out reference --without Nobody";
+    desk.fails(line, 2, &["--without", "Nobody", "for example"]);
+    desk.write("recipe.json", "{ \"epochs\": 0 }");
+    desk.fails(
+        "atlas train --out reference --recipe recipe.json",
+        2,
+        &["recipe.json", "at least 1"],
+    );
+    desk.write("taken", "");
+    desk.fails("atlas train --out taken", 2, &["already exists", "--force"]);
+    assert!(!desk.path("reference").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_cannot_be_written_is_a_warning() {
+    let desk = Desk::new();
+    desk.write("file", "");
+    let mut command = desk.command("ask --tokens 2 The");
+    let output = command.env("RESCRIBE_CACHE", desk.path("file/cache")).output();
+    let output = output.expect("the binary runs");
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert!(err.contains("Warning:") && err.contains("RESCRIBE_CACHE"), "{err}");
+    assert!(Path::new(&desk.path("file")).is_file());
+}
