@@ -102,6 +102,6 @@ fn a_folder_holds_what_makes_it_again() {
     let notes: Value = serde_json::from_slice(&notes).expect("JSON");
     assert_eq!((&notes["seed"], &notes["without"]), (&json!(0), &json!("forget")));
     assert_eq!(notes["recipe"], json!(recipe));
-    let again = training.run(&out, Overwrite::Refuse, &Silent).err().expect("it exists");
+    let again = training.run(&out, Overwrite::Refuse, &Silent).expect_err("it exists");
     assert!(again.to_string().contains("already exists"), "{again}");
 }
