@@ -19,11 +19,13 @@ mod rotary;
 pub(crate) mod simd;
 
 pub use activation::{Activation, activate, gate};
+pub(crate) use attention::Attention as AttentionRows;
 pub use attention::{AttentionShape, Past, Span, attention};
 pub(crate) use linear::linear_collecting;
 pub use linear::{Gradient, WeightLayout, linear};
 pub(crate) use loss::log_sum_exp;
 pub use loss::token_nll;
+pub(crate) use norm::Norm as NormRows;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::{RotaryTable, rotate};
 

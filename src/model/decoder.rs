@@ -140,7 +140,7 @@ impl Decoder {
         edited
     }
 
-    fn check(&self, batch: &Batch) -> Result<()> {
+    pub(super) fn check(&self, batch: &Batch) -> Result<()> {
         let longest = batch.spans.iter().map(|span| span.past.len() + span.rows.len()).max();
         if longest.unwrap_or(0) > self.config.context {
             candle_core::bail!(

@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::ops::{Activation, Gradient, WeightLayout, activate, gate, linear, linear_collecting};
+use crate::ops::{
+    Activation, Gradient, WeightLayout, activate, gate, linear, linear_collecting, with_values,
+};
 
 /// A linear map with its parameters.
 #[derive(Clone)]
@@ -42,6 +44,31 @@ impl Projection {
             WeightLayout::InOut => (left, right),
         };
         y + linear(&linear(x, first, layout, None)?, second, layout, None)?
+    }
+
+    /// As [`forward`](Self::forward) without an adapter: writes to `y`, [rows, out], on the CPU.
+    pub(super) fn write(&self, y: &mut [f32], x: &[f32]) -> Result<()> {
+        let widths = self.layout.widths(self.weight.dims2()?);
+        with_values(&self.weight, "linear", |w| {
+            self.layout.write(y, x, w, widths);
+            Ok(())
+        })?;
+        let Some(bias) = &self.bias else { return Ok(()) };
+        with_values(bias, "linear", |bias| {
+            for row in y.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the gradient with respect to the input to `dx`, where that of the output is `g`.
+    pub(super) fn write_gradient(&self, dx: &mut [f32], g: &[f32]) -> Result<()> {
+        let widths = self.layout.widths(self.weight.dims2()?);
+        with_values(&self.weight, "linear", |w| {
+            self.layout.write_input_gradient(dx, g, w, widths);
+            Ok(())
+        })
     }
 }
 

@@ -67,6 +67,66 @@ pub fn gate(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor
 /// Elements that one task of the thread pool takes: large enough to be worth handing over.
 const CHUNK: usize = 16 * 1024;
 
+/// The kernels, between slices of equal length.
+impl Activation {
+    /// y = φ(x).
+    pub(crate) fn write(self, y: &mut [f32], x: &[f32]) {
+        y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
+            vectorised(
+                #[inline(always)]
+                || y.iter_mut().zip(x).for_each(|(y, x)| *y = self.with_slope(*x).0),
+            );
+        });
+    }
+
+    /// g ← g φ'(x).
+    pub(crate) fn scale_by_slope(self, g: &mut [f32], x: &[f32]) {
+        g.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(g, x)| {
+            vectorised(
+                #[inline(always)]
+                || g.iter_mut().zip(x).for_each(|(g, x)| *g *= self.with_slope(*x).1),
+            );
+        });
+    }
+
+    /// y = φ(gate) · up.
+    pub(crate) fn write_gated(self, y: &mut [f32], gate: &[f32], up: &[f32]) {
+        let parts = y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK));
+        parts.for_each(|((y, gate), up)| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+                        *y = self.with_slope(*gate).0 * up;
+                    }
+                },
+            );
+        });
+    }
+
+    /// Gradients with respect to gate and up, where that of the result is g.
+    pub(crate) fn write_gated_gradients(
+        self,
+        [d_gate, d_up]: [&mut [f32]; 2],
+        [gate, up, g]: [&[f32]; 3],
+    ) {
+        let outputs = d_gate.par_chunks_mut(CHUNK).zip(d_up.par_chunks_mut(CHUNK));
+        let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)).zip(g.par_chunks(CHUNK));
+        outputs.zip(inputs).for_each(|((d_gate, d_up), ((gate, up), g))| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    for i in 0..g.len() {
+                        let (value, slope) = self.with_slope(gate[i]);
+                        d_gate[i] = g[i] * up[i] * slope;
+                        d_up[i] = g[i] * value;
+                    }
+                },
+            );
+        });
+    }
+}
+
 struct Plain(Activation);
 
 impl CustomOp1 for Plain {
@@ -77,12 +137,7 @@ impl CustomOp1 for Plain {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = values(x, layout, "activation")?;
         let mut y = vec![0f32; x.len()];
-        y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
-            vectorised(
-                #[inline(always)]
-                || y.iter_mut().zip(x).for_each(|(y, x)| *y = self.0.with_slope(*x).0),
-            );
-        });
+        self.0.write(&mut y, x);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
@@ -91,17 +146,8 @@ impl CustomOp1 for Plain {
         let mut dx = vec![0f32; rows * width];
         with_values(x, "activation", |x| {
             with_values(g, "activation", |g| {
-                let parts = dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-                parts.zip(g.par_chunks(CHUNK)).for_each(|((dx, x), g)| {
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            for ((dx, x), g) in dx.iter_mut().zip(x).zip(g) {
-                                *dx = g * self.0.with_slope(*x).1;
-                            }
-                        },
-                    );
-                });
+                dx.copy_from_slice(g);
+                self.0.scale_by_slope(&mut dx, x);
                 Ok(())
             })
         })?;
@@ -126,17 +172,7 @@ impl CustomOp2 for Gated {
         let gate = values(gate, gate_layout, "gated activation")?;
         let up = values(up, up_layout, "gated activation")?;
         let mut y = vec![0f32; gate.len()];
-        let parts = y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK));
-        parts.for_each(|((y, gate), up)| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-                        *y = self.0.with_slope(*gate).0 * up;
-                    }
-                },
-            );
-        });
+        self.0.write_gated(&mut y, gate, up);
         Ok((CpuStorage::F32(y), gate_layout.shape().clone()))
     }
 
@@ -153,22 +189,7 @@ impl CustomOp2 for Gated {
         with_values(gate, "gated activation", |gate| {
             with_values(up, "gated activation", |up| {
                 with_values(g, "gated activation", |g| {
-                    let outputs = d_gate.par_chunks_mut(CHUNK).zip(d_up.par_chunks_mut(CHUNK));
-                    let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK));
-                    outputs.zip(inputs).zip(g.par_chunks(CHUNK)).for_each(
-                        |(((d_gate, d_up), (gate, up)), g)| {
-                            vectorised(
-                                #[inline(always)]
-                                || {
-                                    for i in 0..g.len() {
-                                        let (value, slope) = self.0.with_slope(gate[i]);
-                                        d_gate[i] = g[i] * up[i] * slope;
-                                        d_up[i] = g[i] * value;
-                                    }
-                                },
-                            );
-                        },
-                    );
+                    self.0.write_gated_gradients([&mut d_gate, &mut d_up], [gate, up, g]);
                     Ok(())
                 })
             })

@@ -43,11 +43,13 @@ pub struct AttentionShape {
 }
 
 impl AttentionShape {
-    fn query_width(&self) -> usize {
+    /// Width of all query heads.
+    pub(crate) fn query_width(&self) -> usize {
         self.heads * self.head_dim
     }
 
-    fn kv_width(&self) -> usize {
+    /// Width of all key heads.
+    pub(crate) fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
     }
 
@@ -74,10 +76,11 @@ pub fn attention(
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
 }
 
-struct Attention {
-    shape: AttentionShape,
-    spans: Vec<Span>,
-    past: Option<Past>,
+/// The kernel: of which heads, and which rows see which.
+pub(crate) struct Attention {
+    pub(crate) shape: AttentionShape,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) past: Option<Past>,
 }
 
 /// The rows that a span may look at: its past, then its own.
@@ -170,11 +173,12 @@ impl Attention {
         }
     }
 
-    fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Result<Vec<f32>> {
+    /// Writes what the queries `q` read to `out`, [rows, heads · d].
+    pub(crate) fn write(&self, out: &mut [f32], q: &[f32], k: &[f32], v: &[f32]) -> Result<()> {
         let (width, kv) = (self.shape.query_width(), self.shape.kv_width());
-        let mut out = vec![0f32; q.len()];
+        out.fill(0.);
         self.with_past(|past_k, past_v| {
-            let tasks: Vec<(&Span, usize, &mut [f32])> = by_query(&self.spans, &mut out, width);
+            let tasks: Vec<(&Span, usize, &mut [f32])> = by_query(&self.spans, out, width);
             tasks.into_par_iter().for_each(|(span, first, out)| {
                 let keys = Rows::new(past_k, k, kv, span);
                 let vals = Rows::new(past_v, v, kv, span);
@@ -189,8 +193,7 @@ impl Attention {
                 }
             });
             Ok(())
-        })?;
-        Ok(out)
+        })
     }
 
     /// (dq, dk, dv) of one span, each in the span's own rows.
@@ -229,10 +232,14 @@ impl Attention {
         }
     }
 
-    fn backward(&self, q: &[f32], k: &[f32], v: &[f32], g: &[f32]) -> Result<[Vec<f32>; 3]> {
+    /// Writes the gradients with respect to q, k and v, where that of the result is `g`.
+    pub(crate) fn write_gradients(
+        &self,
+        [dq, dk, dv]: [&mut [f32]; 3],
+        [q, k, v, g]: [&[f32]; 4],
+    ) -> Result<()> {
         let (width, kv) = (self.shape.query_width(), self.shape.kv_width());
-        let mut gradients = [vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]];
-        let [dq, dk, dv] = &mut gradients;
+        [&mut *dq, &mut *dk, &mut *dv].into_iter().for_each(|gradient| gradient.fill(0.));
         let parts = by_span(&self.spans, dq, width)
             .into_iter()
             .zip(by_span(&self.spans, dk, kv))
@@ -251,8 +258,7 @@ impl Attention {
                 },
             );
             Ok(())
-        })?;
-        Ok(gradients)
+        })
     }
 }
 
@@ -303,11 +309,10 @@ impl CustomOp3 for Attention {
         if self.spans.iter().map(|span| span.rows.len()).sum::<usize>() != rows {
             candle_core::bail!("attention: the spans do not cover the {rows} rows");
         }
-        let out = self.forward(
-            values(q, q_layout, "attention")?,
-            values(k, k_layout, "attention")?,
-            values(v, v_layout, "attention")?,
-        )?;
+        let q = values(q, q_layout, "attention")?;
+        let mut out = vec![0f32; q.len()];
+        let (k, v) = (values(k, k_layout, "attention")?, values(v, v_layout, "attention")?);
+        self.write(&mut out, q, k, v)?;
         Ok((CpuStorage::F32(out), q_layout.shape().clone()))
     }
 
@@ -319,10 +324,14 @@ impl CustomOp3 for Attention {
         _out: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [dq, dk, dv] = with_values(q, "attention", |qs| {
+        let zeros = |like: &Tensor| vec![0f32; like.elem_count()];
+        let (mut dq, mut dk, mut dv) = (zeros(q), zeros(k), zeros(v));
+        with_values(q, "attention", |qs| {
             with_values(k, "attention", |ks| {
                 with_values(v, "attention", |vs| {
-                    with_values(g, "attention", |gs| self.backward(qs, ks, vs, gs))
+                    with_values(g, "attention", |gs| {
+                        self.write_gradients([&mut dq, &mut dk, &mut dv], [qs, ks, vs, gs])
+                    })
                 })
             })
         })?;

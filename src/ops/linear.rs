@@ -28,6 +28,36 @@ impl WeightLayout {
             Self::InOut => stored,
         }
     }
+
+    /// y = x Wᵀ between rows of `width_in` and of `width_out` numbers.
+    pub(crate) fn write(
+        self,
+        y: &mut [f32],
+        x: &[f32],
+        w: &[f32],
+        (width_in, width_out): (usize, usize),
+    ) {
+        let rows = x.len() / width_in;
+        match self {
+            Self::OutIn => matmul_nt(y, x, w, rows, width_out, width_in),
+            Self::InOut => matmul_nn(y, x, w, rows, width_out, width_in),
+        }
+    }
+
+    /// dx = g W, the way back.
+    pub(crate) fn write_input_gradient(
+        self,
+        dx: &mut [f32],
+        g: &[f32],
+        w: &[f32],
+        (width_in, width_out): (usize, usize),
+    ) {
+        let rows = g.len() / width_out;
+        match self {
+            Self::OutIn => matmul_nn(dx, g, w, rows, width_in, width_out),
+            Self::InOut => matmul_nt(dx, g, w, rows, width_in, width_out),
+        }
+    }
 }
 
 /// x [rows, in] → [rows, out], with `weight` as `layout` says and an optional `bias` `[out]`.
@@ -126,28 +156,22 @@ impl Linear {
             candle_core::bail!("linear: {width} columns into a map of {width_in} inputs");
         }
         let mut y = vec![0f32; rows * width_out];
-        match self.0 {
-            WeightLayout::OutIn => matmul_nt(&mut y, x.0, w.0, rows, width_out, width_in),
-            WeightLayout::InOut => matmul_nn(&mut y, x.0, w.0, rows, width_out, width_in),
-        }
+        self.0.write(&mut y, x.0, w.0, (width_in, width_out));
         Ok((y, (rows, width_out).into()))
     }
 
     /// dx = g W.
     fn input_gradient(&self, w: &Tensor, g: &Tensor) -> Result<Tensor> {
-        let (width_in, width_out) = self.0.widths(w.dims2()?);
+        let widths = self.0.widths(w.dims2()?);
         let rows = g.dims2()?.0;
-        let mut dx = vec![0f32; rows * width_in];
+        let mut dx = vec![0f32; rows * widths.0];
         with_values(g, "linear", |g| {
             with_values(w, "linear", |w| {
-                match self.0 {
-                    WeightLayout::OutIn => matmul_nn(&mut dx, g, w, rows, width_in, width_out),
-                    WeightLayout::InOut => matmul_nt(&mut dx, g, w, rows, width_in, width_out),
-                }
+                self.0.write_input_gradient(&mut dx, g, w, widths);
                 Ok(())
             })
         })?;
-        matrix(dx, rows, width_in)
+        matrix(dx, rows, widths.0)
     }
 
     /// dW = gᵀ x, or xᵀ g for `[in, out]` storage.

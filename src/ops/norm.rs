@@ -32,9 +32,13 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> R
 /// Rows that one task of the thread pool takes at least.
 const ROWS: usize = 32;
 
-struct Norm {
-    epsilon: f64,
-    is_centred: bool,
+/// The kernel of both norms.
+#[derive(Clone, Copy)]
+pub(crate) struct Norm {
+    /// ε.
+    pub(crate) epsilon: f64,
+    /// Whether the mean is taken off: layer norm.
+    pub(crate) is_centred: bool,
 }
 
 impl Norm {
@@ -47,8 +51,8 @@ impl Norm {
         (mean, 1. / (square + self.epsilon as f32).sqrt())
     }
 
-    fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> Vec<f32> {
-        let mut y = vec![0f32; x.len()];
+    /// Writes norm(x) to `y`, [rows, width].
+    pub(crate) fn write(&self, y: &mut [f32], x: &[f32], w: &[f32], b: Option<&[f32]>) {
         y.par_chunks_exact_mut(w.len())
             .zip(x.par_chunks_exact(w.len()))
             .with_min_len(ROWS)
@@ -66,12 +70,11 @@ impl Norm {
                     },
                 );
             });
-        y
     }
 
-    fn input_gradient(&self, x: &[f32], w: &[f32], g: &[f32]) -> Vec<f32> {
+    /// Adds the gradient with respect to x to `dx`, where that of the result is `g`.
+    pub(crate) fn add_input_gradient(&self, dx: &mut [f32], x: &[f32], w: &[f32], g: &[f32]) {
         let width = w.len();
-        let mut dx = vec![0f32; x.len()];
         let inputs = x.par_chunks_exact(width).zip(g.par_chunks_exact(width));
         dx.par_chunks_exact_mut(width).zip(inputs).with_min_len(ROWS).for_each(|(dx, (x, g))| {
             vectorised(
@@ -79,6 +82,17 @@ impl Norm {
                 || self.row_gradient(x, w, g, dx),
             );
         });
+    }
+
+    fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> Vec<f32> {
+        let mut y = vec![0f32; x.len()];
+        self.write(&mut y, x, w, b);
+        y
+    }
+
+    fn input_gradient(&self, x: &[f32], w: &[f32], g: &[f32]) -> Vec<f32> {
+        let mut dx = vec![0f32; x.len()];
+        self.add_input_gradient(&mut dx, x, w, g);
         dx
     }
 
@@ -89,7 +103,7 @@ impl Norm {
         let mean_h = if self.is_centred { sum(n, |i| g[i] * w[i]) / n as f32 } else { 0. };
         let mean_hn = sum(n, |i| g[i] * w[i] * (x[i] - mean) * inverse) / n as f32;
         for (i, dx) in dx.iter_mut().enumerate() {
-            *dx = (g[i] * w[i] - mean_h - (x[i] - mean) * inverse * mean_hn) * inverse;
+            *dx += (g[i] * w[i] - mean_h - (x[i] - mean) * inverse * mean_hn) * inverse;
         }
     }
 

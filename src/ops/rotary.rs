@@ -27,20 +27,26 @@ impl RotaryTable {
         Self { cos: Arc::new(cos), sin: Arc::new(sin), half: inverse_frequencies.len() }
     }
 
-    fn turn(&self, x: &[f32], width: usize, direction: f32) -> Vec<f32> {
+    /// Rotates rows of `width` numbers, forward (1) or back (-1).
+    pub(crate) fn turn(&self, x: &mut [f32], width: usize, direction: f32) {
         let half = self.half;
-        let mut y = vec![0f32; x.len()];
-        for (row, (y, x)) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).enumerate() {
+        for (row, x) in x.chunks_exact_mut(width).enumerate() {
             let cos = &self.cos[row * half..][..half];
             let sin = &self.sin[row * half..][..half];
-            for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
+            for x in x.chunks_exact_mut(2 * half) {
+                let (first, second) = x.split_at_mut(half);
                 for i in 0..half {
-                    let (a, b, s) = (x[i], x[half + i], direction * sin[i]);
-                    y[i] = a * cos[i] - b * s;
-                    y[half + i] = b * cos[i] + a * s;
+                    let (a, b, s) = (first[i], second[i], direction * sin[i]);
+                    first[i] = a * cos[i] - b * s;
+                    second[i] = b * cos[i] + a * s;
                 }
             }
         }
+    }
+
+    fn turned(&self, x: &[f32], width: usize, direction: f32) -> Vec<f32> {
+        let mut y = x.to_vec();
+        self.turn(&mut y, width, direction);
         y
     }
 
@@ -75,12 +81,12 @@ impl CustomOp1 for Rotate {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = values(x, layout, "rotary encoding")?;
         let width = layout.shape().dims2()?.1;
-        Ok((CpuStorage::F32(self.0.turn(x, width, 1.)), layout.shape().clone()))
+        Ok((CpuStorage::F32(self.0.turned(x, width, 1.)), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let (rows, width) = x.dims2()?;
-        let dx = with_values(g, "rotary encoding", |g| Ok(self.0.turn(g, width, -1.)))?;
+        let dx = with_values(g, "rotary encoding", |g| Ok(self.0.turned(g, width, -1.)))?;
         Ok(Some(matrix(dx, rows, width)?))
     }
 }

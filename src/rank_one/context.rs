@@ -107,6 +107,14 @@ impl EditContexts {
     pub(super) fn lookup_rows(&self) -> Vec<usize> {
         self.tail.spans.iter().map(|span| span.rows.start).collect()
     }
+
+    /// Tail rows whose next token is read: those of the targets, then one of the essence prompt,
+    /// which is its last token or, as published, its lookup token.
+    pub(super) fn read_rows(&self, parity: bool) -> Vec<usize> {
+        let (last, lookup) = self.essence_rows;
+        let essence = if parity { lookup } else { last };
+        self.target_rows.iter().copied().chain([essence]).collect()
+    }
 }
 
 /// Keys and values of the rows before each lookup token, in the layers above `layer`.
