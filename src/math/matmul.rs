@@ -15,15 +15,23 @@ mod gram;
 mod inner;
 #[cfg(target_arch = "x86_64")]
 mod outer;
+#[cfg(target_arch = "x86_64")]
+mod packed;
 mod portable;
 mod shared;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 
+#[cfg(target_arch = "x86_64")]
+use packed::Stored;
 use portable::{Operand, product};
 
 /// Multiplications in a product below which threads do not pay.
 const SMALL: usize = 1 << 18;
+/// Terms beyond which inner products pass through their operands more than once, so that packing
+/// is faster.
+#[cfg(target_arch = "x86_64")]
+const LONG: usize = 768;
 
 /// `out[m, n] = a[m, k] · b[n, k]ᵀ`, all row-major: a linear layer whose weight is stored
 /// `[out, in]`.
@@ -35,8 +43,12 @@ pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    if inner::product(simd::Machine::detect(), out, a, b, n, k) {
-        return;
+    {
+        let machine = simd::Machine::detect();
+        let is_long = k > LONG && packed::product(machine, out, a, (b, Stored::Columns), n, k);
+        if is_long || inner::product(machine, out, a, b, n, k) {
+            return;
+        }
     }
     product(out, Operand::rows(a, k), Operand::columns(b, k), m, n, k);
 }
@@ -51,8 +63,13 @@ pub fn matmul_nn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    if outer::product(simd::Machine::detect(), out, a, b, n, k) {
-        return;
+    {
+        let machine = simd::Machine::detect();
+        if outer::product(machine, out, a, b, n, k)
+            || packed::product(machine, out, a, (b, Stored::Rows), n, k)
+        {
+            return;
+        }
     }
     product(out, Operand::rows(a, k), Operand::rows(b, n), m, n, k);
 }

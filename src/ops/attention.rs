@@ -10,7 +10,7 @@ use std::ops::Range;
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::simd::{exp, vectorised};
+use super::simd::{exp, total, vectorised};
 use super::{is_tracked, matrix, values, with_values};
 
 /// Consecutive tokens of one sequence: which rows of the batch, behind which rows of the past.
@@ -119,7 +119,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             lanes[i] += a[i] * b[i];
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    total(lanes) + rest
 }
 
 #[inline(always)]
@@ -130,10 +130,18 @@ fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) {
 /// Turns scores into probabilities.
 #[inline(always)]
 fn softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|s| *s = exp(*s - largest));
-    let total: f32 = scores.iter().sum();
-    scores.iter_mut().for_each(|s| *s /= total);
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in scores.chunks(16) {
+        lanes.iter_mut().zip(chunk).for_each(|(most, s)| *most = most.max(*s));
+    }
+    let largest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut lanes = [0f32; 16];
+    for chunk in scores.chunks_mut(16) {
+        chunk.iter_mut().for_each(|s| *s = exp(*s - largest));
+        lanes.iter_mut().zip(chunk).for_each(|(sum, s)| *sum += *s);
+    }
+    let inverse = 1. / total(lanes);
+    scores.iter_mut().for_each(|s| *s *= inverse);
 }
 
 impl Attention {

@@ -7,7 +7,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::simd::vectorised;
+use super::simd::{total, vectorised};
 use super::{is_tracked, matrix, values, with_values};
 
 /// y = w · x / √(mean x² + ε) for each row of x [rows, width], w `[width]`.
@@ -169,7 +169,7 @@ fn sum(n: usize, term: impl Fn(usize) -> f32) -> f32 {
             *lane += term(start + i);
         }
     }
-    lanes.iter().sum::<f32>() + (whole..n).map(term).sum::<f32>()
+    total(lanes) + (whole..n).map(term).sum::<f32>()
 }
 
 impl CustomOp2 for Norm {

@@ -18,6 +18,17 @@ pub(crate) fn exp(x: f32) -> f32 {
     e * f32::from_bits((((n as i32) + 127) << 23) as u32)
 }
 
+/// The sum of sixteen lanes, in halves: always in the same order, and open to vector units.
+#[inline(always)]
+pub(crate) fn total(mut lanes: [f32; 16]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
+}
+
 /// Runs `body` compiled for AVX2 where the machine has it.
 ///
 /// `body` must be `#[inline(always)]` code, so that it is compiled anew with the wider registers.

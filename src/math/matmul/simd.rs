@@ -17,6 +17,9 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// Rows of a tile that is three registers wide and fills the registers.
     const LONG_ROWS: usize;
 
+    /// Rows of a tile that is two registers wide, with registers to spare for the operands.
+    const TALL_ROWS: usize;
+
     /// Runs a kernel with these instructions.
     fn run<W: Work>(self, work: W);
     /// Zero in every lane.
@@ -25,6 +28,9 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn splat(self, value: f32) -> Self::Vector;
     /// `a · b + sum`, rounded once.
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
+    /// `a + b`.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
     /// The sum over the lanes of each of four registers.
     fn sums(self, of: [Self::Vector; 4]) -> [f32; 4];
     /// Fetches the cache line at any address, valid or not, into the second-level cache.
@@ -41,10 +47,59 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `from` is valid for reading `count` numbers, fewer than `LANES`.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
+    /// Copies eight rows of eight numbers as eight columns.
+    ///
+    /// # Safety
+    /// Eight rows of eight numbers, `from_stride` apart, are valid for reading, and as many,
+    /// `to_stride` apart, for writing.
+    #[inline(always)]
+    unsafe fn transpose(
+        self,
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: the caller's; a machine with AVX-512 has AVX2.
+        unsafe { transpose_8x8(from, from_stride, to, to_stride) }
+    }
+
     /// Writes the lanes from `to` on.
     /// # Safety
     /// `to` is valid for writing `LANES` numbers.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
+}
+
+/// As [`Simd::transpose`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_8x8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller's.
+    let row = |i: usize| unsafe { _mm256_loadu_ps(from.add(i * from_stride)) };
+    let pair = |i: usize| {
+        let (a, b) = (row(i), row(i + 1));
+        (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
+    };
+    // Four columns of four rows in each half of a register.
+    let quad = |i: usize| {
+        let ((a, b), (c, d)) = (pair(i), pair(i + 2));
+        [
+            _mm256_shuffle_ps::<0x44>(a, c),
+            _mm256_shuffle_ps::<0xEE>(a, c),
+            _mm256_shuffle_ps::<0x44>(b, d),
+            _mm256_shuffle_ps::<0xEE>(b, d),
+        ]
+    };
+    let (upper, lower) = (quad(0), quad(4));
+    for i in 0..4 {
+        let first = _mm256_permute2f128_ps::<0x20>(upper[i], lower[i]);
+        let second = _mm256_permute2f128_ps::<0x31>(upper[i], lower[i]);
+        // SAFETY: the caller's.
+        unsafe {
+            _mm256_storeu_ps(to.add(i * to_stride), first);
+            _mm256_storeu_ps(to.add((i + 4) * to_stride), second);
+        }
+    }
 }
 
 /// A kernel. Its `run` and all that this calls are marked `#[inline(always)]`.
@@ -91,6 +146,7 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const ROWS: usize = 6;
     const LONG_ROWS: usize = 8;
+    const TALL_ROWS: usize = 12;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) {
@@ -118,6 +174,12 @@ impl Simd for Avx512 {
     fn multiply_add(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
         // SAFETY: `self` proves that the instruction exists.
         unsafe { _mm512_fmadd_ps(a, b, sum) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm512_add_ps(a, b) }
     }
 
     #[inline(always)]
@@ -177,6 +239,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const ROWS: usize = 3;
     const LONG_ROWS: usize = 4;
+    const TALL_ROWS: usize = 6;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) {
@@ -204,6 +267,12 @@ impl Simd for Avx2 {
     fn multiply_add(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
         // SAFETY: `self` proves that the instruction exists.
         unsafe { _mm256_fmadd_ps(a, b, sum) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the instruction exists.
+        unsafe { _mm256_add_ps(a, b) }
     }
 
     #[inline(always)]
