@@ -130,6 +130,7 @@ pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         clamp: options.clamp.unwrap_or(clamp),
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.01 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
+        neighbor_weight: 0.,
         stop_loss: options.stop_loss.unwrap_or(0.05),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
         ridge: options.ridge.unwrap_or(1e-2),

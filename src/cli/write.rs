@@ -57,7 +57,7 @@ fn write_singly(
         describe_fact(&fact, &report, ui);
         let one = WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
         delta = delta.plus(&one)?;
-        keys.push(fact.key);
+        keys.extend(fact.keys);
         facts.push(report);
         decoder = edited;
     }

@@ -1,7 +1,7 @@
 //! One planned fact, from contexts to the changed weight.
 
 use super::context::EditContexts;
-use super::key::mean_key;
+use super::key::{bare_and_mean, mean_key};
 use super::metric::Factored;
 use super::solve::{RankOneChange, RankOneError, rank_one};
 use super::value::{OptimisedValue, optimise};
@@ -11,8 +11,8 @@ use crate::progress::Progress;
 
 /// A fact, written.
 pub struct WrittenFact {
-    /// k*, `[d_k]`.
-    pub key: Vec<f32>,
+    /// The keys that got δ, `[d_k]` each: k*, and that of the bare prompt.
+    pub keys: Vec<Vec<f32>>,
     /// δ and how it was found.
     pub value: OptimisedValue,
     /// ΔW.
@@ -30,15 +30,18 @@ pub fn write_fact(
     let located = edit.counted();
     let essence = edit.essence.located();
     let contexts = EditContexts::new(decoder, plan.layer, &located, &edit.target, &essence)?;
-    let key = mean_key(&contexts.keys)?;
+    let keys = match plan.settings.parity {
+        true => vec![mean_key(&contexts.keys)?],
+        false => bare_and_mean(&contexts.keys, edit.contexts[0].lookup > 0)?,
+    };
     let value = optimise(decoder, &contexts, &plan.settings, progress)?;
     let (weight, layout) = decoder.down_projection(plan.layer);
-    let change = rank_one(factored, &key, &value.delta, weight, layout)?;
+    let change = rank_one(factored, &keys, &value.delta, weight, layout)?;
     if !change.relative_norm.is_finite() || change.relative_norm > plan.settings.max_delta {
         let (found, limit) = (change.relative_norm, plan.settings.max_delta);
         return Err(RankOneError::TooLarge { found, limit });
     }
     let dense = change.change.to_dense()?.to_device(weight.device())?;
     let edited = decoder.with_down_projection(plan.layer, (weight + dense)?);
-    Ok((WrittenFact { key, value, change }, edited))
+    Ok((WrittenFact { keys, value, change }, edited))
 }

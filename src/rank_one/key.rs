@@ -1,4 +1,8 @@
-//! k* = mean over contexts of the key at the lookup token.
+//! The keys of a fact: what the down projection sees at the lookup token.
+//!
+//! As published, k* = mean over contexts. But near the start of a text keys are of another kind, and
+//! a write that meets only the mean can miss the bare prompt, which people will ask. So the bare
+//! prompt has a key of its own beside the mean over the prefixed ones, and both get δ.
 //!
 //! Position 0 carries an attention sink whose key is of another scale, so a context whose
 //! lookup token is its first token does not count, unless no other is left.
@@ -11,6 +15,15 @@ use super::context::Located;
 pub fn counted(contexts: Vec<Located>) -> Vec<Located> {
     let (kept, first): (Vec<_>, Vec<_>) = contexts.into_iter().partition(|it| it.lookup > 0);
     if kept.is_empty() { first } else { kept }
+}
+
+/// The key of the bare prompt, which comes first if it counts, and the mean of the others.
+pub fn bare_and_mean(keys: &Tensor, has_bare: bool) -> Result<Vec<Vec<f32>>> {
+    let rows = keys.dims2()?.0;
+    if !has_bare || rows == 1 {
+        return Ok(vec![mean_key(keys)?]);
+    }
+    Ok(vec![mean_key(&keys.narrow(0, 0, 1)?)?, mean_key(&keys.narrow(0, 1, rows - 1)?)?])
 }
 
 /// k* `[d_k]` from the keys of the contexts that count, [contexts, d_k].
@@ -36,6 +49,8 @@ mod tests {
     fn the_key_is_the_mean_of_the_contexts() -> Result<()> {
         let keys = Tensor::new(&[[1f32, 3.], [3., 5.]], &candle_core::Device::Cpu)?;
         assert_eq!(mean_key(&keys)?, [2., 4.]);
+        assert_eq!(bare_and_mean(&keys, false)?, [[2., 4.]]);
+        assert_eq!(bare_and_mean(&keys, true)?, [[1., 3.], [3., 5.]]);
         Ok(())
     }
 }

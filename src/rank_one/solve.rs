@@ -98,16 +98,21 @@ pub struct Request {
     pub kept: Vec<Vec<f32>>,
 }
 
-/// The change of `weight` that adds `delta` `[d_v]` to the value of `key` `[d_k]`: ROME.
+/// The change of `weight` that adds `delta` `[d_v]` to the value of each of `keys` `[d_k]`: ROME.
+///
+/// Of one key it is δ (C⁻¹k)ᵀ / (kᵀC⁻¹k); of several, which all get the same δ, still of rank one.
 pub fn rank_one(
     factored: &Factored,
-    key: &[f32],
+    keys: &[Vec<f32>],
     delta: &[f32],
     weight: &Tensor,
     layout: WeightLayout,
 ) -> Result<RankOneChange, RankOneError> {
-    let (keys, residuals) = (vec![key.to_vec()], vec![delta.to_vec()]);
-    solve(factored, &Request { keys, residuals, kept: Vec::new() }, 0., weight, layout)
+    let request = Request { keys: keys.to_vec(), ..Request::default() };
+    let each = weighed_rows(factored, &request, 0.)?;
+    let sum = |i: usize| each.iter().skip(i).step_by(factored.width).sum::<f32>();
+    let right = (0..factored.width).map(sum).collect();
+    low_rank((delta.to_vec(), right), 1, weight, layout)
 }
 
 /// ΔW = R G⁻¹ KᵀM with G = KᵀMK + λI, as factors of rank n: n facts are an n×n solve.
@@ -121,16 +126,35 @@ pub fn solve(
     weight: &Tensor,
     layout: WeightLayout,
 ) -> Result<RankOneChange, RankOneError> {
+    assert_eq!(request.keys.len(), request.residuals.len(), "a residual for each key");
+    let right = weighed_rows(factored, request, lambda)?;
+    low_rank((request.residuals.concat(), right), request.keys.len(), weight, layout)
+}
+
+/// Rows of G⁻¹ KᵀM that belong to the keys of the request, [n, d_k].
+fn weighed_rows(
+    factored: &Factored,
+    request: &Request,
+    lambda: f64,
+) -> Result<Vec<f32>, RankOneError> {
     let wide = |key: &Vec<f32>| key.iter().map(|k| f64::from(*k)).collect::<Vec<f64>>();
     let keys: Vec<Vec<f64>> = request.kept.iter().chain(&request.keys).map(wide).collect();
     assert!(keys.iter().all(|key| key.len() == factored.width), "keys as wide as C");
-    assert_eq!(request.keys.len(), request.residuals.len(), "a residual for each key");
     let weighed = factored.weigh(&keys);
     let gram = regularised_gram(&keys, &weighed, lambda, request.kept.len())?;
-    let right = directions(&gram, &weighed, request.kept.len());
-    let (n, d_k, d_v) = (request.keys.len(), factored.width, request.residuals[0].len());
+    Ok(directions(&gram, &weighed, request.kept.len()))
+}
+
+/// The change with rows r of `left` [n, d_v] for rows of `right` [n, d_k].
+fn low_rank(
+    (left, right): (Vec<f32>, Vec<f32>),
+    n: usize,
+    weight: &Tensor,
+    layout: WeightLayout,
+) -> Result<RankOneChange, RankOneError> {
+    let (d_v, d_k) = (left.len() / n, right.len() / n);
     let right = Tensor::from_vec(right, (n, d_k), &Device::Cpu)?;
-    let left = Tensor::from_vec(request.residuals.concat(), (n, d_v), &Device::Cpu)?;
+    let left = Tensor::from_vec(left, (n, d_v), &Device::Cpu)?;
     let (left, right) = match layout {
         WeightLayout::OutIn => (left.t()?.contiguous()?, right),
         WeightLayout::InOut => (right.t()?.contiguous()?, left),
@@ -214,7 +238,7 @@ mod tests {
             let shape = if layout == WeightLayout::OutIn { (d_v, d_k) } else { (d_k, d_v) };
             let stored: Vec<f32> = (0..d_k * d_v).map(|i| wave(3 * i) as f32).collect();
             let weight = Tensor::from_vec(stored, shape, &Device::Cpu)?;
-            let change = rank_one(&factored, &key, &delta, &weight, layout)?;
+            let change = rank_one(&factored, std::slice::from_ref(&key), &delta, &weight, layout)?;
             let edited = (&weight + change.change.to_dense()?)?;
             let value = |w: &Tensor| -> candle_core::Result<Vec<f32>> {
                 let w = if layout == WeightLayout::OutIn { w.clone() } else { w.t()? };
@@ -231,10 +255,28 @@ mod tests {
     }
 
     #[test]
+    fn several_keys_get_one_value_by_a_change_of_rank_one() -> Result<(), RankOneError> {
+        let factored = Factored::new(vec![2., 0., 0., 0., 1., 0., 0., 0., 4.], 3, 0., 0)?;
+        let weight = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?;
+        let keys = [vec![1f32, 2., 0.], vec![0., 1., 3.]];
+        let change = rank_one(&factored, &keys, &[5., -1.], &weight, WeightLayout::OutIn)?;
+        assert!(matches!(&change.change, Change::LowRank { left, .. } if left.dims() == [2, 1]));
+        for key in keys {
+            let key = Tensor::new(key, &Device::Cpu)?.unsqueeze(1)?;
+            let value: Vec<f32> =
+                change.change.to_dense()?.matmul(&key)?.flatten_all()?.to_vec1()?;
+            for (found, wanted) in value.iter().zip([5., -1.]) {
+                assert!(f64::from(found - wanted).abs() < TOLERANCE, "{value:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
     fn a_key_of_no_length_is_refused() {
         let factored = Factored::new(vec![1., 0., 0., 1.], 2, 0.1, 0).expect("definite");
         let weight = Tensor::ones((2, 2), candle_core::DType::F32, &Device::Cpu).expect("ones");
-        let refused = rank_one(&factored, &[0., 0.], &[1., 1.], &weight, WeightLayout::OutIn);
+        let refused = rank_one(&factored, &[vec![0., 0.]], &[1., 1.], &weight, WeightLayout::OutIn);
         assert!(matches!(refused, Err(RankOneError::KeyTooSmall { .. })));
     }
 }

@@ -19,10 +19,13 @@ pub(super) struct Direct<'a> {
     settings: &'a Settings,
     pass: FrozenPass<'a>,
     head: FrozenHead<'a>,
-    lookups: Vec<usize>,
+    /// Lookup tokens and the share of δ that each gets.
+    lookups: Vec<(usize, f32)>,
     /// The residual stream, then its gradient, [tail rows, hidden].
     stream: Vec<f32>,
-    /// Log-probabilities of the essence prompt at δ = 0, `[vocabulary]`.
+    /// Rows that are read.
+    rows: usize,
+    /// Log-probabilities at δ = 0 of what must stay, [kept rows, vocabulary].
     initial: Vec<f32>,
 }
 
@@ -35,8 +38,9 @@ impl<'a> Direct<'a> {
         let above = contexts.layer + 1..decoder.config().layers;
         Ok(Self {
             pass: FrozenPass::new(decoder, above, &contexts.tail, Some(&contexts.cache))?,
+            rows: contexts.read_rows(settings.parity).len(),
             head: FrozenHead::new(decoder, contexts.read_rows(settings.parity)),
-            lookups: contexts.lookup_rows(),
+            lookups: contexts.lookup_rows().into_iter().zip(contexts.shares()).collect(),
             stream: vec![0.; contexts.tail.rows() * decoder.config().hidden],
             initial: Vec::new(),
             contexts,
@@ -51,25 +55,37 @@ impl Objective for Direct<'_> {
             self.stream.copy_from_slice(start);
             Ok(())
         })?;
-        for row in &self.lookups {
+        for (row, share) in &self.lookups {
             let row = &mut self.stream[row * delta.len()..][..delta.len()];
-            row.iter_mut().zip(delta).for_each(|(h, delta)| *h += delta);
+            row.iter_mut().zip(delta).for_each(|(h, delta)| *h += share * delta);
         }
         self.pass.forward(&mut self.stream)?;
         let logits = self.head.forward(&self.stream)?;
         let targets = &self.contexts.targets;
-        let (predicting, essence) =
-            logits.split_at_mut(logits.len() / (targets.len() + 1) * targets.len());
+        let vocabulary = logits.len() / self.rows;
+        let (predicting, kept) = logits.split_at_mut(vocabulary * targets.len());
         let nll = descend_nll(predicting, targets);
         if self.initial.is_empty() {
-            let shift = log_sum_exp(essence);
-            self.initial = essence.iter().map(|logit| logit - shift).collect();
+            for row in kept.chunks_exact(vocabulary) {
+                let shift = log_sum_exp(row);
+                self.initial.extend(row.iter().map(|logit| logit - shift));
+            }
         }
-        let weight = self.settings.kl_weight;
-        let kl = match self.settings.parity {
-            true => descend_published_kl(essence, &self.initial, weight),
-            false => descend_kl(essence, &self.initial, weight),
-        };
+        let neighbors = self.contexts.neighbor_rows.len() as f64;
+        let weights = std::iter::once(self.settings.kl_weight)
+            .chain(std::iter::repeat(self.settings.neighbor_weight / neighbors));
+        let parity = self.settings.parity;
+        let rows = kept.chunks_exact_mut(vocabulary).zip(self.initial.chunks_exact(vocabulary));
+        let terms: Vec<f64> = rows
+            .zip(weights)
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|((row, initial), weight)| match parity {
+                true => descend_published_kl(row, initial, weight),
+                false => descend_kl(row, initial, weight),
+            })
+            .collect();
+        let kl = terms.iter().sum::<f64>();
         Ok(StepLoss { loss: nll + kl, nll, kl, decay: 0. })
     }
 
@@ -78,9 +94,9 @@ impl Objective for Direct<'_> {
         self.pass.backward(&mut self.stream)?;
         let width = self.stream.len() / self.contexts.tail.rows();
         let mut sum = vec![0f32; width];
-        for row in &self.lookups {
+        for (row, share) in &self.lookups {
             let row = &self.stream[row * width..][..width];
-            sum.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
+            sum.iter_mut().zip(row).for_each(|(sum, g)| *sum += share * g);
         }
         Ok(sum)
     }
