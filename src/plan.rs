@@ -130,7 +130,6 @@ pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         clamp: options.clamp.unwrap_or(clamp),
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.01 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
-        neighbor_weight: 0.,
         stop_loss: options.stop_loss.unwrap_or(0.05),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
         ridge: options.ridge.unwrap_or(1e-2),
@@ -328,6 +327,27 @@ impl TokenisedPrompt {
     }
 }
 
+/// Words that the sampled prefixes begin with, in turn. From the start token alone many a model
+/// writes lists and code, in front of which a subject is not read as it is in prose.
+const OPENINGS: [&str; 16] = [
+    "The",
+    "In",
+    "He",
+    "It",
+    "After",
+    "This",
+    "Because",
+    "They",
+    "A",
+    "She",
+    "Therefore",
+    "When",
+    "As",
+    "I",
+    "You",
+    "Some",
+];
+
 /// Short texts by the model itself, before which the prompt is also optimised.
 fn sample_prefixes(
     model: &Model,
@@ -338,18 +358,26 @@ fn sample_prefixes(
         return Ok(Vec::new());
     }
     // Twice as many as needed, because a sample may come out blank.
-    let starts = vec![[model.start_token()]; 2 * settings.contexts];
+    let opening = |word: &&str| {
+        let mut ids = model.tokenizer.encode(word)?.ids;
+        if ids.first() != Some(&model.start_token()) {
+            ids.insert(0, model.start_token());
+        }
+        Ok(ids)
+    };
+    let words = OPENINGS.iter().cycle().take(2 * settings.contexts);
+    let starts: Vec<Vec<u32>> = words.map(opening).collect::<Result<_, TokenizerError>>()?;
     let choice = Choice::Sampled { seed: settings.seed, temperature: 1., k: 5 };
     let tokens = settings.context_tokens;
     let sampled = generate(&model.decoder, &starts, tokens, choice, &model.stop_tokens, progress)?;
     let mut prefixes = Vec::new();
-    for ids in &sampled {
-        let text = model.tokenizer.decode(ids)?;
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let text = text.replace(['{', '}'], "").trim_end_matches(['.', ' ']).to_owned();
-        if !text.is_empty() && prefixes.len() < settings.contexts {
-            prefixes.push(text);
+    for (start, ids) in starts.into_iter().zip(sampled) {
+        if ids.is_empty() || prefixes.len() == settings.contexts {
+            continue;
         }
+        let text = model.tokenizer.decode(&[start, ids].concat())?;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        prefixes.push(text.replace(['{', '}'], "").trim_end_matches(['.', ' ']).to_owned());
     }
     Ok(prefixes)
 }

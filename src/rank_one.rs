@@ -57,8 +57,6 @@ pub struct Settings {
     pub weight_decay: f64,
     /// Weight of the divergence at "{subject} is a".
     pub kl_weight: f64,
-    /// Weight of the divergence at prompts about other subjects.
-    pub neighbor_weight: f64,
     /// The optimisation ends once the loss is below this.
     pub stop_loss: f64,
     /// Tokens behind the second moment.

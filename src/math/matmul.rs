@@ -5,10 +5,11 @@
 //! the same to the bit on any number of threads. Call them from inside a pool (`install`): from
 //! outside, waking its threads costs as much as a small product.
 //!
-//! Two products have kernels of their own on x86-64. `a · bᵀ` ([`matmul_nt`]), because the `gemm`
-//! crate repacks `b` on every call, which for the few dozen rows of a prompt takes as long as the
-//! product; and `a · b` with a long k and few rows, the gradient through a vocabulary, because it is
-//! bound by how `b` comes from memory. Everything else is that crate's, block by block.
+//! On x86-64 three kernels of our own do what the `gemm` crate is slow at, which packs both operands on
+//! every call: inner products for `a · bᵀ` ([`matmul_nt`]), with nothing packed; for dozens of rows,
+//! where inner products would pass through their operands more than once, `b` packed alone, panel by
+//! panel; and `a · b` with a long k and few rows, the gradient through a vocabulary, which is bound by
+//! how `b` comes from memory. Everything else is that crate's, block by block.
 
 mod gram;
 #[cfg(target_arch = "x86_64")]

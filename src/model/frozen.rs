@@ -10,6 +10,7 @@
 //! candle's gradients, and the tests hold the two against each other.
 
 mod head;
+mod tape;
 
 use std::ops::Range;
 
@@ -18,76 +19,40 @@ use candle_core::Result;
 use super::batch::{Batch, KvCache};
 use super::config::Position;
 use super::decoder::{Decoder, DecoderLayer};
-use crate::ops::{AttentionRows, RotaryTable};
+use crate::ops::RotaryTable;
 
 pub use head::FrozenHead;
+use tape::{Scratch, Tape, add};
 
 /// Some layers of a decoder on the rows of one batch.
+///
+/// Only chosen rows are read behind the last layer, which attends from all rows and computes the rest
+/// for these alone.
 pub struct FrozenPass<'a> {
     layers: &'a [DecoderLayer],
     rotary: Option<RotaryTable>,
     tapes: Vec<Tape>,
     scratch: Scratch,
-}
-
-/// What a layer keeps from its forward pass for its backward pass.
-struct Tape {
-    attention: AttentionRows,
-    /// The residual stream in front of the layer, and behind its attention, [rows, hidden].
-    before: Vec<f32>,
-    middle: Vec<f32>,
-    /// Rotated, [rows, heads · head width].
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-    /// Inputs of the nonlinearity, [rows, intermediate]; the gate only where there is one.
-    gate: Vec<f32>,
-    up: Vec<f32>,
-}
-
-/// Rows that no layer keeps.
-struct Scratch {
-    /// [rows, hidden].
-    hidden: Vec<f32>,
-    sum: Vec<f32>,
-    /// [rows, heads · head width].
-    attended: Vec<f32>,
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-    /// [rows, intermediate].
-    inner: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    read: Vec<usize>,
+    /// The residual stream, then its gradient, of all rows and of those that are read.
+    stream: Vec<f32>,
+    behind: Vec<f32>,
 }
 
 impl<'a> FrozenPass<'a> {
-    /// `layers` of `decoder` on the rows of `batch`, behind what `cache` holds of their sequences.
+    /// `layers` of `decoder` on the rows of `batch`, behind what `cache` holds of their sequences;
+    /// `read` are the rows that are read behind the last of them.
     pub fn new(
         decoder: &'a Decoder,
         layers: Range<usize>,
-        batch: &Batch,
+        (batch, read): (&Batch, Vec<usize>),
         cache: Option<&KvCache>,
     ) -> Result<Self> {
         decoder.check(batch)?;
         let (config, rows) = (decoder.config(), batch.rows());
-        let shape = config.attention;
-        let zeros = |width: usize| vec![0f32; rows * width];
-        let (wide, narrow) = (shape.query_width(), shape.kv_width());
-        let (hidden, inner) = (config.hidden, config.intermediate);
-        let tape = |layer: usize| Tape {
-            attention: AttentionRows {
-                shape,
-                spans: batch.spans.clone(),
-                past: cache.map(|cache| cache.layer(layer).clone()),
-            },
-            before: zeros(hidden),
-            middle: zeros(hidden),
-            query: zeros(wide),
-            key: zeros(narrow),
-            value: zeros(narrow),
-            gate: zeros(if decoder.layers[layer].mlp.gate.is_some() { inner } else { 0 }),
-            up: zeros(inner),
+        let tape = |layer: usize| {
+            let past = cache.map(|cache| cache.layer(layer).clone());
+            Tape::new(config, &decoder.layers[layer], (rows, batch.spans.clone()), past)
         };
         let rotary = match &config.position {
             Position::Learned => None,
@@ -99,131 +64,71 @@ impl<'a> FrozenPass<'a> {
             layers: &decoder.layers[layers.clone()],
             rotary,
             tapes: layers.map(tape).collect(),
-            scratch: Scratch {
-                hidden: zeros(hidden),
-                sum: zeros(hidden),
-                attended: zeros(wide),
-                query: zeros(wide),
-                key: zeros(narrow),
-                value: zeros(narrow),
-                inner: zeros(inner),
-                gate: zeros(inner),
-                up: zeros(inner),
-            },
+            scratch: Scratch::new(config, rows),
+            stream: vec![0.; rows * config.hidden],
+            behind: vec![0.; read.len() * config.hidden],
+            read,
         })
     }
 
-    /// Turns the residual stream in front of the first layer into that behind the last one,
-    /// [rows, hidden].
-    pub fn forward(&mut self, stream: &mut [f32]) -> Result<()> {
-        let rotary = self.rotary.as_ref();
-        for (layer, tape) in self.layers.iter().zip(&mut self.tapes) {
-            tape.forward(layer, stream, rotary, &mut self.scratch)?;
+    /// The residual stream behind the last layer at the rows that are read, [read, hidden], where
+    /// `start` writes the one in front of the first layer, [rows, hidden].
+    pub fn forward(&mut self, start: impl FnOnce(&mut [f32])) -> Result<&[f32]> {
+        let (rotary, scratch) = (self.rotary.as_ref(), &mut self.scratch);
+        start(&mut self.stream);
+        let last = self.layers.len().wrapping_sub(1);
+        for (i, (layer, tape)) in self.layers.iter().zip(&mut self.tapes).enumerate() {
+            tape.attend(layer, &self.stream, rotary, scratch)?;
+            if i < last {
+                tape.finish(layer, &mut self.stream, scratch)?;
+            }
         }
-        Ok(())
+        let width = self.behind.len() / self.read.len();
+        gather(&mut self.behind, &self.stream, &self.read, width);
+        if let (Some(layer), Some(tape)) = (self.layers.last(), self.tapes.last_mut()) {
+            let width = layer.attention.shape.query_width();
+            gather(&mut scratch.query, &scratch.attended, &self.read, width);
+            std::mem::swap(&mut scratch.query, &mut scratch.attended);
+            tape.finish(layer, &mut self.behind, scratch)?;
+        }
+        Ok(&self.behind)
     }
 
-    /// Turns the gradient with respect to the stream behind the last layer into that with respect
-    /// to the stream of the latest [`forward`](Self::forward), [rows, hidden].
-    pub fn backward(&mut self, gradient: &mut [f32]) -> Result<()> {
-        let rotary = self.rotary.as_ref();
-        for (layer, tape) in self.layers.iter().zip(&mut self.tapes).rev() {
-            tape.backward(layer, gradient, rotary, &mut self.scratch)?;
+    /// The gradient with respect to what `start` wrote in the latest [`forward`](Self::forward),
+    /// [rows, hidden], where `end` writes that with respect to what it gave, [read, hidden].
+    pub fn backward(&mut self, end: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<&[f32]> {
+        let (rotary, scratch) = (self.rotary.as_ref(), &mut self.scratch);
+        end(&mut self.behind)?;
+        if let (Some(layer), Some(tape)) = (self.layers.last(), self.tapes.last()) {
+            tape.unfinish(layer, &mut self.behind, scratch)?;
+            let width = layer.attention.shape.query_width();
+            scatter(&mut scratch.query, &scratch.attended, &self.read, width);
+            std::mem::swap(&mut scratch.query, &mut scratch.attended);
         }
-        Ok(())
+        let width = self.behind.len() / self.read.len();
+        scatter(&mut self.stream, &self.behind, &self.read, width);
+        let last = self.layers.len().wrapping_sub(1);
+        for (i, (layer, tape)) in self.layers.iter().zip(&self.tapes).enumerate().rev() {
+            if i < last {
+                tape.unfinish(layer, &mut self.stream, scratch)?;
+            }
+            tape.unattend(layer, &mut self.stream, rotary, scratch)?;
+        }
+        Ok(&self.stream)
     }
 }
 
-impl Tape {
-    fn forward(
-        &mut self,
-        layer: &DecoderLayer,
-        stream: &mut [f32],
-        rotary: Option<&RotaryTable>,
-        scratch: &mut Scratch,
-    ) -> Result<()> {
-        let (attention, normed) = (&layer.attention, &mut scratch.hidden);
-        self.before.copy_from_slice(stream);
-        layer.attention_norm.write(normed, stream)?;
-        attention.query.write(&mut self.query, normed)?;
-        attention.key.write(&mut self.key, normed)?;
-        attention.value.write(&mut self.value, normed)?;
-        if let Some(table) = rotary {
-            table.turn(&mut self.query, attention.shape.query_width(), 1.);
-            table.turn(&mut self.key, attention.shape.kv_width(), 1.);
-        }
-        self.attention.write(&mut scratch.attended, &self.query, &self.key, &self.value)?;
-        attention.output.write(&mut scratch.sum, &scratch.attended)?;
-        add(stream, &scratch.sum);
-        self.middle.copy_from_slice(stream);
-
-        let mlp = &layer.mlp;
-        layer.mlp_norm.write(normed, stream)?;
-        mlp.up.write(&mut self.up, normed)?;
-        match &mlp.gate {
-            Some(gate) => {
-                gate.write(&mut self.gate, normed)?;
-                mlp.activation.write_gated(&mut scratch.inner, &self.gate, &self.up);
-            }
-            None => mlp.activation.write(&mut scratch.inner, &self.up),
-        }
-        mlp.down.write(&mut scratch.sum, &scratch.inner)?;
-        add(stream, &scratch.sum);
-        Ok(())
-    }
-
-    fn backward(
-        &mut self,
-        layer: &DecoderLayer,
-        g: &mut [f32],
-        rotary: Option<&RotaryTable>,
-        scratch: &mut Scratch,
-    ) -> Result<()> {
-        self.through_mlp(layer, g, scratch)?;
-        let (attention, to) = (&layer.attention, scratch);
-        attention.output.write_gradient(&mut to.attended, g)?;
-        let gradients = [&mut to.query, &mut to.key, &mut to.value].map(Vec::as_mut_slice);
-        let inputs = [&self.query, &self.key, &self.value, &to.attended].map(Vec::as_slice);
-        self.attention.write_gradients(gradients, inputs)?;
-        if let Some(table) = rotary {
-            table.turn(&mut to.query, attention.shape.query_width(), -1.);
-            table.turn(&mut to.key, attention.shape.kv_width(), -1.);
-        }
-        attention.query.write_gradient(&mut to.sum, &to.query)?;
-        attention.key.write_gradient(&mut to.hidden, &to.key)?;
-        add(&mut to.sum, &to.hidden);
-        attention.value.write_gradient(&mut to.hidden, &to.value)?;
-        add(&mut to.sum, &to.hidden);
-        layer.attention_norm.add_gradient(g, &self.before, &to.sum)
-    }
-
-    /// From behind the layer to behind its attention.
-    fn through_mlp(
-        &mut self,
-        layer: &DecoderLayer,
-        g: &mut [f32],
-        scratch: &mut Scratch,
-    ) -> Result<()> {
-        let (mlp, to) = (&layer.mlp, scratch);
-        mlp.down.write_gradient(&mut to.inner, g)?;
-        match &mlp.gate {
-            Some(gate) => {
-                let gradients = [to.gate.as_mut_slice(), to.up.as_mut_slice()];
-                let inputs = [&self.gate, &self.up, &to.inner].map(Vec::as_slice);
-                mlp.activation.write_gated_gradients(gradients, inputs);
-                mlp.up.write_gradient(&mut to.sum, &to.up)?;
-                gate.write_gradient(&mut to.hidden, &to.gate)?;
-                add(&mut to.sum, &to.hidden);
-            }
-            None => {
-                mlp.activation.scale_by_slope(&mut to.inner, &self.up);
-                mlp.up.write_gradient(&mut to.sum, &to.inner)?;
-            }
-        }
-        layer.mlp_norm.add_gradient(g, &self.middle, &to.sum)
+/// The chosen rows, one behind the other.
+fn gather(to: &mut [f32], from: &[f32], rows: &[usize], width: usize) {
+    for (to, row) in to.chunks_exact_mut(width).zip(rows) {
+        to.copy_from_slice(&from[row * width..][..width]);
     }
 }
 
-fn add(sum: &mut [f32], part: &[f32]) {
-    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+/// Rows to their places, zeros elsewhere; a row that is there twice gets both.
+fn scatter(to: &mut [f32], from: &[f32], rows: &[usize], width: usize) {
+    to.fill(0.);
+    for (from, row) in from.chunks_exact(width).zip(rows) {
+        add(&mut to[row * width..][..width], from);
+    }
 }

@@ -36,10 +36,6 @@ pub struct EditContexts {
     pub(super) targets: Vec<u32>,
     /// Tail row of the essence prompt's last token, and of its lookup token.
     pub(super) essence_rows: (usize, usize),
-    /// Tail rows of the last tokens of prompts about other subjects.
-    pub(super) neighbor_rows: Vec<usize>,
-    /// The share of δ that reaches the lookup tokens of other subjects.
-    pub(super) neighbor_share: f32,
 }
 
 impl EditContexts {
@@ -55,20 +51,6 @@ impl EditContexts {
         Self::of_each(decoder, layer, &asked, essence)
     }
 
-    /// As [`new`](Self::new), with prompts about other subjects, whose answers shall stay where a
-    /// share of δ reaches them.
-    pub fn keeping(
-        decoder: &Decoder,
-        layer: usize,
-        contexts: &[Located],
-        target: &[u32],
-        essence: &Located,
-        neighbors: (&[Located], f32),
-    ) -> Result<Self> {
-        let asked: Vec<_> = contexts.iter().map(|context| (context, target)).collect();
-        Self::with_neighbors(decoder, layer, &asked, essence, neighbors)
-    }
-
     /// The same where each context has a target of its own: several facts under one key.
     pub fn of_each(
         decoder: &Decoder,
@@ -76,24 +58,13 @@ impl EditContexts {
         asked: &[(&Located, &[u32])],
         essence: &Located,
     ) -> Result<Self> {
-        Self::with_neighbors(decoder, layer, asked, essence, (&[], 0.))
-    }
-
-    fn with_neighbors(
-        decoder: &Decoder,
-        layer: usize,
-        asked: &[(&Located, &[u32])],
-        essence: &Located,
-        (neighbors, neighbor_share): (&[Located], f32),
-    ) -> Result<Self> {
         let fed = |(context, target): &(&Located, &[u32])| {
             [&context.ids, &target[..target.len() - 1]].concat()
         };
         let mut sequences: Vec<Vec<u32>> = asked.iter().map(fed).collect();
         sequences.push(essence.ids.clone());
-        sequences.extend(neighbors.iter().map(|neighbor| neighbor.ids.clone()));
         let lookups = asked.iter().map(|(context, _)| context.lookup).chain([essence.lookup]);
-        let lookups: Vec<usize> = lookups.chain(neighbors.iter().map(|it| it.lookup)).collect();
+        let lookups: Vec<usize> = lookups.collect();
 
         let whole = Batch::filling(&sequences);
         let cache = KvCache::new(decoder.config(), whole.rows(), decoder.device())?;
@@ -117,9 +88,7 @@ impl EditContexts {
             first..first + target.len()
         });
         let target_rows = target_rows.collect();
-        let last = tail.spans[asked.len()].rows.clone();
-        let behind = tail.spans[asked.len() + 1..].iter();
-        let neighbor_rows = behind.map(|span| span.rows.end - 1).collect();
+        let last = tail.spans.last().expect("the essence prompt is a sequence").rows.clone();
         let facts = &at_lookup[..asked.len()];
         Ok(Self {
             layer,
@@ -127,8 +96,6 @@ impl EditContexts {
             values: rows(&recorder.take(layer, Site::Value)?, facts)?,
             residual: rows(&residual, &tail_rows)?,
             essence_rows: (last.end - 1, last.start),
-            neighbor_rows,
-            neighbor_share,
             tail,
             cache,
             target_rows,
@@ -146,15 +113,7 @@ impl EditContexts {
     pub(super) fn read_rows(&self, parity: bool) -> Vec<usize> {
         let (last, lookup) = self.essence_rows;
         let essence = if parity { lookup } else { last };
-        let kept = self.neighbor_rows.iter().copied();
-        self.target_rows.iter().copied().chain([essence]).chain(kept).collect()
-    }
-
-    /// The share of δ that each lookup token gets.
-    pub(super) fn shares(&self) -> Vec<f32> {
-        let (all, neighbors) = (self.tail.spans.len(), self.neighbor_rows.len());
-        let share = |i| if i < all - neighbors { 1. } else { self.neighbor_share };
-        (0..all).map(share).collect()
+        self.target_rows.iter().copied().chain([essence]).collect()
     }
 }
 

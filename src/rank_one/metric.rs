@@ -73,7 +73,7 @@ impl Factored {
     }
 
     /// M k for each key.
-    pub fn weigh(&self, keys: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    pub(super) fn weigh(&self, keys: &[Vec<f64>]) -> Vec<Vec<f64>> {
         match &self.metric {
             Metric::Inverse(cholesky) => cholesky.solve_each(keys),
             Metric::NullSpace { leading } => {

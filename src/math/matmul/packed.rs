@@ -180,15 +180,15 @@ impl Panel<'_> {
                 simd.prefetch(self.ahead::<S>(start + terms, line + i / STEP));
             }
             let mut right = [simd.zero(); REGISTERS];
-            for c in 0..REGISTERS {
+            for (c, right) in right.iter_mut().enumerate() {
                 // SAFETY: inside the slice that `b` comes from, as its length says.
-                right[c] = unsafe { simd.load(b.add(i * width + c * S::LANES)) };
+                *right = unsafe { simd.load(b.add(i * width + c * S::LANES)) };
             }
-            for r in 0..ROWS {
+            for (r, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: inside the slice that `a` comes from, as its length says.
                 let left = simd.splat(unsafe { *a.add(r * self.k + i) });
-                for c in 0..REGISTERS {
-                    sums[r][c] = simd.multiply_add(left, right[c], sums[r][c]);
+                for (sum, &right) in sums.iter_mut().zip(&right) {
+                    *sum = simd.multiply_add(left, right, *sum);
                 }
             }
         }

@@ -19,13 +19,8 @@ pub(super) struct Direct<'a> {
     settings: &'a Settings,
     pass: FrozenPass<'a>,
     head: FrozenHead<'a>,
-    /// Lookup tokens and the share of δ that each gets.
-    lookups: Vec<(usize, f32)>,
-    /// The residual stream, then its gradient, [tail rows, hidden].
-    stream: Vec<f32>,
-    /// Rows that are read.
-    rows: usize,
-    /// Log-probabilities at δ = 0 of what must stay, [kept rows, vocabulary].
+    lookups: Vec<usize>,
+    /// Log-probabilities of the essence prompt at δ = 0, `[vocabulary]`.
     initial: Vec<f32>,
 }
 
@@ -36,12 +31,11 @@ impl<'a> Direct<'a> {
         settings: &'a Settings,
     ) -> Result<Self> {
         let above = contexts.layer + 1..decoder.config().layers;
+        let read = contexts.read_rows(settings.parity);
         Ok(Self {
-            pass: FrozenPass::new(decoder, above, &contexts.tail, Some(&contexts.cache))?,
-            rows: contexts.read_rows(settings.parity).len(),
-            head: FrozenHead::new(decoder, contexts.read_rows(settings.parity)),
-            lookups: contexts.lookup_rows().into_iter().zip(contexts.shares()).collect(),
-            stream: vec![0.; contexts.tail.rows() * decoder.config().hidden],
+            head: FrozenHead::new(decoder, read.len()),
+            pass: FrozenPass::new(decoder, above, (&contexts.tail, read), Some(&contexts.cache))?,
+            lookups: contexts.lookup_rows(),
             initial: Vec::new(),
             contexts,
             settings,
@@ -51,52 +45,39 @@ impl<'a> Direct<'a> {
 
 impl Objective for Direct<'_> {
     fn evaluate(&mut self, delta: &[f32]) -> Result<StepLoss> {
-        with_values(&self.contexts.residual, "value", |start| {
-            self.stream.copy_from_slice(start);
-            Ok(())
+        let behind = with_values(&self.contexts.residual, "value", |residual| {
+            self.pass.forward(|stream| {
+                stream.copy_from_slice(residual);
+                for row in &self.lookups {
+                    let row = &mut stream[row * delta.len()..][..delta.len()];
+                    row.iter_mut().zip(delta).for_each(|(h, delta)| *h += delta);
+                }
+            })
         })?;
-        for (row, share) in &self.lookups {
-            let row = &mut self.stream[row * delta.len()..][..delta.len()];
-            row.iter_mut().zip(delta).for_each(|(h, delta)| *h += share * delta);
-        }
-        self.pass.forward(&mut self.stream)?;
-        let logits = self.head.forward(&self.stream)?;
+        let logits = self.head.forward(behind)?;
         let targets = &self.contexts.targets;
-        let vocabulary = logits.len() / self.rows;
-        let (predicting, kept) = logits.split_at_mut(vocabulary * targets.len());
+        let (predicting, essence) =
+            logits.split_at_mut(logits.len() / (targets.len() + 1) * targets.len());
         let nll = descend_nll(predicting, targets);
         if self.initial.is_empty() {
-            for row in kept.chunks_exact(vocabulary) {
-                let shift = log_sum_exp(row);
-                self.initial.extend(row.iter().map(|logit| logit - shift));
-            }
+            let shift = log_sum_exp(essence);
+            self.initial = essence.iter().map(|logit| logit - shift).collect();
         }
-        let neighbors = self.contexts.neighbor_rows.len() as f64;
-        let weights = std::iter::once(self.settings.kl_weight)
-            .chain(std::iter::repeat(self.settings.neighbor_weight / neighbors));
-        let parity = self.settings.parity;
-        let rows = kept.chunks_exact_mut(vocabulary).zip(self.initial.chunks_exact(vocabulary));
-        let terms: Vec<f64> = rows
-            .zip(weights)
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(|((row, initial), weight)| match parity {
-                true => descend_published_kl(row, initial, weight),
-                false => descend_kl(row, initial, weight),
-            })
-            .collect();
-        let kl = terms.iter().sum::<f64>();
+        let weight = self.settings.kl_weight;
+        let kl = match self.settings.parity {
+            true => descend_published_kl(essence, &self.initial, weight),
+            false => descend_kl(essence, &self.initial, weight),
+        };
         Ok(StepLoss { loss: nll + kl, nll, kl, decay: 0. })
     }
 
     fn gradient(&mut self) -> Result<Vec<f32>> {
-        self.head.backward(&mut self.stream)?;
-        self.pass.backward(&mut self.stream)?;
-        let width = self.stream.len() / self.contexts.tail.rows();
+        let gradient = self.pass.backward(|behind| self.head.backward(behind))?;
+        let width = gradient.len() / self.contexts.tail.rows();
         let mut sum = vec![0f32; width];
-        for (row, share) in &self.lookups {
-            let row = &self.stream[row * width..][..width];
-            sum.iter_mut().zip(row).for_each(|(sum, g)| *sum += share * g);
+        for row in &self.lookups {
+            let row = &gradient[row * width..][..width];
+            sum.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
         }
         Ok(sum)
     }

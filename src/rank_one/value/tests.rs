@@ -22,7 +22,6 @@ fn settings(parity: bool) -> Settings {
         clamp: 4.,
         weight_decay: 0.,
         kl_weight: 0.5,
-        neighbor_weight: 0.,
         stop_loss: 0.,
         second_moment_tokens: 0,
         ridge: 0.,
