@@ -121,14 +121,20 @@ pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     // The length of δ is measured against the value, or against the residual stream.
     let is_batched = options.method.is_some_and(Method::is_batched);
     let clamp = if is_batched { STREAM_CLAMP } else { 4. };
+    // One fact by itself can have more contexts and steps than each of hundreds.
+    let (contexts, steps) = match (parity, is_batched) {
+        (true, _) => (PUBLISHED_CONTEXTS, 20),
+        (false, true) => (5, 20),
+        (false, false) => (10, 25),
+    };
     Settings {
         parity,
-        contexts: options.contexts.unwrap_or(if parity { PUBLISHED_CONTEXTS } else { 5 }),
+        contexts: options.contexts.unwrap_or(contexts),
         context_tokens: options.context_tokens.unwrap_or(10),
-        steps: options.steps.unwrap_or(20),
+        steps: options.steps.unwrap_or(steps),
         learning_rate: options.learning_rate.unwrap_or(0.5),
         clamp: options.clamp.unwrap_or(clamp),
-        weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.01 }),
+        weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
         stop_loss: options.stop_loss.unwrap_or(0.05),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
