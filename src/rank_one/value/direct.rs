@@ -1,7 +1,7 @@
 //! The objective on the CPU: a frozen pass, and the gradient of the logits by hand.
 //!
-//! With p = softmax(logits): ∂NLL(target) = p − 1[target]; ∂KL(p₀ ‖ p) = p − p₀; and, as published,
-//! ∂KL(p ‖ p₀) = p (ln p − ln p₀ − KL).
+//! With p = softmax(logits) and e = 1 at the target, else 0: ∂NLL = p − e; ∂KL(p₀ ‖ p) = p − p₀; and,
+//! as published, ∂KL(p ‖ p₀) = p (ln p − ln p₀ − KL).
 
 use candle_core::Result;
 use rayon::prelude::*;
