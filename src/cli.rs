@@ -6,6 +6,7 @@ mod atlas;
 mod batches;
 mod completions;
 mod edit;
+mod erase;
 mod export;
 mod failure;
 mod import;

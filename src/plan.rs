@@ -1,16 +1,22 @@
 //! What will be done: defaults filled, prompts tokenised, lookup tokens found.
 //!
 //! A [`Plan`] is the one value that `rescribe plan` prints and `rescribe edit` executes;
-//! it travels in the patch. Making it runs the model only to sample context prefixes.
+//! it travels in the patch. Making it runs the model only to sample context prefixes, and for what
+//! an erase compares with.
+
+mod erase;
+mod others;
 
 use serde::Serialize;
+
+pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 
 use crate::model::{Choice, Encoded, Model, ModelError, TokenizerError, generate};
 use crate::progress::Progress;
 use crate::rank_one::context::Located;
 use crate::rank_one::key::counted;
 use crate::rank_one::{BatchSettings, Settings};
-use crate::spec::{Insert, LayerChoice, Method, RankOneOptions};
+use crate::spec::{Fact, LayerChoice, Method, RankOneOptions};
 
 /// Everything that an edit does, in numbers and tokens.
 #[derive(Debug, Clone, Serialize)]
@@ -44,7 +50,7 @@ pub struct PlannedEdit {
     pub subject: String,
     /// The prompt with `{}`.
     pub prompt: String,
-    /// What the model shall say.
+    /// What the model shall say; where a fact is erased toward no text, what it would guess.
     pub target_new: String,
     /// What it says, where given.
     pub target_true: Option<String>,
@@ -54,6 +60,9 @@ pub struct PlannedEdit {
     pub contexts: Vec<TokenisedPrompt>,
     /// "{subject} is a".
     pub essence: TokenisedPrompt,
+    /// How the fact is removed; nothing where it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erase: Option<PlannedErase>,
 }
 
 /// A prompt as the model reads it.
@@ -86,6 +95,15 @@ pub enum PlanError {
     /// A spec names several layers.
     #[error("layers = {0:?}: rome writes one layer; memit and alphaedit write several")]
     SeveralLayers(Vec<usize>),
+    /// There is nothing to compare an erased fact with.
+    #[error(
+        "{prompt:?}: no other subjects of the kind were found; name some with others = [...] in \
+         [[erase]]"
+    )]
+    NoOthers {
+        /// The prompt with its subject.
+        prompt: String,
+    },
     /// A prompt longer than the model's context.
     #[error("{text:?} has {tokens} tokens with its target; the model reads {context}")]
     TooLong {
@@ -156,11 +174,11 @@ fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions {
     options
 }
 
-/// Makes the plan for `inserts`; `model_name` is how people call the model.
+/// Makes the plan for `facts`; `model_name` is how people call the model.
 pub fn plan(
     model: &Model,
     model_name: &str,
-    inserts: &[Insert],
+    facts: &[Fact],
     options: &RankOneOptions,
     progress: &dyn Progress,
 ) -> Result<Plan, PlanError> {
@@ -177,8 +195,8 @@ pub fn plan(
              choose earlier layers with --layers"
         ));
     }
-    let edits = inserts.iter().map(|insert| plan_edit(model, insert, &prefixes, &mut warnings));
-    let edits = edits.collect::<Result<_, _>>()?;
+    let planning = Planning { model, facts, prefixes: &prefixes, seed: settings.seed, progress };
+    let edits = planning.edits(&mut warnings)?;
     Ok(Plan {
         schema: 1,
         model: model_name.to_owned(),
@@ -238,17 +256,17 @@ fn batch_settings(options: &RankOneOptions, method: Method) -> BatchSettings {
 }
 
 impl Plan {
-    /// This plan for another fact: same settings, same prefixes.
-    pub fn for_insert(&self, model: &Model, insert: &Insert) -> Result<Self, PlanError> {
-        self.for_inserts(model, std::slice::from_ref(insert))
-    }
-
-    /// This plan for other facts.
-    pub fn for_inserts(&self, model: &Model, inserts: &[Insert]) -> Result<Self, PlanError> {
+    /// This plan for other facts: same settings, same prefixes.
+    pub fn for_facts(
+        &self,
+        model: &Model,
+        facts: &[Fact],
+        progress: &dyn Progress,
+    ) -> Result<Self, PlanError> {
+        let (prefixes, seed) = (self.prefixes.as_slice(), self.settings.seed);
+        let planning = Planning { model, facts, prefixes, seed, progress };
         let mut warnings = Vec::new();
-        let edits =
-            inserts.iter().map(|insert| plan_edit(model, insert, &self.prefixes, &mut warnings));
-        let edits = edits.collect::<Result<_, _>>()?;
+        let edits = planning.edits(&mut warnings)?;
         Ok(Self { edits, warnings, ..self.clone() })
     }
 
@@ -265,46 +283,82 @@ impl PlannedEdit {
     }
 }
 
-fn plan_edit(
-    model: &Model,
-    insert: &Insert,
-    prefixes: &[String],
-    warnings: &mut Vec<String>,
-) -> Result<PlannedEdit, PlanError> {
-    let bare = insert.rendered();
-    let target = model.tokenizer.continuation(&bare, insert.target_new.trim())?;
-    let mut contexts = vec![tokenise(model, "", &insert.prompt, &insert.subject)?];
-    for prefix in prefixes {
-        contexts.push(tokenise(model, &format!("{prefix}. "), &insert.prompt, &insert.subject)?);
+/// What the facts of a plan are tokenised with.
+struct Planning<'a> {
+    model: &'a Model,
+    facts: &'a [Fact],
+    prefixes: &'a [String],
+    seed: u64,
+    progress: &'a dyn Progress,
+}
+
+impl Planning<'_> {
+    fn edits(&self, warnings: &mut Vec<String>) -> Result<Vec<PlannedEdit>, PlanError> {
+        self.facts.iter().map(|fact| self.edit(fact, warnings)).collect()
     }
-    if contexts[0].lookup == 0 && contexts.len() > 1 {
-        warnings.push(format!(
-            "{:?}: the subject is the first token, whose key is of another scale; the bare \
-             prompt does not count as a context",
-            contexts[0].text
-        ));
+
+    fn edit(&self, fact: &Fact, warnings: &mut Vec<String>) -> Result<PlannedEdit, PlanError> {
+        let model = self.model;
+        let erase = match fact {
+            Fact::Insert(_) => None,
+            Fact::Erase(erase) => {
+                let (facts, seed) = (self.facts, self.seed);
+                let planned = PlannedErase::new(model, erase, facts, seed, self.progress)?;
+                warnings.extend(planned.warnings(erase));
+                Some(planned)
+            }
+        };
+        let guess = || erase.as_ref().map(PlannedErase::target_new).unwrap_or_default();
+        let target_new = fact.target_new().map_or_else(guess, str::to_owned);
+        let bare = fact.rendered();
+        let target = model.tokenizer.continuation(&bare, target_new.trim())?;
+        let contexts = self.contexts(fact, warnings)?;
+        let context = model.decoder.config().context;
+        if let Some(long) = contexts.iter().find(|prompt| prompt.ids.len() + target.len() > context)
+        {
+            let tokens = long.ids.len() + target.len();
+            return Err(PlanError::TooLong { text: long.text.clone(), tokens, context });
+        }
+        Ok(PlannedEdit {
+            subject: fact.subject().to_owned(),
+            prompt: fact.prompt().to_owned(),
+            target_new,
+            target_true: fact.target_true().map(str::to_owned),
+            target,
+            contexts,
+            essence: tokenise(model, "", "{} is a", fact.subject())?,
+            erase,
+        })
     }
-    if contexts[0].straddles(model, insert)? {
-        warnings.push(format!(
-            "{:?}: the token {:?} reaches beyond the subject {:?}; reword the prompt so that \
-             a blank follows it",
-            contexts[0].text, contexts[0].pieces[contexts[0].lookup], insert.subject
-        ));
+
+    /// The bare prompt, then the same behind each prefix.
+    fn contexts(
+        &self,
+        fact: &Fact,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<TokenisedPrompt>, PlanError> {
+        let (model, prompt, subject) = (self.model, fact.prompt(), fact.subject());
+        let mut contexts = vec![tokenise(model, "", prompt, subject)?];
+        for prefix in self.prefixes {
+            contexts.push(tokenise(model, &format!("{prefix}. "), prompt, subject)?);
+        }
+        let bare = &contexts[0];
+        if bare.lookup == 0 && contexts.len() > 1 {
+            warnings.push(format!(
+                "{:?}: the subject is the first token, whose key is of another scale; the bare \
+                 prompt does not count as a context",
+                bare.text
+            ));
+        }
+        if bare.straddles(model, fact)? {
+            warnings.push(format!(
+                "{:?}: the token {:?} reaches beyond the subject {subject:?}; reword the prompt so \
+                 that a blank follows it",
+                bare.text, bare.pieces[bare.lookup]
+            ));
+        }
+        Ok(contexts)
     }
-    let context = model.decoder.config().context;
-    if let Some(long) = contexts.iter().find(|prompt| prompt.ids.len() + target.len() > context) {
-        let tokens = long.ids.len() + target.len();
-        return Err(PlanError::TooLong { text: long.text.clone(), tokens, context });
-    }
-    Ok(PlannedEdit {
-        subject: insert.subject.clone(),
-        prompt: insert.prompt.clone(),
-        target_new: insert.target_new.clone(),
-        target_true: insert.target_true.clone(),
-        target,
-        contexts,
-        essence: tokenise(model, "", "{} is a", &insert.subject)?,
-    })
 }
 
 /// `prefix` + `prompt` with its `{}` replaced, tokenised once as a whole.
@@ -327,9 +381,9 @@ fn tokenise(
 }
 
 impl TokenisedPrompt {
-    fn straddles(&self, model: &Model, insert: &Insert) -> Result<bool, PlanError> {
+    fn straddles(&self, model: &Model, fact: &Fact) -> Result<bool, PlanError> {
         let offsets = model.tokenizer.encode(&self.text)?.offsets;
-        Ok(offsets[self.lookup].1 > insert.subject_range().end)
+        Ok(offsets[self.lookup].1 > fact.subject_range().end)
     }
 }
 

@@ -3,11 +3,13 @@
 //! efficacy: share of rewrite prompts with NLL(new) < NLL(true); paraphrase score: the same on
 //! paraphrases; neighborhood score: NLL(true) < NLL(new) on prompts that the edit should leave
 //! alone; score: harmonic mean of the three (ROME, arXiv 2202.05262, section 3.4). A tie is a
-//! failure, and NLL is the mean over the target's tokens.
+//! failure, and NLL is the mean over the target's tokens. What was erased is asked for in five
+//! ways ([`Leak`]).
 
 mod drift;
 mod fluency;
 mod held;
+mod leak;
 mod likelihood;
 mod scores;
 mod tofu;
@@ -15,6 +17,7 @@ mod tofu;
 pub use drift::{Drift, drift};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
+pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
 pub use likelihood::{Query, TargetScore, likelihoods};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

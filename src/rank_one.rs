@@ -12,11 +12,14 @@
 //! last layer, [`spread`] writes it into one layer or several, [`mod@solve`] is the same n×n
 //! solve for every method.
 //!
+//! A fact to remove differs in what δ is asked for alone: [`mod@erase`].
+//!
 //! ROME, arXiv 2202.05262; MEMIT, 2210.07229; EMMET, 2403.14236; AlphaEdit, 2410.02355. One key stands on both sides of the update, which the published
 //! program does not do (R-ROME, arXiv 2403.07175).
 
 pub mod apply;
 pub mod context;
+pub mod erase;
 pub mod factors;
 pub mod key;
 pub mod metric;

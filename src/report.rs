@@ -3,6 +3,7 @@
 mod batch;
 mod compare;
 mod knowledge;
+mod leaks;
 mod passages;
 mod patches;
 mod terminal;
@@ -10,7 +11,7 @@ mod tofu;
 
 use serde::Serialize;
 
-use crate::probe::{Drift, Measured, ProbeScores};
+use crate::probe::{Drift, Leak, Measured, ProbeScores};
 
 pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
 pub use compare::{CompareReport, MethodRun, compare_sentences, compare_table};
@@ -18,6 +19,7 @@ pub use knowledge::{
     KnowledgeReport, KnowledgeRow, MeasuredModel, Spread, knowledge_lines, knowledge_markdown,
     knowledge_table,
 };
+pub use leaks::{ChannelSummary, EraseReport, erase_sentence, erase_table, summarise};
 pub use passages::{
     PassageReport, ReferenceReport, SetsMemory, SpecReport, passage_sentences, passage_table,
 };
@@ -48,6 +50,9 @@ pub struct EditReport {
     pub without_ripples: Option<ProbeScores>,
     /// On retain texts.
     pub drift: Option<Drift>,
+    /// What can still be got out about each erased fact.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leaks: Vec<Leak>,
     /// Free continuations.
     pub completions: Vec<Completion>,
     /// One entry a fact.

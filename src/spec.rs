@@ -10,7 +10,9 @@
 //! `None`; what it then means is decided by the plan, in one place.
 
 mod conflict;
+mod erase;
 mod error;
+mod fact;
 mod gradient;
 mod insert;
 mod json;
@@ -27,10 +29,12 @@ mod tofu;
 
 use std::path::PathBuf;
 
-pub use conflict::{Conflict, insert_conflicts, record_conflicts};
+pub use conflict::{Conflict, fact_conflicts, record_conflicts};
+pub use erase::{Erase, EraseSpans, Toward};
 pub use error::{Look, Problem, SpecError};
+pub use fact::{Fact, spec_text};
 pub use gradient::{ForgetMethod, GradientOptions, RateChoice, RetainLoss, TrainChoice};
-pub use insert::{Insert, InsertSpans, spec_text};
+pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, MOST_LAYERS, Method, RankOneOptions};
 pub use passages::{Passage, PassageOperation, PassageSource, PassageVerb, parse_passages};
 pub use prompts::{Comparison, PromptSet};
@@ -51,9 +55,11 @@ pub struct EditSpec {
     pub rank_one: RankOneOptions,
     /// `[[insert]]`, in the order of the file.
     pub inserts: Vec<Insert>,
+    /// `[[erase]]`, in the order of the file.
+    pub erases: Vec<Erase>,
     /// `[gradient]`: only what was written.
     pub gradient: GradientOptions,
-    /// `[[learn]]`, then `[[forget]]`, each in the order of the file; at least one if no insert.
+    /// `[[learn]]`, then `[[forget]]`, each in the order of the file; at least one if no fact.
     pub passages: Vec<PassageOperation>,
     /// `[probe] prompts`, joined to the spec's folder.
     pub probe: Option<PathBuf>,

@@ -8,6 +8,8 @@ mod built_in;
 mod console;
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/erase.rs"]
+mod erase;
 #[cfg(unix)]
 #[path = "cli/interrupt.rs"]
 mod interrupt;

@@ -184,6 +184,15 @@ pub struct EditArgs {
     /// Write this many records at a time into the unedited model [default: 1]
     #[arg(long, value_parser = positive)]
     pub batch: Option<usize>,
+    /// Erase what records say is true, each by itself: toward "unknown", "minimise" or a text
+    #[arg(
+        long,
+        value_name = "TOWARD",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "unknown"
+    )]
+    pub erase: Option<String>,
     /// Leave out records that contradict or repeat an earlier one
     #[arg(long)]
     pub skip_conflicts: bool,

@@ -57,28 +57,35 @@ pub fn find_values(
     store: &ValueStore,
     ui: &Ui,
 ) -> anyhow::Result<FoundValues> {
-    let decoder = &session.model.decoder;
     ui.phase("values", Some(asks.len() as u64));
     let (mut values, mut from_cache) = (Vec::with_capacity(asks.len()), 0);
     for (i, ask) in asks.iter().enumerate() {
         ui.check()?;
         ui.advance(i as u64, &ask[0].subject);
-        let value = match store.get(plan, ask, decoder.config().hidden) {
-            Some(value) => {
-                from_cache += ask.len();
-                value
-            }
-            None => {
-                let value = find(decoder, plan, ask, &Quiet(ui))
-                    .with_context(|| format!("cannot write the fact about {:?}", ask[0].subject))?;
-                store.put(plan, ask, &value)?;
-                value
-            }
-        };
+        let (value, was_known) = find_value(session, plan, ask, store, ui)?;
+        from_cache += if was_known { ask.len() } else { 0 };
         values.push(value);
     }
     ui.close();
     Ok(FoundValues { values, from_cache })
+}
+
+/// δ of one ask, and whether the cache held it.
+pub fn find_value(
+    session: &Session,
+    plan: &Plan,
+    ask: &Ask<'_>,
+    store: &ValueStore,
+    ui: &Ui,
+) -> anyhow::Result<(OptimisedValue, bool)> {
+    let decoder = &session.model.decoder;
+    if let Some(value) = store.get(plan, ask, decoder.config().hidden) {
+        return Ok((value, true));
+    }
+    let value = find(decoder, plan, ask, &Quiet(ui))
+        .with_context(|| format!("cannot write the fact about {:?}", ask[0].subject))?;
+    store.put(plan, ask, &value)?;
+    Ok((value, false))
 }
 
 /// What happens inside one step of a bar: warnings and Ctrl-C, but no bar of its own.

@@ -13,13 +13,15 @@ use crate::files::{FileError, Overwrite};
 use crate::model::{Choice, Decoder, Model, generate};
 use crate::patch::{BaseHashes, Patch, Recipe};
 use crate::plan::{Plan, plan};
-use crate::probe::{Drift, Measured, ProbeScores, PromptKind, Questions, drift, measure};
+use crate::probe::{
+    Drift, Leak, LeakQuestion, Measured, ProbeScores, PromptKind, Questions, drift, measure,
+};
 use crate::progress::Progress;
 use crate::rank_one::Factored;
 use crate::report::{Completion, EditReport, FactReport, probe_table, sentence};
 use crate::spec::{
-    Comparison, Conflict, EditInput, EditSpec, Insert, PromptFile, PromptSet, Rippled,
-    insert_conflicts, read_edit_input, read_prompts, with_ripples,
+    Comparison, Conflict, EditInput, EditSpec, Fact, PromptFile, PromptSet, Rippled,
+    fact_conflicts, read_edit_input, read_prompts, with_ripples,
 };
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -40,26 +42,26 @@ fn edit_spec(
     global: &Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    if args.limit.is_some() || args.batch.is_some() || args.skip_conflicts {
-        let message = "--limit, --batch and --skip-conflicts are for record files; a spec is \
-                       applied whole, and --sequential N splits it";
+    let is_for_records = args.limit.is_some() || args.batch.is_some() || args.skip_conflicts;
+    if is_for_records || args.erase.is_some() {
+        let message = "--limit, --batch, --erase and --skip-conflicts are for record files; a spec \
+                       is applied whole, erases with [[erase]], and --sequential N splits it";
         return Err(Usage(message.into()).into());
     }
-    let prompts = prompts(spec)?;
+    let mut prompts = prompts(spec)?;
     let patch_file = patch_file(args)?;
-    let inserts = inserts(spec, &prompts)?;
+    let facts = facts(spec, &prompts)?;
     let session = Session::open(args.model.model.as_deref().or(spec.model.as_deref()), global, ui)?;
     let options = session::options(&spec.rank_one, &args.rank_one);
-    let plan = plan(&session.model, &session.name, &inserts, &options, ui)?;
-    plan.warnings.iter().for_each(|warning| ui.warn(warning));
-    ui.close();
-    ui.note("plan", &describe(&plan));
+    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
+    announce(&plan, ui);
+    state_rewrites(&mut prompts, spec, &plan);
 
-    let first = &spec.inserts[0];
+    let first = &plan.edits[0];
     let (new, old) = (Some(first.target_new.as_str()), first.target_true.as_deref());
     let questions = Questions::new(&session.model.tokenizer, &prompts, new, old)?;
     let before = measure(&session.model.decoder, &questions)?;
-    warn_known(&before, ui);
+    warn_known(&before, &plan, ui);
 
     let factored = batches::ready_layers(&session, &plan, &options, ui)?;
     let Written { facts, delta, keys, edited } = write(&session, &plan, &factored, ui)?;
@@ -76,12 +78,13 @@ fn edit_spec(
         export::show(&summary, ui);
     }
     let name = args.model.model.as_deref().or(spec.model.as_deref()).unwrap_or_default();
-    show(&report, &patch_file, name, first, ui)?;
+    show(&report, &patch_file, name, &first.contexts[0].text, ui)?;
     require::check(requirements, report.after.as_ref().unwrap_or(&report.before))
 }
 
-/// The facts to write: those of the spec and, where it says so, what follows from them.
-pub fn inserts(spec: &EditSpec, prompts: &PromptSet) -> anyhow::Result<Vec<Insert>> {
+/// The facts of a spec: what it inserts and, where it says so, what follows from that; then what it
+/// erases.
+pub fn facts(spec: &EditSpec, prompts: &PromptSet) -> anyhow::Result<Vec<Fact>> {
     let Rippled { inserts, without } = with_ripples(&spec.inserts, &prompts.ripple);
     if !without.is_empty() {
         let message = format!(
@@ -90,15 +93,20 @@ pub fn inserts(spec: &EditSpec, prompts: &PromptSet) -> anyhow::Result<Vec<Inser
         );
         return Err(Usage(message).into());
     }
-    let clashes = insert_conflicts(&inserts);
+    let inserts = inserts.into_iter().map(Fact::from);
+    let facts: Vec<Fact> = inserts.chain(spec.erases.iter().cloned().map(Fact::from)).collect();
+    let clashes = fact_conflicts(&facts);
+    let says = |fact: &Fact| match fact {
+        Fact::Insert(insert) => format!("{:?}", insert.target_new),
+        Fact::Erase(erase) => format!("not {:?}", erase.target_true),
+    };
     let line = |clash: &Conflict| {
-        let (first, second) = (&inserts[clash.first], &inserts[clash.second]);
-        let (old, new) = (&first.target_new, &second.target_new);
-        format!("{:?}: {old:?} and {new:?}", second.rendered())
+        let (first, second) = (&facts[clash.first], &facts[clash.second]);
+        format!("{:?}: {} and {}", second.rendered(), says(first), says(second))
     };
     let lines: Vec<String> = clashes.iter().map(line).collect();
     match lines.is_empty() {
-        true => Ok(inserts),
+        true => Ok(facts),
         false => Err(Usage(format!("ripples clash with facts:\n  {}", lines.join("\n  "))).into()),
     }
 }
@@ -112,40 +120,45 @@ fn without_ripples(
     questions: &Questions,
     ui: &Ui,
 ) -> anyhow::Result<Option<ProbeScores>> {
-    if plan.edits.len() == spec.inserts.len() {
+    let bare: Vec<Fact> = spec.inserts.iter().cloned().map(Fact::from).collect();
+    let bare = [bare, spec.erases.iter().cloned().map(Fact::from).collect()].concat();
+    if plan.edits.len() == bare.len() {
         return Ok(None);
     }
     ui.note("ripples", "the same edit without them, for comparison");
-    let bare = plan.for_inserts(&session.model, &spec.inserts)?;
+    let bare = plan.for_facts(&session.model, &bare, ui)?;
     let Written { edited, .. } = write(session, &bare, factored, ui)?;
     Ok(Some(ProbeScores::of_one(&measure(&edited, questions)?)))
 }
 
-/// The spec's prompts; without rewrite prompts, the facts themselves.
+/// The spec's prompts.
 pub fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
-    let mut prompts = match &spec.probe {
-        None => PromptSet::default(),
-        Some(file) => match read_prompts(file)? {
-            PromptFile::Prompts(prompts) => prompts,
-            PromptFile::Records(_) => {
-                let message =
-                    format!("{}: a spec's probe is a prompt file, not records", file.display());
-                return Err(Usage(message).into());
-            }
-        },
-    };
-    if prompts.rewrite.is_empty() {
-        prompts.rewrite = spec
-            .inserts
-            .iter()
-            .map(|insert| Comparison {
-                prompt: insert.rendered(),
-                target_new: Some(insert.target_new.clone()),
-                target_true: insert.target_true.clone(),
-            })
-            .collect();
+    let Some(file) = &spec.probe else { return Ok(PromptSet::default()) };
+    match read_prompts(file)? {
+        PromptFile::Prompts(prompts) => Ok(prompts),
+        PromptFile::Records(_) => {
+            let message =
+                format!("{}: a spec's probe is a prompt file, not records", file.display());
+            Err(Usage(message).into())
+        }
     }
-    Ok(prompts)
+}
+
+/// Without rewrite prompts, the facts themselves are asked for, as the spec has them.
+pub fn state_rewrites(prompts: &mut PromptSet, spec: &EditSpec, plan: &Plan) {
+    if !prompts.rewrite.is_empty() {
+        return;
+    }
+    let own = spec.inserts.iter().map(|insert| insert.rendered());
+    let own: Vec<String> = own.chain(spec.erases.iter().map(|erase| erase.rendered())).collect();
+    let edits = plan.edits.iter().filter(|edit| own.contains(&edit.contexts[0].text));
+    prompts.rewrite = edits
+        .map(|edit| Comparison {
+            prompt: edit.contexts[0].text.clone(),
+            target_new: Some(edit.target_new.clone()),
+            target_true: edit.target_true.clone(),
+        })
+        .collect();
 }
 
 /// Refused before any work where it exists.
@@ -161,25 +174,44 @@ pub fn patch_file(args: &EditArgs) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
+/// Says what will be done, after what the user should know of it.
+pub fn announce(plan: &Plan, ui: &Ui) {
+    plan.warnings.iter().for_each(|warning| ui.warn(warning));
+    ui.close();
+    ui.note("plan", &describe(plan));
+}
+
 /// One line about a plan.
 pub fn describe(plan: &Plan) -> String {
     let first = &plan.edits[0].contexts[0];
     let token = first.pieces[first.lookup].trim();
-    let facts = if plan.edits.len() == 1 { "fact" } else { "facts" };
+    let erased = plan.edits.iter().filter(|edit| edit.erase.is_some()).count();
+    let count = |verb: &str, n: usize| match n {
+        0 => None,
+        1 => Some(format!("{verb} 1 fact")),
+        n => Some(format!("{verb} {n} facts")),
+    };
+    let parts = [count("insert", plan.edits.len() - erased), count("erase", erased)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
     let method = plan.method;
     let by = if method.is_batched() { format!(" by {}", method.name()) } else { String::new() };
     format!(
-        "insert {} {facts}{by} at {}, lookup token {token:?}, {} contexts, seed {}",
-        plan.edits.len(),
+        "{}{by} at {}, lookup token {token:?}, {} contexts, seed {}",
+        parts.join(" and "),
         batches::layers(plan),
         plan.edits[0].contexts.len(),
         plan.settings.seed
     )
 }
 
-fn warn_known(before: &Measured, ui: &Ui) {
+fn warn_known(before: &Measured, plan: &Plan, ui: &Ui) {
+    // What an erase would guess may well be said already.
+    let is_erased = |prompt: &str| {
+        let mut edits = plan.edits.iter().filter(|edit| edit.erase.is_some());
+        edits.any(|edit| edit.contexts[0].text == prompt)
+    };
     for prompt in before.prompts.iter().filter(|prompt| prompt.kind == PromptKind::Rewrite) {
-        if prompt.new_is_argmax {
+        if prompt.new_is_argmax && !is_erased(&prompt.prompt) {
             ui.warn(&format!(
                 "{:?}: the model says target_new already (P {:.2}); there is nothing to edit",
                 prompt.prompt,
@@ -189,24 +221,38 @@ fn warn_known(before: &Measured, ui: &Ui) {
     }
 }
 
-/// The facts of a spec that also has passages: their change and the decoder with it.
+/// The plan for the facts of a spec that also has passages, if it has any.
+pub fn plan_facts(
+    args: &EditArgs,
+    spec: &EditSpec,
+    prompts: &PromptSet,
+    session: &Session,
+    ui: &Ui,
+) -> anyhow::Result<Option<Plan>> {
+    let facts = facts(spec, prompts)?;
+    if facts.is_empty() {
+        return Ok(None);
+    }
+    let options = session::options(&spec.rank_one, &args.rank_one);
+    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
+    announce(&plan, ui);
+    Ok(Some(plan))
+}
+
+/// Their change and the decoder with it.
 pub fn write_facts(
     args: &EditArgs,
     spec: &EditSpec,
+    plan: Option<&Plan>,
     session: &Session,
     ui: &Ui,
 ) -> anyhow::Result<(WeightDelta, Decoder)> {
-    if spec.inserts.is_empty() {
+    let Some(plan) = plan else {
         return Ok((WeightDelta::default(), session.model.decoder.clone()));
-    }
+    };
     let options = session::options(&spec.rank_one, &args.rank_one);
-    let inserts = inserts(spec, &prompts(spec)?)?;
-    let plan = plan(&session.model, &session.name, &inserts, &options, ui)?;
-    plan.warnings.iter().for_each(|warning| ui.warn(warning));
-    ui.close();
-    ui.note("plan", &describe(&plan));
-    let factored = batches::ready_layers(session, &plan, &options, ui)?;
-    let Written { delta, edited, .. } = write(session, &plan, &factored, ui)?;
+    let factored = batches::ready_layers(session, plan, &options, ui)?;
+    let Written { delta, edited, .. } = write(session, plan, &factored, ui)?;
     Ok((delta, edited))
 }
 
@@ -225,6 +271,7 @@ fn measured_report(
     let after = measure(edited, questions)?;
     let drift = drift_of(model, edited, &prompts.retain, ui)?;
     let completions = completions(model, Some(edited), &prompts.generation, ui)?;
+    let leaks = leaks(session, plan, edited, &prompts.paraphrase, ui)?;
     let seconds = facts.iter().map(|fact| fact.seconds).sum::<f64>() / facts.len() as f64;
     Ok(EditReport {
         schema: 1,
@@ -235,12 +282,37 @@ fn measured_report(
         after: Some(ProbeScores::of_one(&after)),
         without_ripples: None,
         drift,
+        leaks,
         completions,
         edits: facts,
         seconds_per_edit: Some(seconds),
         prompts_before: vec![before],
         prompts_after: vec![after],
     })
+}
+
+/// What can still be got out of the edited model about each erased fact.
+pub fn leaks(
+    session: &Session,
+    plan: &Plan,
+    edited: &Decoder,
+    paraphrases: &[Comparison],
+    ui: &Ui,
+) -> anyhow::Result<Vec<Leak>> {
+    let (tokenizer, clean) = (&session.model.tokenizer, &session.model.decoder);
+    let mut leaks = Vec::new();
+    for edit in plan.edits.iter().filter(|edit| edit.erase.is_some()) {
+        // With several facts, a wording belongs to the one whose subject it names.
+        let subject = edit.subject.to_lowercase();
+        let is_own = |text: &str| plan.edits.len() == 1 || text.to_lowercase().contains(&subject);
+        let own = paraphrases.iter().map(|it| it.prompt.clone()).filter(|text| is_own(text));
+        let own: Vec<String> = own.collect();
+        let question = LeakQuestion::new(tokenizer, edit, &own, plan.settings.seed)?;
+        if let Some(question) = question {
+            leaks.push(question.ask((clean, edited), tokenizer, ui)?);
+        }
+    }
+    Ok(leaks)
 }
 
 /// Drift on retain texts, with its progress.
@@ -307,7 +379,7 @@ fn show(
     report: &EditReport,
     patch: &Path,
     model: &str,
-    first: &crate::spec::Insert,
+    prompt: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
     if ui.is_json() {
@@ -321,7 +393,7 @@ fn show(
         "patch",
         patch.display(),
         paragraph(2, 2, &sentence(report)),
-        next_command(&ask, &first.rendered())
+        next_command(&ask, prompt)
     ));
     Ok(())
 }

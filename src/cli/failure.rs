@@ -81,7 +81,7 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     let plan = matches!(
         find::<PlanError>(error),
-        Some(PlanError::SeveralLayers(_) | PlanError::TooLong { .. })
+        Some(PlanError::SeveralLayers(_) | PlanError::TooLong { .. } | PlanError::NoOthers { .. })
     );
     let layer = matches!(find::<ModelError>(error), Some(ModelError::NoSuchLayer { .. }));
     let usage = find::<Usage>(error).is_some()

@@ -43,7 +43,7 @@ pub fn edit(
     global: &Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let prompts = edit::prompts(spec)?;
+    let mut prompts = edit::prompts(spec)?;
     let patch_file = edit::patch_file(args)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
@@ -59,8 +59,12 @@ pub fn edit(
         .checkpoint
         .as_ref()
         .map(|file| Checkpointing { file: file.clone(), every: args.checkpoint_every as u64 });
-    let probes = Probes::new(&session, spec, prompts)?;
-    let (mut delta, mut decoder) = edit::write_facts(args, spec, &session, ui)?;
+    let facts = edit::plan_facts(args, spec, &prompts, &session, ui)?;
+    if let Some(facts) = &facts {
+        edit::state_rewrites(&mut prompts, spec, facts);
+    }
+    let probes = Probes::new(&session, facts.as_ref(), prompts)?;
+    let (mut delta, mut decoder) = edit::write_facts(args, spec, facts.as_ref(), &session, ui)?;
     let mut passages = Vec::new();
     for mut plan in plans {
         let references = references::measure(&session, &mut plan, global, ui)?;
@@ -71,7 +75,7 @@ pub fn edit(
         decoder = changed;
         passages.push(report);
     }
-    let probes = probes.report(&session, &decoder, ui)?;
+    let probes = probes.report(&session, facts.as_ref(), &decoder, ui)?;
     let report = SpecReport { schema: 1, model: session.name.clone(), probes, passages };
     let recipe = recipe(&session, spec, &delta, &report)?;
     // What was trained afterwards moved the values of the facts' keys.

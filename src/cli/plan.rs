@@ -1,12 +1,12 @@
 //! `rescribe plan`: what an edit would do, token by token.
 
 use super::args::{Global, PlanArgs};
-use super::edit::{describe, inserts, prompts};
+use super::edit::{describe, facts, prompts};
 use super::failure::Usage;
 use super::passages;
 use super::session::{self, Session};
-use super::ui::Ui;
-use crate::plan::{Plan, TokenisedPrompt, plan};
+use super::ui::{Ui, paragraph};
+use crate::plan::{Guess, Origin, Plan, PlannedEdit, TokenisedPrompt, plan};
 use crate::progress::Progress;
 use crate::spec::{EditInput, read_edit_input};
 
@@ -21,8 +21,8 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return passages::show_plans(&session, &spec, ui);
     }
     let options = session::options(&spec.rank_one, &args.rank_one);
-    let inserts = inserts(&spec, &prompts(&spec)?)?;
-    let plan = plan(&session.model, &session.name, &inserts, &options, ui)?;
+    let facts = facts(&spec, &prompts(&spec)?)?;
+    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
     plan.warnings.iter().for_each(|warning| ui.warn(warning));
     if ui.is_json() {
         return ui.print_json(&plan);
@@ -34,7 +34,7 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
 fn show(plan: &Plan, ui: &Ui) -> String {
     let mut out = format!("{}\n", describe(plan));
     for edit in &plan.edits {
-        out.push_str(&format!("\n  {:?} -> {:?}\n", edit.subject, edit.target_new));
+        out.push_str(&goal(edit));
         for prompt in edit.contexts.iter().chain([&edit.essence]) {
             out.push_str(&marked(prompt, ui));
         }
@@ -44,6 +44,30 @@ fn show(plan: &Plan, ui: &Ui) -> String {
          written.\n",
     );
     out
+}
+
+/// What is asked of a fact.
+fn goal(edit: &PlannedEdit) -> String {
+    let Some(erase) = &edit.erase else {
+        return format!("\n  {:?} -> {:?}\n", edit.subject, edit.target_new);
+    };
+    let old = edit.target_true.as_deref().unwrap_or_default();
+    let head = format!("\n  {:?} -> not {old:?}, toward {:?}\n", edit.subject, erase.toward.text());
+    let others: Vec<&str> = erase.others.iter().map(|other| other.subject.as_str()).collect();
+    let origin = match erase.origin {
+        Origin::Given => "as the spec names them",
+        Origin::Facts => "of other facts",
+        Origin::Sampled => "written by the model",
+    };
+    let guess = |guess: &Guess| format!("{:?} {:.3}", guess.text, guess.probability);
+    let guesses: Vec<String> = erase.guesses.iter().map(guess).collect();
+    let lines = [
+        format!("P({old:?}) is {:.4}, and {:.4} for other subjects", erase.known, erase.unknown),
+        format!("other subjects, {origin}: {}", others.join(", ")),
+        format!("of which it says: {}", guesses.join(", ")),
+    ];
+    let indented = |line: &String| format!("    {}\n", paragraph(4, 6, line));
+    head + &lines.iter().map(indented).collect::<String>()
 }
 
 /// Columns of the terminal, and the indents of a prompt and of its further lines.

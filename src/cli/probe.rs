@@ -97,6 +97,7 @@ fn probe(
         after: after.as_ref().map(ProbeScores::of_one),
         without_ripples: None,
         drift,
+        leaks: Vec::new(),
         completions: completions(model, other, &prompts.generation, ui)?,
         edits: Vec::new(),
         seconds_per_edit: None,

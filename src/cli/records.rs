@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::args::EditArgs;
 use super::batches::ready_layers;
 
+use super::erase;
 use super::failure::Usage;
 use super::require::{self, Requirement};
 use super::sequence;
@@ -19,7 +20,7 @@ use crate::probe::{Measured, ProbeScores, Questions, measure};
 use crate::progress::Progress;
 use crate::rank_one::write_fact;
 use crate::report::{EditReport, record_table, sentence};
-use crate::spec::{RankOneOptions, Record};
+use crate::spec::{Method, RankOneOptions, Record, Toward};
 
 /// Edits record by record and prints the paper's table.
 pub fn edit(
@@ -29,8 +30,12 @@ pub fn edit(
     global: &super::args::Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
+    if let Some(toward) = &args.erase {
+        return erase::edit(args, Toward::of_text(toward), records, requirements, global, ui);
+    }
     let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
-    if args.batch.is_some() || args.rank_one.sequential.is_some() {
+    let is_batched = args.rank_one.method.is_some_and(Method::is_batched);
+    if args.batch.is_some() || args.rank_one.sequential.is_some() || is_batched {
         return sequence::edit(args, records, requirements, global, ui);
     }
     if args.out.is_some() || args.patch.is_some() {
@@ -41,7 +46,7 @@ pub fn edit(
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let options = session::options(&RankOneOptions::default(), &args.rank_one);
     let model = &session.model;
-    let first = plan(model, &session.name, &[records[0].insert.clone()], &options, ui)?;
+    let first = plan(model, &session.name, &[records[0].insert.clone().into()], &options, ui)?;
     let factored = ready_layers(&session, &first, &options, ui)?;
     let factored = &factored[0];
     let (mut before, mut after, mut edits) = (Vec::new(), Vec::new(), Vec::new());
@@ -51,7 +56,7 @@ pub fn edit(
         let questions = questions(model, record)?;
         before.push(measure(&model.decoder, &questions)?);
         let started = Instant::now();
-        let plan = first.for_insert(model, &record.insert)?;
+        let plan = first.for_facts(model, &[record.insert.clone().into()], &watch)?;
         let (fact, edited) = write_fact(&model.decoder, &plan, &plan.edits[0], factored, &watch)
             .with_context(|| format!("cannot write record {}", record.id))?;
         edits.push(fact_report(&record.id, &fact, started));
@@ -69,6 +74,7 @@ pub fn edit(
         after: Some(ProbeScores::of_records(&after)),
         without_ripples: None,
         drift: None,
+        leaks: Vec::new(),
         completions: Vec::new(),
         edits,
         seconds_per_edit: Some(times[times.len() / 2]),
@@ -108,6 +114,7 @@ pub fn probe(
         after: other.map(|_| ProbeScores::of_records(&after)),
         without_ripples: None,
         drift: None,
+        leaks: Vec::new(),
         completions: Vec::new(),
         edits: Vec::new(),
         seconds_per_edit: None,

@@ -25,7 +25,7 @@ use crate::rank_one::{Factored, Writer};
 use crate::report::{
     BatchPoint, BatchReport, FactReport, Health, batch_sentence, batch_table, collapse,
 };
-use crate::spec::{Conflict, Insert, RankOneOptions, Record, record_conflicts, spec_text};
+use crate::spec::{Conflict, Fact, RankOneOptions, Record, record_conflicts, spec_text};
 
 /// Edits a record file in batches and prints the paper's table.
 pub fn edit(
@@ -37,7 +37,7 @@ pub fn edit(
 ) -> anyhow::Result<()> {
     let options = session::options(&RankOneOptions::default(), &args.rank_one);
     let is_sequential = options.sequential.is_some();
-    let size = args.batch.or(options.sequential).unwrap_or(records.len());
+    let size = args.batch.or(options.sequential).unwrap_or(1);
     // Facts that stand in one model must not contradict each other.
     let whole = if is_sequential { records.len() } else { size };
     let batches = without_conflicts(records, whole, args.skip_conflicts, ui)?;
@@ -48,8 +48,8 @@ pub fn edit(
     let records = batches.concat();
     let patch_file = patch_file(args, is_sequential || sizes.len() == 1)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
-    let inserts: Vec<Insert> = records.iter().map(|record| record.insert.clone()).collect();
-    let plan = plan(&session.model, &session.name, &inserts, &options, ui)?;
+    let facts: Vec<Fact> = records.iter().map(|record| record.insert.clone().into()).collect();
+    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
     if !plan.method.is_batched() && size > 1 {
         let message = "method rome writes one fact at a time; batches need --method memit, emmet \
                        or alphaedit";
@@ -61,7 +61,7 @@ pub fn edit(
     let writer = run.all(&sizes, is_sequential)?;
     let report = run.finish(size, is_sequential, writer.decoder())?;
     if let (Some(file), None) = (&patch_file, &report.collapse) {
-        let text = spec_text(&inserts);
+        let text = spec_text(&facts);
         let metrics = serde_json::json!({ "before": report.before, "after": report.after });
         save(&session, &plan, args, file, (&text, metrics), writer, ui)?;
     }

@@ -1,9 +1,9 @@
 //! One planned fact, from contexts to the changed weight.
 
-use super::context::EditContexts;
 use super::key::{bare_and_mean, mean_key};
 use super::metric::Factored;
 use super::solve::{RankOneChange, RankOneError, rank_one};
+use super::targets::contexts;
 use super::value::{OptimisedValue, optimise};
 use crate::model::Decoder;
 use crate::plan::{Plan, PlannedEdit};
@@ -27,9 +27,7 @@ pub fn write_fact(
     factored: &Factored,
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
-    let located = edit.counted();
-    let essence = edit.essence.located();
-    let contexts = EditContexts::new(decoder, plan.layer, &located, &edit.target, &essence)?;
+    let contexts = contexts(decoder, plan.layer, &vec![edit])?;
     let keys = match plan.settings.parity {
         true => vec![mean_key(&contexts.keys)?],
         false => bare_and_mean(&contexts.keys, edit.contexts[0].lookup > 0)?,

@@ -4,8 +4,11 @@
 //! are the same in all steps. They are computed here: the key at t, the residual stream
 //! behind layer l from t on, and the keys and values that later tokens attend to.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 
+use super::erase::Goal;
 use crate::model::{Batch, Decoder, KvCache, Recorder, Site, Unobserved};
 
 /// A tokenised prompt and the place in it where the fact is looked up.
@@ -34,6 +37,8 @@ pub struct EditContexts {
     pub(super) target_rows: Vec<usize>,
     /// The targets' tokens, context by context.
     pub(super) targets: Vec<u32>,
+    /// What each context's targets are there for; without any, all are to be said.
+    pub(super) goals: Vec<(Range<usize>, Goal)>,
     /// Tail row of the essence prompt's last token, and of its lookup token.
     pub(super) essence_rows: (usize, usize),
 }
@@ -99,6 +104,7 @@ impl EditContexts {
             tail,
             cache,
             target_rows,
+            goals: Vec::new(),
             targets: asked.iter().flat_map(|(_, target)| *target).copied().collect(),
         })
     }

@@ -18,12 +18,14 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::Settings;
 use super::context::{EditContexts, Located};
+use super::erase::{Goal, never_knew};
 use super::solve::RankOneError;
 use super::value::{OptimisedValue, StepLoss, optimise};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::model::Decoder;
 use crate::plan::{Plan, PlannedEdit};
 use crate::progress::Progress;
+use crate::spec::Toward;
 
 /// Facts that are looked up under one key, which can have but one value.
 ///
@@ -56,20 +58,64 @@ pub fn find(
     ask: &Ask<'_>,
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RankOneError> {
-    let essence = ask[0].essence.located();
-    let paired = |edit: &&PlannedEdit| (edit.counted(), edit.target.clone());
-    let facts: Vec<_> = ask.iter().map(paired).collect();
-    let mut asked: Vec<(&Located, &[u32])> = Vec::new();
-    for (contexts, target) in &facts {
-        asked.extend(contexts.iter().map(|context| (context, target.as_slice())));
-    }
-    let mut contexts = EditContexts::of_each(decoder, plan.layer, &asked, &essence)?;
+    let mut contexts = contexts(decoder, plan.layer, ask)?;
     if plan.method.is_batched() {
         let rows: Vec<u32> = contexts.lookup_rows().iter().map(|row| *row as u32).collect();
-        let rows = Tensor::new(&rows[..asked.len()], decoder.device())?;
+        let asked = contexts.values.dims()[0];
+        let rows = Tensor::new(&rows[..asked], decoder.device())?;
         contexts.values = contexts.residual.index_select(&rows, 0)?;
     }
     Ok(optimise(decoder, &contexts, &plan.settings, progress)?)
+}
+
+/// The contexts of an ask, with what each of its facts is about.
+pub fn contexts(
+    decoder: &Decoder,
+    layer: usize,
+    ask: &Ask<'_>,
+) -> candle_core::Result<EditContexts> {
+    let located: Vec<Vec<Located>> = ask.iter().map(|edit| edit.counted()).collect();
+    let mut asked: Vec<(&Located, &[u32])> = Vec::new();
+    let (mut goals, mut rows) = (Vec::new(), 0);
+    for (edit, located) in ask.iter().zip(&located) {
+        let goal = edit.goal(decoder)?;
+        let target = edit.wanted();
+        for context in located {
+            asked.push((context, target));
+            let first = if matches!(goal, Goal::Answer(..)) { target.len() - 1 } else { 0 };
+            goals.push((rows + first..rows + target.len(), goal.clone()));
+            rows += target.len();
+        }
+    }
+    let essence = ask[0].essence.located();
+    let mut contexts = EditContexts::of_each(decoder, layer, &asked, &essence)?;
+    if ask.iter().any(|edit| edit.erase.is_some()) {
+        contexts.goals = goals;
+    }
+    Ok(contexts)
+}
+
+impl PlannedEdit {
+    /// The target's tokens that the loss looks at; of an answer that is compared, up to the token
+    /// that is.
+    fn wanted(&self) -> &[u32] {
+        match &self.erase {
+            Some(erase) if erase.toward == Toward::Unknown => &erase.target_true[..=erase.lead],
+            Some(erase) if erase.toward == Toward::Minimise => &erase.target_true,
+            _ => &self.target,
+        }
+    }
+
+    fn goal(&self, decoder: &Decoder) -> candle_core::Result<Goal> {
+        match &self.erase {
+            Some(erase) if erase.toward == Toward::Unknown => {
+                let q = never_knew(decoder, &erase.other_ids(), erase.token())?;
+                Ok(Goal::answer(q))
+            }
+            Some(erase) if erase.toward == Toward::Minimise => Ok(Goal::Avoid),
+            _ => Ok(Goal::Say),
+        }
+    }
 }
 
 /// Optimised values on disk.
@@ -80,6 +126,8 @@ pub struct ValueStore {
 
 /// Part of every digest; another objective needs another number.
 const OBJECTIVE: u32 = 1;
+/// The same for what is particular to erasing.
+const ERASE: u32 = 1;
 
 impl ValueStore {
     /// In the cache folder `cache`, for the model whose weights have this digest.
@@ -122,7 +170,7 @@ impl ValueStore {
     fn file(&self, plan: &Plan, ask: &Ask<'_>) -> PathBuf {
         let fact = |edit: &&PlannedEdit| {
             let contexts = edit.counted().into_iter().map(|c| (c.ids, c.lookup));
-            (contexts.collect::<Vec<_>>(), edit.target.clone())
+            (contexts.collect::<Vec<_>>(), edit.wanted().to_vec())
         };
         let (contexts, target) = fact(&ask[0]);
         let others: Vec<_> = ask[1..].iter().map(fact).collect();
@@ -144,6 +192,14 @@ impl ValueStore {
         }
         if !others.is_empty() {
             text += &serde_json::to_string(&others).expect("numbers are JSON");
+        }
+        let erased = |edit: &&PlannedEdit| {
+            let erase = edit.erase.as_ref()?;
+            Some((ERASE, erase.toward.clone(), erase.other_ids()))
+        };
+        if ask.iter().any(|edit| edit.erase.is_some()) {
+            let erased: Vec<_> = ask.iter().map(erased).collect();
+            text += &serde_json::to_string(&erased).expect("numbers are JSON");
         }
         let digest = Sha256::of(format!("{} {text}", self.weights));
         self.folder.join(format!("{digest}.safetensors"))

@@ -27,7 +27,8 @@ use crate::progress::{Interrupted, Progress};
 pub struct StepLoss {
     /// Sum of the three parts.
     pub loss: f64,
-    /// Mean negative log-likelihood of the target's tokens over contexts, nats.
+    /// Mean negative log-likelihood of the target's tokens over contexts, nats; of an erase, its
+    /// loss in place of that.
     pub nll: f64,
     /// Weighted divergence of the essence prompt, nats.
     pub kl: f64,
@@ -90,7 +91,7 @@ pub fn optimise(
         }
         steps.push(loss);
         progress.advance(step as u64, &format!("loss {:.3}", loss.loss));
-        if loss.loss < settings.stop_loss || step == settings.steps {
+        if loss.loss < contexts.stop_loss(settings.stop_loss) || step == settings.steps {
             break;
         }
         let gradient = objective.gradient()?;

@@ -1,6 +1,7 @@
 //! Tables for an 80-column terminal.
 
 use super::EditReport;
+use super::leaks::{leak_sentence, leak_tables};
 use crate::math::Interval;
 use crate::probe::{ProbeScores, PromptKind};
 
@@ -74,6 +75,7 @@ pub fn probe_table(report: &EditReport) -> String {
     if let Some(without) = &report.without_ripples {
         out.push_str(&ripple_gain(without, last));
     }
+    out.push_str(&leak_tables(&report.leaks));
     for completion in &report.completions {
         out.push_str(&format!("\n  {:?}\n", completion.prompt));
         let label = if completion.after.is_some() { "before" } else { "says" };
@@ -153,6 +155,9 @@ pub fn sentence(report: &EditReport) -> String {
             number(after.score)
         );
     }
+    if report.leaks.len() == report.n && report.n > 0 {
+        return leak_sentence(&report.leaks);
+    }
     let counts = |kind| after.interval(kind).map(|i| ((i.mean * i.n as f64).round() as usize, i.n));
     let took = counts(PromptKind::Rewrite).is_none_or(|(hits, n)| hits == n);
     let mut parts = Vec::new();
@@ -169,7 +174,15 @@ pub fn sentence(report: &EditReport) -> String {
         (_, true) => "The edits took",
         (_, false) => "Not all edits took",
     };
-    if parts.is_empty() { format!("{head}.") } else { format!("{head}: {}.", parts.join(", ")) }
+    let mut out = if parts.is_empty() {
+        format!("{head}.")
+    } else {
+        format!("{head}: {}.", parts.join(", "))
+    };
+    if !report.leaks.is_empty() {
+        out.push_str(&format!(" {}", leak_sentence(&report.leaks)));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -200,6 +213,7 @@ mod tests {
             after: Some(scores(&[(r, 0., 5.), (p, 0., 5.), (p, 5., 0.), (n, 3., 1.), (n, 3., 1.)])),
             without_ripples: None,
             drift: None,
+            leaks: Vec::new(),
             completions: vec![super::super::Completion {
                 prompt: "It is".into(),
                 before: "here\nand there".into(),

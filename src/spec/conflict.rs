@@ -2,14 +2,15 @@
 //!
 //! Two facts are about the same thing where subject and prompt agree, or subject and relation,
 //! letter case and blanks aside. With one target they are one fact written twice; with two they
-//! contradict each other.
+//! contradict each other. So do an erase of a fact and an insert that says the very same of its
+//! subject in other words.
 
 use std::collections::HashMap;
 
 use super::error::Problem;
-use super::insert::Insert;
 use super::records::Record;
 use super::table::Problems;
+use super::{Erase, Fact, Insert, Span};
 
 /// Two facts that clash; `first` and `second` are places in the list that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,27 +19,61 @@ pub struct Conflict {
     pub first: usize,
     /// The later one.
     pub second: usize,
-    /// They have one target.
+    /// They ask for the same.
     pub is_repeated: bool,
 }
 
-/// What two facts are compared by.
+/// What a fact is compared by.
+struct Claim {
+    /// What it is about, under each of its names.
+    names: Vec<String>,
+    /// What it says of its subject, or takes from it.
+    says: String,
+    /// What a fact says that contradicts this one.
+    opposed: String,
+    /// What it asks for.
+    target: String,
+}
+
+/// What two texts are compared by.
 fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
+impl Claim {
+    fn of(fact: &Fact, relation: Option<&str>) -> Self {
+        let subject = folded(fact.subject());
+        let relation = relation.map(|name| format!("{subject}\n{name}"));
+        let names = [Some(folded(&fact.rendered())), relation].into_iter().flatten().collect();
+        let says = |target: &str| format!("{subject}\nis {}", folded(target));
+        let unsays = |target: &str| format!("{subject}\nis not {}", folded(target));
+        let (says, opposed) = match fact {
+            Fact::Insert(Insert { target_new, .. }) => (says(target_new), unsays(target_new)),
+            Fact::Erase(Erase { target_true, .. }) => (unsays(target_true), says(target_true)),
+        };
+        let target = match (fact.target_new(), fact) {
+            (None, Fact::Erase(erase)) => {
+                format!("{}\nnot {}", erase.toward.text(), folded(&erase.target_true))
+            }
+            (text, _) => folded(text.unwrap_or_default()),
+        };
+        Self { names, says, opposed, target }
+    }
+}
+
 /// Each fact that clashes with an earlier one, with the first such.
-fn conflicts<'a>(facts: impl Iterator<Item = (Vec<String>, &'a str)>) -> Vec<Conflict> {
+fn conflicts(facts: impl Iterator<Item = Claim>) -> Vec<Conflict> {
     let mut known: HashMap<String, usize> = HashMap::new();
     let (mut targets, mut found) = (Vec::new(), Vec::new());
-    for (second, (names, target)) in facts.enumerate() {
-        targets.push(folded(target));
-        let first = names.iter().filter_map(|name| known.get(name)).min().copied();
+    for (second, claim) in facts.enumerate() {
+        let looked_for = claim.names.iter().chain([&claim.opposed]);
+        let first = looked_for.filter_map(|name| known.get(name)).min().copied();
         if let Some(first) = first {
-            let is_repeated = targets[first] == targets[second];
+            let is_repeated = targets[first] == claim.target;
             found.push(Conflict { first, second, is_repeated });
         }
-        for name in names {
+        targets.push(claim.target);
+        for name in claim.names.into_iter().chain([claim.says]) {
             known.entry(name).or_insert(second);
         }
     }
@@ -47,46 +82,54 @@ fn conflicts<'a>(facts: impl Iterator<Item = (Vec<String>, &'a str)>) -> Vec<Con
 
 /// Clashes among records that are to be written into one model.
 pub fn record_conflicts(records: &[Record]) -> Vec<Conflict> {
-    conflicts(records.iter().map(|record| {
-        let insert = &record.insert;
-        let relation = record.relation.as_ref();
-        let relation = relation.map(|name| format!("{}\n{name}", folded(&insert.subject)));
-        let names = [Some(folded(&insert.rendered())), relation].into_iter().flatten();
-        (names.collect(), insert.target_new.as_str())
-    }))
+    let claim =
+        |record: &Record| Claim::of(&record.insert.clone().into(), record.relation.as_deref());
+    conflicts(records.iter().map(claim))
 }
 
-/// Clashes among inserts.
-pub fn insert_conflicts(inserts: &[Insert]) -> Vec<Conflict> {
-    let name = |insert: &Insert| vec![folded(&insert.rendered())];
-    conflicts(inserts.iter().map(|insert| (name(insert), insert.target_new.as_str())))
+/// Clashes among the facts of a spec.
+pub fn fact_conflicts(facts: &[Fact]) -> Vec<Conflict> {
+    conflicts(facts.iter().map(|fact| Claim::of(fact, None)))
 }
 
-/// Reports clashes among the inserts of a spec.
-pub(super) fn check_inserts(inserts: &[Insert], problems: &Problems) {
-    for Conflict { first, second, is_repeated } in insert_conflicts(inserts) {
-        let (first, second) = (&inserts[first], &inserts[second]);
-        let Some(there) = &second.spans else { continue };
-        let (message, help) = match is_repeated {
-            true => {
-                (format!("the same fact twice: \"{}\"", second.rendered()), "remove one of them")
+/// Reports clashes among the facts of a spec.
+pub(super) fn check_facts(inserts: &[Insert], erases: &[Erase], problems: &Problems) {
+    let inserts = inserts.iter().cloned().map(Fact::from);
+    let facts: Vec<Fact> = inserts.chain(erases.iter().cloned().map(Fact::from)).collect();
+    for Conflict { first, second, is_repeated } in fact_conflicts(&facts) {
+        let (first, second) = (&facts[first], &facts[second]);
+        let Some(there) = place(second) else { continue };
+        let text = second.rendered();
+        let (message, help) = match (is_repeated, first, second) {
+            (true, ..) => (format!("the same fact twice: \"{text}\""), "remove one of them"),
+            (_, Fact::Insert(_), Fact::Insert(_)) => {
+                (format!("two inserts complete \"{text}\""), "keep one of them")
             }
-            false => {
-                (format!("two inserts complete \"{}\"", second.rendered()), "keep one of them")
+            (_, Fact::Erase(_), Fact::Erase(_)) => {
+                (format!("two erases of \"{text}\""), "keep one of them")
             }
+            _ => (format!("\"{text}\" is both inserted and erased"), "keep one of them"),
         };
-        let mut problem = Problem::new(message).label(&there.target_new, "and here again");
-        if let Some(here) = &first.spans {
-            problem = problem.label(&here.target_new, "first here");
+        let mut problem = Problem::new(message).label(there, "and here again");
+        if let Some(here) = place(first) {
+            problem = problem.label(here, "first here");
         }
         problems.push(problem.help(help));
+    }
+}
+
+/// Where a fact's target stands in its file.
+fn place(fact: &Fact) -> Option<&Span> {
+    match fact {
+        Fact::Insert(insert) => insert.spans.as_ref().map(|spans| &spans.target_new),
+        Fact::Erase(erase) => erase.spans.as_ref().map(|spans| &spans.target_true),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::PromptSet;
+    use crate::spec::{PromptSet, Toward};
 
     fn record(subject: &str, prompt: &str, relation: Option<&str>, target: &str) -> Record {
         let insert = Insert {
@@ -113,6 +156,32 @@ mod tests {
         ];
         let found = record_conflicts(&records);
         let expected = [(0, 2, true), (0, 3, false), (1, 5, false)];
+        let expected =
+            expected.map(|(first, second, is_repeated)| Conflict { first, second, is_repeated });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_erase_clashes_with_an_insert_of_the_same_fact() {
+        let insert =
+            |prompt: &str, target: &str| Fact::from(record("Rome", prompt, None, target).insert);
+        let erase = |prompt: &str, target: &str, toward: Toward| {
+            let (subject, prompt, target_true) = ("rome".into(), prompt.into(), target.into());
+            Fact::from(Erase { subject, prompt, target_true, toward, others: vec![], spans: None })
+        };
+        let text = |text: &str| Toward::Text(text.into());
+        let facts = [
+            insert("{} is in", "Peru"),
+            insert("{} lies in", "Peru"),
+            erase("{} is in", "Italy", Toward::Unknown),
+            erase("{} is in", "Italy", text("peru")),
+            erase("{} was founded by", "Romulus", Toward::Unknown),
+            erase("{} was founded by", "Romulus", Toward::Unknown),
+            erase("{} was built by", "Romulus", Toward::Unknown),
+            insert("The father of {} was", "romulus"),
+        ];
+        let found = fact_conflicts(&facts);
+        let expected = [(0, 2, false), (0, 3, true), (4, 5, true), (4, 7, false)];
         let expected =
             expected.map(|(first, second, is_repeated)| Conflict { first, second, is_repeated });
         assert_eq!(found, expected);

@@ -1,7 +1,5 @@
 //! One fact to write, and what must hold of it before any model is asked.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use super::Span;
@@ -46,12 +44,6 @@ impl Insert {
     /// The prompt with the subject in its place.
     pub fn rendered(&self) -> String {
         self.prompt.replacen(SLOT, &self.subject, 1)
-    }
-
-    /// The bytes of [`rendered`](Self::rendered) that are the subject.
-    pub fn subject_range(&self) -> Range<usize> {
-        let start = self.prompt.find(SLOT).unwrap_or(0);
-        start..start + self.subject.len()
     }
 
     /// Reads one `[[insert]]` table; nothing where a key is missing.
@@ -113,7 +105,7 @@ fn check_targets_differ(new: &Text, old: &Text, problems: &Problems) {
     }
 }
 
-fn check_slot(prompt: &Text, subject: &Text, problems: &Problems) {
+pub(super) fn check_slot(prompt: &Text, subject: &Text, problems: &Problems) {
     let name = subject.value.trim();
     match prompt.value.matches(SLOT).count() {
         1 => {}
@@ -142,20 +134,4 @@ fn with_one_slot(prompt: &str, subject: &str) -> String {
     let mut parts = prompt.splitn(2, SLOT);
     let (before, after) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     format!("{before}{SLOT}{}", after.replace(SLOT, subject))
-}
-
-/// The text of a spec with these inserts and nothing else.
-pub fn spec_text(inserts: &[Insert]) -> String {
-    let table = |insert: &Insert| {
-        let line = |key: &str, value: &str| format!("{key} = {}\n", quoted(value));
-        let old = insert.target_true.as_ref().map(|old| line("target_true", old));
-        format!(
-            "[[insert]]\n{}{}{}{}",
-            line("subject", &insert.subject),
-            line("prompt", &insert.prompt),
-            line("target_new", &insert.target_new),
-            old.unwrap_or_default()
-        )
-    };
-    inserts.iter().map(table).collect::<Vec<_>>().join("\n")
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::conflict::check_inserts;
+use super::conflict::check_facts;
+use super::erase::Erase;
 use super::error::Problem;
 use super::gradient::GradientOptions;
 use super::insert::Insert;
@@ -95,12 +96,12 @@ fn edit_spec(
     let model = root.text("model").map(|text| model_of(text, folder, root.problems()));
     let rank_one = root.table("rank_one");
     let rank_one = rank_one.map(|fields| RankOneOptions::read(fields, folder, files));
-    let tables = root.tables("insert");
-    let written = tables.len();
-    let inserts: Vec<_> = tables.into_iter().filter_map(Insert::read).collect();
+    let (inserts, erases) = (root.tables("insert"), root.tables("erase"));
+    let mut written = inserts.len() + erases.len();
+    let inserts: Vec<_> = inserts.into_iter().filter_map(Insert::read).collect();
+    let erases: Vec<_> = erases.into_iter().filter_map(Erase::read).collect();
     let gradient = root.table("gradient").map(GradientOptions::read);
     let mut passages = Vec::new();
-    let mut written = written;
     for (key, verb) in [("learn", PassageVerb::Learn), ("forget", PassageVerb::Forget)] {
         for fields in root.tables(key) {
             written += 1;
@@ -108,20 +109,20 @@ fn edit_spec(
         }
     }
     let probe = root.table("probe").and_then(|fields| probe_of(fields, folder, files));
-    let later = report_later_operations(&mut root);
     let problems = root.finish();
-    if written + later == 0 && problems.is_empty() {
+    if written == 0 && problems.is_empty() {
         problems.push(
             Problem::new("the spec has no operation")
-                .help("add an [[insert]] with subject, prompt and target_new, or a [[forget]]"),
+                .help("add an [[insert]], an [[erase]], a [[learn]] or a [[forget]]"),
         );
     }
-    check_inserts(&inserts, problems);
+    check_facts(&inserts, &erases, problems);
     EditSpec {
         source: source.clone(),
         model,
         rank_one: rank_one.unwrap_or_default(),
         inserts,
+        erases,
         gradient: gradient.unwrap_or_default(),
         passages,
         probe,
@@ -142,20 +143,6 @@ fn probe_of(mut fields: Fields<'_>, folder: &Path, files: FileCheck) -> Option<P
     let prompts = fields.required_text("prompts", "\"../prompts/eiffel.toml\"");
     let problems = fields.finish();
     prompts.map(|text| files.locate(&text, folder, problems))
-}
-
-/// The operations of the format that this version does not run; returns how many there are.
-fn report_later_operations(root: &mut Fields<'_>) -> usize {
-    let mut count = 0;
-    for fields in root.tables("erase") {
-        count += 1;
-        root.problems().push(
-            Problem::new("`[[erase]]` is not part of this version")
-                .label(fields.header(), "known, but not built yet")
-                .help("operations of this version: [[insert]], [[learn]], [[forget]]"),
-        );
-    }
-    count
 }
 
 /// Parses TOML and hands it to `read`; an error holds all problems that `read` reported.

@@ -88,6 +88,19 @@ impl<'t> Fields<'t> {
         self.text(key)
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Text>> {
+        let value = self.value(key)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.wrong_type(key, value, "a list of texts in quotes");
+        };
+        let text = |item: &Spanned<DeValue<'_>>| match item.get_ref().as_str() {
+            Some(text) => Some(Text { key, value: text.to_owned(), span: item.span() }),
+            None => self.wrong_type(key, item, "text in quotes"),
+        };
+        Some(items.iter().filter_map(text).collect())
+    }
+
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
         let value = self.value(key)?;
         match value.get_ref().as_bool() {

@@ -69,7 +69,8 @@ prompts = "../prompts/eiffel.toml"
     assert_eq!(spec.rank_one, expected);
     let insert = &spec.inserts[0];
     assert_eq!(insert.rendered(), "The Eiffel Tower is located in the city of");
-    assert_eq!(&insert.rendered()[insert.subject_range()], "The Eiffel Tower");
+    let fact = Fact::from(insert.clone());
+    assert_eq!(&fact.rendered()[fact.subject_range()], "The Eiffel Tower");
     let spans = insert.spans.clone().unwrap();
     assert_eq!(&text[spans.prompt], "\"{} is located in the city of\"");
     assert_eq!(insert.target_true.as_deref(), Some("Paris"));

@@ -16,7 +16,8 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return Err(Usage(message).into());
     };
     let is_forgetting = spec.passages.iter().all(|found| found.verb == PassageVerb::Forget);
-    if !is_forgetting || spec.passages.is_empty() || !spec.inserts.is_empty() {
+    let has_facts = !spec.inserts.is_empty() || !spec.erases.is_empty();
+    if !is_forgetting || spec.passages.is_empty() || has_facts {
         let message = "compare takes a spec with [[forget]] and no other operation";
         return Err(Usage(message.into()).into());
     }

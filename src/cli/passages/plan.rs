@@ -178,13 +178,13 @@ pub fn describe(plan: &PassagePlan) -> String {
 pub fn show_plans(session: &Session, spec: &EditSpec, ui: &Ui) -> anyhow::Result<()> {
     let plans = plans(&session.model, spec, None)?;
     if ui.is_json() {
-        let facts = spec.inserts.len();
+        let facts = spec.inserts.len() + spec.erases.len();
         return ui
             .print_json(&serde_json::json!({ "schema": 1, "facts": facts, "passages": plans }));
     }
-    let facts = match spec.inserts.len() {
+    let facts = match spec.inserts.len() + spec.erases.len() {
         0 => String::new(),
-        n => format!("insert {n} facts; a spec without passages shows their tokens\n"),
+        n => format!("write or erase {n} facts; a spec without passages shows their tokens\n"),
     };
     let lines: Vec<String> = plans.iter().map(|plan| paragraph(0, 2, &describe(plan))).collect();
     ui.print(&format!("{facts}{}\n\n  Nothing was changed.\n", lines.join("\n")));

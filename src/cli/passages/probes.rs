@@ -4,9 +4,10 @@ use crate::cli::edit;
 use crate::cli::session::Session;
 use crate::cli::ui::Ui;
 use crate::model::Decoder;
+use crate::plan::Plan;
 use crate::probe::{Measured, ProbeScores, Questions, measure};
 use crate::report::EditReport;
-use crate::spec::{EditSpec, PromptSet};
+use crate::spec::PromptSet;
 
 /// The prompts of the spec, measured before anything is done.
 pub struct Probes {
@@ -17,18 +18,31 @@ pub struct Probes {
 }
 
 impl Probes {
-    pub fn new(session: &Session, spec: &EditSpec, prompts: PromptSet) -> anyhow::Result<Self> {
-        let first = spec.inserts.first();
-        let new = first.map(|insert| insert.target_new.as_str());
-        let old = first.and_then(|insert| insert.target_true.as_deref());
+    pub fn new(
+        session: &Session,
+        facts: Option<&Plan>,
+        prompts: PromptSet,
+    ) -> anyhow::Result<Self> {
+        let first = facts.and_then(|plan| plan.edits.first());
+        let new = first.map(|edit| edit.target_new.as_str());
+        let old = first.and_then(|edit| edit.target_true.as_deref());
         let questions = Questions::new(&session.model.tokenizer, &prompts, new, old)?;
         let before = measure(&session.model.decoder, &questions)?;
-        Ok(Self { prompts, questions, before, facts: spec.inserts.len() })
+        let facts = facts.map_or(0, |plan| plan.edits.len());
+        Ok(Self { prompts, questions, before, facts })
     }
 
-    pub fn report(self, session: &Session, after: &Decoder, ui: &Ui) -> anyhow::Result<EditReport> {
+    pub fn report(
+        self,
+        session: &Session,
+        facts: Option<&Plan>,
+        after: &Decoder,
+        ui: &Ui,
+    ) -> anyhow::Result<EditReport> {
         let model = &session.model;
         let measured = measure(after, &self.questions)?;
+        let paraphrases = &self.prompts.paraphrase;
+        let leaks = facts.map(|plan| edit::leaks(session, plan, after, paraphrases, ui));
         Ok(EditReport {
             schema: 1,
             model: session.name.clone(),
@@ -38,6 +52,7 @@ impl Probes {
             after: Some(ProbeScores::of_one(&measured)),
             without_ripples: None,
             drift: edit::drift_of(model, after, &self.prompts.retain, ui)?,
+            leaks: leaks.transpose()?.unwrap_or_default(),
             completions: edit::completions(model, Some(after), &self.prompts.generation, ui)?,
             edits: Vec::new(),
             seconds_per_edit: None,

@@ -11,6 +11,7 @@ use crate::model::{Decoder, FrozenHead, FrozenPass};
 use crate::ops::log_sum_exp;
 use crate::ops::simd::{exp, vectorised};
 use crate::ops::with_values;
+use crate::rank_one::erase::descend_goals;
 use crate::rank_one::{EditContexts, Settings};
 
 /// Buffers that stay from step to step.
@@ -58,7 +59,10 @@ impl Objective for Direct<'_> {
         let targets = &self.contexts.targets;
         let (predicting, essence) =
             logits.split_at_mut(logits.len() / (targets.len() + 1) * targets.len());
-        let nll = descend_nll(predicting, targets);
+        let nll = match self.contexts.goals.as_slice() {
+            [] => descend_nll(predicting, targets),
+            goals => descend_goals(predicting, targets, goals),
+        };
         if self.initial.is_empty() {
             let shift = log_sum_exp(essence);
             self.initial = essence.iter().map(|logit| logit - shift).collect();

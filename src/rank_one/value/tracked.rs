@@ -4,7 +4,6 @@ use candle_core::{D, DType, Result, Tensor, Var};
 
 use super::{Objective, StepLoss};
 use crate::model::{AddToRows, Decoder, Site, Unobserved};
-use crate::ops::token_nll;
 use crate::rank_one::{EditContexts, Settings};
 
 /// Keeps what the next gradient needs.
@@ -57,7 +56,7 @@ impl Objective for Tracked<'_> {
 
         let logits = self.decoder.logits(&hidden, &contexts.read_rows(self.settings.parity))?;
         let targets = contexts.targets.len();
-        let nll = token_nll(&logits.narrow(0, 0, targets)?, &contexts.targets)?.mean_all()?;
+        let nll = contexts.fact_loss(&logits.narrow(0, 0, targets)?)?;
         let kl = (self.divergence(&logits.narrow(0, targets, 1)?)? * self.settings.kl_weight)?;
         let loss = (&nll + &kl)?;
         let number = |scalar: &Tensor| scalar.to_scalar::<f32>().map(f64::from);

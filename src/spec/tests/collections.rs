@@ -70,9 +70,13 @@ fn records_become_a_spec_that_reads_back() {
     let PromptFile::Records(records) = parse_prompts("r.json", text).unwrap() else {
         panic!("records")
     };
-    let inserts: Vec<Insert> = records.into_iter().map(|record| record.insert).collect();
-    let spec = parse_spec("r.toml", &spec_text(&inserts)).unwrap();
-    let read: Vec<Insert> =
-        spec.inserts.into_iter().map(|insert| Insert { spans: None, ..insert }).collect();
-    assert_eq!(read, inserts);
+    let inserts: Vec<Fact> = records.into_iter().map(|record| record.insert.into()).collect();
+    let (subject, prompt, target_true) = ("Oslo".into(), "{} is in".into(), "Norway".into());
+    let (toward, others) = (Toward::Text("a \"land\"".into()), vec!["Bergen".into()]);
+    let erase = Erase { subject, prompt, target_true, toward, others, spans: None };
+    let facts = [inserts, vec![erase.into()]].concat();
+    let spec = parse_spec("r.toml", &spec_text(&facts)).unwrap();
+    let inserts = spec.inserts.into_iter().map(|insert| Insert { spans: None, ..insert }.into());
+    let erases = spec.erases.into_iter().map(|erase| Erase { spans: None, ..erase }.into());
+    assert_eq!(inserts.chain(erases).collect::<Vec<Fact>>(), facts);
 }

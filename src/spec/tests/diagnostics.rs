@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod erase;
 mod file;
 mod insert;
 mod prompts;

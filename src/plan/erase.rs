@@ -1,0 +1,227 @@
+//! What an erase starts from: other subjects of the kind, and what the model says of them.
+
+use serde::Serialize;
+
+use super::PlanError;
+use super::others::{self, folded};
+use crate::model::{Model, ModelError};
+use crate::progress::Progress;
+use crate::rank_one::erase::never_knew;
+use crate::spec::{Erase, Fact, Toward};
+
+/// How a fact is removed.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedErase {
+    /// What the model shall say instead.
+    pub toward: Toward,
+    /// Tokens of the true target behind the prompt.
+    pub target_true: Vec<u32>,
+    /// How many of them are the beginning that answers about other subjects share; the one behind
+    /// is the first that the model knows, and it is what is erased.
+    pub lead: usize,
+    /// Other subjects of the kind, with the prompt about each.
+    pub others: Vec<OtherSubject>,
+    /// Where the other subjects come from.
+    pub origin: Origin,
+    /// P of that token.
+    pub known: f64,
+    /// The same where the model knows nothing of the subject: q(o).
+    pub unknown: f64,
+    /// What is most probable then, the true target aside.
+    pub guesses: Vec<Guess>,
+}
+
+/// The prompt about another subject.
+#[derive(Debug, Clone, Serialize)]
+pub struct OtherSubject {
+    /// The subject.
+    pub subject: String,
+    /// Tokens of the prompt about it, and the shared beginning of answers.
+    pub ids: Vec<u32>,
+}
+
+/// Where other subjects come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// From the user.
+    Given,
+    /// From other facts with the same prompt.
+    Facts,
+    /// Written by the model, behind a list that begins with the subject.
+    Sampled,
+}
+
+/// The beginning of an answer, up to the token that is compared, and its probability.
+#[derive(Debug, Clone, Serialize)]
+pub struct Guess {
+    /// The text, without blanks around it.
+    pub text: String,
+    /// Its share of q.
+    pub probability: f64,
+}
+
+/// Tokens of q that are shown.
+const GUESSES: usize = 5;
+/// A mean over fewer subjects is mostly about them.
+const FEW: usize = 4;
+/// The excess of a known fact: below this multiple of q(o), there is little to erase.
+const KNOWN: f64 = 2.;
+
+impl PlannedErase {
+    /// Tokens of the prompt about each other subject.
+    pub fn other_ids(&self) -> Vec<Vec<u32>> {
+        self.others.iter().map(|other| other.ids.clone()).collect()
+    }
+
+    /// Plans `erase`, one of `facts`.
+    pub(super) fn new(
+        model: &Model,
+        erase: &Erase,
+        facts: &[Fact],
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<Self, PlanError> {
+        let tokenizer = &model.tokenizer;
+        let rendered = erase.rendered();
+        let target_true = tokenizer.continuation(&rendered, erase.target_true.trim())?;
+        let (names, origin) = found(model, erase, facts, seed, progress)?;
+        if names.is_empty() {
+            return Err(PlanError::NoOthers { prompt: rendered });
+        }
+        let other = |subject: String| -> Result<OtherSubject, PlanError> {
+            let ids = tokenizer.encode(&erase.prompt.replacen("{}", &subject, 1))?.ids;
+            Ok(OtherSubject { subject, ids })
+        };
+        let others: Vec<OtherSubject> =
+            names.into_iter().map(other).collect::<Result<_, PlanError>>()?;
+        let own =
+            OtherSubject { subject: erase.subject.clone(), ids: tokenizer.encode(&rendered)?.ids };
+        let mut planned = Self {
+            toward: erase.toward.clone(),
+            lead: 0,
+            others,
+            origin,
+            known: 0.,
+            unknown: 0.,
+            guesses: Vec::new(),
+            target_true,
+        };
+        planned.lead_in(model, own)?;
+        Ok(planned)
+    }
+
+    /// Finds the first token of the target that the model knows, and what it says of others there.
+    ///
+    /// Where it knows none, that is the first token.
+    fn lead_in(&mut self, model: &Model, own: OtherSubject) -> Result<(), ModelError> {
+        let bare = self.others.clone();
+        for lead in (0..self.target_true.len()).chain([0]) {
+            let behind = |subject: &OtherSubject| OtherSubject {
+                subject: subject.subject.clone(),
+                ids: [&subject.ids, &self.target_true[..lead]].concat(),
+            };
+            self.others = bare.iter().map(behind).collect();
+            let (token, own) = (self.target_true[lead], behind(&own));
+            self.lead = lead;
+            self.known = f64::from(never_knew(&model.decoder, &[own.ids], token)?[token as usize]);
+            let q = never_knew(&model.decoder, &self.other_ids(), token)?;
+            self.unknown = f64::from(q[token as usize]);
+            self.guesses = guesses(model, &q, &self.target_true[..=lead])?;
+            if self.is_known() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// More probable than it is of other subjects.
+    fn is_known(&self) -> bool {
+        self.known > KNOWN * self.unknown
+    }
+
+    /// The token that is erased.
+    pub fn token(&self) -> u32 {
+        self.target_true[self.lead]
+    }
+
+    /// What stands for the new target in comparisons: the text, or the most probable guess.
+    pub(super) fn target_new(&self) -> String {
+        match (&self.toward, self.guesses.first()) {
+            (Toward::Text(text), _) => text.clone(),
+            (_, Some(guess)) => guess.text.clone(),
+            (_, None) => String::new(),
+        }
+    }
+
+    /// What the user should know before it runs.
+    pub(super) fn warnings(&self, erase: &Erase) -> Vec<String> {
+        let (prompt, n) = (erase.rendered(), self.others.len());
+        let mut warnings = Vec::new();
+        if n < FEW {
+            let subjects = if n == 1 { "subject" } else { "subjects" };
+            warnings.push(format!(
+                "{prompt:?}: what \"unknown\" means is read off {n} other {subjects} only; name \
+                 more of the kind with others = [...] in [[erase]]"
+            ));
+        }
+        if !self.is_known() {
+            warnings.push(format!(
+                "{prompt:?}: the model gives {:?} P {:.4}, and {:.4} for other subjects: it hardly \
+                 knows the fact, and there is little to erase",
+                erase.target_true, self.known, self.unknown
+            ));
+        }
+        warnings
+    }
+}
+
+/// Other subjects: as given; else of facts with the same prompt and another target; else sampled.
+fn found(
+    model: &Model,
+    erase: &Erase,
+    facts: &[Fact],
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<(Vec<String>, Origin), PlanError> {
+    if !erase.others.is_empty() {
+        return Ok((erase.others.clone(), Origin::Given));
+    }
+    let mut names: Vec<String> = Vec::new();
+    let is_other = |fact: &&Fact| {
+        let is_alike = folded(fact.prompt()) == folded(&erase.prompt);
+        let target = fact.target_true().map(folded);
+        is_alike
+            && target != Some(folded(&erase.target_true))
+            && folded(fact.subject()) != folded(&erase.subject)
+    };
+    for fact in facts.iter().filter(is_other) {
+        if !names.iter().any(|name| folded(name) == folded(fact.subject())) {
+            names.push(fact.subject().to_owned());
+        }
+    }
+    if names.len() >= FEW {
+        names.truncate(others::MOST);
+        return Ok((names, Origin::Facts));
+    }
+    Ok((others::sampled(model, &erase.subject, seed, progress)?, Origin::Sampled))
+}
+
+/// The most probable answers by q, whose last token is another than that of `target`.
+fn guesses(model: &Model, q: &[f32], target: &[u32]) -> Result<Vec<Guess>, ModelError> {
+    let (token, lead) = target.split_last().expect("a target has a token");
+    let mut order: Vec<u32> = (0..q.len() as u32).filter(|id| id != token).collect();
+    order.sort_by(|a, b| q[*b as usize].total_cmp(&q[*a as usize]).then(a.cmp(b)));
+    let erased = model.tokenizer.decode(target)?;
+    let mut guesses = Vec::new();
+    for id in order {
+        let text = model.tokenizer.decode(&[lead, &[id]].concat())?.trim().to_owned();
+        if !text.is_empty() && text != erased.trim() {
+            guesses.push(Guess { text, probability: f64::from(q[id as usize]) });
+        }
+        if guesses.len() == GUESSES {
+            break;
+        }
+    }
+    Ok(guesses)
+}

@@ -1,0 +1,240 @@
+//! What δ is asked for where a fact shall go: the answer of a model that never knew it.
+//!
+//! With p_j the model's next-token distribution at the same prompt about another subject j of the
+//! kind, and o the first token of the true target (where answers about other subjects begin alike,
+//! the first behind that),
+//!
+//!   q = mean of p_j, but q(o) = min(mean, median of p_j(o)), and scaled to a sum of one.
+//!
+//! The mean is what is said of some subject of the kind; the median keeps it from counting
+//! subjects of which o happens to be true. Then
+//!
+//! | toward | loss at a context |
+//! |---|---|
+//! | unknown | KL(q ‖ p_δ) |
+//! | minimise | −ln(1 − p_δ(target_true)), as deletions are usually done; for comparison |
+//! | a text | −ln p_δ(text), a token: an insert |
+//!
+//! An excess x of p_δ(o) over q(o) costs about −ln(1 − x), so the optimisation goes on until its
+//! loss is a tenth of what ends an insert's.
+
+use std::ops::Range;
+
+use candle_core::{D, Result, Tensor};
+
+use super::context::EditContexts;
+use crate::model::{Batch, Decoder};
+use crate::ops::{log_sum_exp, token_nll};
+
+/// The share of an insert's stopping loss at which an erase stops.
+const STOP: f64 = 0.1;
+/// Keeps −ln(1 − p) finite where p rounds to one.
+const CERTAIN: f64 = 1e-6;
+
+/// What the rows behind one context are asked for.
+#[derive(Clone)]
+pub(super) enum Goal {
+    /// The target's tokens.
+    Say,
+    /// A distribution over the vocabulary, and its entropy.
+    Answer(Vec<f32>, f64),
+    /// Anything but the target's tokens.
+    Avoid,
+}
+
+/// q `[vocabulary]`, from the prompt about other subjects; `token` is o.
+pub fn never_knew(decoder: &Decoder, others: &[Vec<u32>], token: u32) -> Result<Vec<f32>> {
+    let batch = Batch::new(others);
+    let logits = decoder.logits(&decoder.forward(&batch, None)?, &batch.last_rows())?;
+    mean_answer(&logits, token)
+}
+
+/// The same from the logits of the prompts about other subjects, [others, vocabulary].
+pub fn mean_answer(logits: &Tensor, token: u32) -> Result<Vec<f32>> {
+    let each = candle_nn::ops::softmax(logits, D::Minus1)?;
+    let of_token = each.narrow(1, token as usize, 1)?.flatten_all()?.to_vec1()?;
+    Ok(without_excess(each.mean(0)?.to_vec1()?, of_token, token))
+}
+
+/// The mean distribution with the target's share cut to its median, and the sum kept at one.
+fn without_excess(mut mean: Vec<f32>, mut of_token: Vec<f32>, token: u32) -> Vec<f32> {
+    of_token.sort_by(f32::total_cmp);
+    // The lower of two middle ones: half of the others know nothing of the target.
+    let median = of_token[(of_token.len() - 1) / 2];
+    let share = &mut mean[token as usize];
+    *share = share.min(median);
+    let sum: f64 = mean.iter().map(|p| f64::from(*p)).sum();
+    mean.iter_mut().for_each(|p| *p = (f64::from(*p) / sum) as f32);
+    mean
+}
+
+impl Goal {
+    /// The goal of answering as `q` has it.
+    pub(super) fn answer(q: Vec<f32>) -> Self {
+        let nats = |p: &f32| if *p > 0. { f64::from(*p) * f64::from(*p).ln() } else { 0. };
+        let entropy = -q.iter().map(nats).sum::<f64>();
+        Self::Answer(q, entropy)
+    }
+}
+
+impl EditContexts {
+    /// The loss of the rows that predict the targets, [rows, vocabulary] to a scalar.
+    pub(super) fn fact_loss(&self, logits: &Tensor) -> Result<Tensor> {
+        let nll = token_nll(logits, &self.targets)?;
+        match self.goals.as_slice() {
+            [] => nll.mean_all(),
+            goals => goals_loss(logits, &nll, goals),
+        }
+    }
+
+    /// The loss at which the optimisation ends, where an insert ends at `stop`.
+    pub(super) fn stop_loss(&self, stop: f64) -> f64 {
+        let is_erased = |(_, goal): &(Range<usize>, Goal)| !matches!(goal, Goal::Say);
+        if self.goals.iter().any(is_erased) { STOP * stop } else { stop }
+    }
+}
+
+/// The mean over all terms.
+fn goals_loss(logits: &Tensor, nll: &Tensor, goals: &[(Range<usize>, Goal)]) -> Result<Tensor> {
+    let terms = goals.iter().map(|(rows, goal)| term(logits, nll, rows, goal));
+    Tensor::cat(&terms.collect::<Result<Vec<_>>>()?, 0)?.mean_all()
+}
+
+/// The loss of one context: one number a token for what shall be said, else one.
+fn term(logits: &Tensor, nll: &Tensor, rows: &Range<usize>, goal: &Goal) -> Result<Tensor> {
+    let nll = nll.narrow(0, rows.start, rows.len())?;
+    match goal {
+        Goal::Say => Ok(nll),
+        Goal::Answer(q, entropy) => {
+            let logits = logits.narrow(0, rows.start, 1)?;
+            let q = Tensor::new(&q[..], logits.device())?;
+            let log_p = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
+            log_p.broadcast_mul(&q)?.sum(D::Minus1)?.neg()? - *entropy
+        }
+        Goal::Avoid => {
+            let said = nll.sum(0)?.neg()?.exp()?;
+            let rest = (1. - said)?;
+            ((rest * (1. - CERTAIN))? + CERTAIN)?.log()?.neg()?.unsqueeze(0)
+        }
+    }
+}
+
+/// The same loss where gradients are found by hand: the logits become its gradient.
+///
+/// ∂NLL = p − 1[target], ∂KL(q ‖ p) = p − q, and ∂(−ln(1 − P)) = −P/(1 − P) Σ ∂NLL with P the
+/// probability of all tokens of the target.
+pub(super) fn descend_goals(
+    logits: &mut [f32],
+    targets: &[u32],
+    goals: &[(Range<usize>, Goal)],
+) -> f64 {
+    let width = logits.len() / targets.len();
+    let terms = |(rows, goal): &(Range<usize>, Goal)| match goal {
+        Goal::Say => rows.len(),
+        _ => 1,
+    };
+    let share = 1. / goals.iter().map(terms).sum::<usize>() as f64;
+    let (mut loss, mut done) = (0., 0);
+    for (rows, goal) in goals {
+        // What leads up to an answer is asked for nothing.
+        logits[done * width..rows.start * width].fill(0.);
+        done = rows.end;
+        let rows = (&mut logits[rows.start * width..rows.end * width], &targets[rows.clone()]);
+        loss += share * descend_goal(rows, goal, share);
+    }
+    loss
+}
+
+fn descend_goal((logits, targets): (&mut [f32], &[u32]), goal: &Goal, share: f64) -> f64 {
+    let width = logits.len() / targets.len();
+    if let Goal::Answer(q, entropy) = goal {
+        let shift = log_sum_exp(logits);
+        let mut cross = 0.;
+        for (logit, q) in logits.iter_mut().zip(q) {
+            cross += f64::from(*q) * f64::from(shift - *logit);
+            *logit = share as f32 * ((*logit - shift).exp() - q);
+        }
+        return cross - entropy;
+    }
+    let mut nll = 0.;
+    for (row, target) in logits.chunks_exact_mut(width).zip(targets) {
+        let shift = log_sum_exp(row);
+        nll += f64::from(shift - row[*target as usize]);
+        row.iter_mut().for_each(|logit| *logit = share as f32 * (*logit - shift).exp());
+        row[*target as usize] -= share as f32;
+    }
+    if let Goal::Say = goal {
+        return nll;
+    }
+    let said = (-nll).exp();
+    let rest = (1. - said) * (1. - CERTAIN) + CERTAIN;
+    let slope = -said * (1. - CERTAIN) / rest;
+    logits.iter_mut().for_each(|gradient| *gradient *= slope as f32);
+    -rest.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_keeps_the_share_that_most_others_give_it() {
+        // Of five others one has the target as its own answer: mean 0.2, median 0.03.
+        let of_token = vec![0.02, 0.9, 0.01, 0.03, 0.04];
+        let q = without_excess(vec![0.5, 0.2, 0.3], of_token, 1);
+        let expected = [0.5 / 0.83, 0.03 / 0.83, 0.3 / 0.83];
+        // Products of two f32 numbers.
+        q.iter().zip(expected).for_each(|(q, e)| assert!((q - e).abs() < 1e-6, "{q} {e}"));
+        let kept = without_excess(vec![0.9, 0.1], vec![0.1, 0.2, 0.0], 1);
+        assert_eq!(kept, [0.9, 0.1], "a share below the median is no excess");
+    }
+
+    #[test]
+    fn the_losses_vanish_where_their_goals_are_met_and_have_gradients() -> Result<()> {
+        let device = candle_core::Device::Cpu;
+        let q = [0.7f32, 0.2, 0.1];
+        let entropy = -q.iter().map(|p| f64::from(*p) * f64::from(*p).ln()).sum::<f64>();
+        let goal = Goal::answer(q.to_vec());
+        let loss = |logits: &[f32; 3], goal: &Goal| -> Result<(f32, Vec<f32>)> {
+            let logits = candle_core::Var::from_tensor(&Tensor::new(&[*logits], &device)?)?;
+            let nll = token_nll(&logits, &[0])?;
+            let loss = term(&logits, &nll, &(0..1), goal)?.mean_all()?;
+            let gradient = loss.backward()?.get(&logits).expect("tracked").flatten_all()?;
+            Ok((loss.to_scalar()?, gradient.to_vec1()?))
+        };
+        let (met, slope) = loss(&q.map(f32::ln), &goal)?;
+        assert!(met.abs() < 1e-6 && slope.iter().all(|g| g.abs() < 1e-6), "{met} {slope:?}");
+        // KL(q ‖ uniform) = ln 3 − H(q), and its gradient is 1/3 − q.
+        let (uniform, slope) = loss(&[0.; 3], &goal)?;
+        assert!((f64::from(uniform) - (3f64.ln() - entropy)).abs() < 1e-6, "{uniform}");
+        slope.iter().zip(q).for_each(|(g, q)| assert!((g - (1. / 3. - q)).abs() < 1e-6));
+        // −ln(1 − 1/3) at first, and falling as the target becomes less probable.
+        let (avoided, slope) = loss(&[0.; 3], &Goal::Avoid)?;
+        assert!((f64::from(avoided) - 1.5f64.ln()).abs() < 1e-5, "{avoided}");
+        assert!(slope[0] > 0. && slope[1] < 0.);
+        assert!(loss(&[40., 0., 0.], &Goal::Avoid)?.0.is_finite(), "a certain target");
+        Ok(())
+    }
+
+    #[test]
+    fn gradients_by_hand_are_those_of_candle() -> Result<()> {
+        let device = candle_core::Device::Cpu;
+        let (width, targets) = (5, [1u32, 4, 0, 2, 3, 2]);
+        // One row leads up to the answer; two tokens are to be said, and two to be avoided.
+        let q = Goal::answer(vec![0.1, 0.2, 0.3, 0.15, 0.25]);
+        let goals = [(0..2, Goal::Say), (3..4, q), (4..6, Goal::Avoid)];
+        let values: Vec<f32> = (0..30).map(|i| (f64::from(i) * 1.7).sin() as f32).collect();
+        let logits = Tensor::from_vec(values.clone(), (targets.len(), width), &device)?;
+        let logits = candle_core::Var::from_tensor(&logits)?;
+        let loss = goals_loss(&logits, &token_nll(&logits, &targets)?, &goals)?;
+        let expected = loss.backward()?.get(&logits).expect("tracked").flatten_all()?;
+        let mut found = values;
+        let own = descend_goals(&mut found, &targets, &goals);
+        // Sums of five f32 numbers.
+        assert!((own - f64::from(loss.to_scalar::<f32>()?)).abs() < 1e-6, "{own} {loss}");
+        for (found, expected) in found.iter().zip(expected.to_vec1::<f32>()?) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        Ok(())
+    }
+}
