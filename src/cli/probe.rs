@@ -17,6 +17,14 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if let Some(input) = read_tofu(&args.prompts, args.forget.as_deref())? {
         return tofu::run(args, input, &requirements, global, ui);
     }
+    if args.forget.is_some() || args.reference.is_some() {
+        let message = format!(
+            "--forget and --reference are for TOFU's files, and {} is none; compare with --patch \
+             or --against",
+            args.prompts.display()
+        );
+        return Err(Usage(message).into());
+    }
     let prompts = read_prompts(&args.prompts)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let other = other(args, &session, global, ui)?;

@@ -28,6 +28,11 @@ pub fn run(
     global: &Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
+    if args.against.is_some() {
+        let message = "--against is for prompts and records; of TOFU's files, --reference names \
+                       what never saw the forget set";
+        return Err(Usage(message.into()).into());
+    }
     let reference = reference(args)?;
     let (model, log, reference_log) = match input {
         TofuInput::Log(log) => {

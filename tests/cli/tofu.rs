@@ -86,6 +86,8 @@ fn what_is_no_evaluation_is_refused_by_name() {
         2,
         &["cannot read learn.json"],
     );
+    desk.fails("probe prompts.toml --model MODEL --reference MODEL", 2, &["for TOFU's files"]);
+    desk.fails("probe tofu --forget forget05 --model MODEL --against MODEL", 2, &["--reference"]);
     let output = desk.run("probe tofu/retain_perturbed.json --model MODEL --quiet");
     assert!(text(&output.stdout).contains("No forget set was measured"), "one set alone");
 }
