@@ -12,6 +12,9 @@
 //!     ops, math                 report ──▶ cli
 //! ```
 //!
+//! [`atlas`] is a world whose model is inside the binary: the default, and the place where forgetting
+//! can be set beside models that were trained again without the data.
+//!
 //! Modules import one way, in the order that `tests/order.rs` holds; the one exception is that
 //! `rank_one` takes the plan that it executes, whose settings it defines.
 //!

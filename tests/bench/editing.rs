@@ -5,10 +5,12 @@
 //! as GFLOP/s: the first over the last is the share of the machine's multiplication rate that the
 //! optimisation of a value reaches. An item of `second_moment` is a token.
 
+mod random_llama;
+
 use std::path::Path;
 use std::sync::LazyLock;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use divan::{Bencher, counter::ItemsCount};
 use rescribe::math::{Random, matmul_nt};
 use rescribe::model::{Batch, Decoder, Model};
@@ -18,15 +20,17 @@ use rescribe::rank_one::second_moment::accumulate;
 use rescribe::rank_one::solve::rank_one;
 use rescribe::rank_one::{Factored, SecondMoment, Settings, value};
 
-const HIDDEN: usize = 576;
-const INNER: usize = 1536;
-const NARROW: usize = 192;
-const LAYERS: usize = 12;
-const VOCABULARY: usize = 49_152;
-const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536,
-    "num_hidden_layers": 12, "num_attention_heads": 9, "num_key_value_heads": 3,
-    "vocab_size": 49152, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5,
-    "hidden_act": "silu", "rope_theta": 100000.0, "tie_word_embeddings": true}"#;
+use random_llama::Shape;
+
+const SHAPE: Shape = Shape {
+    hidden: 576,
+    intermediate: 1536,
+    layers: 12,
+    heads: 9,
+    kv_heads: 3,
+    vocabulary: 49_152,
+    context: 2048,
+};
 /// The layer that is edited.
 const LAYER: usize = 4;
 /// Contexts of the published program, tokens of each in front of the lookup token and from it on.
@@ -45,48 +49,9 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
         return open(Path::new(&folder));
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    write_model(folder.path());
+    random_llama::write(folder.path(), &SHAPE);
     open(folder.path())
 });
-
-fn write_model(folder: &Path) {
-    let mut random = Random::new(1);
-    let mut matrix = |rows: usize, columns: usize| {
-        // Uniform numbers of variance 1 / columns keep the stream's scale.
-        let scale = (12. / columns as f64).sqrt();
-        let mut next = || scale * (random.below(1 << 24) as f64 / (1 << 24) as f64 - 0.5);
-        let values: Vec<f32> = (0..rows * columns).map(|_| next() as f32).collect();
-        Tensor::from_vec(values, (rows, columns), &Device::Cpu).expect("a matrix")
-    };
-    let ones = Tensor::ones(HIDDEN, DType::F32, &Device::Cpu).expect("a vector");
-    let mut tensors = vec![
-        ("model.embed_tokens.weight".to_owned(), matrix(VOCABULARY, HIDDEN)),
-        ("model.norm.weight".to_owned(), ones.clone()),
-    ];
-    for layer in 0..LAYERS {
-        let mut push = |name: &str, tensor| {
-            tensors.push((format!("model.layers.{layer}.{name}.weight"), tensor));
-        };
-        for (name, rows, columns) in [
-            ("self_attn.q_proj", HIDDEN, HIDDEN),
-            ("self_attn.k_proj", NARROW, HIDDEN),
-            ("self_attn.v_proj", NARROW, HIDDEN),
-            ("self_attn.o_proj", HIDDEN, HIDDEN),
-            ("mlp.gate_proj", INNER, HIDDEN),
-            ("mlp.up_proj", INNER, HIDDEN),
-            ("mlp.down_proj", HIDDEN, INNER),
-        ] {
-            push(name, matrix(rows, columns));
-        }
-        push("input_layernorm", ones.clone());
-        push("post_attention_layernorm", ones.clone());
-    }
-    let file = folder.join("model.safetensors");
-    safetensors::serialize_to_file(tensors, None, &file).expect("written");
-    std::fs::write(folder.join("config.json"), CONFIG).expect("written");
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama/model");
-    std::fs::copy(fixture.join("tokenizer.json"), folder.join("tokenizer.json")).expect("copied");
-}
 
 /// Runs `work` on the pool of the program: one thread for each core.
 fn pooled<T: Send>(bencher: Bencher, counter: usize, work: impl Fn() -> T + Sync) {

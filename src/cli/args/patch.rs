@@ -1,0 +1,77 @@
+//! `rescribe patch`: what the user typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::ModelArg;
+
+/// `rescribe patch`.
+#[derive(Args)]
+pub struct PatchArgs {
+    #[command(subcommand)]
+    pub verb: PatchVerb,
+}
+
+/// The verbs of `rescribe patch`.
+#[derive(Subcommand)]
+pub enum PatchVerb {
+    /// Show what patches change, for which base, and whether they go together
+    List(PatchListArgs),
+    /// Write a new file that holds several patches; applying it applies all of them
+    Compose(PatchComposeArgs),
+    /// Add patches to a patch file, in place: what compose would write, under the old name
+    Add(PatchAddArgs),
+    /// Write a new file without some of a composed patch's parts, as if they had never been added
+    Subtract(PatchSubtractArgs),
+}
+
+/// `rescribe patch list`.
+#[derive(Args)]
+pub struct PatchListArgs {
+    /// Patch files, or folders with files that end in .patch.safetensors
+    #[arg(default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArg,
+}
+
+/// `rescribe patch compose`.
+#[derive(Args)]
+pub struct PatchComposeArgs {
+    /// Patches for one base, single or composed; their order does not matter
+    #[arg(required = true)]
+    pub patches: Vec<PathBuf>,
+    /// File to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `rescribe patch add`.
+#[derive(Args)]
+pub struct PatchAddArgs {
+    /// The patch file that grows
+    pub file: PathBuf,
+    /// What to add to it
+    #[arg(required = true)]
+    pub patches: Vec<PathBuf>,
+}
+
+/// `rescribe patch subtract`.
+#[derive(Args)]
+pub struct PatchSubtractArgs {
+    /// A composed patch
+    pub file: PathBuf,
+    /// Patches to leave out: files, or beginnings of digests that `patch list` shows
+    #[arg(required = true)]
+    pub parts: Vec<String>,
+    /// File to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+}
