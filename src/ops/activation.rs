@@ -18,27 +18,52 @@ pub enum Activation {
     Relu,
 }
 
-impl Activation {
-    /// (φ(x), φ'(x)).
-    #[inline(always)]
-    fn with_slope(self, x: f32) -> (f32, f32) {
-        match self {
-            Self::Silu => {
-                let s = 1. / (1. + exp(-x));
-                (x * s, s * (1. + x * (1. - s)))
+/// Runs a loop with `$slope` standing for φ and its slope. The choice is made outside of the loop, which
+/// then has no branches and can use the vector units.
+macro_rules! with_slope {
+    ($activation:expr, $slope:ident => $loop:expr) => {
+        match $activation {
+            Activation::Silu => {
+                let $slope = silu;
+                $loop
             }
-            Self::GeluTanh => {
-                const SCALE: f32 = 0.797_884_6;
-                const CUBIC: f32 = 0.044_715;
-                let inner = SCALE * (x + CUBIC * x * x * x);
-                let t = 1. - 2. / (exp(2. * inner) + 1.);
-                let slope = SCALE * (1. + 3. * CUBIC * x * x) * (1. - t * t);
-                (0.5 * x * (1. + t), 0.5 * (1. + t) + 0.5 * x * slope)
+            Activation::GeluTanh => {
+                let $slope = gelu_tanh;
+                $loop
             }
-            Self::Relu => (x.max(0.), f32::from(u8::from(x > 0.))),
+            Activation::Relu => {
+                let $slope = relu;
+                $loop
+            }
         }
-    }
+    };
+}
 
+/// (φ(x), φ'(x)).
+#[inline(always)]
+fn silu(x: f32) -> (f32, f32) {
+    let s = 1. / (1. + exp(-x));
+    (x * s, s * (1. + x * (1. - s)))
+}
+
+/// (φ(x), φ'(x)).
+#[inline(always)]
+fn gelu_tanh(x: f32) -> (f32, f32) {
+    const SCALE: f32 = 0.797_884_6;
+    const CUBIC: f32 = 0.044_715;
+    let inner = SCALE * (x + CUBIC * x * x * x);
+    let t = 1. - 2. / (exp(2. * inner) + 1.);
+    let slope = SCALE * (1. + 3. * CUBIC * x * x) * (1. - t * t);
+    (0.5 * x * (1. + t), 0.5 * (1. + t) + 0.5 * x * slope)
+}
+
+/// (φ(x), φ'(x)).
+#[inline(always)]
+fn relu(x: f32) -> (f32, f32) {
+    (x.max(0.), f32::from(u8::from(x > 0.)))
+}
+
+impl Activation {
     fn composed(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Silu => x.silu(),
@@ -74,7 +99,11 @@ impl Activation {
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
             vectorised(
                 #[inline(always)]
-                || y.iter_mut().zip(x).for_each(|(y, x)| *y = self.with_slope(*x).0),
+                || {
+                    with_slope!(self, slope => {
+                        y.iter_mut().zip(x).for_each(|(y, x)| *y = slope(*x).0);
+                    });
+                },
             );
         });
     }
@@ -84,7 +113,11 @@ impl Activation {
         g.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(g, x)| {
             vectorised(
                 #[inline(always)]
-                || g.iter_mut().zip(x).for_each(|(g, x)| *g *= self.with_slope(*x).1),
+                || {
+                    with_slope!(self, slope => {
+                        g.iter_mut().zip(x).for_each(|(g, x)| *g *= slope(*x).1);
+                    });
+                },
             );
         });
     }
@@ -96,9 +129,11 @@ impl Activation {
             vectorised(
                 #[inline(always)]
                 || {
-                    for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-                        *y = self.with_slope(*gate).0 * up;
-                    }
+                    with_slope!(self, slope => {
+                        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+                            *y = slope(*gate).0 * up;
+                        }
+                    });
                 },
             );
         });
@@ -116,11 +151,15 @@ impl Activation {
             vectorised(
                 #[inline(always)]
                 || {
-                    for i in 0..g.len() {
-                        let (value, slope) = self.with_slope(gate[i]);
-                        d_gate[i] = g[i] * up[i] * slope;
-                        d_up[i] = g[i] * value;
-                    }
+                    let outputs = d_gate.iter_mut().zip(d_up);
+                    let inputs = gate.iter().zip(up).zip(g);
+                    with_slope!(self, slope => {
+                        for ((d_gate, d_up), ((gate, up), g)) in outputs.zip(inputs) {
+                            let (value, slope) = slope(*gate);
+                            *d_gate = g * up * slope;
+                            *d_up = g * value;
+                        }
+                    });
                 },
             );
         });

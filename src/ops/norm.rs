@@ -45,9 +45,9 @@ impl Norm {
     /// (mean, 1 / scale) of a row.
     #[inline(always)]
     fn moments(&self, row: &[f32]) -> (f32, f32) {
-        let (n, width) = (row.len(), row.len() as f32);
-        let mean = if self.is_centred { sum(n, |i| row[i]) / width } else { 0. };
-        let square = sum(n, |i| (row[i] - mean) * (row[i] - mean)) / width;
+        let width = row.len() as f32;
+        let mean = if self.is_centred { sum([row], |[x]| x) / width } else { 0. };
+        let square = sum([row], |[x]| (x - mean) * (x - mean)) / width;
         (mean, 1. / (square + self.epsilon as f32).sqrt())
     }
 
@@ -98,12 +98,12 @@ impl Norm {
 
     #[inline(always)]
     fn row_gradient(&self, x: &[f32], w: &[f32], g: &[f32], dx: &mut [f32]) {
-        let n = w.len();
+        let width = w.len() as f32;
         let (mean, inverse) = self.moments(x);
-        let mean_h = if self.is_centred { sum(n, |i| g[i] * w[i]) / n as f32 } else { 0. };
-        let mean_hn = sum(n, |i| g[i] * w[i] * (x[i] - mean) * inverse) / n as f32;
-        for (i, dx) in dx.iter_mut().enumerate() {
-            *dx += (g[i] * w[i] - mean_h - (x[i] - mean) * inverse * mean_hn) * inverse;
+        let mean_h = if self.is_centred { sum([g, w], |[g, w]| g * w) / width } else { 0. };
+        let mean_hn = sum([g, w, x], |[g, w, x]| g * w * (x - mean) * inverse) / width;
+        for (dx, ((g, w), x)) in dx.iter_mut().zip(g.iter().zip(w).zip(x)) {
+            *dx += (g * w - mean_h - (x - mean) * inverse * mean_hn) * inverse;
         }
     }
 
@@ -159,17 +159,20 @@ impl Norm {
     }
 }
 
-/// Σ term(i) for i < n, in sixteen fixed lanes: independent of threads, and open to vector units.
+/// Σ term over rows of one length, in sixteen fixed lanes: independent of threads, and open to vector
+/// units.
 #[inline(always)]
-fn sum(n: usize, term: impl Fn(usize) -> f32) -> f32 {
+fn sum<const N: usize>(rows: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f32 {
+    let chunks = rows.map(|row| row.as_chunks::<16>());
     let mut lanes = [0f32; 16];
-    let whole = n / 16 * 16;
-    for start in (0..whole).step_by(16) {
+    for at in 0..chunks[0].0.len() {
+        let chunks = chunks.map(|(whole, _)| &whole[at]);
         for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(start + i);
+            *lane += term(chunks.map(|chunk| chunk[i]));
         }
     }
-    total(lanes) + (whole..n).map(term).sum::<f32>()
+    let rest = |i: usize| term(chunks.map(|(_, rest)| rest[i]));
+    total(lanes) + (0..chunks[0].1.len()).map(rest).sum::<f32>()
 }
 
 impl CustomOp2 for Norm {
