@@ -5,11 +5,13 @@
 //! an erase compares with.
 
 mod erase;
+mod neighbors;
 mod others;
 
 use serde::Serialize;
 
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
+pub use neighbors::Neighbor;
 
 use crate::model::{Choice, Encoded, Model, ModelError, TokenizerError, generate};
 use crate::progress::Progress;
@@ -60,6 +62,8 @@ pub struct PlannedEdit {
     pub contexts: Vec<TokenisedPrompt>,
     /// "{subject} is a".
     pub essence: TokenisedPrompt,
+    /// The prompt about other names, whose values a write by itself is to keep.
+    pub neighbors: Vec<Neighbor>,
     /// How the fact is removed; nothing where it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase: Option<PlannedErase>,
@@ -155,6 +159,8 @@ pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
         stop_loss: options.stop_loss.unwrap_or(0.05),
+        neighbor_weight: options.neighbor_weight.unwrap_or(if parity { 0. } else { 1. }),
+        scatter_weight: options.scatter_weight.unwrap_or(if parity { 0. } else { 0.1 }),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
         ridge: options.ridge.unwrap_or(1e-2),
         max_delta: options.max_delta.unwrap_or(0.5),
@@ -195,7 +201,14 @@ pub fn plan(
              choose earlier layers with --layers"
         ));
     }
-    let planning = Planning { model, facts, prefixes: &prefixes, seed: settings.seed, progress };
+    let planning = Planning {
+        model,
+        facts,
+        prefixes: &prefixes,
+        has_neighbors: has_neighbors(method, &settings),
+        seed: settings.seed,
+        progress,
+    };
     let edits = planning.edits(&mut warnings)?;
     Ok(Plan {
         schema: 1,
@@ -240,6 +253,11 @@ fn layers(
     Ok(layers)
 }
 
+/// Whether a fact is written by itself, with other names in view.
+fn has_neighbors(method: Method, settings: &Settings) -> bool {
+    !method.is_batched() && settings.neighbor_weight > 0.
+}
+
 /// How batches are solved for, with defaults filled in.
 fn batch_settings(options: &RankOneOptions, method: Method) -> BatchSettings {
     let lambda = match method {
@@ -264,7 +282,8 @@ impl Plan {
         progress: &dyn Progress,
     ) -> Result<Self, PlanError> {
         let (prefixes, seed) = (self.prefixes.as_slice(), self.settings.seed);
-        let planning = Planning { model, facts, prefixes, seed, progress };
+        let has_neighbors = has_neighbors(self.method, &self.settings);
+        let planning = Planning { model, facts, prefixes, has_neighbors, seed, progress };
         let mut warnings = Vec::new();
         let edits = planning.edits(&mut warnings)?;
         Ok(Self { edits, warnings, ..self.clone() })
@@ -288,6 +307,7 @@ struct Planning<'a> {
     model: &'a Model,
     facts: &'a [Fact],
     prefixes: &'a [String],
+    has_neighbors: bool,
     seed: u64,
     progress: &'a dyn Progress,
 }
@@ -327,6 +347,7 @@ impl Planning<'_> {
             target,
             contexts,
             essence: tokenise(model, "", "{} is a", fact.subject())?,
+            neighbors: if self.has_neighbors { neighbors::of(model, fact)? } else { Vec::new() },
             erase,
         })
     }

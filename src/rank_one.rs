@@ -6,7 +6,8 @@
 //! 1. [`key`](mod@key): k* = mean over contexts of k at t;
 //! 2. [`value`](mod@value): δ = the change of the value at t that makes the model say the target;
 //! 3. [`solve`](mod@solve): ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v* exactly,
-//!    while keys that are common under C = E[k kᵀ] move least.
+//!    while keys that are common under C = E[k kᵀ] move least; what the prompt is likely to meet,
+//!    other names and the subject itself in other contexts, is added to C.
 //!
 //! Several facts at once: [`targets`] finds what each asks of the residual stream behind the
 //! last layer, [`spread`] writes it into one layer or several, [`mod@solve`] is the same n×n
@@ -62,6 +63,10 @@ pub struct Settings {
     pub kl_weight: f64,
     /// The optimisation ends once the loss is below this.
     pub stop_loss: f64,
+    /// How much other names under the same prompt count beside C.
+    pub neighbor_weight: f64,
+    /// The same for how the subject's key differs from context to context.
+    pub scatter_weight: f64,
     /// Tokens behind the second moment.
     pub second_moment_tokens: usize,
     /// Added to C's diagonal, relative to its mean.

@@ -149,6 +149,12 @@ pub struct RankOneArgs {
     /// Weight of the divergence at "{subject} is a"
     #[arg(long)]
     pub kl_weight: Option<f64>,
+    /// How much other names under the same prompt count beside C (rome)
+    #[arg(long)]
+    pub neighbor_weight: Option<f64>,
+    /// How much the spread of the subject's own keys counts beside C (rome)
+    #[arg(long)]
+    pub scatter_weight: Option<f64>,
     /// Added to C's diagonal, relative to its mean
     #[arg(long)]
     pub ridge: Option<f64>,

@@ -132,6 +132,8 @@ pub fn options(spec: &RankOneOptions, flags: &RankOneArgs) -> RankOneOptions {
     options.clamp = flags.clamp.or(options.clamp);
     options.weight_decay = flags.weight_decay.or(options.weight_decay);
     options.kl_weight = flags.kl_weight.or(options.kl_weight);
+    options.neighbor_weight = flags.neighbor_weight.or(options.neighbor_weight);
+    options.scatter_weight = flags.scatter_weight.or(options.scatter_weight);
     options.ridge = flags.ridge.or(options.ridge);
     options.max_delta = flags.max_delta.or(options.max_delta);
     options.second_moment_tokens = flags.second_moment_tokens.or(options.second_moment_tokens);

@@ -1,7 +1,9 @@
 //! One planned fact, from contexts to the changed weight.
 
-use super::key::{bare_and_mean, mean_key};
-use super::metric::Factored;
+use candle_core::Tensor;
+
+use super::key::{bare_and_mean, deviations, keys_at, mean_key};
+use super::metric::{Expected, Factored};
 use super::solve::{RankOneChange, RankOneError, rank_one};
 use super::targets::contexts;
 use super::value::{OptimisedValue, optimise};
@@ -34,7 +36,11 @@ pub fn write_fact(
     };
     let value = optimise(decoder, &contexts, &plan.settings, progress)?;
     let (weight, layout) = decoder.down_projection(plan.layer);
-    let change = rank_one(factored, &keys, &value.delta, weight, layout)?;
+    let expected = expected(decoder, plan, edit, &contexts.keys)?;
+    let factored = factored
+        .expecting(&expected)
+        .map_err(|source| RankOneError::SecondMoment { layer: plan.layer, source })?;
+    let change = rank_one(&factored, &keys, &value.delta, weight, layout)?;
     if !change.relative_norm.is_finite() || change.relative_norm > plan.settings.max_delta {
         let (found, limit) = (change.relative_norm, plan.settings.max_delta);
         return Err(RankOneError::TooLarge { found, limit });
@@ -42,4 +48,26 @@ pub fn write_fact(
     let dense = change.change.to_dense()?.to_device(weight.device())?;
     let edited = decoder.with_down_projection(plan.layer, (weight + dense)?);
     Ok((WrittenFact { keys, value, change }, edited))
+}
+
+/// Keys that the fact's own prompt is likely to meet, beside those of the second moment: other names
+/// in the subject's place; and how the subject's key differs from context to context, so that all of
+/// them get the same.
+fn expected(
+    decoder: &Decoder,
+    plan: &Plan,
+    edit: &PlannedEdit,
+    own: &Tensor,
+) -> candle_core::Result<Vec<Expected>> {
+    let settings = &plan.settings;
+    let each = |keys: Vec<Vec<f32>>, weight: f64| {
+        let weight = weight / keys.len().max(1) as f64;
+        keys.into_iter().filter(move |_| weight > 0.).map(move |key| (key, weight))
+    };
+    let neighbors: Vec<&[u32]> = edit.neighbors.iter().map(|it| it.ids.as_slice()).collect();
+    let neighbors = keys_at(decoder, plan.layer, &neighbors)?;
+    let deviations = deviations(own)?;
+    Ok(each(neighbors, settings.neighbor_weight)
+        .chain(each(deviations, settings.scatter_weight))
+        .collect())
 }

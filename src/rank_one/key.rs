@@ -10,6 +10,7 @@
 use candle_core::{Result, Tensor};
 
 use super::context::Located;
+use crate::model::{Batch, Decoder, Recorder, Site};
 
 /// The contexts that count.
 pub fn counted(contexts: Vec<Located>) -> Vec<Located> {
@@ -34,6 +35,26 @@ pub fn mean_key(keys: &Tensor) -> Result<Vec<f32>> {
     Ok((0..width).map(|i| (mean(i) / keys.len() as f64) as f32).collect())
 }
 
+/// How the key of each context, [contexts, d_k], differs from their mean.
+pub fn deviations(keys: &Tensor) -> Result<Vec<Vec<f32>>> {
+    let mean = mean_key(keys)?;
+    let difference = |key: Vec<f32>| key.iter().zip(&mean).map(|(k, mean)| k - mean).collect();
+    Ok(keys.to_vec2::<f32>()?.into_iter().map(difference).collect())
+}
+
+/// Keys `[d_k]` of `layer` at the last token of each sequence.
+pub fn keys_at(decoder: &Decoder, layer: usize, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+    if sequences.is_empty() {
+        return Ok(Vec::new());
+    }
+    let batch = Batch::filling(sequences);
+    let mut recorder = Recorder::only([(layer, Site::Key)]);
+    decoder.observe(&batch, None, &mut recorder)?;
+    let last: Vec<u32> = batch.spans.iter().map(|span| span.rows.end as u32 - 1).collect();
+    let last = Tensor::new(last, decoder.device())?;
+    recorder.take(layer, Site::Key)?.index_select(&last, 0)?.to_vec2()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +72,7 @@ mod tests {
         assert_eq!(mean_key(&keys)?, [2., 4.]);
         assert_eq!(bare_and_mean(&keys, false)?, [[2., 4.]]);
         assert_eq!(bare_and_mean(&keys, true)?, [[1., 3.], [3., 5.]]);
+        assert_eq!(deviations(&keys)?, [[-1., -1.], [1., 1.]]);
         Ok(())
     }
 }

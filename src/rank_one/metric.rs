@@ -6,14 +6,16 @@
 //! eigenvalues as long as they sum to no more than `share` of the trace of C (AlphaEdit,
 //! arXiv 2410.02355, cuts at an absolute 0.02, which means another thing in each model).
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::solve::RankOneError;
-use crate::math::{Cholesky, SymmetricEigen};
+use crate::math::{Cholesky, NotPositiveDefinite, SymmetricEigen};
 
 /// C, made ready for solves; once for a layer.
 pub struct Factored {
-    metric: Metric,
+    metric: Arc<Metric>,
     pub(super) width: usize,
 }
 
@@ -23,7 +25,19 @@ enum Metric {
     NullSpace {
         leading: Vec<Vec<f64>>,
     },
+    /// M of C + V Vᵀ, which is M − M V (1 + VᵀM V)⁻¹ VᵀM.
+    Updated {
+        base: Arc<Metric>,
+        /// Columns of V, and of M V.
+        directions: Vec<Vec<f64>>,
+        weighed: Vec<Vec<f64>>,
+        /// 1 + VᵀM V.
+        small: Cholesky,
+    },
 }
+
+/// A direction in which keys are likely to lie, and how much it counts beside C.
+pub type Expected = (Vec<f32>, f64);
 
 impl Factored {
     /// Factors the mean second moment `c` [d, d] with `ridge` · (mean of its diagonal) added.
@@ -45,7 +59,7 @@ impl Factored {
 
     /// From C + ridge as it was factored before.
     pub(super) fn of_cholesky(cholesky: Cholesky, d: usize) -> Self {
-        Self { metric: Metric::Inverse(cholesky), width: d }
+        Self { metric: Arc::new(Metric::Inverse(cholesky)), width: d }
     }
 
     /// The null space of C: as many of its smallest eigenvalues as hold `share` of its trace.
@@ -53,34 +67,87 @@ impl Factored {
         let d = eigen.values.len();
         let kept = null_space_size(&eigen.values, share);
         let leading = eigen.vectors.chunks_exact(d).skip(kept).map(<[f64]>::to_vec).collect();
-        Self { metric: Metric::NullSpace { leading }, width: d }
+        Self { metric: Arc::new(Metric::NullSpace { leading }), width: d }
+    }
+
+    /// The same with w k kᵀ added to C for each expected key: one write then changes less of what
+    /// those keys give, at no new factorisation.
+    pub fn expecting(&self, keys: &[Expected]) -> Result<Self, NotPositiveDefinite> {
+        let scaled = |(key, weight): &Expected| {
+            key.iter().map(|k| weight.sqrt() * f64::from(*k)).collect::<Vec<f64>>()
+        };
+        let directions: Vec<Vec<f64>> = keys.iter().map(scaled).collect();
+        let (base, n) = (self.metric.clone(), directions.len());
+        if n == 0 {
+            return Ok(Self { metric: base, width: self.width });
+        }
+        let weighed = base.weigh(&directions);
+        let entry = |at: usize| {
+            let (i, j) = (at / n, at % n);
+            dot(&directions[i], &weighed[j]) + if i == j { 1. } else { 0. }
+        };
+        let small = Cholesky::new((0..n * n).map(entry).collect(), n)?;
+        let metric = Metric::Updated { base, directions, weighed, small };
+        Ok(Self { metric: Arc::new(metric), width: self.width })
     }
 
     /// A lower bound of the condition number; a projector has 1 on what it keeps.
     pub fn condition_estimate(&self) -> f64 {
-        match &self.metric {
-            Metric::Inverse(cholesky) => cholesky.condition_estimate(),
-            Metric::NullSpace { .. } => 1.,
-        }
+        self.metric.condition_estimate()
     }
 
     /// Dimensions in which a key can be written.
     pub fn dimensions(&self) -> usize {
-        match &self.metric {
-            Metric::Inverse(_) => self.width,
-            Metric::NullSpace { leading } => self.width - leading.len(),
-        }
+        self.width - self.metric.closed()
     }
 
     /// M k for each key.
     pub(super) fn weigh(&self, keys: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        match &self.metric {
-            Metric::Inverse(cholesky) => cholesky.solve_each(keys),
-            Metric::NullSpace { leading } => {
+        self.metric.weigh(keys)
+    }
+}
+
+impl Metric {
+    fn condition_estimate(&self) -> f64 {
+        match self {
+            Self::Inverse(cholesky) => cholesky.condition_estimate(),
+            Self::NullSpace { .. } => 1.,
+            Self::Updated { base, .. } => base.condition_estimate(),
+        }
+    }
+
+    /// Dimensions in which no key can be written.
+    fn closed(&self) -> usize {
+        match self {
+            Self::Inverse(_) => 0,
+            Self::NullSpace { leading } => leading.len(),
+            Self::Updated { base, .. } => base.closed(),
+        }
+    }
+
+    fn weigh(&self, keys: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        match self {
+            Self::Inverse(cholesky) => cholesky.solve_each(keys),
+            Self::NullSpace { leading } => {
                 keys.par_iter().with_max_len(1).map(|key| without(key, leading)).collect()
+            }
+            Self::Updated { base, directions, weighed, small } => {
+                let mut all = base.weigh(keys);
+                for weighed_key in &mut all {
+                    // M is symmetric: VᵀM k is the product of M V with k, or of V with M k.
+                    let along: Vec<f64> = directions.iter().map(|v| dot(v, weighed_key)).collect();
+                    for (share, weighed) in small.solve(&along).into_iter().zip(weighed) {
+                        weighed_key.iter_mut().zip(weighed).for_each(|(x, m)| *x -= share * m);
+                    }
+                }
+                all
             }
         }
     }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// The number of eigenvalues, smallest first, that together hold `share` of the sum.
@@ -134,5 +201,38 @@ mod tests {
         for (found, expected) in weighed.concat().iter().zip([0., 0., -4., 3.]) {
             assert!((found - expected).abs() < 1e-12, "{weighed:?}");
         }
+    }
+
+    #[test]
+    fn expected_keys_are_added_to_c() {
+        let d = 5;
+        let wave = |i: usize| (i as f64 * 0.917).sin();
+        let mut c: Vec<f64> = (0..d * d)
+            .map(|at| (0..8).map(|t| wave(at / d + 7 * t) * wave(at % d + 7 * t)).sum())
+            .collect();
+        let keys: [Expected; 2] = [1., 2.].map(|weight| {
+            ((0..d).map(|i| wave(i * 3 + 1) as f32 / weight as f32).collect(), weight)
+        });
+        let updated = Factored::new(c.clone(), d, 0.1, 0)
+            .expect("definite")
+            .expecting(&keys)
+            .expect("definite");
+        let ridge = 0.1 * (0..d).map(|i| c[i * d + i]).sum::<f64>() / d as f64;
+        (0..d).for_each(|i| c[i * d + i] += ridge);
+        for (key, weight) in &keys {
+            for at in 0..d * d {
+                c[at] += weight * f64::from(key[at / d]) * f64::from(key[at % d]);
+            }
+        }
+        let whole = Factored::new(c, d, 0., 0).expect("definite");
+        let key = vec![(0..d).map(|i| wave(11 * i)).collect::<Vec<f64>>()];
+        for (found, expected) in updated.weigh(&key).concat().iter().zip(whole.weigh(&key).concat())
+        {
+            assert!(
+                (found - expected).abs() < 1e-10 * expected.abs().max(1.),
+                "{found} {expected}"
+            );
+        }
+        assert_eq!(updated.dimensions(), d);
     }
 }

@@ -179,6 +179,8 @@ impl ValueStore {
         let settings = Settings {
             contexts: 0,
             context_tokens: 0,
+            neighbor_weight: 0.,
+            scatter_weight: 0.,
             second_moment_tokens: 0,
             ridge: 0.,
             max_delta: 0.,

@@ -96,6 +96,10 @@ pub struct RankOneOptions {
     pub kl_weight: Option<f64>,
     /// The loss at which the optimisation ends early.
     pub stop_loss: Option<f64>,
+    /// How much other names under the same prompt count beside the second moment; of `rome`.
+    pub neighbor_weight: Option<f64>,
+    /// The same for how the subject's key differs from context to context.
+    pub scatter_weight: Option<f64>,
     /// Tokens behind the second moment.
     pub second_moment_tokens: Option<usize>,
     /// Ridge on the second moment, relative to the mean of its diagonal.
@@ -131,6 +135,8 @@ impl RankOneOptions {
             weight_decay: fields.real("weight_decay", Sign::NotNegative),
             kl_weight: fields.real("kl_weight", Sign::NotNegative),
             stop_loss: fields.real("stop_loss", Sign::NotNegative),
+            neighbor_weight: fields.real("neighbor_weight", Sign::NotNegative),
+            scatter_weight: fields.real("scatter_weight", Sign::NotNegative),
             second_moment_tokens: fields.count("second_moment_tokens", 1..=1_000_000_000),
             ridge: fields.real("ridge", Sign::NotNegative),
             corpus: fields

@@ -98,6 +98,8 @@ fn value(bencher: Bencher) {
         clamp: 4.,
         weight_decay: 0.5,
         kl_weight: 0.0625,
+        neighbor_weight: 0.,
+        scatter_weight: 0.,
         stop_loss: 0.,
         second_moment_tokens: 0,
         ridge: 0.,

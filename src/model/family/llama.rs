@@ -30,7 +30,7 @@ pub(super) const FAMILY: Family = Family {
         head: "lm_head.weight",
         layout: WeightLayout::OutIn,
     },
-    editing_depth: 0.2,
+    editing_depth: 0.17,
 };
 
 fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigError> {

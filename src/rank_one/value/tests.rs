@@ -23,6 +23,8 @@ fn settings(parity: bool) -> Settings {
         weight_decay: 0.,
         kl_weight: 0.5,
         stop_loss: 0.,
+        neighbor_weight: 0.,
+        scatter_weight: 0.,
         second_moment_tokens: 0,
         ridge: 0.,
         max_delta: f64::INFINITY,
