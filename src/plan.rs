@@ -224,8 +224,8 @@ pub fn plan(
     })
 }
 
-/// Layers on either side of the family's layer that a spread write takes.
-const SPREAD: usize = 2;
+/// Layers below and above the family's layer that a spread write takes.
+const SPREAD: (usize, usize) = (1, 3);
 
 /// The layers to write, ascending; all of them exist.
 fn layers(
@@ -243,7 +243,8 @@ fn layers(
             let middle = model.editing_layer();
             match method {
                 Method::Memit | Method::AlphaEdit => {
-                    (middle.saturating_sub(SPREAD)..=(middle + SPREAD).min(last)).collect()
+                    let (below, above) = SPREAD;
+                    (middle.saturating_sub(below)..=(middle + above).min(last)).collect()
                 }
                 _ => vec![middle],
             }
