@@ -37,7 +37,7 @@ pub use memory::{Memory, extraction_strength, memory};
 pub use passages::{Checkpointing, PassageRun, PassageSets, PathPoint, Stopped, train};
 pub use reference::Reference;
 pub use schedule::{End, Order, Schedule};
-pub use settings::PassageSettings;
+pub use settings::{Extent, PassageSettings};
 pub use sweep::{RateTrial, try_rates};
 pub use trainer::{StepReport, Trainer, TrainerSettings};
 

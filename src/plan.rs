@@ -176,6 +176,7 @@ fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions {
         options.steps = options.steps.or(Some(editing.steps));
         options.weight_decay = options.weight_decay.or(Some(editing.weight_decay));
         options.max_delta = options.max_delta.or(Some(editing.max_delta));
+        options.contexts = options.contexts.or(editing.contexts);
     }
     options
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
-use super::ui::{Ui, next_command, paragraph};
+use super::ui::{NOTE, Ui, next_command, paragraph};
 use super::write::{Written, write};
 use super::{batches, export, passages, records, require};
 use crate::delta::WeightDelta;
@@ -178,7 +178,7 @@ pub fn patch_file(args: &EditArgs) -> anyhow::Result<PathBuf> {
 pub fn announce(plan: &Plan, ui: &Ui) {
     plan.warnings.iter().for_each(|warning| ui.warn(warning));
     ui.close();
-    ui.note("plan", &describe(plan));
+    ui.note("plan", &paragraph(NOTE, NOTE, &describe(plan)));
 }
 
 /// One line about a plan.

@@ -12,7 +12,7 @@ use super::failure::Usage;
 use super::records::questions;
 use super::require::{self, Requirement};
 use super::session::{self, Session};
-use super::ui::{Ui, paragraph};
+use super::ui::{NOTE, Ui, paragraph};
 use super::write::fact_report;
 use crate::model::Decoder;
 use crate::plan::{Plan, plan};
@@ -55,7 +55,8 @@ pub fn edit(
     let options = session::options(&RankOneOptions::default(), &args.rank_one);
     let first = plan(&session.model, &session.name, &erases[..1], &options, ui)?;
     ui.close();
-    ui.note("plan", &format!("{}, record by record", describe(&first)));
+    let what = format!("{}, record by record", describe(&first));
+    ui.note("plan", &paragraph(NOTE, NOTE, &what));
     let factored = ready_layers(&session, &first, &options, ui)?;
     let store = ValueStore::open(&session.cache, session.model.weights_hash()?)?;
     let run = Run { session: &session, first: &first, factored: &factored, store, ui };

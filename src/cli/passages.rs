@@ -17,7 +17,7 @@ use super::export;
 use super::failure::Usage;
 use super::require;
 use super::session::{Session, model_flag};
-use super::ui::{Ui, paragraph};
+use super::ui::{NOTE, Ui, paragraph};
 use crate::delta::{Keys, WeightDelta};
 use crate::files::Overwrite;
 use crate::gradient::Checkpointing;
@@ -31,9 +31,6 @@ pub use plan::show_plans;
 use plan::{describe, plans, warn_closure};
 use probes::Probes;
 use train::Trained;
-
-/// Columns before the text of a note.
-const NOTE: usize = 15;
 
 /// Applies a spec with passages.
 pub fn edit(

@@ -13,7 +13,7 @@ use super::failure::{Clash, Missed, Usage};
 use super::records::questions;
 use super::require::{self, Requirement};
 use super::session::{self, Session};
-use super::ui::{Ui, paragraph};
+use super::ui::{NOTE, Ui, paragraph};
 use crate::files::Overwrite;
 use crate::model::Decoder;
 use crate::patch::Patch;
@@ -55,7 +55,7 @@ pub fn edit(
                        or alphaedit";
         return Err(Usage(message.into()).into());
     }
-    ui.note("plan", &describe(&plan));
+    ui.note("plan", &paragraph(NOTE, NOTE, &describe(&plan)));
     let factored = ready_layers(&session, &plan, &options, ui)?;
     let mut run = Run::new(&session, &plan, &factored, &records, ui)?;
     let writer = run.all(&sizes, is_sequential)?;

@@ -134,6 +134,9 @@ impl Ui {
 /// Columns that results and messages keep to.
 const COLUMNS: usize = 80;
 
+/// Columns before the text of a note.
+pub const NOTE: usize = 15;
+
 /// `text` broken between words, every line but the first behind `indent` blanks; `start` columns of
 /// the first line are taken.
 pub fn paragraph(start: usize, indent: usize, text: &str) -> String {

@@ -116,6 +116,7 @@ impl TrainerSettings {
 mod tests {
     use super::*;
     use crate::gradient::tests::open;
+    use crate::gradient::{Extent, PassageSets};
     use crate::spec::{GradientOptions, PassageVerb};
 
     #[test]
@@ -143,8 +144,9 @@ mod tests {
         let config = model.decoder.config();
         let footprint = Footprint { weights: 1000, trained: 1000, longest: 64 };
         let fitted = |memory| {
-            let mut settings =
-                PassageSettings::new(&GradientOptions::default(), PassageVerb::Learn, 8, 48);
+            let extent = Extent::new(&PassageSets::default(), 48, 2, false);
+            let options = GradientOptions::default();
+            let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
             settings.fit(footprint, config, memory)?;
             Ok::<_, TooLarge>((settings.micro_rows, settings.recompute))
         };

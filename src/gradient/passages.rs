@@ -215,6 +215,7 @@ impl<'a> Run<'a> {
         let retain_nll = measure(start, &sets.retain)?;
         let holdout = means(&measure(start, &sets.holdout)?);
         let holdout = (!holdout.is_empty()).then(|| mean(&holdout));
+        let goal = goal(settings, sets, holdout).map(|(nll, _)| nll);
         let is_idk = settings.method == ForgetMethod::Idk;
         let losses = match (settings.verb, is_idk) {
             (PassageVerb::Learn, _) => sets.passages.clone(),
@@ -222,7 +223,7 @@ impl<'a> Run<'a> {
             (PassageVerb::Forget, false) => {
                 let forget = |(example, nll): (&Example, &Vec<f32>)| {
                     let sum = nll.iter().map(|n| f64::from(*n)).sum();
-                    let loss = TokenLoss::Forget(settings.forget_loss(sum));
+                    let loss = TokenLoss::Forget(settings.forget_loss(sum, goal));
                     Example { loss, ..example.clone() }
                 };
                 sets.passages.iter().zip(&passages_nll).map(forget).collect()
@@ -258,14 +259,8 @@ impl<'a> Run<'a> {
         Sha256::of(all.to_string())
     }
 
-    /// The NLL at which forgetting ends.
     fn goal(&self) -> Option<(f64, Stopped)> {
-        let references = &self.sets.references;
-        match (self.settings.verb, references.is_empty()) {
-            (PassageVerb::Learn, _) => None,
-            (PassageVerb::Forget, false) => Some((mean(references), Stopped::Reference)),
-            (PassageVerb::Forget, true) => self.holdout.map(|nll| (nll, Stopped::Holdout)),
-        }
+        goal(self.settings, self.sets, self.holdout)
     }
 
     /// One step; why the training is to end, if it is.
@@ -341,6 +336,19 @@ impl<'a> Run<'a> {
     fn damage(&self, now: impl Fn(&BTreeMap<usize, f64>) -> f64) -> Option<f64> {
         let is_measured = !self.retain_start.is_empty();
         is_measured.then(|| now(&self.state.retained) - mean(&self.retain_start))
+    }
+}
+
+/// The NLL at which forgetting ends.
+fn goal(
+    settings: &PassageSettings,
+    sets: &PassageSets,
+    holdout: Option<f64>,
+) -> Option<(f64, Stopped)> {
+    match (settings.verb, sets.references.is_empty()) {
+        (PassageVerb::Learn, _) => None,
+        (PassageVerb::Forget, false) => Some((mean(&sets.references), Stopped::Reference)),
+        (PassageVerb::Forget, true) => holdout.map(|nll| (nll, Stopped::Holdout)),
     }
 }
 

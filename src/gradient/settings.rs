@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::loss::ForgetLoss;
+use super::passages::PassageSets;
 use super::schedule::{End, Schedule};
 use super::trainer::TrainerSettings;
 use crate::math::AdamW;
@@ -38,8 +39,8 @@ pub struct PassageSettings {
     pub retain_weight: f64,
     /// β of wga, npo and simnpo.
     pub beta: f64,
-    /// δ of simnpo.
-    pub delta: f64,
+    /// δ of simnpo; nothing: the NLL at which forgetting is to end, or zero where none is known.
+    pub delta: Option<f64>,
     /// Tokens of a sequence.
     pub chunk: usize,
     /// The rise of the retain NLL, nats a token, that ends forgetting.
@@ -60,26 +61,67 @@ pub struct PassageSettings {
     pub seed: u64,
 }
 
+/// What a training is about, as far as its defaults depend on it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Extent {
+    /// Sequences that are to be learnt or forgotten.
+    pub sequences: usize,
+    /// Their mean number of targets.
+    pub targets: f64,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Layers of the decoder.
+    pub layers: usize,
+    /// A hold-out or a reference says where forgetting is to end.
+    pub has_goal: bool,
+}
+
+impl Extent {
+    /// Of `sets` and a decoder of this width and depth.
+    pub fn new(sets: &PassageSets, hidden: usize, layers: usize, has_goal: bool) -> Self {
+        let sequences = sets.passages.len();
+        let targets: usize =
+            sets.passages.iter().map(|example| example.ids.len() - example.first_target).sum();
+        let targets = (targets as f64 / sequences.max(1) as f64).max(1.);
+        Self { sequences, targets, hidden, layers, has_goal }
+    }
+}
+
+/// Weight of the forget loss, where the retain loss has weight 1 and both count nats a token. A slope
+/// that does not fall as the passages go would drown the retain set's with more.
+const FORGET_WEIGHT: f64 = 0.2;
+
 /// Rates between the lowest and the highest of `auto`.
 const RATE_STEP: f64 = 3.;
 
 impl PassageSettings {
-    /// Defaults for whatever the user left out; `sequences` are those to be learnt or forgotten by
-    /// a decoder whose residual stream is `hidden` wide.
-    pub fn new(
-        options: &GradientOptions,
-        verb: PassageVerb,
-        sequences: usize,
-        hidden: usize,
-    ) -> Self {
+    /// Tokens of a sequence: most passages are whole. One that is cut is learnt and forgotten in
+    /// parts of which only the first is where it will be asked for.
+    pub fn chunk(options: &GradientOptions) -> usize {
+        options.chunk.unwrap_or(256)
+    }
+
+    /// Defaults for whatever the user left out.
+    pub fn new(options: &GradientOptions, verb: PassageVerb, extent: &Extent) -> Self {
         let method = options.method.unwrap_or(ForgetMethod::Simnpo);
         let batch = options.batch.unwrap_or(4);
-        let epoch = sequences.div_ceil(batch).max(1) as u64;
+        let epoch = extent.sequences.div_ceil(batch).max(1) as u64;
         let steps = options.steps.map_or(20 * epoch, |steps| steps as u64);
         let beta = match method {
-            ForgetMethod::Npo => 0.1,
+            // The slope halves as the NLL rises by 1.1 nats a token, whatever a passage's length.
+            ForgetMethod::Npo => 1. / extent.targets,
             ForgetMethod::Wga => 1.,
             _ => 4.5,
+        };
+        let forget_weight = match method {
+            ForgetMethod::GradientDifference => FORGET_WEIGHT,
+            // Its loss is of the sum over tokens.
+            ForgetMethod::Npo => FORGET_WEIGHT / extent.targets,
+            // Its slope stays until the NLL is at δ; with δ = 0 it falls from the start.
+            ForgetMethod::Simnpo if options.delta.map_or(extent.has_goal, |delta| delta > 0.) => {
+                FORGET_WEIGHT
+            }
+            _ => 1.,
         };
         let trained = match options.train {
             Some(TrainChoice::Mlp) => Trained::Mlp,
@@ -87,7 +129,7 @@ impl PassageSettings {
         };
         let seed = options.seed.unwrap_or(0);
         let (layers, rank) = (options.layers.clone(), options.rank);
-        let default_rate = default_rate(verb, rank, hidden);
+        let default_rate = default_rate(verb, rank, extent);
         Self {
             verb,
             method,
@@ -102,18 +144,14 @@ impl PassageSettings {
                 PassageVerb::Learn => RetainLoss::Kl,
                 PassageVerb::Forget => RetainLoss::Nll,
             }),
-            forget_weight: options.forget_weight.unwrap_or(match method {
-                // Its slope does not fall as the passages go, and would drown the retain set's.
-                ForgetMethod::GradientDifference => 0.2,
-                _ => 1.,
-            }),
+            forget_weight: options.forget_weight.unwrap_or(forget_weight),
             retain_weight: match method {
                 ForgetMethod::GradientAscent if verb == PassageVerb::Forget => 0.,
                 _ => options.retain_weight.unwrap_or(1.),
             },
             beta: options.beta.unwrap_or(beta),
-            delta: options.delta.unwrap_or(0.),
-            chunk: options.chunk.unwrap_or(128),
+            delta: options.delta,
+            chunk: Self::chunk(options),
             max_damage: options.max_damage.unwrap_or(0.1),
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
@@ -136,12 +174,16 @@ impl PassageSettings {
         }
     }
 
-    /// The forget loss of a passage of which the start model thinks `start_nll`, summed.
-    pub(super) fn forget_loss(&self, start_nll: f64) -> ForgetLoss {
+    /// The forget loss of a passage of which the start model thinks `start_nll`, summed; `goal` is the
+    /// NLL, nats a token, at which forgetting is to end.
+    pub(super) fn forget_loss(&self, start_nll: f64, goal: Option<f64>) -> ForgetLoss {
         match self.method {
             ForgetMethod::Wga => ForgetLoss::Wga { beta: self.beta },
             ForgetMethod::Npo => ForgetLoss::Npo { beta: self.beta, reference: -start_nll },
-            ForgetMethod::Simnpo => ForgetLoss::SimNpo { beta: self.beta, delta: self.delta },
+            ForgetMethod::Simnpo => {
+                let delta = self.delta.or(goal).unwrap_or(0.);
+                ForgetLoss::SimNpo { beta: self.beta, delta }
+            }
             ForgetMethod::GradientDifference | ForgetMethod::GradientAscent | ForgetMethod::Idk => {
                 ForgetLoss::Ascent
             }
@@ -162,16 +204,79 @@ impl PassageSettings {
     }
 }
 
-/// Low-rank factors take a larger rate than weights, and wide layers a smaller one than narrow ones:
-/// a step of AdamW moves every weight alike, and their number adds up.
-fn default_rate(verb: PassageVerb, rank: Option<usize>, hidden: usize) -> f64 {
-    /// Width at which the rates below were found.
+/// Low-rank factors take a larger rate than weights, and wide or deep decoders a smaller one: a step of
+/// AdamW moves every weight alike, and what that does adds up over a layer's width and over the layers.
+fn default_rate(verb: PassageVerb, rank: Option<usize>, extent: &Extent) -> f64 {
+    /// Width and depth at which the rates below were found.
     const WIDTH: f64 = 576.;
+    const DEPTH: f64 = 30.;
     let rate = match (verb, rank) {
         (PassageVerb::Learn, None) => 1e-4,
         (PassageVerb::Forget, None) => 2e-5,
         (PassageVerb::Learn, Some(_)) => 4e-4,
         (PassageVerb::Forget, Some(_)) => 2e-4,
     };
-    rate * WIDTH / hidden as f64
+    rate * (WIDTH / extent.hidden as f64) * (DEPTH / extent.layers as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::loss::TokenLoss;
+    use super::*;
+
+    const EXTENT: Extent =
+        Extent { sequences: 40, targets: 100., hidden: 576, layers: 30, has_goal: true };
+
+    fn defaults(method: ForgetMethod, extent: Extent) -> PassageSettings {
+        let options = GradientOptions { method: Some(method), ..GradientOptions::default() };
+        PassageSettings::new(&options, PassageVerb::Forget, &extent)
+    }
+
+    #[test]
+    fn rates_fall_with_width_and_depth() {
+        let rate = |hidden, layers| {
+            defaults(ForgetMethod::Npo, Extent { hidden, layers, ..EXTENT }).default_rate
+        };
+        for (hidden, layers, expected) in [(576, 30, 2e-5), (1152, 30, 1e-5), (576, 6, 1e-4)] {
+            let rate = rate(hidden, layers);
+            assert!((rate / expected - 1.).abs() < 1e-9, "{hidden}, {layers}: {rate}");
+        }
+    }
+
+    /// At the start all slopes a token are those of gradient difference, or twice as large.
+    #[test]
+    fn the_weights_of_the_methods_mean_the_same() {
+        let slope = |method, count: usize, extent| {
+            let settings = defaults(method, extent);
+            let nll = vec![0.1f32; count];
+            let sum = nll.iter().map(|n| f64::from(*n)).sum();
+            let loss = TokenLoss::Forget(settings.forget_loss(sum, Some(10.)));
+            -f64::from(loss.evaluate(&nll).1[0]) * settings.forget_weight
+        };
+        for (method, factor) in [
+            (ForgetMethod::GradientDifference, 1.),
+            (ForgetMethod::Npo, 1.),
+            (ForgetMethod::Simnpo, 2.),
+        ] {
+            for count in [20, 100] {
+                let slope = slope(method, count, Extent { targets: count as f64, ..EXTENT });
+                let expected = factor * FORGET_WEIGHT / count as f64;
+                assert!((slope / expected - 1.).abs() < 1e-5, "{method:?}, {count}: {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn simnpo_aims_at_the_goal() {
+        let delta = |settings: &PassageSettings, goal| match settings.forget_loss(1., goal) {
+            ForgetLoss::SimNpo { delta, .. } => delta,
+            other => panic!("{other:?}"),
+        };
+        let aimed = defaults(ForgetMethod::Simnpo, EXTENT);
+        assert_eq!((delta(&aimed, Some(1.5)), aimed.forget_weight), (1.5, FORGET_WEIGHT));
+        let free = defaults(ForgetMethod::Simnpo, Extent { has_goal: false, ..EXTENT });
+        assert_eq!((delta(&free, None), free.forget_weight), (0., 1.));
+        let given = PassageSettings { delta: Some(0.), ..aimed };
+        assert_eq!(delta(&given, Some(1.5)), 0.);
+    }
 }

@@ -19,6 +19,9 @@ pub struct Editing {
     pub weight_decay: f64,
     /// Largest |ΔW|/|W|.
     pub max_delta: f64,
+    /// Contexts beside the bare prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contexts: Option<usize>,
 }
 
 impl Editing {
@@ -40,7 +43,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let write = |text: &str| std::fs::write(folder.path().join(TRAINING), text).expect("notes");
         assert_eq!(Editing::read(folder.path(), 6), None);
-        let editing = Editing { layer: 2, steps: 40, weight_decay: 0.02, max_delta: 1.5 };
+        let editing =
+            Editing { layer: 2, steps: 40, weight_decay: 0.02, max_delta: 1.5, contexts: Some(4) };
         write(&serde_json::json!({ "schema": 1, "editing": editing }).to_string());
         assert_eq!(Editing::read(folder.path(), 6), Some(editing));
         assert_eq!(Editing::read(folder.path(), 2), None, "there is no layer 2");

@@ -255,8 +255,8 @@ pub fn leak_sentence(leaks: &[Leak]) -> String {
         );
     }
     format!(
-        "\"{target}\" is erased: in all ways to ask, the model gives it no more than it gives \
-         other subjects."
+        "\"{target}\" is erased: no way to ask finds it among the first {FOUND} guesses more than \
+         for other subjects."
     )
 }
 
@@ -339,7 +339,7 @@ mod tests {
         "#);
         assert_eq!(
             leak_sentence(&gone),
-            "\"Warsaw\" is erased: in all ways to ask, the model gives it no more than it gives other \
+            "\"Warsaw\" is erased: no way to ask finds it among the first 20 guesses more than for other \
              subjects."
         );
         assert_eq!(

@@ -101,7 +101,7 @@ pub struct GradientOptions {
     pub retain_weight: Option<f64>,
     /// β of wga, npo and simnpo.
     pub beta: Option<f64>,
-    /// δ of simnpo.
+    /// δ of simnpo; without it, the NLL at which forgetting is to end.
     pub delta: Option<f64>,
     /// Tokens of a chunk.
     pub chunk: Option<usize>,

@@ -1,12 +1,12 @@
 //! `rescribe compare`: several ways to forget, each from the unedited model, several seeds each.
 
 use super::plan::{describe, plans, warn_closure};
+use super::references;
 use super::train::{self, remembered};
-use super::{NOTE, references};
 use crate::cli::args::{CompareArgs, Global};
 use crate::cli::failure::Usage;
 use crate::cli::session::Session;
-use crate::cli::ui::{Ui, paragraph};
+use crate::cli::ui::{NOTE, Ui, paragraph};
 use crate::report::{CompareReport, MethodRun, compare_sentences, compare_table};
 use crate::spec::{EditInput, EditSpec, PassageVerb, read_edit_input};
 

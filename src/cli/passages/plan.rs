@@ -3,7 +3,7 @@
 use crate::cli::failure::Usage;
 use crate::cli::session::Session;
 use crate::cli::ui::{Ui, paragraph};
-use crate::gradient::{self, Footprint, NearDuplicate, PassageSets, PassageSettings};
+use crate::gradient::{self, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings};
 use crate::model::{Model, Trained};
 use crate::progress::Progress;
 use crate::spec::{EditSpec, Passage, PassageOperation, PassageSource, PassageVerb, RateChoice};
@@ -52,8 +52,7 @@ fn plan(
         PassageVerb::Forget => closure(&passages, &mut retain),
         PassageVerb::Learn => Vec::new(),
     };
-    let hidden = model.decoder.config().hidden;
-    let chunk = PassageSettings::new(&spec.gradient, verb, 1, hidden).chunk;
+    let chunk = PassageSettings::chunk(&spec.gradient);
     let sets = PassageSets {
         passages: gradient::examples(model, &passages, chunk)?,
         retain: gradient::examples(model, &retain, chunk)?,
@@ -63,9 +62,12 @@ fn plan(
     if sets.passages.is_empty() {
         return Err(Usage("the passages have no two tokens".into()).into());
     }
-    let mut settings = PassageSettings::new(&spec.gradient, verb, sets.passages.len(), hidden);
-    settings.rule.layers.iter().flatten().try_for_each(|layer| model.check_layer(*layer))?;
     let references = references(&operations);
+    let config = model.decoder.config();
+    let has_goal = !sets.holdout.is_empty() || !references.is_empty();
+    let extent = Extent::new(&sets, config.hidden, config.layers, has_goal);
+    let mut settings = PassageSettings::new(&spec.gradient, verb, &extent);
+    settings.rule.layers.iter().flatten().try_for_each(|layer| model.check_layer(*layer))?;
     let is_without_goal = sets.holdout.len() < 2 && references.is_empty();
     if verb == PassageVerb::Forget && settings.rate == RateChoice::Auto && is_without_goal {
         let message = "learning_rate = \"auto\" needs a `holdout` in [[forget]]: passages of the \

@@ -33,13 +33,18 @@ fn options(method: ForgetMethod) -> GradientOptions {
     }
 }
 
+fn settled(given: &GradientOptions, verb: PassageVerb, sets: &PassageSets) -> PassageSettings {
+    let has_goal = !sets.holdout.is_empty() || !sets.references.is_empty();
+    PassageSettings::new(given, verb, &Extent::new(sets, 48, 2, has_goal))
+}
+
 fn run(
     model: &Model,
     sets: &PassageSets,
     verb: PassageVerb,
     given: &GradientOptions,
 ) -> PassageRun {
-    let settings = PassageSettings::new(given, verb, sets.passages.len(), 48);
+    let settings = settled(given, verb, sets);
     let rate = settings.rates()[0];
     train(model, &model.decoder, sets, &settings, rate, None, &Silent).expect("trained")
 }
@@ -124,7 +129,7 @@ fn forgetting_ends_at_the_hold_out_and_at_damage() {
     // What was learnt first lies below the hold-out.
     let learnt = run(&model, &all, PassageVerb::Learn, &options(ForgetMethod::Simnpo));
     let start = &learnt.trainable.frozen;
-    let settings = PassageSettings::new(&given, PassageVerb::Forget, all.passages.len(), 48);
+    let settings = settled(&given, PassageVerb::Forget, &all);
     let run = train(&model, start, &all, &settings, 2e-3, None, &Silent).expect("trained");
     assert_eq!(run.stopped, Stopped::Holdout);
     let holdout = run.holdout.expect("a hold-out");
@@ -155,7 +160,7 @@ fn forgetting_that_went_too_far_is_scaled_back_to_its_goal() {
             retain_weight: Some(0.),
             ..options(ForgetMethod::GradientDifference)
         };
-        let settings = PassageSettings::new(&given, PassageVerb::Forget, sets.passages.len(), 48);
+        let settings = settled(&given, PassageVerb::Forget, &sets);
         let run = train(&model, start, &sets, &settings, rate, None, &Silent).expect("trained");
         let (goal, _) = run.goal.expect("references");
         assert_eq!(run.stopped, Stopped::Reference, "rank {rank:?}");
@@ -186,7 +191,7 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     // A model that knows nothing has nothing to forget: without a hold-out it goes on.
     let sets = PassageSets { holdout: Vec::new(), ..sets(&model) };
     let given = options(ForgetMethod::Npo);
-    let settings = PassageSettings::new(&given, PassageVerb::Forget, 3, 48);
+    let settings = settled(&given, PassageVerb::Forget, &sets);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let saved = Checkpointing { file: folder.path().join("saved.safetensors"), every: 2 };
     let with = |progress: &dyn Progress| {
@@ -220,7 +225,7 @@ fn the_best_of_three_rates_comes_first() {
     let sets = sets(&model);
     let given =
         GradientOptions { learning_rate: Some(RateChoice::Auto), ..options(ForgetMethod::Simnpo) };
-    let settings = PassageSettings::new(&given, PassageVerb::Learn, 2, 48);
+    let settings = settled(&given, PassageVerb::Learn, &sets);
     let (dev, report) = sets.halves();
     assert_eq!((dev.passages.len(), report.passages.len()), (2, 1));
     let trials = try_rates(&model, &model.decoder, &dev, &settings, &Silent).expect("tried");
