@@ -162,7 +162,8 @@ pub fn sentence(report: &EditReport) -> String {
     let took = counts(PromptKind::Rewrite).is_none_or(|(hits, n)| hits == n);
     let mut parts = Vec::new();
     if let Some((hits, n)) = counts(PromptKind::Paraphrase) {
-        parts.push(format!("{hits} of {n} paraphrases follow it"));
+        let them = if report.n > 1 { "them" } else { "it" };
+        parts.push(format!("{hits} of {n} paraphrases follow {them}"));
     }
     if let Some(now) = after.interval(PromptKind::Neighborhood) {
         let kept = (now.mean * now.n as f64).round() as usize;
