@@ -9,10 +9,10 @@ use std::ops::Range;
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::super::simd::{exp, total, vectorised};
-use super::super::with_values;
 use super::{AttentionShape, Past, Span};
 use crate::math::{add_tn, matmul_nn, matmul_nt};
+use crate::ops::simd::{exp, total, vectorised};
+use crate::ops::with_values;
 
 /// Query rows of a block: enough for fast products, and few enough that little is computed in vain
 /// of what a row must not see.
@@ -171,8 +171,11 @@ impl Attention {
     /// The query heads of one key head below each other, [rows · group, d].
     fn head(&self, of: &[f32], rows: &Range<usize>, head: usize) -> Vec<f32> {
         let (width, own) = (self.shape.query_width(), self.shape.group() * self.shape.head_dim);
-        let rows = of[rows.start * width..rows.end * width].chunks_exact(width);
-        rows.flat_map(|row| &row[head * own..][..own]).copied().collect()
+        let mut lines = Vec::with_capacity(rows.len() * own);
+        for row in of[rows.start * width..rows.end * width].chunks_exact(width) {
+            lines.extend_from_slice(&row[head * own..][..own]);
+        }
+        lines
     }
 
     /// The same of the queries, scaled.
