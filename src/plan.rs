@@ -163,7 +163,8 @@ pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         scatter_weight: options.scatter_weight.unwrap_or(if parity { 0. } else { 0.1 }),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
         ridge: options.ridge.unwrap_or(1e-2),
-        max_delta: options.max_delta.unwrap_or(0.5),
+        // Hundreds of facts change more than one does.
+        max_delta: options.max_delta.unwrap_or(if is_batched { 1. } else { 0.5 }),
         seed: options.seed.unwrap_or(0),
     }
 }
