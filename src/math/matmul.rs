@@ -6,8 +6,9 @@
 //! outside, waking its threads costs as much as a small product.
 //!
 //! On x86-64 three kernels of our own do what the `gemm` crate is slow at, which packs both operands on
-//! every call: inner products for `a · bᵀ` ([`matmul_nt`]) of few rows or very many, with nothing
-//! packed; for dozens and hundreds of rows `b` packed alone, panel by panel; and `a · b` with a long k and few rows, the gradient through a vocabulary, which is bound by
+//! every call: inner products for `a · bᵀ` ([`matmul_nt`]), with nothing packed; for dozens of rows,
+//! where inner products would pass through their operands more than once, `b` packed alone, panel by
+//! panel; and `a · b` with a long k and few rows, the gradient through a vocabulary, which is bound by
 //! how `b` comes from memory. Everything else is that crate's, block by block.
 
 mod gram;
@@ -32,9 +33,6 @@ const SMALL: usize = 1 << 18;
 /// is faster.
 #[cfg(target_arch = "x86_64")]
 const LONG: usize = 768;
-/// Rows from which on inner products are as fast as packing, also of fewer terms.
-#[cfg(target_arch = "x86_64")]
-const TALL: usize = 512;
 
 /// `out[m, n] = a[m, k] · b[n, k]ᵀ`, all row-major: a linear layer whose weight is stored
 /// `[out, in]`.
@@ -48,9 +46,8 @@ pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
     #[cfg(target_arch = "x86_64")]
     {
         let machine = simd::Machine::detect();
-        let packs = k > LONG || m < TALL;
-        let is_done = packs && packed::product(machine, out, a, (b, Stored::Columns), n, k);
-        if is_done || inner::product(machine, out, a, b, n, k) {
+        let is_long = k > LONG && packed::product(machine, out, a, (b, Stored::Columns), n, k);
+        if is_long || inner::product(machine, out, a, b, n, k) {
             return;
         }
     }
