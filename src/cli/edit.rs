@@ -8,7 +8,7 @@ use super::session::{self, Session};
 use super::ui::{NOTE, Ui, next_command, paragraph};
 use super::write::{Written, write};
 use super::{batches, export, passages, records, require};
-use crate::delta::WeightDelta;
+use crate::delta::{Keys, WeightDelta};
 use crate::files::{FileError, Overwrite};
 use crate::model::{Choice, Decoder, Model, generate};
 use crate::patch::{BaseHashes, Patch, Recipe};
@@ -239,21 +239,25 @@ pub fn plan_facts(
     Ok(Some(plan))
 }
 
-/// Their change and the decoder with it.
+/// What they gave; without facts, the unedited decoder.
 pub fn write_facts(
     args: &EditArgs,
     spec: &EditSpec,
     plan: Option<&Plan>,
     session: &Session,
     ui: &Ui,
-) -> anyhow::Result<(WeightDelta, Decoder)> {
+) -> anyhow::Result<Written> {
     let Some(plan) = plan else {
-        return Ok((WeightDelta::default(), session.model.decoder.clone()));
+        return Ok(Written {
+            facts: Vec::new(),
+            delta: WeightDelta::default(),
+            keys: Keys::default(),
+            edited: session.model.decoder.clone(),
+        });
     };
     let options = session::options(&spec.rank_one, &args.rank_one);
     let factored = batches::ready_layers(session, plan, &options, ui)?;
-    let Written { delta, edited, .. } = write(session, plan, &factored, ui)?;
-    Ok((delta, edited))
+    write(session, plan, &factored, ui)
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one part of the report, used once")]

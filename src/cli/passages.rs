@@ -61,7 +61,8 @@ pub fn edit(
         edit::state_rewrites(&mut prompts, spec, facts);
     }
     let probes = Probes::new(&session, facts.as_ref(), prompts)?;
-    let (mut delta, mut decoder) = edit::write_facts(args, spec, facts.as_ref(), &session, ui)?;
+    let written = edit::write_facts(args, spec, facts.as_ref(), &session, ui)?;
+    let (mut delta, mut decoder) = (written.delta, written.edited);
     let mut passages = Vec::new();
     for mut plan in plans {
         let references = references::measure(&session, &mut plan, global, ui)?;
@@ -72,7 +73,7 @@ pub fn edit(
         decoder = changed;
         passages.push(report);
     }
-    let probes = probes.report(&session, facts.as_ref(), &decoder, ui)?;
+    let probes = probes.report(&session, facts.as_ref(), written.facts, &decoder, ui)?;
     let report = SpecReport { schema: 1, model: session.name.clone(), probes, passages };
     let recipe = recipe(&session, spec, &delta, &report)?;
     // What was trained afterwards moved the values of the facts' keys.

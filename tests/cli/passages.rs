@@ -81,6 +81,7 @@ fn facts_and_passages_in_one_spec() {
     desk.write("mixed.toml", &format!("{facts}{SPEC}"));
     let report = desk.json("edit mixed.toml --model MODEL --json");
     assert_eq!(report["probes"]["n"], 1);
+    assert_eq!(report["probes"]["edits"][0]["id"], "The Eiffel Tower");
     assert_eq!(report["passages"].as_array().expect("a list").len(), 1);
     desk.ok("ask hello --model MODEL --patch mixed.patch.safetensors");
 }

@@ -6,7 +6,7 @@ use crate::cli::ui::Ui;
 use crate::model::Decoder;
 use crate::plan::Plan;
 use crate::probe::{Measured, ProbeScores, Questions, measure};
-use crate::report::EditReport;
+use crate::report::{EditReport, FactReport};
 use crate::spec::PromptSet;
 
 /// The prompts of the spec, measured before anything is done.
@@ -36,6 +36,7 @@ impl Probes {
         self,
         session: &Session,
         facts: Option<&Plan>,
+        edits: Vec<FactReport>,
         after: &Decoder,
         ui: &Ui,
     ) -> anyhow::Result<EditReport> {
@@ -54,7 +55,7 @@ impl Probes {
             drift: edit::drift_of(model, after, &self.prompts.retain, ui)?,
             leaks: leaks.transpose()?.unwrap_or_default(),
             completions: edit::completions(model, Some(after), &self.prompts.generation, ui)?,
-            edits: Vec::new(),
+            edits,
             seconds_per_edit: None,
             prompts_before: vec![self.before],
             prompts_after: vec![measured],
