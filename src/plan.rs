@@ -4,21 +4,24 @@
 //! it travels in the patch. Making it runs the model only to sample context prefixes, and for what
 //! an erase compares with.
 
+mod defaults;
 mod erase;
 mod neighbors;
 mod others;
+mod prefixes;
 
 use serde::Serialize;
 
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use neighbors::Neighbor;
 
-use crate::model::{Choice, Encoded, Model, ModelError, TokenizerError, generate};
+use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
 use crate::rank_one::context::Located;
 use crate::rank_one::key::counted;
 use crate::rank_one::{BatchSettings, Settings};
-use crate::spec::{Fact, LayerChoice, Method, RankOneOptions};
+use crate::spec::{Fact, Method, RankOneOptions};
+use defaults::{batch_settings, layers, settings, suited};
 
 /// Everything that an edit does, in numbers and tokens.
 #[derive(Debug, Clone, Serialize)]
@@ -126,62 +129,6 @@ impl From<TokenizerError> for PlanError {
     }
 }
 
-/// λ of MEMIT, relative to the mean of kᵀC⁻¹k.
-const MEMIT_LAMBDA: f64 = 0.1;
-/// λ of AlphaEdit, relative to the mean of kᵀPk.
-const ALPHAEDIT_LAMBDA: f64 = 0.1;
-/// Share of C's energy in what AlphaEdit calls its null space.
-const NULL_SPACE: f64 = 0.1;
-/// Largest share of the residual stream behind the last layer that a δ may have; as published.
-const STREAM_CLAMP: f64 = 0.75;
-/// Contexts of the published program beside the bare prompt.
-const PUBLISHED_CONTEXTS: usize = 20;
-
-/// Defaults for whatever the user left out.
-pub fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
-    let parity = options.parity.unwrap_or(false);
-    // The length of δ is measured against the value, or against the residual stream.
-    let is_batched = options.method.is_some_and(Method::is_batched);
-    let clamp = if is_batched { STREAM_CLAMP } else { 4. };
-    // One fact by itself can have more contexts and steps than each of hundreds.
-    let (contexts, steps) = match (parity, is_batched) {
-        (true, _) => (PUBLISHED_CONTEXTS, 20),
-        (false, true) => (5, 20),
-        (false, false) => (10, 25),
-    };
-    Settings {
-        parity,
-        contexts: options.contexts.unwrap_or(contexts),
-        context_tokens: options.context_tokens.unwrap_or(10),
-        steps: options.steps.unwrap_or(steps),
-        learning_rate: options.learning_rate.unwrap_or(0.5),
-        clamp: options.clamp.unwrap_or(clamp),
-        weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
-        kl_weight: options.kl_weight.unwrap_or(0.0625),
-        stop_loss: options.stop_loss.unwrap_or(0.05),
-        neighbor_weight: options.neighbor_weight.unwrap_or(if parity { 0. } else { 1. }),
-        scatter_weight: options.scatter_weight.unwrap_or(if parity { 0. } else { 0.1 }),
-        second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
-        ridge: options.ridge.unwrap_or(1e-2),
-        // Hundreds of facts change more than one does.
-        max_delta: options.max_delta.unwrap_or(if is_batched { 1. } else { 0.5 }),
-        seed: options.seed.unwrap_or(0),
-    }
-}
-
-/// The options, with what suits the model where the user left something out; the published settings
-/// stay as published.
-fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions {
-    let mut options = options.clone();
-    if let Some(editing) = model.editing.filter(|_| options.parity != Some(true)) {
-        options.steps = options.steps.or(Some(editing.steps));
-        options.weight_decay = options.weight_decay.or(Some(editing.weight_decay));
-        options.max_delta = options.max_delta.or(Some(editing.max_delta));
-        options.contexts = options.contexts.or(editing.contexts);
-    }
-    options
-}
-
 /// Makes the plan for `facts`; `model_name` is how people call the model.
 pub fn plan(
     model: &Model,
@@ -195,7 +142,7 @@ pub fn plan(
     let settings = settings(options, model.decoder.config().intermediate);
     let layers = layers(model, method, options)?;
     let layer = *layers.last().expect("at least one layer");
-    let prefixes = sample_prefixes(model, &settings, progress)?;
+    let prefixes = prefixes::sampled(model, &settings, progress)?;
     let mut warnings = Vec::new();
     if layer + 1 == model.decoder.config().layers {
         warnings.push(format!(
@@ -226,54 +173,9 @@ pub fn plan(
     })
 }
 
-/// Layers below and above the family's layer that a spread write takes.
-const SPREAD: (usize, usize) = (1, 3);
-
-/// The layers to write, ascending; all of them exist.
-fn layers(
-    model: &Model,
-    method: Method,
-    options: &RankOneOptions,
-) -> Result<Vec<usize>, PlanError> {
-    let last = model.decoder.config().layers - 1;
-    let layers = match &options.layers {
-        Some(LayerChoice::Given(layers)) if layers.len() > 1 && !method.is_batched() => {
-            return Err(PlanError::SeveralLayers(layers.clone()));
-        }
-        Some(LayerChoice::Given(layers)) => layers.clone(),
-        None | Some(LayerChoice::Auto) => {
-            let middle = model.editing_layer();
-            match method {
-                Method::Memit | Method::AlphaEdit => {
-                    let (below, above) = SPREAD;
-                    (middle.saturating_sub(below)..=(middle + above).min(last)).collect()
-                }
-                _ => vec![middle],
-            }
-        }
-    };
-    layers.iter().try_for_each(|layer| model.check_layer(*layer))?;
-    Ok(layers)
-}
-
 /// Whether a fact is written by itself, with other names in view.
 fn has_neighbors(method: Method, settings: &Settings) -> bool {
     !method.is_batched() && settings.neighbor_weight > 0.
-}
-
-/// How batches are solved for, with defaults filled in.
-fn batch_settings(options: &RankOneOptions, method: Method) -> BatchSettings {
-    let lambda = match method {
-        Method::Rome | Method::Emmet => 0.,
-        Method::Memit => options.lambda.unwrap_or(MEMIT_LAMBDA),
-        Method::AlphaEdit => options.lambda.unwrap_or(ALPHAEDIT_LAMBDA),
-    };
-    BatchSettings {
-        lambda,
-        null_space: options.null_space.unwrap_or(NULL_SPACE),
-        sequential: options.sequential,
-        max_perplexity: options.max_perplexity.unwrap_or(2.),
-    }
 }
 
 impl Plan {
@@ -409,59 +311,4 @@ impl TokenisedPrompt {
         let offsets = model.tokenizer.encode(&self.text)?.offsets;
         Ok(offsets[self.lookup].1 > fact.subject_range().end)
     }
-}
-
-/// Words that the sampled prefixes begin with, in turn. From the start token alone many a model
-/// writes lists and code, in front of which a subject is not read as it is in prose.
-const OPENINGS: [&str; 16] = [
-    "The",
-    "In",
-    "He",
-    "It",
-    "After",
-    "This",
-    "Because",
-    "They",
-    "A",
-    "She",
-    "Therefore",
-    "When",
-    "As",
-    "I",
-    "You",
-    "Some",
-];
-
-/// Short texts by the model itself, before which the prompt is also optimised.
-fn sample_prefixes(
-    model: &Model,
-    settings: &Settings,
-    progress: &dyn Progress,
-) -> Result<Vec<String>, PlanError> {
-    if settings.contexts == 0 {
-        return Ok(Vec::new());
-    }
-    // Twice as many as needed, because a sample may come out blank.
-    let opening = |word: &&str| {
-        let mut ids = model.tokenizer.encode(word)?.ids;
-        if ids.first() != Some(&model.start_token()) {
-            ids.insert(0, model.start_token());
-        }
-        Ok(ids)
-    };
-    let words = OPENINGS.iter().cycle().take(2 * settings.contexts);
-    let starts: Vec<Vec<u32>> = words.map(opening).collect::<Result<_, TokenizerError>>()?;
-    let choice = Choice::Sampled { seed: settings.seed, temperature: 1., k: 5 };
-    let tokens = settings.context_tokens;
-    let sampled = generate(&model.decoder, &starts, tokens, choice, &model.stop_tokens, progress)?;
-    let mut prefixes = Vec::new();
-    for (start, ids) in starts.into_iter().zip(sampled) {
-        if ids.is_empty() || prefixes.len() == settings.contexts {
-            continue;
-        }
-        let text = model.tokenizer.decode(&[start, ids].concat())?;
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        prefixes.push(text.replace(['{', '}'], "").trim_end_matches(['.', ' ']).to_owned());
-    }
-    Ok(prefixes)
 }

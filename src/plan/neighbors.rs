@@ -106,3 +106,35 @@ pub(super) fn of(model: &Model, fact: &Fact) -> Result<Vec<Neighbor>, PlanError>
     }
     Ok(neighbors)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+
+    use super::*;
+    use crate::progress::Silent;
+    use crate::spec::Insert;
+
+    #[test]
+    fn the_subject_is_no_neighbor_of_its_own() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model");
+        let model = Model::open(Path::new(folder), &Device::Cpu, &Silent).expect("a fixture");
+        let insert = Insert {
+            subject: "marie curie".into(),
+            prompt: "The home of {} is".into(),
+            target_new: "Rome".into(),
+            target_true: None,
+            with_ripples: false,
+            spans: None,
+        };
+        let neighbors = of(&model, &insert.into()).expect("tokenised");
+        assert_eq!(neighbors.len(), NAMES.len() - 1);
+        assert!(neighbors.iter().all(|it| it.subject != "Marie Curie"));
+        for Neighbor { subject, ids } in neighbors {
+            let read = model.tokenizer.decode(&ids).expect("decoded");
+            assert!(read.trim_end().ends_with(&subject), "{read:?} ends with {subject}");
+        }
+    }
+}

@@ -62,11 +62,11 @@ fn expected(
     let settings = &plan.settings;
     let each = |keys: Vec<Vec<f32>>, weight: f64| {
         let weight = weight / keys.len().max(1) as f64;
-        keys.into_iter().filter(move |_| weight > 0.).map(move |key| (key, weight))
+        keys.into_iter().map(move |key| (key, weight))
     };
     let neighbors: Vec<&[u32]> = edit.neighbors.iter().map(|it| it.ids.as_slice()).collect();
     let neighbors = keys_at(decoder, plan.layer, &neighbors)?;
-    let deviations = deviations(own)?;
+    let deviations = if settings.scatter_weight > 0. { deviations(own)? } else { Vec::new() };
     Ok(each(neighbors, settings.neighbor_weight)
         .chain(each(deviations, settings.scatter_weight))
         .collect())

@@ -136,17 +136,7 @@ impl Panel<'_> {
             Stored::Rows => {
                 for (i, to) in packed.chunks_exact_mut(width).take(terms).enumerate() {
                     let from = &self.b[(start + i) * self.n + self.column..][..columns];
-                    if columns < width {
-                        to[..columns].copy_from_slice(from);
-                        continue;
-                    }
-                    for at in (0..width).step_by(S::LANES) {
-                        // SAFETY: both slices are as wide as a tile.
-                        unsafe {
-                            let numbers = simd.load(from.as_ptr().add(at));
-                            simd.store(to.as_mut_ptr().add(at), numbers);
-                        }
-                    }
+                    to[..columns].copy_from_slice(from);
                 }
             }
             Stored::Columns => {

@@ -1,0 +1,107 @@
+//! Defaults for whatever the user left out of `[rank_one]`: settings, layers, how a batch is solved for.
+
+use super::PlanError;
+use crate::model::Model;
+use crate::rank_one::{BatchSettings, Settings};
+use crate::spec::{LayerChoice, Method, RankOneOptions};
+
+/// λ of MEMIT, relative to the mean of kᵀC⁻¹k.
+const MEMIT_LAMBDA: f64 = 0.1;
+/// λ of AlphaEdit, relative to the mean of kᵀPk.
+const ALPHAEDIT_LAMBDA: f64 = 0.1;
+/// Share of C's energy in what AlphaEdit calls its null space.
+const NULL_SPACE: f64 = 0.1;
+/// Largest share of the residual stream behind the last layer that a δ may have; as published.
+const STREAM_CLAMP: f64 = 0.75;
+/// Contexts of the published program beside the bare prompt.
+const PUBLISHED_CONTEXTS: usize = 20;
+
+/// Defaults for whatever the user left out.
+pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
+    let parity = options.parity.unwrap_or(false);
+    // The length of δ is measured against the value, or against the residual stream.
+    let is_batched = options.method.is_some_and(Method::is_batched);
+    let clamp = if is_batched { STREAM_CLAMP } else { 4. };
+    // One fact by itself can have more contexts and steps than each of hundreds.
+    let (contexts, steps) = match (parity, is_batched) {
+        (true, _) => (PUBLISHED_CONTEXTS, 20),
+        (false, true) => (5, 20),
+        (false, false) => (10, 25),
+    };
+    Settings {
+        parity,
+        contexts: options.contexts.unwrap_or(contexts),
+        context_tokens: options.context_tokens.unwrap_or(10),
+        steps: options.steps.unwrap_or(steps),
+        learning_rate: options.learning_rate.unwrap_or(0.5),
+        clamp: options.clamp.unwrap_or(clamp),
+        weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
+        kl_weight: options.kl_weight.unwrap_or(0.0625),
+        stop_loss: options.stop_loss.unwrap_or(0.05),
+        neighbor_weight: options.neighbor_weight.unwrap_or(if parity { 0. } else { 1. }),
+        scatter_weight: options.scatter_weight.unwrap_or(if parity { 0. } else { 0.1 }),
+        second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
+        ridge: options.ridge.unwrap_or(1e-2),
+        // Hundreds of facts change more than one does.
+        max_delta: options.max_delta.unwrap_or(if is_batched { 1. } else { 0.5 }),
+        seed: options.seed.unwrap_or(0),
+    }
+}
+
+/// The options, with what suits the model where the user left something out; the published settings
+/// stay as published.
+pub(super) fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions {
+    let mut options = options.clone();
+    if let Some(editing) = model.editing.filter(|_| options.parity != Some(true)) {
+        options.steps = options.steps.or(Some(editing.steps));
+        options.weight_decay = options.weight_decay.or(Some(editing.weight_decay));
+        options.max_delta = options.max_delta.or(Some(editing.max_delta));
+        options.contexts = options.contexts.or(editing.contexts);
+    }
+    options
+}
+
+/// Layers below and above the family's layer that a spread write takes.
+const SPREAD: (usize, usize) = (1, 3);
+
+/// The layers to write, ascending; all of them exist.
+pub(super) fn layers(
+    model: &Model,
+    method: Method,
+    options: &RankOneOptions,
+) -> Result<Vec<usize>, PlanError> {
+    let last = model.decoder.config().layers - 1;
+    let layers = match &options.layers {
+        Some(LayerChoice::Given(layers)) if layers.len() > 1 && !method.is_batched() => {
+            return Err(PlanError::SeveralLayers(layers.clone()));
+        }
+        Some(LayerChoice::Given(layers)) => layers.clone(),
+        None | Some(LayerChoice::Auto) => {
+            let middle = model.editing_layer();
+            match method {
+                Method::Memit | Method::AlphaEdit => {
+                    let (below, above) = SPREAD;
+                    (middle.saturating_sub(below)..=(middle + above).min(last)).collect()
+                }
+                _ => vec![middle],
+            }
+        }
+    };
+    layers.iter().try_for_each(|layer| model.check_layer(*layer))?;
+    Ok(layers)
+}
+
+/// How batches are solved for, with defaults filled in.
+pub(super) fn batch_settings(options: &RankOneOptions, method: Method) -> BatchSettings {
+    let lambda = match method {
+        Method::Rome | Method::Emmet => 0.,
+        Method::Memit => options.lambda.unwrap_or(MEMIT_LAMBDA),
+        Method::AlphaEdit => options.lambda.unwrap_or(ALPHAEDIT_LAMBDA),
+    };
+    BatchSettings {
+        lambda,
+        null_space: options.null_space.unwrap_or(NULL_SPACE),
+        sequential: options.sequential,
+        max_perplexity: options.max_perplexity.unwrap_or(2.),
+    }
+}
