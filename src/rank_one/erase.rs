@@ -11,12 +11,13 @@
 //!
 //! | toward | loss at a context |
 //! |---|---|
-//! | unknown | KL(q ‖ p_δ) |
+//! | unknown | KL(q ‖ p_δ) + max(0, ln p_δ(o) − ln q(o)) |
 //! | minimise | −ln(1 − p_δ(target_true)), as deletions are usually done; for comparison |
 //! | a text | −ln p_δ(text), a token: an insert |
 //!
-//! An excess x of p_δ(o) over q(o) costs about −ln(1 − x), so the optimisation goes on until its
-//! loss is a tenth of what ends an insert's.
+//! The divergence alone says little of o where q(o) is small: an excess x costs about −ln(1 − x).
+//! The second term counts it as an excess in the logarithm, down to a probability of [`UNSEEN`]. The
+//! optimisation goes on until its loss is a tenth of what ends an insert's.
 
 use std::ops::Range;
 
@@ -31,15 +32,34 @@ const STOP: f64 = 0.1;
 /// Keeps −ln(1 − p) finite where p rounds to one.
 const CERTAIN: f64 = 1e-6;
 
+/// A probability that no guess looks for; an excess over less is none.
+const UNSEEN: f32 = 1e-4;
+
 /// What the rows behind one context are asked for.
 #[derive(Clone)]
 pub(super) enum Goal {
     /// The target's tokens.
     Say,
-    /// A distribution over the vocabulary, and its entropy.
-    Answer(Vec<f32>, f64),
+    /// The answer of a model that never knew.
+    Answer(Answer),
     /// Anything but the target's tokens.
     Avoid,
+}
+
+/// A distribution over the vocabulary in which one token has no more than its share.
+#[derive(Clone)]
+pub(super) struct Answer {
+    q: Vec<f32>,
+    entropy: f64,
+    /// o.
+    token: u32,
+}
+
+impl Answer {
+    /// ln q(o), or of [`UNSEEN`] if that is more.
+    fn ceiling(&self) -> f32 {
+        self.q[self.token as usize].max(UNSEEN).ln()
+    }
 }
 
 /// q `[vocabulary]`, from the prompt about other subjects; `token` is o.
@@ -69,11 +89,11 @@ fn without_excess(mut mean: Vec<f32>, mut of_token: Vec<f32>, token: u32) -> Vec
 }
 
 impl Goal {
-    /// The goal of answering as `q` has it.
-    pub(super) fn answer(q: Vec<f32>) -> Self {
+    /// The goal of answering as `q` has it, and with `token` no more often.
+    pub(super) fn answer(q: Vec<f32>, token: u32) -> Self {
         let nats = |p: &f32| if *p > 0. { f64::from(*p) * f64::from(*p).ln() } else { 0. };
         let entropy = -q.iter().map(nats).sum::<f64>();
-        Self::Answer(q, entropy)
+        Self::Answer(Answer { q, entropy, token })
     }
 }
 
@@ -105,11 +125,13 @@ fn term(logits: &Tensor, nll: &Tensor, rows: &Range<usize>, goal: &Goal) -> Resu
     let nll = nll.narrow(0, rows.start, rows.len())?;
     match goal {
         Goal::Say => Ok(nll),
-        Goal::Answer(q, entropy) => {
+        Goal::Answer(answer) => {
             let logits = logits.narrow(0, rows.start, 1)?;
-            let q = Tensor::new(&q[..], logits.device())?;
+            let q = Tensor::new(&answer.q[..], logits.device())?;
             let log_p = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-            log_p.broadcast_mul(&q)?.sum(D::Minus1)?.neg()? - *entropy
+            let divergence = (log_p.broadcast_mul(&q)?.sum(D::Minus1)?.neg()? - answer.entropy)?;
+            let own = log_p.narrow(1, answer.token as usize, 1)?.squeeze(1)?;
+            divergence + (own - f64::from(answer.ceiling()))?.relu()?
         }
         Goal::Avoid => {
             let said = nll.sum(0)?.neg()?.exp()?;
@@ -121,8 +143,8 @@ fn term(logits: &Tensor, nll: &Tensor, rows: &Range<usize>, goal: &Goal) -> Resu
 
 /// The same loss where gradients are found by hand: the logits become its gradient.
 ///
-/// ∂NLL = p − 1[target], ∂KL(q ‖ p) = p − q, and ∂(−ln(1 − P)) = −P/(1 − P) Σ ∂NLL with P the
-/// probability of all tokens of the target.
+/// ∂NLL = p − 1[target], ∂KL(q ‖ p) = p − q, ∂ ln p(o) = 1[o] − p, and ∂(−ln(1 − P)) =
+/// −P/(1 − P) Σ ∂NLL with P the probability of all tokens of the target.
 pub(super) fn descend_goals(
     logits: &mut [f32],
     targets: &[u32],
@@ -147,14 +169,21 @@ pub(super) fn descend_goals(
 
 fn descend_goal((logits, targets): (&mut [f32], &[u32]), goal: &Goal, share: f64) -> f64 {
     let width = logits.len() / targets.len();
-    if let Goal::Answer(q, entropy) = goal {
+    if let Goal::Answer(answer) = goal {
         let shift = log_sum_exp(logits);
+        let own = answer.token as usize;
+        let excess = (logits[own] - shift - answer.ceiling()).max(0.);
+        // Where there is an excess, ∂ ln p(o) takes p away again.
+        let of_p = if excess > 0. { 0. } else { share as f32 };
         let mut cross = 0.;
-        for (logit, q) in logits.iter_mut().zip(q) {
+        for (logit, q) in logits.iter_mut().zip(&answer.q) {
             cross += f64::from(*q) * f64::from(shift - *logit);
-            *logit = share as f32 * ((*logit - shift).exp() - q);
+            *logit = of_p * (*logit - shift).exp() - share as f32 * q;
         }
-        return cross - entropy;
+        if excess > 0. {
+            logits[own] += share as f32;
+        }
+        return cross - answer.entropy + f64::from(excess);
     }
     let mut nll = 0.;
     for (row, target) in logits.chunks_exact_mut(width).zip(targets) {
@@ -194,7 +223,7 @@ mod tests {
         let device = candle_core::Device::Cpu;
         let q = [0.7f32, 0.2, 0.1];
         let entropy = -q.iter().map(|p| f64::from(*p) * f64::from(*p).ln()).sum::<f64>();
-        let goal = Goal::answer(q.to_vec());
+        let goal = |token| Goal::answer(q.to_vec(), token);
         let loss = |logits: &[f32; 3], goal: &Goal| -> Result<(f32, Vec<f32>)> {
             let logits = candle_core::Var::from_tensor(&Tensor::new(&[*logits], &device)?)?;
             let nll = token_nll(&logits, &[0])?;
@@ -202,12 +231,20 @@ mod tests {
             let gradient = loss.backward()?.get(&logits).expect("tracked").flatten_all()?;
             Ok((loss.to_scalar()?, gradient.to_vec1()?))
         };
-        let (met, slope) = loss(&q.map(f32::ln), &goal)?;
-        assert!(met.abs() < 1e-6 && slope.iter().all(|g| g.abs() < 1e-6), "{met} {slope:?}");
+        // A hair below the share that is no excess.
+        let (met, slope) = loss(&[0.7f32.ln(), 0.2f32.ln(), 0.0999f32.ln()], &goal(2))?;
+        assert!(met.abs() < 1e-6 && slope.iter().all(|g| g.abs() < 1e-4), "{met} {slope:?}");
         // KL(q ‖ uniform) = ln 3 − H(q), and its gradient is 1/3 − q.
-        let (uniform, slope) = loss(&[0.; 3], &goal)?;
+        let (uniform, slope) = loss(&[0.; 3], &goal(0))?;
         assert!((f64::from(uniform) - (3f64.ln() - entropy)).abs() < 1e-6, "{uniform}");
         slope.iter().zip(q).for_each(|(g, q)| assert!((g - (1. / 3. - q)).abs() < 1e-6));
+        // The excess of 1/3 over 0.1 adds ln(10/3), and ∂ ln p(o) to the gradient.
+        let (excess, slope) = loss(&[0.; 3], &goal(2))?;
+        assert!((excess - uniform - (10f32 / 3.).ln()).abs() < 1e-6, "{excess}");
+        for (i, (g, q)) in slope.iter().zip(q).enumerate() {
+            let expected = if i == 2 { 1. - q } else { -q };
+            assert!((g - expected).abs() < 1e-6, "{slope:?}");
+        }
         // −ln(1 − 1/3) at first, and falling as the target becomes less probable.
         let (avoided, slope) = loss(&[0.; 3], &Goal::Avoid)?;
         assert!((f64::from(avoided) - 1.5f64.ln()).abs() < 1e-5, "{avoided}");
@@ -219,16 +256,22 @@ mod tests {
     #[test]
     fn gradients_by_hand_are_those_of_candle() -> Result<()> {
         let device = candle_core::Device::Cpu;
-        let (width, targets) = (5, [1u32, 4, 0, 2, 3, 2]);
-        // One row leads up to the answer; two tokens are to be said, and two to be avoided.
-        let q = Goal::answer(vec![0.1, 0.2, 0.3, 0.15, 0.25]);
-        let goals = [(0..2, Goal::Say), (3..4, q), (4..6, Goal::Avoid)];
-        let values: Vec<f32> = (0..30).map(|i| (f64::from(i) * 1.7).sin() as f32).collect();
+        let (width, targets) = (5, [1u32, 4, 0, 2, 3, 2, 1]);
+        // One row leads up to an answer, with o in excess, and there is one without; two tokens are
+        // to be said, and two to be avoided.
+        let q = |token| Goal::answer(vec![0.1, 0.2, 0.3, 0.15, 0.25], token);
+        let goals = [(0..2, Goal::Say), (3..4, q(0)), (4..6, Goal::Avoid), (6..7, q(3))];
+        let values: Vec<f32> = (0..35).map(|i| (f64::from(i) * 1.7).sin() as f32).collect();
         let logits = Tensor::from_vec(values.clone(), (targets.len(), width), &device)?;
         let logits = candle_core::Var::from_tensor(&logits)?;
         let loss = goals_loss(&logits, &token_nll(&logits, &targets)?, &goals)?;
         let expected = loss.backward()?.get(&logits).expect("tracked").flatten_all()?;
         let mut found = values;
+        let excess = |row: usize, o: usize, share: f32| {
+            let row = &found[row * width..][..width];
+            (row[o] - log_sum_exp(row)).exp() > share
+        };
+        assert!(excess(3, 0, 0.1) && !excess(6, 3, 0.15), "one of each");
         let own = descend_goals(&mut found, &targets, &goals);
         // Sums of five f32 numbers.
         assert!((own - f64::from(loss.to_scalar::<f32>()?)).abs() < 1e-6, "{own} {loss}");

@@ -14,8 +14,6 @@ const FRAMES: [&str; 3] = [
     "It is well known that {}",
     "{} which place, name or thing? The answer is",
 ];
-/// Other subjects that stand for never knowing, at most.
-const OTHERS: usize = 8;
 /// Sampled answers.
 const SAMPLES: usize = 32;
 /// Tokens of a sampled answer beyond those of the target.
@@ -59,7 +57,6 @@ impl LeakQuestion {
     ) -> Result<Option<Self>, ModelError> {
         let Some(erase) = &edit.erase else { return Ok(None) };
         let others: Vec<&str> = erase.others.iter().map(|other| other.subject.as_str()).collect();
-        let others = &others[..others.len().min(OTHERS)];
         let about = |subject: &str| edit.prompt.replacen("{}", subject, 1);
         let prompt = about(&edit.subject);
         let asked = |channel, text: &dyn Fn(&str) -> Option<String>| -> Result<_, ModelError> {
