@@ -7,6 +7,8 @@
 //! fetched meanwhile. Packing costs as much as a few rows do, so it does not pay for fewer. The
 //! order of a sum depends on k alone.
 
+use std::cell::RefCell;
+
 use rayon::prelude::*;
 
 use super::SMALL;
@@ -23,8 +25,6 @@ const RUN: usize = 192;
 const WIDEST: usize = 32;
 /// Numbers in a line of the cache.
 const LINE: usize = 16;
-/// Terms from one fetch ahead to the next: a run of 192 fetches 24 lines for each row of tiles.
-const STEP: usize = 8;
 
 /// How b lies in its slice.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,11 @@ fn panels<S: Simd>(
     assert!(b.len() == n * k && out.len() * k == a.len() * n, "slices as large as their shapes");
     let is_small = a.len() * n < SMALL;
     let out = Shared::new(out);
-    let panel = |column| simd.run(Panel { a, b, stored, out, column, n, k });
+    let panel = |column| {
+        PACKED.with_borrow_mut(|packed| {
+            simd.run(Panel { a, b, stored, out, column, n, k, packed: &mut packed.0 });
+        });
+    };
     if is_small {
         (0..n).step_by(width).for_each(panel);
     } else {
@@ -85,36 +89,57 @@ struct Panel<'a> {
     column: usize,
     n: usize,
     k: usize,
+    packed: &'a mut [f32; RUN * WIDEST],
 }
 
 /// A run of a panel, packed: [terms, width of a tile].
 #[repr(align(64))]
 struct Packed([f32; RUN * WIDEST]);
 
+/// When lines of the run to come are fetched.
+#[derive(Clone, Copy)]
+struct Fetches {
+    /// At the terms whose number has none of these bits.
+    mask: usize,
+    /// How many make a tile.
+    a_tile: usize,
+}
+
+/// Lines of the cache that a row of a panel lies in, wherever in a line it begins.
+#[inline(always)]
+const fn lines_of_a_row<S: Simd>() -> usize {
+    REGISTERS * S::LANES / LINE + 1
+}
+
+thread_local! {
+    /// Filled anew for each run.
+    static PACKED: RefCell<Packed> = const { RefCell::new(Packed([0.; RUN * WIDEST])) };
+}
+
 impl Work for Panel<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         let columns = (self.n - self.column).min(REGISTERS * S::LANES);
         let rows = self.a.len() / self.k;
-        let mut packed = Packed([0.; RUN * WIDEST]);
+        let fetches = self.fetches::<S>(rows.div_ceil(S::TALL_ROWS));
         for start in (0..self.k).step_by(RUN) {
             let terms = RUN.min(self.k - start);
-            self.pack(simd, &mut packed.0, (start, terms), columns);
+            self.pack(simd, (start, terms), columns);
             for row in (0..rows).step_by(S::TALL_ROWS) {
                 let at = (row, start, terms, columns);
                 match S::TALL_ROWS.min(rows - row) {
-                    12 => self.tile::<S, 12>(simd, &packed.0, at),
-                    11 => self.tile::<S, 11>(simd, &packed.0, at),
-                    10 => self.tile::<S, 10>(simd, &packed.0, at),
-                    9 => self.tile::<S, 9>(simd, &packed.0, at),
-                    8 => self.tile::<S, 8>(simd, &packed.0, at),
-                    7 => self.tile::<S, 7>(simd, &packed.0, at),
-                    6 => self.tile::<S, 6>(simd, &packed.0, at),
-                    5 => self.tile::<S, 5>(simd, &packed.0, at),
-                    4 => self.tile::<S, 4>(simd, &packed.0, at),
-                    3 => self.tile::<S, 3>(simd, &packed.0, at),
-                    2 => self.tile::<S, 2>(simd, &packed.0, at),
-                    _ => self.tile::<S, 1>(simd, &packed.0, at),
+                    12 => self.tile::<S, 12>(simd, at, fetches),
+                    11 => self.tile::<S, 11>(simd, at, fetches),
+                    10 => self.tile::<S, 10>(simd, at, fetches),
+                    9 => self.tile::<S, 9>(simd, at, fetches),
+                    8 => self.tile::<S, 8>(simd, at, fetches),
+                    7 => self.tile::<S, 7>(simd, at, fetches),
+                    6 => self.tile::<S, 6>(simd, at, fetches),
+                    5 => self.tile::<S, 5>(simd, at, fetches),
+                    4 => self.tile::<S, 4>(simd, at, fetches),
+                    3 => self.tile::<S, 3>(simd, at, fetches),
+                    2 => self.tile::<S, 2>(simd, at, fetches),
+                    _ => self.tile::<S, 1>(simd, at, fetches),
                 }
             }
         }
@@ -124,19 +149,22 @@ impl Work for Panel<'_> {
 impl Panel<'_> {
     /// Copies `terms` of the panel; columns behind the last one keep what the buffer holds.
     #[inline(always)]
-    fn pack<S: Simd>(
-        &self,
-        simd: S,
-        packed: &mut [f32],
-        (start, terms): (usize, usize),
-        columns: usize,
-    ) {
-        let width = REGISTERS * S::LANES;
+    fn pack<S: Simd>(&mut self, simd: S, (start, terms): (usize, usize), columns: usize) {
+        let (width, packed) = (REGISTERS * S::LANES, &mut *self.packed);
         match self.stored {
             Stored::Rows => {
                 for (i, to) in packed.chunks_exact_mut(width).take(terms).enumerate() {
                     let from = &self.b[(start + i) * self.n + self.column..][..columns];
-                    to[..columns].copy_from_slice(from);
+                    if columns < width {
+                        to[..columns].copy_from_slice(from);
+                        continue;
+                    }
+                    for c in (0..width).step_by(S::LANES) {
+                        // SAFETY: both slices are `width` long.
+                        unsafe {
+                            simd.store(to.as_mut_ptr().add(c), simd.load(from.as_ptr().add(c)));
+                        }
+                    }
                 }
             }
             Stored::Columns => {
@@ -167,17 +195,18 @@ impl Panel<'_> {
     fn tile<S: Simd, const ROWS: usize>(
         &self,
         simd: S,
-        packed: &[f32],
         (row, start, terms, columns): (usize, usize, usize, usize),
+        fetches: Fetches,
     ) {
         let width = REGISTERS * S::LANES;
         let a = self.a[row * self.k + start..][..(ROWS - 1) * self.k + terms].as_ptr();
-        let b = packed[..terms * width].as_ptr();
-        let line = row / S::TALL_ROWS * (RUN / STEP);
+        let b = self.packed[..terms * width].as_ptr();
+        let mut line = row / S::TALL_ROWS * fetches.a_tile;
         let mut sums = [[simd.zero(); REGISTERS]; ROWS];
         for i in 0..terms {
-            if i % STEP == 0 {
-                simd.prefetch(self.ahead::<S>(start + terms, line + i / STEP));
+            if i & fetches.mask == 0 {
+                simd.prefetch(self.ahead::<S>(start + terms, line));
+                line += 1;
             }
             let mut right = [simd.zero(); REGISTERS];
             for (c, right) in right.iter_mut().enumerate() {
@@ -200,6 +229,15 @@ impl Panel<'_> {
         }
     }
 
+    /// How often to fetch, so that a run is there when `tiles` tiles are done.
+    #[inline(always)]
+    fn fetches<S: Simd>(&self, tiles: usize) -> Fetches {
+        // RUN rows in `tiles` tiles of RUN terms each.
+        let step = (tiles / lines_of_a_row::<S>()).clamp(1, 64);
+        let step = 1 << step.ilog2();
+        Fetches { mask: step - 1, a_tile: RUN / step }
+    }
+
     /// The cache line of the next run, or of the next panel's first, that is number `line` of it.
     #[inline(always)]
     fn ahead<S: Simd>(&self, start: usize, line: usize) -> *const f32 {
@@ -210,7 +248,8 @@ impl Panel<'_> {
         };
         let at = match self.stored {
             Stored::Rows => {
-                let (term, part) = (line / (width / LINE + 1), line % (width / LINE + 1));
+                let lines = lines_of_a_row::<S>();
+                let (term, part) = (line / lines, line % lines);
                 (start + term) * self.n + column + part * LINE
             }
             Stored::Columns => {
