@@ -20,6 +20,14 @@ pub struct Located {
     pub lookup: usize,
 }
 
+impl Located {
+    /// Without what follows the lookup token.
+    pub fn up_to_lookup(mut self) -> Self {
+        self.ids.truncate(self.lookup + 1);
+        self
+    }
+}
+
 /// What the optimisation of one fact starts from.
 pub struct EditContexts {
     /// The layer l that is edited.
@@ -39,12 +47,11 @@ pub struct EditContexts {
     pub(super) targets: Vec<u32>,
     /// What each context's targets are there for; without any, all are to be said.
     pub(super) goals: Vec<(Range<usize>, Goal)>,
-    /// Tail row of the essence prompt's last token, and of its lookup token.
-    pub(super) essence_rows: (usize, usize),
 }
 
 impl EditContexts {
-    /// Runs the contexts, each followed by `target`, and the essence prompt "{subject} is a".
+    /// Runs the contexts, each followed by `target`, and the essence prompt "{subject} is a", whose
+    /// last token is the one that is read.
     pub fn new(
         decoder: &Decoder,
         layer: usize,
@@ -93,14 +100,12 @@ impl EditContexts {
             first..first + target.len()
         });
         let target_rows = target_rows.collect();
-        let last = tail.spans.last().expect("the essence prompt is a sequence").rows.clone();
         let facts = &at_lookup[..asked.len()];
         Ok(Self {
             layer,
             keys: rows(&recorder.take(layer, Site::Key)?, facts)?,
             values: rows(&recorder.take(layer, Site::Value)?, facts)?,
             residual: rows(&residual, &tail_rows)?,
-            essence_rows: (last.end - 1, last.start),
             tail,
             cache,
             target_rows,
@@ -114,12 +119,9 @@ impl EditContexts {
         self.tail.spans.iter().map(|span| span.rows.start).collect()
     }
 
-    /// Tail rows whose next token is read: those of the targets, then one of the essence prompt,
-    /// which is its last token or, as published, its lookup token.
-    pub(super) fn read_rows(&self, parity: bool) -> Vec<usize> {
-        let (last, lookup) = self.essence_rows;
-        let essence = if parity { lookup } else { last };
-        self.target_rows.iter().copied().chain([essence]).collect()
+    /// Tail rows whose next token is read: those of the targets, then the last of the essence prompt.
+    pub(super) fn read_rows(&self) -> Vec<usize> {
+        self.target_rows.iter().copied().chain([self.tail.rows() - 1]).collect()
     }
 }
 

@@ -58,7 +58,7 @@ pub fn find(
     ask: &Ask<'_>,
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RankOneError> {
-    let mut contexts = contexts(decoder, plan.layer, ask)?;
+    let mut contexts = contexts(decoder, plan, ask)?;
     if plan.method.is_batched() {
         let rows: Vec<u32> = contexts.lookup_rows().iter().map(|row| *row as u32).collect();
         let asked = contexts.values.dims()[0];
@@ -71,7 +71,7 @@ pub fn find(
 /// The contexts of an ask, with what each of its facts is about.
 pub fn contexts(
     decoder: &Decoder,
-    layer: usize,
+    plan: &Plan,
     ask: &Ask<'_>,
 ) -> candle_core::Result<EditContexts> {
     let located: Vec<Vec<Located>> = ask.iter().map(|edit| edit.counted()).collect();
@@ -87,8 +87,11 @@ pub fn contexts(
             rows += target.len();
         }
     }
-    let essence = ask[0].essence.located();
-    let mut contexts = EditContexts::of_each(decoder, layer, &asked, &essence)?;
+    let mut essence = ask[0].essence.located();
+    if plan.settings.parity {
+        essence = essence.up_to_lookup();
+    }
+    let mut contexts = EditContexts::of_each(decoder, plan.layer, &asked, &essence)?;
     if ask.iter().any(|edit| edit.erase.is_some()) {
         contexts.goals = goals;
     }
@@ -110,7 +113,7 @@ impl PlannedEdit {
         match &self.erase {
             Some(erase) if erase.toward == Toward::Unknown => {
                 let q = never_knew(decoder, &erase.other_ids(), erase.token())?;
-                Ok(Goal::answer(q))
+                Ok(Goal::answer(q, erase.token()))
             }
             Some(erase) if erase.toward == Toward::Minimise => Ok(Goal::Avoid),
             _ => Ok(Goal::Say),
@@ -127,7 +130,7 @@ pub struct ValueStore {
 /// Part of every digest; another objective needs another number.
 const OBJECTIVE: u32 = 1;
 /// The same for what is particular to erasing.
-const ERASE: u32 = 1;
+const ERASE: u32 = 2;
 
 impl ValueStore {
     /// In the cache folder `cache`, for the model whose weights have this digest.

@@ -35,8 +35,8 @@ const SHAPE: Shape = Shape {
 const LAYER: usize = 4;
 /// Contexts of the published program, tokens of each in front of the lookup token and from it on.
 const CONTEXTS: (usize, usize, usize) = (21, 12, 5);
-/// Tokens of the essence prompt from its lookup token on.
-const ESSENCE: usize = 3;
+/// Tokens of the essence prompt from its lookup token on: as published, that one alone.
+const ESSENCE: usize = 1;
 const STEPS: usize = 5;
 
 fn main() {

@@ -62,7 +62,8 @@ fn located(rome: &Rome) -> Vec<Located> {
 fn edit_contexts(decoder: &Decoder, rome: &Rome) -> Result<EditContexts> {
     let located = located(rome);
     let (essence, contexts) = located.split_last().expect("the last is the essence prompt");
-    EditContexts::new(decoder, rome.layer, contexts, &rome.target_ids, essence)
+    let essence = essence.clone().up_to_lookup();
+    EditContexts::new(decoder, rome.layer, contexts, &rome.target_ids, &essence)
 }
 
 #[test]

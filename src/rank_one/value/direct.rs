@@ -32,7 +32,7 @@ impl<'a> Direct<'a> {
         settings: &'a Settings,
     ) -> Result<Self> {
         let above = contexts.layer + 1..decoder.config().layers;
-        let read = contexts.read_rows(settings.parity);
+        let read = contexts.read_rows();
         Ok(Self {
             head: FrozenHead::new(decoder, read.len()),
             pass: FrozenPass::new(decoder, above, (&contexts.tail, read), Some(&contexts.cache))?,

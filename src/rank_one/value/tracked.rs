@@ -54,7 +54,7 @@ impl Objective for Tracked<'_> {
             self.decoder.run_layers(above, hidden, &contexts.tail, cache, &mut Unobserved)?;
         let hidden = hidden.expect("an unobserved run does not stop");
 
-        let logits = self.decoder.logits(&hidden, &contexts.read_rows(self.settings.parity))?;
+        let logits = self.decoder.logits(&hidden, &contexts.read_rows())?;
         let targets = contexts.targets.len();
         let nll = contexts.fact_loss(&logits.narrow(0, 0, targets)?)?;
         let kl = (self.divergence(&logits.narrow(0, targets, 1)?)? * self.settings.kl_weight)?;
