@@ -221,7 +221,9 @@ impl Progress for Sampling<'_> {
 
 /// Equal sums give equal bytes.
 fn save(file: &Path, moment: &SecondMoment, groups: usize) -> Result<(), FileError> {
-    let bytes: Vec<u8> = moment.sum.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut bytes = vec![0; size_of_val(&moment.sum[..])];
+    let (places, _) = bytes.as_chunks_mut();
+    places.iter_mut().zip(&moment.sum).for_each(|(place, value)| *place = value.to_le_bytes());
     let metadata = [("tokens", moment.tokens), ("groups", groups)];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_string()));
     let shape = [moment.width, moment.width];
