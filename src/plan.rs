@@ -22,6 +22,7 @@ use crate::rank_one::key::counted;
 use crate::rank_one::{BatchSettings, Settings};
 use crate::spec::{Fact, Method, RankOneOptions};
 use defaults::{batch_settings, layers, settings, suited};
+use neighbors::Neighbors;
 
 /// Everything that an edit does, in numbers and tokens.
 #[derive(Debug, Clone, Serialize)]
@@ -42,6 +43,8 @@ pub struct Plan {
     pub batch: BatchSettings,
     /// Prefixes sampled from the model.
     pub prefixes: Vec<String>,
+    /// The prompts about other names, whose values a write is to keep.
+    pub neighbors: Vec<Neighbor>,
     /// The facts, in order.
     pub edits: Vec<PlannedEdit>,
     /// What the user should know before it runs.
@@ -65,8 +68,8 @@ pub struct PlannedEdit {
     pub contexts: Vec<TokenisedPrompt>,
     /// "{subject} is a".
     pub essence: TokenisedPrompt,
-    /// The prompt about other names, whose values a write by itself is to keep.
-    pub neighbors: Vec<Neighbor>,
+    /// Places in the plan's neighbors of those with the same prompt.
+    pub neighbors: Vec<usize>,
     /// How the fact is removed; nothing where it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase: Option<PlannedErase>,
@@ -150,15 +153,8 @@ pub fn plan(
              choose earlier layers with --layers"
         ));
     }
-    let planning = Planning {
-        model,
-        facts,
-        prefixes: &prefixes,
-        has_neighbors: has_neighbors(method, &settings),
-        seed: settings.seed,
-        progress,
-    };
-    let edits = planning.edits(&mut warnings)?;
+    let planning = Planning { model, facts, prefixes: &prefixes, settings: &settings, progress };
+    let (edits, neighbors) = planning.edits(&mut warnings)?;
     Ok(Plan {
         schema: 1,
         model: model_name.to_owned(),
@@ -168,14 +164,10 @@ pub fn plan(
         settings,
         batch: batch_settings(options, method),
         prefixes,
+        neighbors,
         edits,
         warnings,
     })
-}
-
-/// Whether a fact is written by itself, with other names in view.
-fn has_neighbors(method: Method, settings: &Settings) -> bool {
-    !method.is_batched() && settings.neighbor_weight > 0.
 }
 
 impl Plan {
@@ -186,12 +178,11 @@ impl Plan {
         facts: &[Fact],
         progress: &dyn Progress,
     ) -> Result<Self, PlanError> {
-        let (prefixes, seed) = (self.prefixes.as_slice(), self.settings.seed);
-        let has_neighbors = has_neighbors(self.method, &self.settings);
-        let planning = Planning { model, facts, prefixes, has_neighbors, seed, progress };
+        let (prefixes, settings) = (self.prefixes.as_slice(), &self.settings);
+        let planning = Planning { model, facts, prefixes, settings, progress };
         let mut warnings = Vec::new();
-        let edits = planning.edits(&mut warnings)?;
-        Ok(Self { edits, warnings, ..self.clone() })
+        let (edits, neighbors) = planning.edits(&mut warnings)?;
+        Ok(Self { edits, neighbors, warnings, ..self.clone() })
     }
 
     /// The facts in the batches in which they are written.
@@ -212,14 +203,26 @@ struct Planning<'a> {
     model: &'a Model,
     facts: &'a [Fact],
     prefixes: &'a [String],
-    has_neighbors: bool,
-    seed: u64,
+    settings: &'a Settings,
     progress: &'a dyn Progress,
 }
 
 impl Planning<'_> {
-    fn edits(&self, warnings: &mut Vec<String>) -> Result<Vec<PlannedEdit>, PlanError> {
-        self.facts.iter().map(|fact| self.edit(fact, warnings)).collect()
+    /// The facts, and what else their prompts can be asked about.
+    fn edits(
+        &self,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Vec<PlannedEdit>, Vec<Neighbor>), PlanError> {
+        let mut neighbors = Neighbors::default();
+        let mut edits = Vec::with_capacity(self.facts.len());
+        for fact in self.facts {
+            let mut edit = self.edit(fact, warnings)?;
+            if self.settings.neighbor_weight > 0. {
+                edit.neighbors = neighbors.of(self.model, fact)?;
+            }
+            edits.push(edit);
+        }
+        Ok((edits, neighbors.all))
     }
 
     fn edit(&self, fact: &Fact, warnings: &mut Vec<String>) -> Result<PlannedEdit, PlanError> {
@@ -227,7 +230,7 @@ impl Planning<'_> {
         let erase = match fact {
             Fact::Insert(_) => None,
             Fact::Erase(erase) => {
-                let (facts, seed) = (self.facts, self.seed);
+                let (facts, seed) = (self.facts, self.settings.seed);
                 let planned = PlannedErase::new(model, erase, facts, seed, self.progress)?;
                 warnings.extend(planned.warnings(erase));
                 Some(planned)
@@ -252,7 +255,7 @@ impl Planning<'_> {
             target,
             contexts,
             essence: tokenise(model, "", "{} is a", fact.subject())?,
-            neighbors: if self.has_neighbors { neighbors::of(model, fact)? } else { Vec::new() },
+            neighbors: Vec::new(),
             erase,
         })
     }

@@ -149,7 +149,7 @@ pub struct RankOneArgs {
     /// Weight of the divergence at "{subject} is a"
     #[arg(long)]
     pub kl_weight: Option<f64>,
-    /// How much other names under the same prompt count beside C (rome)
+    /// How much other names under the same prompts count beside C
     #[arg(long)]
     pub neighbor_weight: Option<f64>,
     /// How much the spread of the subject's own keys counts beside C (rome)

@@ -21,6 +21,13 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     let parity = options.parity.unwrap_or(false);
     // The length of δ is measured against the value, or against the residual stream.
     let is_batched = options.method.is_some_and(Method::is_batched);
+    let (neighbor_weight, scatter_weight) = match options.method {
+        _ if parity => (0., 0.),
+        None | Some(Method::Rome) => (1., 0.1),
+        // The null space of C keeps what is like the corpus, names among it.
+        Some(Method::AlphaEdit) => (0., 0.),
+        Some(Method::Emmet | Method::Memit) => (1., 0.),
+    };
     let clamp = if is_batched { STREAM_CLAMP } else { 4. };
     // One fact by itself can have more contexts and steps than each of hundreds.
     let (contexts, steps) = match (parity, is_batched) {
@@ -38,8 +45,8 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
         stop_loss: options.stop_loss.unwrap_or(0.05),
-        neighbor_weight: options.neighbor_weight.unwrap_or(if parity { 0. } else { 1. }),
-        scatter_weight: options.scatter_weight.unwrap_or(if parity { 0. } else { 0.1 }),
+        neighbor_weight: options.neighbor_weight.unwrap_or(neighbor_weight),
+        scatter_weight: options.scatter_weight.unwrap_or(scatter_weight),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
         ridge: options.ridge.unwrap_or(1e-2),
         // Hundreds of facts change more than one does.
@@ -78,12 +85,12 @@ pub(super) fn layers(
         Some(LayerChoice::Given(layers)) => layers.clone(),
         None | Some(LayerChoice::Auto) => {
             let middle = model.editing_layer();
-            match method {
-                Method::Memit | Method::AlphaEdit => {
+            match method.is_batched() {
+                true => {
                     let (below, above) = SPREAD;
                     (middle.saturating_sub(below)..=(middle + above).min(last)).collect()
                 }
-                _ => vec![middle],
+                false => vec![middle],
             }
         }
     };

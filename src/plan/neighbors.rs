@@ -4,9 +4,11 @@
 //! along the subject's. The second moment holds the keys of all tokens; the ones that matter here are
 //! those at the ends of names, behind the same words. A few dozen names of many kinds stand for them.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::Serialize;
 
-use super::{PlanError, tokenise};
+use super::{Plan, PlanError, PlannedEdit, tokenise};
 use crate::model::Model;
 use crate::spec::Fact;
 
@@ -87,24 +89,58 @@ const NAMES: [&str; 64] = [
     "Wikipedia",
 ];
 
-/// The prompt of `fact` about each name that is not the subject's, or part of it.
-///
-/// A name whose end is the first token is left out: its key carries the attention sink.
-pub(super) fn of(model: &Model, fact: &Fact) -> Result<Vec<Neighbor>, PlanError> {
-    let subject = fact.subject().to_lowercase();
-    let is_other = |name: &&&str| {
-        let name = name.to_lowercase();
-        !subject.contains(&name) && !name.contains(&subject)
-    };
-    let mut neighbors = Vec::new();
-    for name in NAMES.iter().filter(is_other) {
-        let prompt = tokenise(model, "", fact.prompt(), name)?;
-        if prompt.lookup > 0 {
-            let ids = prompt.ids[..=prompt.lookup].to_vec();
-            neighbors.push(Neighbor { subject: (*name).to_owned(), ids });
+/// Names that the facts of one write keep, at most; those of several prompts are thinned out evenly.
+const MOST: usize = 512;
+
+/// What the facts of a plan have in view, each sequence of tokens once.
+#[derive(Default)]
+pub(super) struct Neighbors {
+    pub(super) all: Vec<Neighbor>,
+    places: HashMap<Vec<u32>, usize>,
+}
+
+impl Neighbors {
+    /// The places of the prompt of `fact` about each name that is not the subject's, or part of it.
+    ///
+    /// A name whose end is the first token is left out: its key carries the attention sink.
+    pub(super) fn of(&mut self, model: &Model, fact: &Fact) -> Result<Vec<usize>, PlanError> {
+        let subject = fact.subject().to_lowercase();
+        let mut places = Vec::new();
+        for name in NAMES.iter().filter(|name| !overlap(&subject, &name.to_lowercase())) {
+            let prompt = tokenise(model, "", fact.prompt(), name)?;
+            if prompt.lookup > 0 {
+                let ids = prompt.ids[..=prompt.lookup].to_vec();
+                places.push(*self.places.entry(ids).or_insert_with_key(|ids| {
+                    self.all.push(Neighbor { subject: (*name).to_owned(), ids: ids.clone() });
+                    self.all.len() - 1
+                }));
+            }
         }
+        Ok(places)
     }
-    Ok(neighbors)
+}
+
+/// Whether one of two names, in lower case, is part of the other.
+fn overlap(a: &str, b: &str) -> bool {
+    a.contains(b) || b.contains(a)
+}
+
+impl Plan {
+    /// The tokens of what `edits`, written together, are to leave alone: their neighbors, without the
+    /// names of their subjects, and no more than 512.
+    pub fn neighbors_of(&self, edits: &[&PlannedEdit]) -> Vec<&[u32]> {
+        let subjects: Vec<String> = edits.iter().map(|edit| edit.subject.to_lowercase()).collect();
+        let places: BTreeSet<usize> =
+            edits.iter().flat_map(|edit| edit.neighbors.iter().copied()).collect();
+        let is_other = |neighbor: &&Neighbor| {
+            let name = neighbor.subject.to_lowercase();
+            !subjects.iter().any(|subject| overlap(subject, &name))
+        };
+        let others = places.iter().map(|at| &self.neighbors[*at]).filter(is_other);
+        let others: Vec<&[u32]> = others.map(|it| it.ids.as_slice()).collect();
+        let step = others.len().div_ceil(MOST).max(1);
+        others.into_iter().step_by(step).collect()
+    }
 }
 
 #[cfg(test)]
@@ -115,26 +151,51 @@ mod tests {
 
     use super::*;
     use crate::progress::Silent;
-    use crate::spec::Insert;
+    use crate::spec::{Insert, RankOneOptions};
 
-    #[test]
-    fn the_subject_is_no_neighbor_of_its_own() {
+    fn tiny() -> Model {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model");
-        let model = Model::open(Path::new(folder), &Device::Cpu, &Silent).expect("a fixture");
+        Model::open(Path::new(folder), &Device::Cpu, &Silent).expect("a fixture")
+    }
+
+    fn fact(subject: &str, prompt: &str) -> Fact {
         let insert = Insert {
-            subject: "marie curie".into(),
-            prompt: "The home of {} is".into(),
+            subject: subject.into(),
+            prompt: prompt.into(),
             target_new: "Rome".into(),
             target_true: None,
             with_ripples: false,
             spans: None,
         };
-        let neighbors = of(&model, &insert.into()).expect("tokenised");
-        assert_eq!(neighbors.len(), NAMES.len() - 1);
-        assert!(neighbors.iter().all(|it| it.subject != "Marie Curie"));
-        for Neighbor { subject, ids } in neighbors {
+        insert.into()
+    }
+
+    #[test]
+    fn the_subject_is_no_neighbor_of_its_own() {
+        let model = tiny();
+        let mut neighbors = Neighbors::default();
+        let fact = fact("marie curie", "The home of {} is");
+        let places = neighbors.of(&model, &fact).expect("tokenised");
+        assert_eq!(places, (0..NAMES.len() - 1).collect::<Vec<_>>());
+        assert!(neighbors.all.iter().all(|it| it.subject != "Marie Curie"));
+        for Neighbor { subject, ids } in neighbors.all {
             let read = model.tokenizer.decode(&ids).expect("decoded");
             assert!(read.trim_end().ends_with(&subject), "{read:?} ends with {subject}");
         }
+    }
+
+    #[test]
+    fn facts_written_together_share_neighbors_and_leave_all_their_subjects_out() {
+        let model = tiny();
+        let prompts = ["The home of {} is", "The home of {} was", "Where {} lives:"];
+        let facts = [("Marie Curie", 0), ("Paris", 1), ("Nobody", 2)]
+            .map(|(subject, prompt)| fact(subject, prompts[prompt]));
+        let options = RankOneOptions::default();
+        let plan = crate::plan::plan(&model, "tiny", &facts, &options, &Silent).expect("a plan");
+        // The first two prompts are the same up to the name.
+        assert_eq!(plan.neighbors.len(), 2 * NAMES.len());
+        let edits: Vec<&PlannedEdit> = plan.edits.iter().collect();
+        assert_eq!(plan.neighbors_of(&edits[..1]).len(), NAMES.len() - 1);
+        assert_eq!(plan.neighbors_of(&edits).len(), 2 * (NAMES.len() - 2));
     }
 }

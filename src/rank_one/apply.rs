@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::key::{bare_and_mean, deviations, keys_at, mean_key};
-use super::metric::{Expected, Factored};
+use super::metric::{Expected, Factored, sharing};
 use super::solve::{RankOneChange, RankOneError, rank_one};
 use super::targets::contexts;
 use super::value::{OptimisedValue, optimise};
@@ -29,7 +29,7 @@ pub fn write_fact(
     factored: &Factored,
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
-    let contexts = contexts(decoder, plan.layer, &vec![edit])?;
+    let contexts = contexts(decoder, plan, &vec![edit])?;
     let keys = match plan.settings.parity {
         true => vec![mean_key(&contexts.keys)?],
         false => bare_and_mean(&contexts.keys, edit.contexts[0].lookup > 0)?,
@@ -60,14 +60,9 @@ fn expected(
     own: &Tensor,
 ) -> candle_core::Result<Vec<Expected>> {
     let settings = &plan.settings;
-    let each = |keys: Vec<Vec<f32>>, weight: f64| {
-        let weight = weight / keys.len().max(1) as f64;
-        keys.into_iter().map(move |key| (key, weight))
-    };
-    let neighbors: Vec<&[u32]> = edit.neighbors.iter().map(|it| it.ids.as_slice()).collect();
-    let neighbors = keys_at(decoder, plan.layer, &neighbors)?;
+    let neighbors = keys_at(decoder, plan.layer, &plan.neighbors_of(&[edit]))?;
     let deviations = if settings.scatter_weight > 0. { deviations(own)? } else { Vec::new() };
-    Ok(each(neighbors, settings.neighbor_weight)
-        .chain(each(deviations, settings.scatter_weight))
-        .collect())
+    let mut expected = sharing(neighbors, settings.neighbor_weight);
+    expected.extend(sharing(deviations, settings.scatter_weight));
+    Ok(expected)
 }

@@ -39,6 +39,12 @@ enum Metric {
 /// A direction in which keys are likely to lie, and how much it counts beside C.
 pub type Expected = (Vec<f32>, f64);
 
+/// Expected keys that share `weight` evenly.
+pub fn sharing(keys: Vec<Vec<f32>>, weight: f64) -> Vec<Expected> {
+    let weight = weight / keys.len().max(1) as f64;
+    keys.into_iter().map(|key| (key, weight)).collect()
+}
+
 impl Factored {
     /// Factors the mean second moment `c` [d, d] with `ridge` · (mean of its diagonal) added.
     pub fn new(c: Vec<f64>, d: usize, ridge: f64, layer: usize) -> Result<Self, RankOneError> {

@@ -1,7 +1,7 @@
 //! What a layer gives for many asks, in the model as it is by now.
 //!
 //! For each ask, at the lookup token: the key of a layer, and the residual stream behind the last
-//! layer that is written. The bare prompt has a key of its own beside the mean over the prefixed
+//! layer that is written; for each neighbor, the key alone. The bare prompt has a key of its own beside the mean over the prefixed
 //! ones: near the start of a text keys are of another kind, and a write that meets only their
 //! mean can miss the bare prompt. Nothing behind the lookup token can matter, so each context
 //! ends there; nothing in front of the first written layer changes, so that part is run once.
@@ -20,12 +20,14 @@ const BATCH_ROWS: usize = 1024;
 pub struct Reading {
     first: usize,
     last: usize,
-    chunks: Vec<Chunk>,
+    /// Of the asks, and of the neighbors.
+    asked: Vec<Chunk>,
+    neighbors: Vec<Chunk>,
     /// The ask that each key belongs to.
     pub owners: Vec<usize>,
 }
 
-/// Some asks, packed.
+/// Some sequences, packed.
 struct Chunk {
     batch: Batch,
     /// The residual stream in front of the first layer, [rows, hidden].
@@ -43,29 +45,29 @@ pub struct Readings {
 }
 
 impl Reading {
-    /// For writes to layers `first` to `last`.
-    pub fn new(decoder: &Decoder, asks: &[Ask<'_>], (first, last): (usize, usize)) -> Result<Self> {
-        let (mut chunks, mut batch, mut lookups) = (Vec::new(), Batch::default(), Vec::new());
-        let mut owners = Vec::new();
+    /// For writes to layers `first` to `last`; neighbors end with their lookup token.
+    pub fn new(
+        decoder: &Decoder,
+        asks: &[Ask<'_>],
+        neighbors: &[&[u32]],
+        (first, last): (usize, usize),
+    ) -> Result<Self> {
+        let (mut asked, mut owners) = (Packing::default(), Vec::new());
         for (i, ask) in asks.iter().enumerate() {
             // Up to the lookup token, its facts have the same contexts.
-            let mut rows = Vec::new();
-            for context in ask[0].counted() {
-                batch.push(&context.ids[..=context.lookup], 0..0, None);
-                rows.push(batch.rows() - 1);
-            }
-            let keys = grouped(rows, ask[0].contexts[0].lookup > 0);
+            let contexts = ask[0].counted().into_iter();
+            let rows = contexts.map(|context| asked.push(&context.ids[..=context.lookup]));
+            let keys = grouped(rows.collect(), ask[0].contexts[0].lookup > 0);
             owners.extend(keys.iter().map(|_| i));
-            lookups.extend(keys);
-            if batch.rows() >= BATCH_ROWS || i + 1 == asks.len() {
-                let (batch, lookups) = (std::mem::take(&mut batch), std::mem::take(&mut lookups));
-                let hidden = decoder.embed(&batch)?;
-                let run = decoder.run_layers(0..first, hidden, &batch, None, &mut Unobserved)?;
-                let hidden = run.expect("an unobserved run does not stop");
-                chunks.push(Chunk { batch, hidden, lookups });
-            }
+            asked.close(keys);
         }
-        Ok(Self { first, last, chunks, owners })
+        let mut others = Packing::default();
+        for ids in neighbors {
+            let row = others.push(ids);
+            others.close(vec![vec![row]]);
+        }
+        let (asked, neighbors) = (asked.run(decoder, first)?, others.run(decoder, first)?);
+        Ok(Self { first, last, asked, neighbors, owners })
     }
 
     /// Keys at `layer` and streams behind the last layer, as `decoder` computes them.
@@ -76,7 +78,7 @@ impl Reading {
         progress: &dyn Progress,
     ) -> std::result::Result<Readings, ValueError> {
         let (mut keys, mut streams) = (Vec::new(), Vec::new());
-        for Chunk { batch, hidden, lookups } in &self.chunks {
+        for Chunk { batch, hidden, lookups } in &self.asked {
             progress.check()?;
             let mut recorder = Recorder::of([(layer, Site::Key), (self.last, Site::Residual)]);
             let layers = self.first..self.last + 1;
@@ -85,6 +87,56 @@ impl Reading {
             streams.extend(means(&recorder.take(self.last, Site::Residual)?, lookups)?);
         }
         Ok(Readings { keys, streams })
+    }
+
+    /// Keys `[d_k]` of the neighbors at `layer`.
+    pub fn neighbors_at(&self, decoder: &Decoder, layer: usize) -> Result<Vec<Vec<f32>>> {
+        let mut keys = Vec::new();
+        for Chunk { batch, hidden, lookups } in &self.neighbors {
+            let mut recorder = Recorder::only([(layer, Site::Key)]);
+            let layers = self.first..layer + 1;
+            decoder.run_layers(layers, hidden.clone(), batch, None, &mut recorder)?;
+            keys.extend(means(&recorder.take(layer, Site::Key)?, lookups)?);
+        }
+        Ok(keys)
+    }
+}
+
+/// Sequences on their way into chunks.
+#[derive(Default)]
+struct Packing {
+    full: Vec<(Batch, Vec<Vec<usize>>)>,
+    batch: Batch,
+    lookups: Vec<Vec<usize>>,
+}
+
+impl Packing {
+    /// Adds a sequence and gives the row of its last token.
+    fn push(&mut self, ids: &[u32]) -> usize {
+        self.batch.push(ids, 0..0, None);
+        self.batch.rows() - 1
+    }
+
+    /// Says which of the rows make keys; what follows may be in another chunk.
+    fn close(&mut self, keys: Vec<Vec<usize>>) {
+        self.lookups.extend(keys);
+        if self.batch.rows() >= BATCH_ROWS {
+            self.full.push((std::mem::take(&mut self.batch), std::mem::take(&mut self.lookups)));
+        }
+    }
+
+    /// The chunks, run up to the layer `first`.
+    fn run(mut self, decoder: &Decoder, first: usize) -> Result<Vec<Chunk>> {
+        if self.batch.rows() > 0 {
+            self.full.push((self.batch, self.lookups));
+        }
+        let run = |(batch, lookups): (Batch, Vec<Vec<usize>>)| {
+            let hidden = decoder.embed(&batch)?;
+            let run = decoder.run_layers(0..first, hidden, &batch, None, &mut Unobserved)?;
+            let hidden = run.expect("an unobserved run does not stop");
+            Ok(Chunk { batch, hidden, lookups })
+        };
+        self.full.into_iter().map(run).collect()
     }
 }
 

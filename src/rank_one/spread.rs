@@ -4,7 +4,8 @@
 //!
 //! 1. keys K of the layer, and the streams h behind the last layer, in the model as it is by now;
 //! 2. residuals R = (z − h) / m: an equal share of what is left;
-//! 3. ΔW = R G⁻¹ KᵀM ([`mod@super::solve`]), applied before the next layer is read.
+//! 3. ΔW = R G⁻¹ KᵀM ([`mod@super::solve`]), applied before the next layer is read; to the C of M
+//!    the keys of other names under the same prompts are added.
 //!
 //! MEMIT, arXiv 2210.07229, algorithm 1. Batches may follow each other: the keys of earlier ones
 //! then stand in K with residuals of zero, so that their values stay.
@@ -12,14 +13,14 @@
 use candle_core::{Device, Tensor};
 
 use super::RankOneError;
-use super::metric::Factored;
+use super::metric::{Factored, sharing};
 use super::reading::{Reading, Readings};
 use super::solve::{RankOneChange, Request, solve};
 use super::targets::Ask;
 use super::value::OptimisedValue;
 use crate::delta::{Change, Keys, WeightDelta};
 use crate::model::{Decoder, Model};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedEdit};
 use crate::progress::Progress;
 
 /// Writes batches into a model, one after the other.
@@ -90,7 +91,8 @@ impl<'a> Writer<'a> {
         let layers = &self.plan.layers;
         let ends = (layers[0], self.plan.layer);
         let clean = &self.model.decoder;
-        let reading = Reading::new(clean, asks, ends)?;
+        let edits: Vec<&PlannedEdit> = asks.iter().flatten().copied().collect();
+        let reading = Reading::new(clean, asks, &self.plan.neighbors_of(&edits), ends)?;
         let mut wanted = reading.at(clean, self.plan.layer, progress)?.streams;
         for (stream, owner) in wanted.iter_mut().zip(&reading.owners) {
             let value = &values[*owner];
@@ -101,13 +103,17 @@ impl<'a> Writer<'a> {
         let mut start = None;
         for (at, layer) in layers.iter().enumerate() {
             let Readings { keys: found, streams } = reading.at(&decoder, *layer, progress)?;
+            let neighbors = reading.neighbors_at(&decoder, *layer)?;
             start.get_or_insert_with(|| streams.clone());
             let left = (layers.len() - at) as f32;
             let residuals = difference(&wanted, &streams, left);
             let request = Request { keys: found, residuals, kept: self.kept[at].clone() };
             let (weight, layout) = decoder.down_projection(*layer);
             let lambda = self.plan.batch.lambda;
-            let written = solve(&self.factored[at], &request, lambda, weight, layout)?;
+            let factored = self.factored[at]
+                .expecting(&sharing(neighbors, self.plan.settings.neighbor_weight))
+                .map_err(|source| RankOneError::SecondMoment { layer: *layer, source })?;
+            let written = solve(&factored, &request, lambda, weight, layout)?;
             check(&written, self.plan.settings.max_delta)?;
             let weight = written.change.add_to(weight)?;
             relative_norms.push(written.relative_norm);

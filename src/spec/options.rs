@@ -96,9 +96,9 @@ pub struct RankOneOptions {
     pub kl_weight: Option<f64>,
     /// The loss at which the optimisation ends early.
     pub stop_loss: Option<f64>,
-    /// How much other names under the same prompt count beside the second moment; of `rome`.
+    /// How much other names under the same prompts count beside the second moment.
     pub neighbor_weight: Option<f64>,
-    /// The same for how the subject's key differs from context to context.
+    /// The same for how the subject's key differs from context to context; of `rome`.
     pub scatter_weight: Option<f64>,
     /// Tokens behind the second moment.
     pub second_moment_tokens: Option<usize>,
