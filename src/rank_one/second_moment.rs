@@ -38,8 +38,11 @@ impl SecondMoment {
     }
 }
 
-/// Rows that one forward pass takes: enough for the matrix product to run at full rate.
-const BATCH_ROWS: usize = 1024;
+/// Rows that one forward pass takes: enough for the matrix product to run at full rate, and few
+/// enough for what passes between two products to stay in the cache.
+const BATCH_ROWS: usize = 512;
+/// Keys that are added to the sums at once, which are read and written each time.
+const SUMMED_ROWS: usize = 2048;
 
 /// Adds the keys of `sequences` at `layer` to `moment`; the model runs no further than that layer.
 pub fn accumulate(
@@ -49,20 +52,24 @@ pub fn accumulate(
     moment: &mut SecondMoment,
     progress: &dyn Progress,
 ) -> Result<(), ModelError> {
+    let (width, mut kept) = (moment.width, Vec::new());
     for group in batches(sequences) {
         progress.check()?;
         let batch = Batch::new(group);
         let mut recorder = Recorder::only([(layer, Site::Key)]);
         decoder.observe(&batch, None, &mut recorder)?;
         let keys = recorder.take(layer, Site::Key)?.flatten_all()?.to_vec1::<f32>()?;
-        let width = moment.width;
-        let mut kept = Vec::with_capacity(keys.len());
         for span in &batch.spans {
             kept.extend_from_slice(&keys[(span.rows.start + 1) * width..span.rows.end * width]);
         }
-        moment.add(&kept);
-        progress.advance(moment.tokens as u64, "");
+        if kept.len() >= SUMMED_ROWS * width {
+            moment.add(&kept);
+            kept.clear();
+        }
+        let tokens = moment.tokens + kept.len() / width;
+        progress.advance(tokens as u64, "");
     }
+    moment.add(&kept);
     Ok(())
 }
 
@@ -108,6 +115,6 @@ mod tests {
     fn groups_are_filled_but_not_beyond_a_batch() {
         let sequences: Vec<Vec<u32>> = [600, 400, 100, 2000, 5].map(|n| vec![0; n]).to_vec();
         let lengths: Vec<usize> = batches(&sequences).iter().map(|group| group.len()).collect();
-        assert_eq!(lengths, [2, 1, 1, 1]);
+        assert_eq!(lengths, [1, 2, 1, 1]);
     }
 }

@@ -56,7 +56,7 @@ fn an_interrupted_moment_goes_on_where_it_stopped_and_ends_in_the_same_bytes() {
     let model = tiny();
     let whole_cache = tempfile::tempdir().expect("a folder");
     // A little more than one group of samples takes, and one group of the text.
-    for (corpus, checks) in [(samples(), 67), (text(whole_cache.path()), 11)] {
+    for (corpus, checks) in [(samples(), 74), (text(whole_cache.path()), 19)] {
         let run = |cache: &Path, progress: &dyn Progress| {
             second_moment(&model, LAYER, &corpus, cache, progress)
         };
