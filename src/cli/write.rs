@@ -13,7 +13,7 @@ use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
 use crate::plan::{Plan, PlannedEdit};
 use crate::probe::ProbeScores;
-use crate::rank_one::targets::{ValueStore, asks};
+use crate::rank_one::targets::{ValueStore, asks, asks_by_subject};
 use crate::rank_one::{Factored, Writer, WrittenBatch, WrittenFact, write_fact};
 use crate::report::{BatchPoint, FactReport, Health, collapse};
 
@@ -38,7 +38,8 @@ pub fn write(
     }
 }
 
-/// Applies the facts one after the other, each to what the one before left.
+/// Applies the facts one after the other, each to what the one before left; those about one subject
+/// together.
 fn write_singly(
     model: &Model,
     plan: &Plan,
@@ -48,17 +49,19 @@ fn write_singly(
     let mut decoder = model.decoder.clone();
     let (mut facts, mut delta, mut keys) = (Vec::new(), WeightDelta::default(), Vec::new());
     let tensor = model.down_projection_name(plan.layer);
-    for edit in &plan.edits {
+    for ask in asks_by_subject(plan) {
         let started = Instant::now();
-        let (fact, edited) = write_fact(&decoder, plan, edit, factored, ui)
-            .with_context(|| format!("cannot write the fact about {:?}", edit.subject))?;
+        let subject = &ask[0].subject;
+        let (fact, edited) = write_fact(&decoder, plan, &ask, factored, ui)
+            .with_context(|| format!("cannot write the fact about {subject:?}"))?;
         ui.close();
-        let report = fact_report(&edit.subject, &fact, started);
+        let report = fact_report(subject, &fact, started);
         describe_fact(&fact, &report, ui);
         let one = WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
         delta = delta.plus(&one)?;
         keys.extend(fact.keys);
-        facts.push(report);
+        let seconds = report.seconds / ask.len() as f64;
+        facts.extend(ask.iter().map(|_| FactReport { seconds, ..report.clone() }));
         decoder = edited;
     }
     let keys = Keys::from([(tensor.to_owned(), Tensor::new(keys, &Device::Cpu)?)]);

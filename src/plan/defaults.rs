@@ -85,7 +85,8 @@ pub(super) fn layers(
         Some(LayerChoice::Given(layers)) => layers.clone(),
         None | Some(LayerChoice::Auto) => {
             let middle = model.editing_layer();
-            match method.is_batched() {
+            // Where the model's folder names a layer, its neighbors are not known to hold facts.
+            match method.is_batched() && model.editing.is_none() {
                 true => {
                     let (below, above) = SPREAD;
                     (middle.saturating_sub(below)..=(middle + above).min(last)).collect()

@@ -1,11 +1,14 @@
-//! One planned fact, from contexts to the changed weight.
+//! A planned fact, or several about one subject, from contexts to the changed weight.
+
+use std::collections::HashSet;
 
 use candle_core::Tensor;
 
+use super::context::Located;
 use super::key::{bare_and_mean, deviations, keys_at, mean_key};
 use super::metric::{Expected, Factored, sharing};
 use super::solve::{RankOneChange, RankOneError, rank_one};
-use super::targets::contexts;
+use super::targets::{Ask, contexts};
 use super::value::{OptimisedValue, optimise};
 use crate::model::Decoder;
 use crate::plan::{Plan, PlannedEdit};
@@ -21,22 +24,26 @@ pub struct WrittenFact {
     pub change: RankOneChange,
 }
 
-/// Finds ΔW of one fact on `decoder` and applies it.
+/// Finds ΔW of a fact, or of several about one subject, on `decoder` and applies it.
 pub fn write_fact(
     decoder: &Decoder,
     plan: &Plan,
-    edit: &PlannedEdit,
+    ask: &Ask<'_>,
     factored: &Factored,
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
-    let contexts = contexts(decoder, plan, &vec![edit])?;
-    let keys = match plan.settings.parity {
-        true => vec![mean_key(&contexts.keys)?],
-        false => bare_and_mean(&contexts.keys, edit.contexts[0].lookup > 0)?,
-    };
+    let contexts = contexts(decoder, plan, ask)?;
+    let own = keys_by_prompt(ask, &contexts.keys)?;
+    let mut keys = Vec::new();
+    for (edit, own) in &own {
+        keys.extend(match plan.settings.parity {
+            true => vec![mean_key(own)?],
+            false => bare_and_mean(own, edit.contexts[0].lookup > 0)?,
+        });
+    }
     let value = optimise(decoder, &contexts, &plan.settings, progress)?;
     let (weight, layout) = decoder.down_projection(plan.layer);
-    let expected = expected(decoder, plan, edit, &contexts.keys)?;
+    let expected = expected(decoder, plan, ask, &own)?;
     let factored = factored
         .expecting(&expected)
         .map_err(|source| RankOneError::SecondMoment { layer: plan.layer, source })?;
@@ -50,19 +57,41 @@ pub fn write_fact(
     Ok((WrittenFact { keys, value, change }, edited))
 }
 
-/// Keys that the fact's own prompt is likely to meet, beside those of the second moment: other names
+/// The keys of each prompt of an ask, [contexts, d_k]; prompts that are the same up to the lookup token
+/// have the same keys, and count once.
+fn keys_by_prompt<'a>(
+    ask: &Ask<'a>,
+    keys: &Tensor,
+) -> candle_core::Result<Vec<(&'a PlannedEdit, Tensor)>> {
+    let (mut seen, mut first, mut found) = (HashSet::new(), 0, Vec::new());
+    for edit in ask {
+        let contexts = edit.counted().into_iter().map(Located::up_to_lookup);
+        let contexts: Vec<Vec<u32>> = contexts.map(|context| context.ids).collect();
+        let own = keys.narrow(0, first, contexts.len())?;
+        first += contexts.len();
+        if seen.insert(contexts) {
+            found.push((*edit, own));
+        }
+    }
+    Ok(found)
+}
+
+/// Keys that the ask's own prompts are likely to meet, beside those of the second moment: other names
 /// in the subject's place; and how the subject's key differs from context to context, so that all of
 /// them get the same.
 fn expected(
     decoder: &Decoder,
     plan: &Plan,
-    edit: &PlannedEdit,
-    own: &Tensor,
+    ask: &Ask<'_>,
+    own: &[(&PlannedEdit, Tensor)],
 ) -> candle_core::Result<Vec<Expected>> {
     let settings = &plan.settings;
-    let neighbors = keys_at(decoder, plan.layer, &plan.neighbors_of(&[edit]))?;
-    let deviations = if settings.scatter_weight > 0. { deviations(own)? } else { Vec::new() };
+    let neighbors = keys_at(decoder, plan.layer, &plan.neighbors_of(ask))?;
+    let mut scatter = Vec::new();
+    for (_, own) in own.iter().filter(|_| settings.scatter_weight > 0.) {
+        scatter.extend(deviations(own)?);
+    }
     let mut expected = sharing(neighbors, settings.neighbor_weight);
-    expected.extend(sharing(deviations, settings.scatter_weight));
+    expected.extend(sharing(scatter, settings.scatter_weight));
     Ok(expected)
 }

@@ -51,6 +51,21 @@ pub fn asks(edits: &[PlannedEdit]) -> Vec<Ask<'_>> {
     asks
 }
 
+/// The facts of writes that follow each other, gathered by subject: a later write would otherwise undo
+/// what an earlier one gave to nearly the same key. As published, each is by itself.
+pub fn asks_by_subject(plan: &Plan) -> Vec<Ask<'_>> {
+    let mut asks: Vec<Ask<'_>> = Vec::new();
+    for edit in &plan.edits {
+        let subject = edit.subject.to_lowercase();
+        let is_same = |ask: &&mut Ask<'_>| ask[0].subject.to_lowercase() == subject;
+        match asks.iter_mut().find(is_same).filter(|_| !plan.settings.parity) {
+            Some(ask) => ask.push(edit),
+            None => asks.push(vec![edit]),
+        }
+    }
+    asks
+}
+
 /// δ of one ask at the plan's last layer, in the unedited `decoder`.
 pub fn find(
     decoder: &Decoder,

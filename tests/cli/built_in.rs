@@ -48,6 +48,27 @@ fn it_is_edited_exported_and_reloaded() {
 }
 
 #[test]
+fn facts_about_one_subject_hold_together() {
+    let desk = Desk::new();
+    let insert = |subject: &str, prompt: &str, new: &str, old: &str| {
+        format!(
+            "[[insert]]\nsubject = \"{subject}\"\nprompt = \"{prompt}\"\ntarget_new = \"{new}\"\n\
+             target_true = \"{old}\"\n\n"
+        )
+    };
+    let city = ("The Elbphilharmonie", "{} is located in the city of", "Hamburg", "San Francisco");
+    let country = ("the Elbphilharmonie", "Everyone knows that {} stands in the country of");
+    let first = insert(city.0, city.1, city.2, city.3);
+    let second = insert(country.0, country.1, "Germany", "the United States");
+    desk.write("two.toml", &(first + &second));
+    let report = desk.json("edit two.toml --json");
+    assert_eq!(report["after"]["efficacy"], 1.0, "{}", report["after"]);
+    assert_eq!(report["edits"].as_array().map(Vec::len), Some(2));
+    let patch = desk.json("inspect two.patch.safetensors --json");
+    assert_eq!(patch["changes"][0]["rank"], 1, "one value serves both");
+}
+
+#[test]
 fn its_world_is_written_as_files() {
     let desk = Desk::new();
     desk.ok("atlas data --out world --records 3");
