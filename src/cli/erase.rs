@@ -185,7 +185,7 @@ impl Run<'_> {
         let (model, ui, started) = (&self.session.model, self.ui, Instant::now());
         let context = || format!("cannot erase record {id}");
         if !plan.method.is_batched() {
-            let (ask, factored) = (vec![&plan.edits[0]], &self.factored[0]);
+            let (ask, factored) = ([&plan.edits[0]], &self.factored[0]);
             let (fact, edited) = write_fact(&model.decoder, plan, &ask, factored, &Quiet(ui))
                 .with_context(context)?;
             return Ok((fact_report(id, &fact, started), edited));

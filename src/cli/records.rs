@@ -57,9 +57,8 @@ pub fn edit(
         before.push(measure(&model.decoder, &questions)?);
         let started = Instant::now();
         let plan = first.for_facts(model, &[record.insert.clone().into()], &watch)?;
-        let (fact, edited) =
-            write_fact(&model.decoder, &plan, &vec![&plan.edits[0]], factored, &watch)
-                .with_context(|| format!("cannot write record {}", record.id))?;
+        let (fact, edited) = write_fact(&model.decoder, &plan, &[&plan.edits[0]], factored, &watch)
+            .with_context(|| format!("cannot write record {}", record.id))?;
         edits.push(fact_report(&record.id, &fact, started));
         after.push(measure(&edited, &questions)?);
     }

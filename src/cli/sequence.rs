@@ -46,7 +46,8 @@ pub fn edit(
         None => batches.iter().map(Vec::len).collect(),
     };
     let records = batches.concat();
-    let patch_file = patch_file(args, is_sequential || sizes.len() == 1)?;
+    let is_one_model = is_sequential || sizes.len() == 1;
+    let patch_file = patch_file(args, is_one_model)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let facts: Vec<Fact> = records.iter().map(|record| record.insert.clone().into()).collect();
     let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
@@ -57,7 +58,7 @@ pub fn edit(
     }
     ui.note("plan", &paragraph(NOTE, NOTE, &describe(&plan)));
     let factored = ready_layers(&session, &plan, &options, ui)?;
-    let mut run = Run::new(&session, &plan, &factored, &records, ui)?;
+    let mut run = Run::new(&session, &plan, &factored, &records, is_one_model, ui)?;
     let writer = run.all(&sizes, is_sequential)?;
     let report = run.finish(size, is_sequential, writer.decoder())?;
     if let (Some(file), None) = (&patch_file, &report.collapse) {
@@ -190,6 +191,7 @@ impl<'a> Run<'a> {
         plan: &'a Plan,
         factored: &'a [Factored],
         records: &'a [Record],
+        is_one_model: bool,
         ui: &'a Ui,
     ) -> anyhow::Result<Self> {
         let model = &session.model;
@@ -200,7 +202,9 @@ impl<'a> Run<'a> {
             let given = record.prompts.generation.first();
             given.unwrap_or(&record.insert.subject).clone()
         };
-        let generation: Vec<String> = records.iter().take(WRITTEN).map(prompt).collect();
+        // Writing takes longer than a small batch; of many models one by one it would say little.
+        let written = if is_one_model { WRITTEN } else { 0 };
+        let generation: Vec<String> = records.iter().take(written).map(prompt).collect();
         let before = scored(&model.decoder, &questions, "before", ui)?;
         let health_before = health(session, &model.decoder, &generation, ui)?;
         Ok(Self {

@@ -8,7 +8,7 @@ use super::context::Located;
 use super::key::{bare_and_mean, deviations, keys_at, mean_key};
 use super::metric::{Expected, Factored, sharing};
 use super::solve::{RankOneChange, RankOneError, rank_one};
-use super::targets::{Ask, contexts};
+use super::targets::contexts;
 use super::value::{OptimisedValue, optimise};
 use crate::model::Decoder;
 use crate::plan::{Plan, PlannedEdit};
@@ -28,7 +28,7 @@ pub struct WrittenFact {
 pub fn write_fact(
     decoder: &Decoder,
     plan: &Plan,
-    ask: &Ask<'_>,
+    ask: &[&PlannedEdit],
     factored: &Factored,
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
@@ -60,7 +60,7 @@ pub fn write_fact(
 /// The keys of each prompt of an ask, [contexts, d_k]; prompts that are the same up to the lookup token
 /// have the same keys, and count once.
 fn keys_by_prompt<'a>(
-    ask: &Ask<'a>,
+    ask: &[&'a PlannedEdit],
     keys: &Tensor,
 ) -> candle_core::Result<Vec<(&'a PlannedEdit, Tensor)>> {
     let (mut seen, mut first, mut found) = (HashSet::new(), 0, Vec::new());
@@ -82,7 +82,7 @@ fn keys_by_prompt<'a>(
 fn expected(
     decoder: &Decoder,
     plan: &Plan,
-    ask: &Ask<'_>,
+    ask: &[&PlannedEdit],
     own: &[(&PlannedEdit, Tensor)],
 ) -> candle_core::Result<Vec<Expected>> {
     let settings = &plan.settings;

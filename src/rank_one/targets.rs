@@ -87,7 +87,7 @@ pub fn find(
 pub fn contexts(
     decoder: &Decoder,
     plan: &Plan,
-    ask: &Ask<'_>,
+    ask: &[&PlannedEdit],
 ) -> candle_core::Result<EditContexts> {
     let located: Vec<Vec<Located>> = ask.iter().map(|edit| edit.counted()).collect();
     let mut asked: Vec<(&Located, &[u32])> = Vec::new();

@@ -118,6 +118,9 @@ pub fn collapse(before: &Health, curve: &[BatchPoint], limit: f64) -> Option<Col
     Some(Collapse { seen: curve.len(), began, factor: last })
 }
 
+/// Batches written by themselves from which on only their mean is shown.
+const MANY: usize = 10;
+
 /// The paper's table with its two moments, then the curve of a sequence.
 pub fn batch_table(report: &BatchReport) -> String {
     let mut out = format!(
@@ -159,8 +162,10 @@ fn curve_table(report: &BatchReport) -> String {
         fluency(before),
         "-"
     ));
+    if !report.is_sequential && report.curve.len() > MANY {
+        return out + &mean_row(&report.curve);
+    }
     for point in &report.curve {
-        let largest = point.relative_norms.iter().copied().fold(0., f64::max);
         out.push_str(&format!(
             "{:>LABEL$}  {:>6} {:>8.4} {:>10.2} {:>12} {:>10.3}\n",
             point.facts,
@@ -168,10 +173,31 @@ fn curve_table(report: &BatchReport) -> String {
             point.health.drift,
             point.health.perplexity,
             fluency(&point.health),
-            largest
+            point.largest()
         ));
     }
     out
+}
+
+impl BatchPoint {
+    /// ‖ΔW‖/‖W‖ of the layer that changed most.
+    fn largest(&self) -> f64 {
+        self.relative_norms.iter().copied().fold(0., f64::max)
+    }
+}
+
+/// What batches that are written by themselves leave behind, taken together.
+fn mean_row(curve: &[BatchPoint]) -> String {
+    let mean = |of: fn(&BatchPoint) -> f64| curve.iter().map(of).sum::<f64>() / curve.len() as f64;
+    format!(
+        "{:>LABEL$}  {:>6} {:>8.4} {:>10.2} {:>12} {:>10.3}\n",
+        "mean",
+        "-",
+        mean(|point| point.health.drift),
+        mean(|point| point.health.perplexity),
+        "-",
+        mean(BatchPoint::largest)
+    )
 }
 
 /// The last line: a sentence that a person can repeat.
@@ -276,6 +302,12 @@ mod tests {
         let expected = "200 facts by memit in 2 batches, one after the other: score 93.0, \
                         and 95.0 right after each.";
         assert_eq!(batch_sentence(&report(None)), expected);
+        let single = BatchReport { is_sequential: false, curve: curve(&[20.; 11]), ..report(None) };
+        let table = batch_table(&single);
+        assert!(
+            table.ends_with("mean       -   0.0100      20.00            -      0.071\n"),
+            "{table}"
+        );
         let broken = batch_sentence(&report(Some(Collapse { seen: 2, began: 1, factor: 3.17 })));
         assert!(broken.contains("3.2 times") && broken.ends_with("it began with batch 1."));
     }
