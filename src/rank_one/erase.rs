@@ -16,7 +16,7 @@
 //! | a text | −ln p_δ(text), a token: an insert |
 //!
 //! The divergence alone says little of o where q(o) is small: an excess x costs about −ln(1 − x).
-//! The second term counts it as an excess in the logarithm, down to a probability of [`UNSEEN`]. The
+//! The second term counts it as an excess in the logarithm, down to a probability of 1e-4. The
 //! optimisation goes on until its loss is a tenth of what ends an insert's.
 
 use std::ops::Range;
