@@ -9,6 +9,7 @@ mod erase;
 mod neighbors;
 mod others;
 mod prefixes;
+mod sinks;
 
 use serde::Serialize;
 
@@ -18,7 +19,6 @@ pub use neighbors::Neighbor;
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
 use crate::rank_one::context::Located;
-use crate::rank_one::key::counted;
 use crate::rank_one::{BatchSettings, Settings};
 use crate::spec::{Fact, Method, RankOneOptions};
 use defaults::{batch_settings, layers, settings, suited};
@@ -86,6 +86,8 @@ pub struct TokenisedPrompt {
     pub pieces: Vec<String>,
     /// Index of the subject's last token.
     pub lookup: usize,
+    /// That token is an attention sink, as the first one is.
+    pub is_sink: bool,
 }
 
 impl TokenisedPrompt {
@@ -153,7 +155,8 @@ pub fn plan(
              choose earlier layers with --layers"
         ));
     }
-    let planning = Planning { model, facts, prefixes: &prefixes, settings: &settings, progress };
+    let planning =
+        Planning { model, facts, prefixes: &prefixes, layer, settings: &settings, progress };
     let (edits, neighbors) = planning.edits(&mut warnings)?;
     Ok(Plan {
         schema: 1,
@@ -179,7 +182,8 @@ impl Plan {
         progress: &dyn Progress,
     ) -> Result<Self, PlanError> {
         let (prefixes, settings) = (self.prefixes.as_slice(), &self.settings);
-        let planning = Planning { model, facts, prefixes, settings, progress };
+        let layer = self.layer;
+        let planning = Planning { model, facts, prefixes, layer, settings, progress };
         let mut warnings = Vec::new();
         let (edits, neighbors) = planning.edits(&mut warnings)?;
         Ok(Self { edits, neighbors, warnings, ..self.clone() })
@@ -192,9 +196,29 @@ impl Plan {
 }
 
 impl PlannedEdit {
-    /// The contexts that count.
+    /// The contexts that count: those that are not looked up at a sink, unless no other is left.
     pub fn counted(&self) -> Vec<Located> {
-        counted(self.contexts.iter().map(TokenisedPrompt::located).collect())
+        let kept: Vec<&TokenisedPrompt> = self.contexts.iter().filter(|it| !it.is_sink).collect();
+        let kept = if kept.is_empty() { self.contexts.iter().collect() } else { kept };
+        kept.into_iter().map(TokenisedPrompt::located).collect()
+    }
+
+    /// What the user should know where the bare prompt does not count.
+    fn sink_warning(&self) -> Option<String> {
+        let bare = &self.contexts[0];
+        (bare.is_sink && self.contexts.len() > 1).then(|| {
+            let place = if bare.lookup == 0 { "is the first token" } else { "ends in a token" };
+            format!(
+                "{:?}: the subject {place}, whose key is an attention sink's and met in every text; \
+                 the bare prompt does not count as a context",
+                bare.text
+            )
+        })
+    }
+
+    /// Whether the bare prompt, which comes first, counts.
+    pub fn has_bare(&self) -> bool {
+        !self.contexts[0].is_sink
     }
 }
 
@@ -203,6 +227,7 @@ struct Planning<'a> {
     model: &'a Model,
     facts: &'a [Fact],
     prefixes: &'a [String],
+    layer: usize,
     settings: &'a Settings,
     progress: &'a dyn Progress,
 }
@@ -222,6 +247,8 @@ impl Planning<'_> {
             }
             edits.push(edit);
         }
+        sinks::mark(self.model, self.layer, &mut edits)?;
+        warnings.extend(edits.iter().filter_map(PlannedEdit::sink_warning));
         Ok((edits, neighbors.all))
     }
 
@@ -272,13 +299,6 @@ impl Planning<'_> {
             contexts.push(tokenise(model, &format!("{prefix}. "), prompt, subject)?);
         }
         let bare = &contexts[0];
-        if bare.lookup == 0 && contexts.len() > 1 {
-            warnings.push(format!(
-                "{:?}: the subject is the first token, whose key is of another scale; the bare \
-                 prompt does not count as a context",
-                bare.text
-            ));
-        }
         if bare.straddles(model, fact)? {
             warnings.push(format!(
                 "{:?}: the token {:?} reaches beyond the subject {subject:?}; reword the prompt so \
@@ -306,7 +326,7 @@ fn tokenise(
         TokenizerError::NoLookupToken { prompt: text.clone(), subject: subject.into() }
     })?;
     let pieces = encoded.ids.iter().map(|id| model.tokenizer.piece(*id)).collect();
-    Ok(TokenisedPrompt { text, ids: encoded.ids, pieces, lookup })
+    Ok(TokenisedPrompt { text, ids: encoded.ids, pieces, lookup, is_sink: lookup == 0 })
 }
 
 impl TokenisedPrompt {

@@ -38,7 +38,7 @@ pub fn write_fact(
     for (edit, own) in &own {
         keys.extend(match plan.settings.parity {
             true => vec![mean_key(own)?],
-            false => bare_and_mean(own, edit.contexts[0].lookup > 0)?,
+            false => bare_and_mean(own, edit.has_bare())?,
         });
     }
     let value = optimise(decoder, &contexts, &plan.settings, progress)?;

@@ -4,19 +4,12 @@
 //! a write that meets only the mean can miss the bare prompt, which people will ask. So the bare
 //! prompt has a key of its own beside the mean over the prefixed ones, and both get δ.
 //!
-//! Position 0 carries an attention sink whose key is of another scale, so a context whose
-//! lookup token is its first token does not count, unless no other is left.
+//! Position 0 carries an attention sink whose key is of another scale, and so may position 1; a context
+//! whose lookup token is a sink does not count, unless no other is left.
 
 use candle_core::{Result, Tensor};
 
-use super::context::Located;
 use crate::model::{Batch, Decoder, Recorder, Site};
-
-/// The contexts that count.
-pub fn counted(contexts: Vec<Located>) -> Vec<Located> {
-    let (kept, first): (Vec<_>, Vec<_>) = contexts.into_iter().partition(|it| it.lookup > 0);
-    if kept.is_empty() { first } else { kept }
-}
 
 /// The key of the bare prompt, which comes first if it counts, and the mean of the others.
 pub fn bare_and_mean(keys: &Tensor, has_bare: bool) -> Result<Vec<Vec<f32>>> {
@@ -58,13 +51,6 @@ pub fn keys_at(decoder: &Decoder, layer: usize, sequences: &[&[u32]]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_position_does_not_count_unless_it_is_all_there_is() {
-        let located = |lookup| Located { ids: vec![], lookup };
-        assert_eq!(counted(vec![located(0), located(2), located(4)]), [located(2), located(4)]);
-        assert_eq!(counted(vec![located(0), located(0)]), [located(0), located(0)]);
-    }
 
     #[test]
     fn the_key_is_the_mean_of_the_contexts() -> Result<()> {

@@ -57,7 +57,7 @@ impl Reading {
             // Up to the lookup token, its facts have the same contexts.
             let contexts = ask[0].counted().into_iter();
             let rows = contexts.map(|context| asked.push(&context.ids[..=context.lookup]));
-            let keys = grouped(rows.collect(), ask[0].contexts[0].lookup > 0);
+            let keys = grouped(rows.collect(), ask[0].has_bare());
             owners.extend(keys.iter().map(|_| i));
             asked.close(keys);
         }

@@ -1,0 +1,64 @@
+//! Prompts whose subject ends in an attention sink.
+//!
+//! The first token of every text takes up attention that is meant for nothing; its keys are of one kind,
+//! whatever it says. In some texts the second token does so too ("Daniel Victor"). A write that meets
+//! such a key changes the beginning of all texts, so a prompt that is looked up there does not count.
+
+use super::{PlanError, PlannedEdit};
+use crate::model::{Batch, Model, ModelError, Recorder, Site};
+
+/// The last token, from 0, that is looked at: sinks lie near the start.
+const LAST: usize = 4;
+/// The cosine with the first token's key from which on a key can be of its kind.
+const ALIKE: f64 = 0.5;
+
+/// Marks the bare prompts that are looked up at a sink of `layer`: their key is more like that of the
+/// first token than like their own behind a prefix.
+pub(super) fn mark(
+    model: &Model,
+    layer: usize,
+    edits: &mut [PlannedEdit],
+) -> Result<(), PlanError> {
+    let is_early = |edit: &&mut PlannedEdit| (1..=LAST).contains(&edit.contexts[0].lookup);
+    let mut early: Vec<&mut PlannedEdit> = edits.iter_mut().filter(is_early).collect();
+    if early.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch::default();
+    for edit in &early {
+        // Without a prefix, the bare prompt is compared with itself, and no sink.
+        for context in [&edit.contexts[0], edit.contexts.get(1).unwrap_or(&edit.contexts[0])] {
+            batch.push(&context.ids[..=context.lookup], 0..0, None);
+        }
+    }
+    let mut recorder = Recorder::only([(layer, Site::Key)]);
+    model.decoder.observe(&batch, None, &mut recorder).map_err(ModelError::from)?;
+    let keys = recorder.take(layer, Site::Key).and_then(|keys| keys.to_vec2::<f32>());
+    let keys = keys.map_err(ModelError::from)?;
+    for (edit, spans) in early.iter_mut().zip(batch.spans.chunks_exact(2)) {
+        let [bare, prefixed] = [&spans[0].rows, &spans[1].rows];
+        let own = &keys[bare.end - 1];
+        let alike = cosine(own, &keys[bare.start]);
+        edit.contexts[0].is_sink = alike > ALIKE && alike > cosine(own, &keys[prefixed.end - 1]);
+    }
+    Ok(())
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_direction_are_alike_whatever_their_length() {
+        assert!((cosine(&[1., 2.], &[3., 6.]) - 1.).abs() < 1e-12);
+        assert!(cosine(&[1., 2.], &[2., -1.]).abs() < 1e-12);
+        assert_eq!(cosine(&[0., 0.], &[2., -1.]), 0., "no direction is like none");
+    }
+}
