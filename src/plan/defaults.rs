@@ -10,7 +10,7 @@ const MEMIT_LAMBDA: f64 = 0.1;
 /// λ of AlphaEdit, relative to the mean of kᵀPk.
 const ALPHAEDIT_LAMBDA: f64 = 0.1;
 /// Share of C's energy in what AlphaEdit calls its null space.
-const NULL_SPACE: f64 = 0.1;
+const NULL_SPACE: f64 = 0.3;
 /// Largest share of the residual stream behind the last layer that a δ may have; as published.
 const STREAM_CLAMP: f64 = 0.75;
 /// Contexts of the published program beside the bare prompt.

@@ -53,7 +53,42 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+
     use super::*;
+    use crate::plan::plan;
+    use crate::progress::Silent;
+    use crate::spec::{Insert, RankOneOptions};
+
+    #[test]
+    fn a_key_like_the_first_tokens_is_a_sinks() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model");
+        let model = Model::open(Path::new(folder), &Device::Cpu, &Silent).expect("a fixture");
+        let insert = Insert {
+            subject: "Marie Curie".into(),
+            prompt: "{} lives in".into(),
+            target_new: "Rome".into(),
+            target_true: None,
+            with_ripples: false,
+            spans: None,
+        };
+        let options = RankOneOptions { contexts: Some(1), ..RankOneOptions::default() };
+        let facts = [insert.into()];
+        let mut planned = plan(&model, "tiny", &facts, &options, &Silent).expect("a plan");
+        let [edit] = &mut planned.edits[..] else { panic!("one fact") };
+        // One token twice: what the second attends to is what the first is.
+        (edit.contexts[0].ids, edit.contexts[0].lookup) = (vec![7, 7, 9], 1);
+        (edit.contexts[1].ids, edit.contexts[1].lookup) = (vec![3, 5, 11, 7, 7, 9], 4);
+        mark(&model, 0, &mut planned.edits).expect("read");
+        let edit = &mut planned.edits[0];
+        assert!(edit.contexts[0].is_sink && !edit.has_bare() && edit.counted().len() == 1);
+        assert!(edit.sink_warning().is_some_and(|text| text.contains("attention sink")));
+        edit.contexts.truncate(1);
+        mark(&model, 0, &mut planned.edits).expect("read");
+        assert!(planned.edits[0].has_bare(), "there is nothing to compare it with");
+    }
 
     #[test]
     fn keys_of_one_direction_are_alike_whatever_their_length() {
