@@ -105,7 +105,7 @@ pub enum PlanError {
     #[error("{0}")]
     Model(#[from] ModelError),
     /// A spec names several layers.
-    #[error("layers = {0:?}: rome writes one layer; memit and alphaedit write several")]
+    #[error("layers = {0:?}: rome writes one layer; the other methods write several")]
     SeveralLayers(Vec<usize>),
     /// There is nothing to compare an erased fact with.
     #[error(

@@ -87,7 +87,10 @@ mod tests {
         assert!(edit.sink_warning().is_some_and(|text| text.contains("attention sink")));
         edit.contexts.truncate(1);
         mark(&model, 0, &mut planned.edits).expect("read");
-        assert!(planned.edits[0].has_bare(), "there is nothing to compare it with");
+        let edit = &mut planned.edits[0];
+        assert!(edit.has_bare(), "there is nothing to compare it with");
+        edit.contexts[0].is_sink = true;
+        assert_eq!(edit.counted().len(), 1, "a sink counts where no other is left");
     }
 
     #[test]

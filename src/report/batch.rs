@@ -118,7 +118,7 @@ pub fn collapse(before: &Health, curve: &[BatchPoint], limit: f64) -> Option<Col
     Some(Collapse { seen: curve.len(), began, factor: last })
 }
 
-/// Batches written by themselves from which on only their mean is shown.
+/// Batches written by themselves beyond which only their mean is shown.
 const MANY: usize = 10;
 
 /// The paper's table with its two moments, then the curve of a sequence.

@@ -21,7 +21,7 @@ pub const MOST_LAYERS: usize = 10_000;
 pub enum Method {
     /// One exact rank-one write at one layer (arXiv 2202.05262).
     Rome,
-    /// A batch, exact, at one layer (arXiv 2403.14236).
+    /// A batch, exact (arXiv 2403.14236), at one layer or spread over several.
     Emmet,
     /// A batch by least squares, spread over layers (arXiv 2210.07229).
     Memit,
