@@ -148,35 +148,39 @@ pub fn batch_table(report: &BatchReport) -> String {
 fn curve_table(report: &BatchReport) -> String {
     let fluency =
         |health: &Health| health.fluency.map_or_else(|| "-".into(), |f| format!("{f:.2}"));
+    let before = &report.health_before;
     let mut out = format!(
         "\n{:>LABEL$}  {:>6} {:>8} {:>10} {:>12} {:>10}\n",
         "facts", "score", "drift", "perplexity", "fluency", "|ΔW|/|W|"
     );
-    let before = &report.health_before;
-    out.push_str(&format!(
-        "{:>LABEL$}  {:>6} {:>8} {:>10.2} {:>12} {:>10}\n",
-        "none",
-        "-",
-        "-",
-        before.perplexity,
-        fluency(before),
-        "-"
-    ));
+    out += &curve_row("none", "-", None, before.perplexity, &fluency(before), None);
     if !report.is_sequential && report.curve.len() > MANY {
         return out + &mean_row(&report.curve);
     }
     for point in &report.curve {
-        out.push_str(&format!(
-            "{:>LABEL$}  {:>6} {:>8.4} {:>10.2} {:>12} {:>10.3}\n",
-            point.facts,
-            percent(point.right_after.score),
-            point.health.drift,
+        out += &curve_row(
+            &point.facts.to_string(),
+            &percent(point.right_after.score),
+            Some(point.health.drift),
             point.health.perplexity,
-            fluency(&point.health),
-            point.largest()
-        ));
+            &fluency(&point.health),
+            Some(point.largest()),
+        );
     }
     out
+}
+
+fn curve_row(
+    facts: &str,
+    score: &str,
+    drift: Option<f64>,
+    perplexity: f64,
+    fluency: &str,
+    norm: Option<f64>,
+) -> String {
+    let drift = drift.map_or_else(|| "-".into(), |drift| format!("{drift:.4}"));
+    let norm = norm.map_or_else(|| "-".into(), |norm| format!("{norm:.3}"));
+    format!("{facts:>LABEL$}  {score:>6} {drift:>8} {perplexity:>10.2} {fluency:>12} {norm:>10}\n")
 }
 
 impl BatchPoint {
@@ -189,15 +193,9 @@ impl BatchPoint {
 /// What batches that are written by themselves leave behind, taken together.
 fn mean_row(curve: &[BatchPoint]) -> String {
     let mean = |of: fn(&BatchPoint) -> f64| curve.iter().map(of).sum::<f64>() / curve.len() as f64;
-    format!(
-        "{:>LABEL$}  {:>6} {:>8.4} {:>10.2} {:>12} {:>10.3}\n",
-        "mean",
-        "-",
-        mean(|point| point.health.drift),
-        mean(|point| point.health.perplexity),
-        "-",
-        mean(BatchPoint::largest)
-    )
+    let drift = mean(|point| point.health.drift);
+    let perplexity = mean(|point| point.health.perplexity);
+    curve_row("mean", "-", Some(drift), perplexity, "-", Some(mean(BatchPoint::largest)))
 }
 
 /// The last line: a sentence that a person can repeat.

@@ -105,6 +105,17 @@ struct Fetches {
     a_tile: usize,
 }
 
+impl Fetches {
+    /// So that a run is there when `tiles` tiles are done.
+    #[inline(always)]
+    fn within<S: Simd>(tiles: usize) -> Self {
+        // RUN rows in `tiles` tiles of RUN terms each.
+        let step = (tiles / lines_of_a_row::<S>()).clamp(1, 64);
+        let step = 1 << step.ilog2();
+        Self { mask: step - 1, a_tile: RUN / step }
+    }
+}
+
 /// Lines of the cache that a row of a panel lies in, wherever in a line it begins.
 #[inline(always)]
 const fn lines_of_a_row<S: Simd>() -> usize {
@@ -121,7 +132,7 @@ impl Work for Panel<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let columns = (self.n - self.column).min(REGISTERS * S::LANES);
         let rows = self.a.len() / self.k;
-        let fetches = self.fetches::<S>(rows.div_ceil(S::TALL_ROWS));
+        let fetches = Fetches::within::<S>(rows.div_ceil(S::TALL_ROWS));
         for start in (0..self.k).step_by(RUN) {
             let terms = RUN.min(self.k - start);
             self.pack(simd, (start, terms), columns);
@@ -227,15 +238,6 @@ impl Panel<'_> {
             // them are there.
             unsafe { self.put(simd, out, *sums, start == 0, columns) };
         }
-    }
-
-    /// How often to fetch, so that a run is there when `tiles` tiles are done.
-    #[inline(always)]
-    fn fetches<S: Simd>(&self, tiles: usize) -> Fetches {
-        // RUN rows in `tiles` tiles of RUN terms each.
-        let step = (tiles / lines_of_a_row::<S>()).clamp(1, 64);
-        let step = 1 << step.ilog2();
-        Fetches { mask: step - 1, a_tile: RUN / step }
     }
 
     /// The cache line of the next run, or of the next panel's first, that is number `line` of it.
