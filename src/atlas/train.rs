@@ -27,7 +27,7 @@ use crate::progress::{Progress, Silent};
 /// How facts are best written to the model, by sweeps over counterfactual records: what a subject is
 /// comes together in the first layer, and values far from what the layer gives are kept there.
 const EDITING: Editing =
-    Editing { layer: 0, steps: 150, weight_decay: 0.03, max_delta: 1.5, contexts: Some(4) };
+    Editing { layer: 0, steps: 150, weight_decay: 0.03, max_delta: 2., contexts: Some(4) };
 
 /// What to train, and where to put it.
 pub struct Training<'a> {
