@@ -241,6 +241,24 @@ fn a_sequence_that_breaks_the_model_stops_and_says_where() {
 }
 
 #[test]
+fn records_that_are_looked_up_at_a_sink_are_named_and_then_counted() {
+    let desk = Desk::new();
+    let subjects = ["a", "b", "c", "d", "e"];
+    let all = subjects.iter().enumerate().map(|(id, subject)| record(id, subject, "Rome"));
+    desk.write("records.json", &format!("[{}]", all.collect::<Vec<_>>().join(",")));
+    // No token comes before the text there.
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gpt2/model");
+    for how in ["--layer 0", "--method memit --layers 0 --batch 5"] {
+        let line = format!("edit records.json --max-delta 1e6 {how} --model {model}");
+        let output = desk.run(&line);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{line}\n{err}");
+        assert_eq!(err.matches("the subject is the first token").count(), 3, "{line}\n{err}");
+        assert!(err.contains("2 more of such warnings"), "{line}\n{err}");
+    }
+}
+
+#[test]
 fn clashing_records_are_named_at_once_before_any_work() {
     let desk = Desk::new();
     let all = [

@@ -106,6 +106,7 @@ struct Erased {
     drift: f64,
     leak: Leak,
     edit: FactReport,
+    warnings: Vec<String>,
 }
 
 impl Run<'_> {
@@ -129,12 +130,15 @@ impl Run<'_> {
         let drift = all.iter().map(|it| it.drift).sum::<f64>() / n as f64;
         let (mut before, mut after) = (Vec::with_capacity(n), Vec::with_capacity(n));
         let (mut leaks, mut edits) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        let mut warnings = Vec::new();
         for erased in all {
             before.push(erased.before);
             after.push(erased.after);
             leaks.push(erased.leak);
             edits.push(erased.edit);
+            warnings.extend(erased.warnings);
         }
+        self.ui.warn_first(&warnings);
         Ok(EraseReport {
             schema: 1,
             model: self.session.name.clone(),
@@ -175,6 +179,7 @@ impl Run<'_> {
             drift: drift.map_or(0., |drift| drift.kl.mean),
             leak: question.ask((clean, edited), &model.tokenizer, &watch)?,
             edit,
+            warnings: plan.warnings,
         })
     }
 }

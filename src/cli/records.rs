@@ -50,6 +50,7 @@ pub fn edit(
     let factored = ready_layers(&session, &first, &options, ui)?;
     let factored = &factored[0];
     let (mut before, mut after, mut edits) = (Vec::new(), Vec::new(), Vec::new());
+    let mut warnings = Vec::new();
     let watch = Records::new(ui, records.len());
     for (i, record) in records.iter().enumerate() {
         watch.show(i, &record.insert.subject);
@@ -61,8 +62,10 @@ pub fn edit(
             .with_context(|| format!("cannot write record {}", record.id))?;
         edits.push(fact_report(&record.id, &fact, started));
         after.push(measure(&edited, &questions)?);
+        warnings.extend(plan.warnings);
     }
     ui.close();
+    ui.warn_first(&warnings);
     let mut times: Vec<f64> = edits.iter().map(|edit| edit.seconds).collect();
     times.sort_by(f64::total_cmp);
     let report = EditReport {

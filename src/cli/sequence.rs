@@ -57,6 +57,7 @@ pub fn edit(
         return Err(Usage(message.into()).into());
     }
     ui.note("plan", &paragraph(NOTE, NOTE, &describe(&plan)));
+    ui.warn_first(&plan.warnings);
     let factored = ready_layers(&session, &plan, &options, ui)?;
     let mut run = Run::new(&session, &plan, &factored, &records, is_one_model, ui)?;
     let writer = run.all(&sizes, is_sequential)?;

@@ -15,6 +15,9 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 /// Nothing is under way that would have to be cleaned up.
 static IDLE: AtomicBool = AtomicBool::new(false);
 
+/// Warnings about many records that are shown in full.
+const FULL_WARNINGS: usize = 3;
+
 /// The terminal as this run uses it.
 pub struct Ui {
     is_json: bool,
@@ -127,6 +130,15 @@ impl Ui {
         match self.bar.lock().expect("no holder of the lock panics").as_ref() {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
             None => eprintln!("{text}"),
+        }
+    }
+
+    /// Warnings about some of many records: the first few in full, the rest by their number.
+    pub fn warn_first(&self, warnings: &[String]) {
+        let shown = warnings.len().min(FULL_WARNINGS);
+        warnings[..shown].iter().for_each(|warning| self.warn(warning));
+        if let rest @ 1.. = warnings.len() - shown {
+            self.warn(&format!("{rest} more of such warnings"));
         }
     }
 }

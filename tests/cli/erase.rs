@@ -119,6 +119,9 @@ fn records_are_erased_one_by_one() {
         assert_eq!(report["channels"].as_array().map(Vec::len), Some(5));
         assert!(report["before"]["neighborhood"].is_number() && report["drift"].is_number());
     }
+    let err = desk.run(&line).stderr;
+    let err = String::from_utf8_lossy(&err);
+    assert!(err.contains("hardly knows the fact"), "{err}");
     let table = desk.ok(&format!("{line}=minimise"));
     assert!(table.contains("Toward \"minimise\": Of 2 erased facts"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
