@@ -55,7 +55,7 @@ pub struct Settings {
     pub steps: usize,
     /// Adam's learning rate.
     pub learning_rate: f64,
-    /// ‖δ‖ ≤ clamp · ‖v0‖.
+    /// ‖δ‖ ≤ clamp · ‖v0‖; v0 is the value, or in a batched method the residual stream.
     pub clamp: f64,
     /// Weight of ‖δ‖²/‖v0‖² (with `parity`, ‖δ‖/‖v0‖²).
     pub weight_decay: f64,

@@ -140,7 +140,7 @@ pub struct RankOneArgs {
     /// Loss at which the optimisation ends
     #[arg(long)]
     pub stop_loss: Option<f64>,
-    /// Largest |δ| as a multiple of |v0|
+    /// Largest |δ| as a multiple of |v0| (rome), or of the residual stream
     #[arg(long)]
     pub clamp: Option<f64>,
     /// Weight of the decay of δ

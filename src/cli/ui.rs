@@ -138,7 +138,7 @@ impl Ui {
         let shown = warnings.len().min(FULL_WARNINGS);
         warnings[..shown].iter().for_each(|warning| self.warn(warning));
         if let rest @ 1.. = warnings.len() - shown {
-            self.warn(&format!("{rest} more of such warnings"));
+            self.warn(&format!("more such warnings: {rest}"));
         }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! δ is added to the value at the lookup token of every context and of "{subject} is a",
 //! whose next-token distribution must not move. ‖δ‖ ≤ clamp · ‖v0‖, where v0 is the value
-//! in the bare prompt. Published form (ROME, arXiv 2202.05262, section 3.1, and its program):
-//! KL(new ‖ initial) at the lookup token, decay ‖δ‖/‖v0‖². Ours: KL(initial ‖ new) behind the
-//! "a", where the text goes on, and decay ‖δ‖²/‖v0‖², which does not depend on the scale of v0.
-
+//! in the bare prompt or, for methods that write batches, the residual stream there.
+//!
+//! Published form (ROME, arXiv 2202.05262, section 3.1, and its program): KL(new ‖ initial) at the
+//! lookup token, decay ‖δ‖/‖v0‖². Ours: KL(initial ‖ new) behind the "a", where the text goes on,
+//! and decay ‖δ‖²/‖v0‖², which does not depend on the scale of v0.
 //!
 //! On the CPU the rows run through a [`FrozenPass`](crate::model::FrozenPass); on other devices
 //! candle finds the gradient.
