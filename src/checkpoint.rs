@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 mod card;
+mod cross_check;
 mod edit;
 pub(crate) mod folder;
 mod listing;
 pub(crate) mod transfer;
 
+pub use cross_check::judge_logits;
 pub use edit::EditedTensor;
 
 use crate::files::{FileError, Overwrite, Sha256};

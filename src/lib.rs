@@ -33,11 +33,10 @@
 pub mod adapter;
 pub mod atlas;
 pub mod checkpoint;
-pub mod cli;
 pub mod delta;
 pub mod files;
+pub mod gguf;
 pub mod gradient;
-pub mod judge;
 pub mod math;
 pub mod model;
 pub mod ops;
@@ -47,4 +46,5 @@ pub mod probe;
 pub mod progress;
 pub mod rank_one;
 pub mod report;
+pub mod source;
 pub mod spec;

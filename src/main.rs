@@ -1,5 +1,7 @@
 //! The `rescribe` command: parse arguments, run one verb, return its exit code.
 
+mod cli;
+
 fn main() -> std::process::ExitCode {
-    rescribe::cli::main()
+    cli::main()
 }

@@ -1,32 +1,36 @@
 //! What will be done: defaults filled, prompts tokenised, lookup tokens found.
 //!
-//! A [`Plan`] is the one value that `rescribe plan` prints and `rescribe edit` executes;
+//! A [`WritePlan`] is the one value that `rescribe plan` prints and `rescribe edit` executes;
 //! it travels in the patch. Making it runs the model only to sample context prefixes, and for what
 //! an erase compares with.
 
 mod defaults;
 mod erase;
+mod located;
 mod neighbors;
+mod never_knew;
 mod others;
 mod prefixes;
+mod settings;
 mod sinks;
 
 use serde::Serialize;
 
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
+pub use located::Located;
 pub use neighbors::Neighbor;
+pub use never_knew::{mean_answer, never_knew};
+pub use settings::{BatchSettings, Settings};
 
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
-use crate::rank_one::context::Located;
-use crate::rank_one::{BatchSettings, Settings};
 use crate::spec::{Fact, Method, RankOneOptions};
 use defaults::{batch_settings, layers, settings, suited};
 use neighbors::Neighbors;
 
 /// Everything that an edit does, in numbers and tokens.
 #[derive(Debug, Clone, Serialize)]
-pub struct Plan {
+pub struct WritePlan {
     /// Version of this structure.
     pub schema: u32,
     /// As people call the model.
@@ -141,7 +145,7 @@ pub fn plan(
     facts: &[Fact],
     options: &RankOneOptions,
     progress: &dyn Progress,
-) -> Result<Plan, PlanError> {
+) -> Result<WritePlan, PlanError> {
     let options = &suited(model, options);
     let method = options.method.unwrap_or(Method::Rome);
     let settings = settings(options, model.decoder.config().intermediate);
@@ -158,7 +162,7 @@ pub fn plan(
     let planning =
         Planning { model, facts, prefixes: &prefixes, layer, settings: &settings, progress };
     let (edits, neighbors) = planning.edits(&mut warnings)?;
-    Ok(Plan {
+    Ok(WritePlan {
         schema: 1,
         model: model_name.to_owned(),
         method,
@@ -173,7 +177,7 @@ pub fn plan(
     })
 }
 
-impl Plan {
+impl WritePlan {
     /// This plan for other facts: same settings, same prefixes.
     pub fn for_facts(
         &self,

@@ -20,7 +20,7 @@ mod patches;
 #[path = "cli/readme.rs"]
 mod readme;
 #[expect(dead_code, reason = "the unit tests of the GGUF reader use all of it")]
-#[path = "../src/model/gguf/tests/fixture.rs"]
+#[path = "../src/gguf/tests/fixture.rs"]
 mod tiny_gguf;
 #[path = "cli/tofu.rs"]
 mod tofu;

@@ -12,10 +12,10 @@ use std::thread;
 
 use candle_core::Device;
 use rescribe::model::Model;
-use rescribe::model::source::{
+use rescribe::progress::{Interrupted, Progress, Silent};
+use rescribe::source::{
     FolderError, HubErrorKind, HubOptions, ModelFolder, SourceError, SourceOptions, Token, resolve,
 };
-use rescribe::progress::{Interrupted, Progress, Silent};
 use server::{Files, Offer, REPOSITORY, Server, commit};
 
 /// Longer than one read of a download, so that a file arrives in several pieces.

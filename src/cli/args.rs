@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::spec::{ForgetMethod, Method};
+use rescribe::spec::{ForgetMethod, Method};
 
 pub use atlas::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb};
 pub use patch::{

@@ -5,9 +5,9 @@ use std::io::{BufRead, IsTerminal};
 use super::args::{AskArgs, Global};
 use super::session::Session;
 use super::ui::Ui;
-use crate::model::{Choice, Decoder, generate};
-use crate::progress::Progress;
-use crate::report::Completion;
+use rescribe::model::{Choice, Decoder, generate};
+use rescribe::progress::Progress;
+use rescribe::report::Completion;
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;

@@ -8,11 +8,11 @@ use super::args::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, At
 use super::failure::Usage;
 use super::session::Session;
 use super::ui::{Ui, paragraph};
-use crate::atlas::{self, Recipe, Training, WORLD_SEED, Without, World};
-use crate::files::{FileError, Overwrite, write_atomically};
-use crate::gradient::Checkpointing;
-use crate::model::TRAINING;
-use crate::report::{
+use rescribe::atlas::{self, Recipe, Training, WORLD_SEED, Without, World};
+use rescribe::files::{FileError, Overwrite, write_atomically};
+use rescribe::gradient::Checkpointing;
+use rescribe::model::TRAINING;
+use rescribe::report::{
     KnowledgeReport, MeasuredModel, knowledge_lines, knowledge_markdown, knowledge_table,
 };
 

@@ -6,21 +6,21 @@ use anyhow::Context;
 
 use super::session::Session;
 use super::ui::Ui;
-use crate::model::Decoder;
-use crate::plan::{Plan, PlannedEdit};
-use crate::probe::{HELD_TEXTS, drift, fluency};
-use crate::progress::Progress;
-use crate::rank_one::factors::ready_layer;
-use crate::rank_one::statistics::Corpus;
-use crate::rank_one::targets::{Ask, ValueStore, find};
-use crate::rank_one::{Factored, OptimisedValue, WrittenBatch};
-use crate::report::{FactReport, Health};
-use crate::spec::RankOneOptions;
+use rescribe::model::Decoder;
+use rescribe::plan::{PlannedEdit, WritePlan};
+use rescribe::probe::{HELD_TEXTS, drift, fluency};
+use rescribe::progress::Progress;
+use rescribe::rank_one::factors::ready_layer;
+use rescribe::rank_one::statistics::Corpus;
+use rescribe::rank_one::targets::{Ask, ValueStore, find};
+use rescribe::rank_one::{Factored, OptimisedValue, WrittenBatch};
+use rescribe::report::{FactReport, Health};
+use rescribe::spec::RankOneOptions;
 
 /// C of each of the plan's layers, ready for solves.
 pub fn ready_layers(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     options: &RankOneOptions,
     ui: &Ui,
 ) -> anyhow::Result<Vec<Factored>> {
@@ -52,7 +52,7 @@ pub struct FoundValues {
 /// δ of each fact: from the cache, or found now and kept there.
 pub fn find_values(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     asks: &[Ask<'_>],
     store: &ValueStore,
     ui: &Ui,
@@ -73,7 +73,7 @@ pub fn find_values(
 /// δ of one ask, and whether the cache held it.
 pub fn find_value(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     ask: &Ask<'_>,
     store: &ValueStore,
     ui: &Ui,
@@ -96,7 +96,7 @@ impl Progress for Quiet<'_> {
         self.0.warn(message);
     }
 
-    fn check(&self) -> Result<(), crate::progress::Interrupted> {
+    fn check(&self) -> Result<(), rescribe::progress::Interrupted> {
         self.0.check()
     }
 }
@@ -127,7 +127,7 @@ pub fn fact_reports(
 }
 
 /// Says what a batch did.
-pub fn describe_batch(plan: &Plan, values: &FoundValues, written: &WrittenBatch, ui: &Ui) {
+pub fn describe_batch(plan: &WritePlan, values: &FoundValues, written: &WrittenBatch, ui: &Ui) {
     let n = values.values.len();
     let steps = values.values.iter().map(|value| value.steps.len()).sum::<usize>() as f64;
     let origin = match values.from_cache {
@@ -150,7 +150,7 @@ pub fn describe_batch(plan: &Plan, values: &FoundValues, written: &WrittenBatch,
 }
 
 /// `layer 6` or `layers 4, 5, 6`.
-pub fn layers(plan: &Plan) -> String {
+pub fn layers(plan: &WritePlan) -> String {
     let names: Vec<String> = plan.layers.iter().map(usize::to_string).collect();
     format!("layer{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
 }

@@ -8,18 +8,18 @@ use super::session::{self, Session};
 use super::ui::{NOTE, Ui, next_command, paragraph};
 use super::write::{Written, write};
 use super::{batches, export, passages, records, require};
-use crate::delta::{Keys, WeightDelta};
-use crate::files::{FileError, Overwrite};
-use crate::model::{Choice, Decoder, Model, generate};
-use crate::patch::{BaseHashes, Patch, Recipe};
-use crate::plan::{Plan, plan};
-use crate::probe::{
+use rescribe::delta::{Keys, WeightDelta};
+use rescribe::files::{FileError, Overwrite};
+use rescribe::model::{Choice, Decoder, Model, generate};
+use rescribe::patch::{BaseHashes, Patch, Recipe};
+use rescribe::plan::{WritePlan, plan};
+use rescribe::probe::{
     Drift, Leak, LeakQuestion, Measured, ProbeScores, PromptKind, Questions, drift, measure,
 };
-use crate::progress::Progress;
-use crate::rank_one::Factored;
-use crate::report::{Completion, EditReport, FactReport, probe_table, sentence};
-use crate::spec::{
+use rescribe::progress::Progress;
+use rescribe::rank_one::Factored;
+use rescribe::report::{Completion, EditReport, FactReport, probe_table, sentence};
+use rescribe::spec::{
     Comparison, Conflict, EditInput, EditSpec, Fact, PromptFile, PromptSet, Rippled,
     fact_conflicts, read_edit_input, read_prompts, with_ripples,
 };
@@ -114,7 +114,7 @@ pub fn facts(spec: &EditSpec, prompts: &PromptSet) -> anyhow::Result<Vec<Fact>> 
 /// The scores of the same edit without what follows from it, for comparison.
 fn without_ripples(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     factored: &[Factored],
     spec: &EditSpec,
     questions: &Questions,
@@ -145,7 +145,7 @@ pub fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
 }
 
 /// Without rewrite prompts, the facts themselves are asked for, as the spec has them.
-pub fn state_rewrites(prompts: &mut PromptSet, spec: &EditSpec, plan: &Plan) {
+pub fn state_rewrites(prompts: &mut PromptSet, spec: &EditSpec, plan: &WritePlan) {
     if !prompts.rewrite.is_empty() {
         return;
     }
@@ -175,14 +175,14 @@ pub fn patch_file(args: &EditArgs) -> anyhow::Result<PathBuf> {
 }
 
 /// Says what will be done, after what the user should know of it.
-pub fn announce(plan: &Plan, ui: &Ui) {
+pub fn announce(plan: &WritePlan, ui: &Ui) {
     plan.warnings.iter().for_each(|warning| ui.warn(warning));
     ui.close();
     ui.note("plan", &paragraph(NOTE, NOTE, &describe(plan)));
 }
 
 /// One line about a plan.
-pub fn describe(plan: &Plan) -> String {
+pub fn describe(plan: &WritePlan) -> String {
     let first = &plan.edits[0].contexts[0];
     let token = first.pieces[first.lookup].trim();
     let erased = plan.edits.iter().filter(|edit| edit.erase.is_some()).count();
@@ -204,7 +204,7 @@ pub fn describe(plan: &Plan) -> String {
     )
 }
 
-fn warn_known(before: &Measured, plan: &Plan, ui: &Ui) {
+fn warn_known(before: &Measured, plan: &WritePlan, ui: &Ui) {
     // What an erase would guess may well be said already.
     let is_erased = |prompt: &str| {
         let mut edits = plan.edits.iter().filter(|edit| edit.erase.is_some());
@@ -228,7 +228,7 @@ pub fn plan_facts(
     prompts: &PromptSet,
     session: &Session,
     ui: &Ui,
-) -> anyhow::Result<Option<Plan>> {
+) -> anyhow::Result<Option<WritePlan>> {
     let facts = facts(spec, prompts)?;
     if facts.is_empty() {
         return Ok(None);
@@ -243,7 +243,7 @@ pub fn plan_facts(
 pub fn write_facts(
     args: &EditArgs,
     spec: &EditSpec,
-    plan: Option<&Plan>,
+    plan: Option<&WritePlan>,
     session: &Session,
     ui: &Ui,
 ) -> anyhow::Result<Written> {
@@ -263,7 +263,7 @@ pub fn write_facts(
 #[expect(clippy::too_many_arguments, reason = "each is one part of the report, used once")]
 fn measured_report(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     prompts: &PromptSet,
     questions: &Questions,
     before: Measured,
@@ -298,7 +298,7 @@ fn measured_report(
 /// What can still be got out of the edited model about each erased fact.
 pub fn leaks(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     edited: &Decoder,
     paraphrases: &[Comparison],
     ui: &Ui,
@@ -361,7 +361,7 @@ pub fn completions(
 /// How a patch was made; `spec` is the text of a spec that asks for it.
 pub fn recipe(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     spec: &str,
     delta: &WeightDelta,
     metrics: serde_json::Value,

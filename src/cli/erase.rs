@@ -14,14 +14,14 @@ use super::require::{self, Requirement};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph};
 use super::write::fact_report;
-use crate::model::Decoder;
-use crate::plan::{Plan, plan};
-use crate::probe::{HELD_TEXTS, Leak, LeakQuestion, Measured, ProbeScores, drift, measure};
-use crate::progress::Progress;
-use crate::rank_one::targets::{ValueStore, asks};
-use crate::rank_one::{Factored, Writer, write_fact};
-use crate::report::{EraseReport, FactReport, erase_sentence, erase_table, summarise};
-use crate::spec::{Erase, Fact, RankOneOptions, Record, Toward};
+use rescribe::model::Decoder;
+use rescribe::plan::{WritePlan, plan};
+use rescribe::probe::{HELD_TEXTS, Leak, LeakQuestion, Measured, ProbeScores, drift, measure};
+use rescribe::progress::Progress;
+use rescribe::rank_one::targets::{ValueStore, asks};
+use rescribe::rank_one::{Factored, Writer, write_fact};
+use rescribe::report::{EraseReport, FactReport, erase_sentence, erase_table, summarise};
+use rescribe::spec::{Erase, Fact, RankOneOptions, Record, Toward};
 
 /// Held texts behind each fact's drift; all facts together make many tokens of them.
 const DRIFT_TEXTS: usize = 4;
@@ -93,7 +93,7 @@ fn erases(records: &[Record], toward: &Toward) -> anyhow::Result<Vec<Fact>> {
 /// A run over records.
 struct Run<'a> {
     session: &'a Session,
-    first: &'a Plan,
+    first: &'a WritePlan,
     factored: &'a [Factored],
     store: ValueStore,
     ui: &'a Ui,
@@ -186,7 +186,7 @@ impl Run<'_> {
 
 impl Run<'_> {
     /// The edit and the model that has it; no lines of its own under the bar of the records.
-    fn written(&self, plan: &Plan, id: &str) -> anyhow::Result<(FactReport, Decoder)> {
+    fn written(&self, plan: &WritePlan, id: &str) -> anyhow::Result<(FactReport, Decoder)> {
         let (model, ui, started) = (&self.session.model, self.ui, Instant::now());
         let context = || format!("cannot erase record {id}");
         if !plan.method.is_batched() {

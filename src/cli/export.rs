@@ -6,13 +6,13 @@ use super::args::{ExportArgs, Format, Global};
 use super::failure::{Missed, Usage};
 use super::session::Session;
 use super::ui::Ui;
-use crate::adapter;
-use crate::checkpoint::{self, EditedKey, ExportOptions, ExportSummary, KeySide};
-use crate::files::Overwrite;
-use crate::judge::judge_logits;
-use crate::model::{Batch, Decoder};
-use crate::ops::WeightLayout;
-use crate::patch::Patch;
+use rescribe::adapter;
+use rescribe::checkpoint::judge_logits;
+use rescribe::checkpoint::{self, EditedKey, ExportOptions, ExportSummary, KeySide};
+use rescribe::files::Overwrite;
+use rescribe::model::{Batch, Decoder};
+use rescribe::ops::WeightLayout;
+use rescribe::patch::Patch;
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;

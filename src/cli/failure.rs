@@ -3,17 +3,17 @@
 use std::process::ExitCode;
 
 use super::ui::Ui;
-use crate::checkpoint::CheckpointError;
-use crate::files::FileError;
-use crate::gradient::{TooLarge, TrainError};
-use crate::model::config::ConfigError;
-use crate::model::source::{HubErrorKind, SourceError};
-use crate::model::{ModelError, weights::WeightsError};
-use crate::patch::PatchError;
-use crate::plan::PlanError;
-use crate::progress::Interrupted;
-use crate::rank_one::RankOneError;
-use crate::spec::{Look, SpecError};
+use rescribe::checkpoint::CheckpointError;
+use rescribe::files::FileError;
+use rescribe::gradient::{TooLarge, TrainError};
+use rescribe::model::config::ConfigError;
+use rescribe::model::{ModelError, weights::WeightsError};
+use rescribe::patch::PatchError;
+use rescribe::plan::PlanError;
+use rescribe::progress::Interrupted;
+use rescribe::rank_one::RankOneError;
+use rescribe::source::{HubErrorKind, SourceError};
+use rescribe::spec::{Look, SpecError};
 
 /// Done, but a threshold that the user set was missed, or a check differed.
 pub const MISSED: u8 = 1;
@@ -170,10 +170,10 @@ fn source_hint(source: &SourceError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::gguf::GgufError;
-    use crate::rank_one::statistics::StatisticsError;
-    use crate::rank_one::value::ValueError;
     use anyhow::{Context, Error};
+    use rescribe::gguf::GgufError;
+    use rescribe::rank_one::statistics::StatisticsError;
+    use rescribe::rank_one::value::ValueError;
 
     #[test]
     fn a_condition_is_known_by_its_type_however_deep_it_lies() {

@@ -2,7 +2,7 @@
 
 use super::args::{Dtype, ImportArgs};
 use super::ui::{Ui, next_command};
-use crate::model::gguf::{ImportDtype, ImportOptions, import};
+use rescribe::gguf::{ImportDtype, ImportOptions, import};
 
 pub fn run(args: &ImportArgs, ui: &Ui) -> anyhow::Result<()> {
     let dtype = match args.dtype {

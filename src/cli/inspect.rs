@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::args::InspectArgs;
 use super::ui::Ui;
-use crate::model::family::Family;
-use crate::model::{Tokenizer, Weights};
-use crate::patch::Composed;
-use crate::report::{growth, growth_lines};
+use rescribe::model::family::Family;
+use rescribe::model::{Tokenizer, Weights};
+use rescribe::patch::Composed;
+use rescribe::report::{growth, growth_lines};
 
 pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<()> {
     if args.file.is_dir() { folder(&args.file, ui) } else { patch(&args.file, ui) }
@@ -68,7 +68,7 @@ fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
     for name in weights.names() {
         parameters += weights.shape(name)?.iter().product::<usize>();
     }
-    let recipes = std::fs::read_to_string(folder.join(crate::checkpoint::RECIPES)).ok();
+    let recipes = std::fs::read_to_string(folder.join(rescribe::checkpoint::RECIPES)).ok();
     let recipes: Option<Value> = recipes.and_then(|text| serde_json::from_str(&text).ok());
     if ui.is_json() {
         return ui.print_json(&serde_json::json!({

@@ -18,12 +18,12 @@ use super::failure::Usage;
 use super::require;
 use super::session::{Session, model_flag};
 use super::ui::{NOTE, Ui, paragraph};
-use crate::delta::{Keys, WeightDelta};
-use crate::files::Overwrite;
-use crate::gradient::Checkpointing;
-use crate::patch::{BaseHashes, Patch, Recipe};
-use crate::report::{PassageReport, SpecReport, passage_sentences, passage_table};
-use crate::spec::EditSpec;
+use rescribe::delta::{Keys, WeightDelta};
+use rescribe::files::Overwrite;
+use rescribe::gradient::Checkpointing;
+use rescribe::patch::{BaseHashes, Patch, Recipe};
+use rescribe::report::{PassageReport, SpecReport, passage_sentences, passage_table};
+use rescribe::spec::EditSpec;
 
 pub use compare::run as compare;
 pub use plan::show_plans;

@@ -9,12 +9,12 @@ use super::args::{
 };
 use super::failure::Usage;
 use super::ui::Ui;
-use crate::files::{Overwrite, Sha256};
-use crate::model::Weights;
-use crate::model::source::{SourceOptions, resolve};
-use crate::patch::Composed;
-use crate::progress::Progress;
-use crate::report::{PatchDescription, describe_patch, patch_lines, short};
+use rescribe::files::{Overwrite, Sha256};
+use rescribe::model::Weights;
+use rescribe::patch::Composed;
+use rescribe::progress::Progress;
+use rescribe::report::{PatchDescription, describe_patch, patch_lines, short};
+use rescribe::source::{SourceOptions, resolve};
 
 /// How a folder's patches are recognised.
 const ENDING: &str = ".patch.safetensors";

@@ -6,9 +6,9 @@ use super::failure::Usage;
 use super::passages;
 use super::session::{self, Session};
 use super::ui::{Ui, paragraph};
-use crate::plan::{Guess, Origin, Plan, PlannedEdit, TokenisedPrompt, plan};
-use crate::progress::Progress;
-use crate::spec::{EditInput, read_edit_input};
+use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan, plan};
+use rescribe::progress::Progress;
+use rescribe::spec::{EditInput, read_edit_input};
 
 pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let EditInput::Spec(spec) = read_edit_input(&args.spec)? else {
@@ -31,7 +31,7 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(plan: &Plan, ui: &Ui) -> String {
+fn show(plan: &WritePlan, ui: &Ui) -> String {
     let mut out = format!("{}\n", describe(plan));
     for edit in &plan.edits {
         out.push_str(&goal(edit));

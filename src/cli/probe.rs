@@ -6,11 +6,11 @@ use super::failure::Usage;
 use super::session::Session;
 use super::ui::{Ui, paragraph};
 use super::{records, require, tofu};
-use crate::model::Decoder;
-use crate::probe::{ProbeScores, Questions, measure};
-use crate::progress::Progress;
-use crate::report::{EditReport, probe_table, sentence};
-use crate::spec::{PromptFile, PromptSet, read_prompts, read_tofu};
+use rescribe::model::Decoder;
+use rescribe::probe::{ProbeScores, Questions, measure};
+use rescribe::progress::Progress;
+use rescribe::report::{EditReport, probe_table, sentence};
+use rescribe::spec::{PromptFile, PromptSet, read_prompts, read_tofu};
 
 pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;

@@ -14,13 +14,13 @@ use super::sequence;
 use super::session::{self, Session};
 use super::ui::{Ui, paragraph};
 use super::write::fact_report;
-use crate::model::{Decoder, Model};
-use crate::plan::plan;
-use crate::probe::{Measured, ProbeScores, Questions, measure};
-use crate::progress::Progress;
-use crate::rank_one::write_fact;
-use crate::report::{EditReport, record_table, sentence};
-use crate::spec::{Method, RankOneOptions, Record, Toward};
+use rescribe::model::{Decoder, Model};
+use rescribe::plan::plan;
+use rescribe::probe::{Measured, ProbeScores, Questions, measure};
+use rescribe::progress::Progress;
+use rescribe::rank_one::write_fact;
+use rescribe::report::{EditReport, record_table, sentence};
+use rescribe::spec::{Method, RankOneOptions, Record, Toward};
 
 /// Edits record by record and prints the paper's table.
 pub fn edit(
@@ -165,7 +165,7 @@ impl Progress for Records<'_> {
         self.ui.warn(message);
     }
 
-    fn check(&self) -> Result<(), crate::progress::Interrupted> {
+    fn check(&self) -> Result<(), rescribe::progress::Interrupted> {
         self.ui.check()
     }
 }

@@ -1,7 +1,7 @@
 //! Thresholds such as `neighborhood>=0.95`.
 
 use super::failure::{Missed, Usage};
-use crate::probe::ProbeScores;
+use rescribe::probe::ProbeScores;
 
 /// One threshold.
 pub struct Requirement {

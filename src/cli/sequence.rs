@@ -14,18 +14,18 @@ use super::records::questions;
 use super::require::{self, Requirement};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph};
-use crate::files::Overwrite;
-use crate::model::Decoder;
-use crate::patch::Patch;
-use crate::plan::{Plan, PlannedEdit, plan};
-use crate::probe::{Measured, ProbeScores, Questions, measure};
-use crate::progress::Progress;
-use crate::rank_one::targets::{ValueStore, asks};
-use crate::rank_one::{Factored, Writer};
-use crate::report::{
+use rescribe::files::Overwrite;
+use rescribe::model::Decoder;
+use rescribe::patch::Patch;
+use rescribe::plan::{PlannedEdit, WritePlan, plan};
+use rescribe::probe::{Measured, ProbeScores, Questions, measure};
+use rescribe::progress::Progress;
+use rescribe::rank_one::targets::{ValueStore, asks};
+use rescribe::rank_one::{Factored, Writer};
+use rescribe::report::{
     BatchPoint, BatchReport, FactReport, Health, batch_sentence, batch_table, collapse,
 };
-use crate::spec::{Conflict, Fact, RankOneOptions, Record, record_conflicts, spec_text};
+use rescribe::spec::{Conflict, Fact, RankOneOptions, Record, record_conflicts, spec_text};
 
 /// Edits a record file in batches and prints the paper's table.
 pub fn edit(
@@ -90,7 +90,7 @@ fn patch_file(args: &EditArgs, is_one_model: bool) -> anyhow::Result<Option<Path
 /// Writes the patch and, where asked for, the exported folder.
 fn save(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     args: &EditArgs,
     file: &Path,
     (text, metrics): (&str, serde_json::Value),
@@ -168,7 +168,7 @@ fn without_conflicts(
 /// A run over the batches of a record file.
 struct Run<'a> {
     session: &'a Session,
-    plan: &'a Plan,
+    plan: &'a WritePlan,
     factored: &'a [Factored],
     records: &'a [Record],
     ui: &'a Ui,
@@ -189,7 +189,7 @@ const WRITTEN: usize = 16;
 impl<'a> Run<'a> {
     fn new(
         session: &'a Session,
-        plan: &'a Plan,
+        plan: &'a WritePlan,
         factored: &'a [Factored],
         records: &'a [Record],
         is_one_model: bool,

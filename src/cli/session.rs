@@ -9,11 +9,11 @@ use tempfile::TempDir;
 use super::args::{DeviceName, Global, RankOneArgs};
 use super::failure::Usage;
 use super::ui::Ui;
-use crate::model::source::{SourceOptions, resolve};
-use crate::model::{Decoder, Model};
-use crate::patch::{Composed, Patch, compose};
-use crate::progress::Progress;
-use crate::spec::{LayerChoice, RankOneOptions};
+use rescribe::model::{Decoder, Model};
+use rescribe::patch::{Composed, Patch, compose};
+use rescribe::progress::Progress;
+use rescribe::source::{SourceOptions, resolve};
+use rescribe::spec::{LayerChoice, RankOneOptions};
 
 /// An opened model and how people call it.
 pub struct Session {

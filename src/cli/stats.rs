@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::args::{Global, StatsArgs};
 use super::session::Session;
 use super::ui::Ui;
-use crate::rank_one::Factored;
-use crate::rank_one::statistics::{Corpus, second_moment};
+use rescribe::rank_one::Factored;
+use rescribe::rank_one::statistics::{Corpus, second_moment};
 
 /// The ridge at which the condition is reported: the default of edits.
 const RIDGE: f64 = 1e-2;

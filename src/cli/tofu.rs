@@ -8,10 +8,10 @@ use super::failure::Usage;
 use super::require::{self, Requirement};
 use super::session::Session;
 use super::ui::{Ui, paragraph};
-use crate::model::{Decoder, Model};
-use crate::probe::{TofuSummary, evaluate, forget_quality};
-use crate::report::{TofuReport, tofu_sentence, tofu_table};
-use crate::spec::{TofuInput, TofuItem, TofuLog, TofuSet, read_tofu};
+use rescribe::model::{Decoder, Model};
+use rescribe::probe::{TofuSummary, evaluate, forget_quality};
+use rescribe::report::{TofuReport, tofu_sentence, tofu_table};
+use rescribe::spec::{TofuInput, TofuItem, TofuLog, TofuSet, read_tofu};
 
 /// What a reference is, by the look of its name.
 enum Reference<'a> {

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{Global, When};
 use super::failure::{DATA, INTERRUPTED};
-use crate::progress::{Interrupted, Progress};
+use rescribe::progress::{Interrupted, Progress};
 
 /// Raised by Ctrl-C; long work polls it.
 static STOPPED: AtomicBool = AtomicBool::new(false);

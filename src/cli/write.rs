@@ -9,13 +9,13 @@ use super::batches::{describe_batch, fact_reports, find_values, health};
 use super::failure::Missed;
 use super::session::Session;
 use super::ui::Ui;
-use crate::delta::{Keys, WeightDelta};
-use crate::model::{Decoder, Model};
-use crate::plan::{Plan, PlannedEdit};
-use crate::probe::ProbeScores;
-use crate::rank_one::targets::{ValueStore, asks, asks_by_subject};
-use crate::rank_one::{Factored, Writer, WrittenBatch, WrittenFact, write_fact};
-use crate::report::{BatchPoint, FactReport, Health, collapse};
+use rescribe::delta::{Keys, WeightDelta};
+use rescribe::model::{Decoder, Model};
+use rescribe::plan::{PlannedEdit, WritePlan};
+use rescribe::probe::ProbeScores;
+use rescribe::rank_one::targets::{ValueStore, asks, asks_by_subject};
+use rescribe::rank_one::{Factored, Writer, WrittenBatch, WrittenFact, write_fact};
+use rescribe::report::{BatchPoint, FactReport, Health, collapse};
 
 /// What writing all facts gave.
 pub struct Written {
@@ -28,7 +28,7 @@ pub struct Written {
 /// Writes all facts: together where the method can, else one after the other.
 pub fn write(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     factored: &[Factored],
     ui: &Ui,
 ) -> anyhow::Result<Written> {
@@ -42,7 +42,7 @@ pub fn write(
 /// together.
 fn write_singly(
     model: &Model,
-    plan: &Plan,
+    plan: &WritePlan,
     factored: &Factored,
     ui: &Ui,
 ) -> anyhow::Result<Written> {
@@ -71,7 +71,7 @@ fn write_singly(
 /// Writes the facts in batches, each of which keeps what those before it wrote.
 fn write_batches(
     session: &Session,
-    plan: &Plan,
+    plan: &WritePlan,
     factored: &[Factored],
     ui: &Ui,
 ) -> anyhow::Result<Written> {
@@ -97,14 +97,14 @@ fn write_batches(
 /// Stops a spec's sequence where the model breaks, before anything is written to disk.
 struct Guard<'a> {
     session: &'a Session,
-    plan: &'a Plan,
+    plan: &'a WritePlan,
     ui: &'a Ui,
     before: Health,
     curve: Vec<BatchPoint>,
 }
 
 impl<'a> Guard<'a> {
-    fn new(session: &'a Session, plan: &'a Plan, ui: &'a Ui) -> anyhow::Result<Self> {
+    fn new(session: &'a Session, plan: &'a WritePlan, ui: &'a Ui) -> anyhow::Result<Self> {
         let before = match plan.batch.sequential {
             Some(_) => health(session, &session.model.decoder, &[], ui)?,
             None => Health::default(),

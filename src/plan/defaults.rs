@@ -1,8 +1,8 @@
 //! Defaults for whatever the user left out of `[rank_one]`: settings, layers, how a batch is solved for.
 
 use super::PlanError;
+use super::{BatchSettings, Settings};
 use crate::model::Model;
-use crate::rank_one::{BatchSettings, Settings};
 use crate::spec::{LayerChoice, Method, RankOneOptions};
 
 /// λ of MEMIT, relative to the mean of kᵀC⁻¹k.

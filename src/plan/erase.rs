@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::PlanError;
+use super::never_knew::never_knew;
 use super::others::{self, folded};
 use crate::model::{Model, ModelError};
 use crate::progress::Progress;
-use crate::rank_one::erase::never_knew;
 use crate::spec::{Erase, Fact, Toward};
 
 /// How a fact is removed.

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::{Plan, PlanError, PlannedEdit, tokenise};
+use super::{PlanError, PlannedEdit, WritePlan, tokenise};
 use crate::model::Model;
 use crate::spec::Fact;
 
@@ -125,7 +125,7 @@ fn overlap(a: &str, b: &str) -> bool {
     a.contains(b) || b.contains(a)
 }
 
-impl Plan {
+impl WritePlan {
     /// The tokens of what `edits`, written together, are to leave alone: their neighbors, without the
     /// names of their subjects, and no more than 512.
     pub fn neighbors_of(&self, edits: &[&PlannedEdit]) -> Vec<&[u32]> {

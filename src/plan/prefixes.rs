@@ -1,9 +1,9 @@
 //! Prefixes: short texts by the model itself, behind which a prompt is also optimised.
 
 use super::PlanError;
+use super::Settings;
 use crate::model::{Choice, Model, TokenizerError, generate};
 use crate::progress::Progress;
-use crate::rank_one::Settings;
 
 /// Words that the sampled prefixes begin with, in turn. From the start token alone many a model
 /// writes lists and code, in front of which a subject is not read as it is in prose.

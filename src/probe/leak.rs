@@ -8,7 +8,7 @@
 //!
 //! A model that never knew would still guess. So each number stands beside the same number for
 //! other subjects of the kind in the unedited model, as
-//! [`never_knew`](crate::rank_one::erase::never_knew) has it. Far above it the
+//! [`never_knew`](crate::plan::never_knew) has it. Far above it the
 //! fact leaks; far below it, its absence shows what was erased.
 
 mod question;

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use candle_core::Tensor;
 
-use super::context::Located;
 use super::key::{bare_and_mean, deviations, keys_at, mean_key};
 use super::metric::{Expected, Factored, sharing};
 use super::solve::{RankOneChange, RankOneError, rank_one};
 use super::targets::contexts;
 use super::value::{OptimisedValue, optimise};
 use crate::model::Decoder;
-use crate::plan::{Plan, PlannedEdit};
+use crate::plan::{Located, PlannedEdit, WritePlan};
 use crate::progress::Progress;
 
 /// A fact, written.
@@ -27,7 +26,7 @@ pub struct WrittenFact {
 /// Finds ΔW of a fact, or of several about one subject, on `decoder` and applies it.
 pub fn write_fact(
     decoder: &Decoder,
-    plan: &Plan,
+    plan: &WritePlan,
     ask: &[&PlannedEdit],
     factored: &Factored,
     progress: &dyn Progress,
@@ -81,7 +80,7 @@ fn keys_by_prompt<'a>(
 /// them get the same.
 fn expected(
     decoder: &Decoder,
-    plan: &Plan,
+    plan: &WritePlan,
     ask: &[&PlannedEdit],
     own: &[(&PlannedEdit, Tensor)],
 ) -> candle_core::Result<Vec<Expected>> {

@@ -10,23 +10,7 @@ use candle_core::{Result, Tensor};
 
 use super::erase::Goal;
 use crate::model::{Batch, Decoder, KvCache, Recorder, Site, Unobserved};
-
-/// A tokenised prompt and the place in it where the fact is looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located {
-    /// Token ids.
-    pub ids: Vec<u32>,
-    /// Index of the subject's last token.
-    pub lookup: usize,
-}
-
-impl Located {
-    /// Without what follows the lookup token.
-    pub fn up_to_lookup(mut self) -> Self {
-        self.ids.truncate(self.lookup + 1);
-        self
-    }
-}
+use crate::plan::Located;
 
 /// What the optimisation of one fact starts from.
 pub struct EditContexts {

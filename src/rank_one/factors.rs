@@ -15,7 +15,7 @@ use super::statistics::{Corpus, Obtained, StatisticsError, second_moment};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::math::{Cholesky, SymmetricEigen};
 use crate::model::Model;
-use crate::plan::Plan;
+use crate::plan::WritePlan;
 use crate::progress::Progress;
 use crate::spec::Method;
 
@@ -47,7 +47,7 @@ pub struct ReadyLayer {
 /// Makes C of `layer` ready for the plan's method; `cache` is a folder.
 pub fn ready_layer(
     model: &Model,
-    plan: &Plan,
+    plan: &WritePlan,
     layer: usize,
     corpus: &Corpus,
     cache: &Path,
@@ -68,7 +68,7 @@ pub fn ready_layer(
 
 fn cholesky(
     moment: &SecondMoment,
-    plan: &Plan,
+    plan: &WritePlan,
     layer: usize,
     file: &Path,
     cache: &Path,

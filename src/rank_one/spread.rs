@@ -20,13 +20,13 @@ use super::targets::Ask;
 use super::value::OptimisedValue;
 use crate::delta::{Change, Keys, WeightDelta};
 use crate::model::{Decoder, Model};
-use crate::plan::{Plan, PlannedEdit};
+use crate::plan::{PlannedEdit, WritePlan};
 use crate::progress::Progress;
 
 /// Writes batches into a model, one after the other.
 pub struct Writer<'a> {
     model: &'a Model,
-    plan: &'a Plan,
+    plan: &'a WritePlan,
     /// One a layer of the plan.
     factored: &'a [Factored],
     decoder: Decoder,
@@ -46,7 +46,7 @@ pub struct WrittenBatch {
 
 impl<'a> Writer<'a> {
     /// Starts from the unedited model; `factored` holds C of each layer of the plan.
-    pub fn new(model: &'a Model, plan: &'a Plan, factored: &'a [Factored]) -> Self {
+    pub fn new(model: &'a Model, plan: &'a WritePlan, factored: &'a [Factored]) -> Self {
         assert_eq!(factored.len(), plan.layers.len(), "C of each layer");
         Self {
             model,

@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::Settings;
-use super::context::{EditContexts, Located};
-use super::erase::{Goal, never_knew};
+use super::context::EditContexts;
+use super::erase::Goal;
 use super::solve::RankOneError;
 use super::value::{OptimisedValue, StepLoss, optimise};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::model::Decoder;
-use crate::plan::{Plan, PlannedEdit};
+use crate::plan::{Located, PlannedEdit, Settings, WritePlan, never_knew};
 use crate::progress::Progress;
 use crate::spec::Toward;
 
@@ -53,7 +52,7 @@ pub fn asks(edits: &[PlannedEdit]) -> Vec<Ask<'_>> {
 
 /// The facts of writes that follow each other, gathered by subject: a later write would otherwise undo
 /// what an earlier one gave to nearly the same key. As published, each is by itself.
-pub fn asks_by_subject(plan: &Plan) -> Vec<Ask<'_>> {
+pub fn asks_by_subject(plan: &WritePlan) -> Vec<Ask<'_>> {
     let mut asks: Vec<Ask<'_>> = Vec::new();
     for edit in &plan.edits {
         let subject = edit.subject.to_lowercase();
@@ -69,7 +68,7 @@ pub fn asks_by_subject(plan: &Plan) -> Vec<Ask<'_>> {
 /// δ of one ask at the plan's last layer, in the unedited `decoder`.
 pub fn find(
     decoder: &Decoder,
-    plan: &Plan,
+    plan: &WritePlan,
     ask: &Ask<'_>,
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RankOneError> {
@@ -86,7 +85,7 @@ pub fn find(
 /// The contexts of an ask, with what each of its facts is about.
 pub fn contexts(
     decoder: &Decoder,
-    plan: &Plan,
+    plan: &WritePlan,
     ask: &[&PlannedEdit],
 ) -> candle_core::Result<EditContexts> {
     let located: Vec<Vec<Located>> = ask.iter().map(|edit| edit.counted()).collect();
@@ -157,7 +156,7 @@ impl ValueStore {
     }
 
     /// The stored δ of an ask, if it was found before.
-    pub fn get(&self, plan: &Plan, ask: &Ask<'_>, width: usize) -> Option<OptimisedValue> {
+    pub fn get(&self, plan: &WritePlan, ask: &Ask<'_>, width: usize) -> Option<OptimisedValue> {
         let bytes = std::fs::read(self.file(plan, ask)).ok()?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
         let text = |key: &str| metadata.metadata().as_ref()?.get(key);
@@ -172,7 +171,12 @@ impl ValueStore {
     }
 
     /// Keeps a δ.
-    pub fn put(&self, plan: &Plan, ask: &Ask<'_>, value: &OptimisedValue) -> Result<(), FileError> {
+    pub fn put(
+        &self,
+        plan: &WritePlan,
+        ask: &Ask<'_>,
+        value: &OptimisedValue,
+    ) -> Result<(), FileError> {
         let bytes: Vec<u8> = value.delta.iter().flat_map(|x| x.to_le_bytes()).collect();
         let shape = vec![value.delta.len()];
         let view = TensorView::new(Dtype::F32, shape, &bytes).expect("four bytes a number");
@@ -185,7 +189,7 @@ impl ValueStore {
         write_atomically(&file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
     }
 
-    fn file(&self, plan: &Plan, ask: &Ask<'_>) -> PathBuf {
+    fn file(&self, plan: &WritePlan, ask: &Ask<'_>) -> PathBuf {
         let fact = |edit: &&PlannedEdit| {
             let contexts = edit.counted().into_iter().map(|c| (c.ids, c.lookup));
             (contexts.collect::<Vec<_>>(), edit.wanted().to_vec())

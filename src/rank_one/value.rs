@@ -18,9 +18,10 @@ use candle_core::Result;
 
 use self::direct::Direct;
 use self::tracked::Tracked;
-use super::{EditContexts, Settings};
+use super::EditContexts;
 use crate::math::Adam;
 use crate::model::Decoder;
+use crate::plan::Settings;
 use crate::progress::{Interrupted, Progress};
 
 /// The parts of the loss at one step.

@@ -14,11 +14,12 @@ use candle_core::Device;
 use divan::{Bencher, counter::ItemsCount};
 use rescribe::math::{Random, matmul_nt};
 use rescribe::model::{Batch, Decoder, Model};
+use rescribe::plan::{Located, Settings};
 use rescribe::progress::Silent;
-use rescribe::rank_one::context::{EditContexts, Located};
+use rescribe::rank_one::context::EditContexts;
 use rescribe::rank_one::second_moment::accumulate;
 use rescribe::rank_one::solve::rank_one;
-use rescribe::rank_one::{Factored, SecondMoment, Settings, value};
+use rescribe::rank_one::{Factored, SecondMoment, value};
 
 use random_llama::Shape;
 

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use candle_core::{Device, Result, Tensor, Var};
 use rescribe::model::{AddToRows, Batch, Decoder, Site, Tokenizer};
 use rescribe::ops::token_nll;
+use rescribe::plan::{Located, Settings};
 use rescribe::progress::Silent;
-use rescribe::rank_one::context::Located;
 use rescribe::rank_one::key::mean_key;
-use rescribe::rank_one::{EditContexts, Settings, value};
+use rescribe::rank_one::{EditContexts, value};
 
 use super::comparison::Comparison;
 use super::golden::{Fixture, Rome};

@@ -1,6 +1,6 @@
 //! How the values of flags are read.
 
-use crate::spec::{ForgetMethod, MOST_LAYERS, Method};
+use rescribe::spec::{ForgetMethod, MOST_LAYERS, Method};
 
 /// A whole number from 1.
 pub fn positive(text: &str) -> Result<usize, String> {

@@ -7,8 +7,8 @@ use crate::cli::args::{CompareArgs, Global};
 use crate::cli::failure::Usage;
 use crate::cli::session::Session;
 use crate::cli::ui::{NOTE, Ui, paragraph};
-use crate::report::{CompareReport, MethodRun, compare_sentences, compare_table};
-use crate::spec::{EditInput, EditSpec, PassageVerb, read_edit_input};
+use rescribe::report::{CompareReport, MethodRun, compare_sentences, compare_table};
+use rescribe::spec::{EditInput, EditSpec, PassageVerb, read_edit_input};
 
 pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let EditInput::Spec(spec) = read_edit_input(&args.spec)? else {

@@ -3,10 +3,10 @@
 use crate::cli::failure::Usage;
 use crate::cli::session::Session;
 use crate::cli::ui::{Ui, paragraph};
-use crate::gradient::{self, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings};
-use crate::model::{Model, Trained};
-use crate::progress::Progress;
-use crate::spec::{EditSpec, Passage, PassageOperation, PassageSource, PassageVerb, RateChoice};
+use rescribe::gradient::{self, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings};
+use rescribe::model::{Model, Trained};
+use rescribe::progress::Progress;
+use rescribe::spec::{EditSpec, Passage, PassageOperation, PassageSource, PassageVerb, RateChoice};
 
 /// One training.
 #[derive(serde::Serialize)]

@@ -3,11 +3,11 @@
 use crate::cli::edit;
 use crate::cli::session::Session;
 use crate::cli::ui::Ui;
-use crate::model::Decoder;
-use crate::plan::Plan;
-use crate::probe::{Measured, ProbeScores, Questions, measure};
-use crate::report::{EditReport, FactReport};
-use crate::spec::PromptSet;
+use rescribe::model::Decoder;
+use rescribe::plan::WritePlan;
+use rescribe::probe::{Measured, ProbeScores, Questions, measure};
+use rescribe::report::{EditReport, FactReport};
+use rescribe::spec::PromptSet;
 
 /// The prompts of the spec, measured before anything is done.
 pub struct Probes {
@@ -20,7 +20,7 @@ pub struct Probes {
 impl Probes {
     pub fn new(
         session: &Session,
-        facts: Option<&Plan>,
+        facts: Option<&WritePlan>,
         prompts: PromptSet,
     ) -> anyhow::Result<Self> {
         let first = facts.and_then(|plan| plan.edits.first());
@@ -35,7 +35,7 @@ impl Probes {
     pub fn report(
         self,
         session: &Session,
-        facts: Option<&Plan>,
+        facts: Option<&WritePlan>,
         edits: Vec<FactReport>,
         after: &Decoder,
         ui: &Ui,

@@ -8,9 +8,9 @@ use crate::cli::args::Global;
 use crate::cli::failure::Usage;
 use crate::cli::session::Session;
 use crate::cli::ui::Ui;
-use crate::gradient;
-use crate::model::Decoder;
-use crate::report::ReferenceReport;
+use rescribe::gradient;
+use rescribe::model::Decoder;
+use rescribe::report::ReferenceReport;
 
 /// Measures every reference of a plan, one after the other, and sets the plan's goal.
 pub fn measure(

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::cli::ui::Ui;
-use crate::progress::{Interrupted, Progress};
+use rescribe::progress::{Interrupted, Progress};
 
 /// The terminal, and when each step of a training was done.
 pub struct Timed<'a> {

@@ -5,12 +5,12 @@ use anyhow::Context;
 use super::plan::PassagePlan;
 use super::timed::Timed;
 use crate::cli::ui::Ui;
-use crate::delta::WeightDelta;
-use crate::gradient::{self, Checkpointing, Example, PassageSets, RateTrial, Stopped};
-use crate::model::{Decoder, Model};
-use crate::progress::Progress;
-use crate::report::{PassageReport, ReferenceReport, SetsMemory};
-use crate::spec::{PassageVerb, RateChoice};
+use rescribe::delta::WeightDelta;
+use rescribe::gradient::{self, Checkpointing, Example, PassageSets, RateTrial, Stopped};
+use rescribe::model::{Decoder, Model};
+use rescribe::progress::Progress;
+use rescribe::report::{PassageReport, ReferenceReport, SetsMemory};
+use rescribe::spec::{PassageVerb, RateChoice};
 
 /// What a training left.
 pub struct Trained {

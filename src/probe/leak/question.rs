@@ -5,8 +5,8 @@ use candle_core::D;
 use super::{Channel, Leak, PromptLeak, Seen, Sides};
 use crate::model::{Batch, Choice, Decoder, ModelError, Recorder, Site, Tokenizer, generate};
 use crate::plan::PlannedEdit;
+use crate::plan::{mean_answer, never_knew};
 use crate::progress::Progress;
-use crate::rank_one::erase::{mean_answer, never_knew};
 
 /// Frames of an answer; `{}` is the prompt.
 const FRAMES: [&str; 3] = [

@@ -11,8 +11,9 @@ use crate::model::{Decoder, FrozenHead, FrozenPass};
 use crate::ops::log_sum_exp;
 use crate::ops::simd::{exp, vectorised};
 use crate::ops::with_values;
+use crate::plan::Settings;
+use crate::rank_one::EditContexts;
 use crate::rank_one::erase::descend_goals;
-use crate::rank_one::{EditContexts, Settings};
 
 /// Buffers that stay from step to step.
 pub(super) struct Direct<'a> {

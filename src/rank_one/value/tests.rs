@@ -6,8 +6,8 @@ use candle_core::Device;
 
 use super::*;
 use crate::model::Model;
+use crate::plan::Located;
 use crate::progress::Silent;
-use crate::rank_one::context::Located;
 
 /// f32 sums of two layers in another order, relative to the largest entry.
 const TOLERANCE: f64 = 2e-5;

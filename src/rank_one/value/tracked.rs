@@ -4,7 +4,8 @@ use candle_core::{D, DType, Result, Tensor, Var};
 
 use super::{Objective, StepLoss};
 use crate::model::{AddToRows, Decoder, Site, Unobserved};
-use crate::rank_one::{EditContexts, Settings};
+use crate::plan::Settings;
+use crate::rank_one::EditContexts;
 
 /// Keeps what the next gradient needs.
 pub(super) struct Tracked<'a> {

@@ -28,7 +28,7 @@ pub use hub::{HubError, HubErrorKind};
 pub use options::{HubOptions, SourceOptions, Token};
 pub use reading::HubId;
 
-use crate::model::gguf;
+use crate::gguf;
 use crate::progress::Progress;
 use reading::Reading;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{FolderError, HubError};
 use crate::files::FileError;
-use crate::model::gguf::GgufError;
+use crate::gguf::GgufError;
 use crate::progress::Interrupted;
 
 /// Why no model could be found.

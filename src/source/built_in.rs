@@ -16,12 +16,12 @@ pub const BUILT_IN: &str = "atlas";
 
 /// What `rescribe atlas train --seed 0` writes, file by file.
 const FILES: [(&str, &[u8]); 6] = [
-    ("atlas.json", include_bytes!("../../atlas/model/atlas.json")),
-    ("config.json", include_bytes!("../../atlas/model/config.json")),
-    ("generation_config.json", include_bytes!("../../atlas/model/generation_config.json")),
-    ("model.safetensors", include_bytes!("../../atlas/model/model.safetensors")),
-    ("tokenizer.json", include_bytes!("../../atlas/model/tokenizer.json")),
-    ("tokenizer_config.json", include_bytes!("../../atlas/model/tokenizer_config.json")),
+    ("atlas.json", include_bytes!("../atlas/model/atlas.json")),
+    ("config.json", include_bytes!("../atlas/model/config.json")),
+    ("generation_config.json", include_bytes!("../atlas/model/generation_config.json")),
+    ("model.safetensors", include_bytes!("../atlas/model/model.safetensors")),
+    ("tokenizer.json", include_bytes!("../atlas/model/tokenizer.json")),
+    ("tokenizer_config.json", include_bytes!("../atlas/model/tokenizer_config.json")),
 ];
 
 /// The digest of all files with their names.

@@ -1,0 +1,51 @@
+//! How facts are written, with every default filled in.
+
+use serde::{Deserialize, Serialize};
+
+/// How facts are written; every value that `rank_one` in a spec may set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The published objective, for comparison.
+    pub parity: bool,
+    /// Contexts beside the bare prompt.
+    pub contexts: usize,
+    /// Tokens of each sampled prefix.
+    pub context_tokens: usize,
+    /// Evaluations of the loss; one fewer updates.
+    pub steps: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// ‖δ‖ ≤ clamp · ‖v0‖; v0 is the value, or in a batched method the residual stream.
+    pub clamp: f64,
+    /// Weight of ‖δ‖²/‖v0‖² (with `parity`, ‖δ‖/‖v0‖²).
+    pub weight_decay: f64,
+    /// Weight of the divergence at "{subject} is a".
+    pub kl_weight: f64,
+    /// The optimisation ends once the loss is below this.
+    pub stop_loss: f64,
+    /// How much other names under the same prompt count beside C.
+    pub neighbor_weight: f64,
+    /// The same for how the subject's key differs from context to context.
+    pub scatter_weight: f64,
+    /// Tokens behind the second moment.
+    pub second_moment_tokens: usize,
+    /// Added to C's diagonal, relative to its mean.
+    pub ridge: f64,
+    /// Largest ‖ΔW‖/‖W‖ that is accepted.
+    pub max_delta: f64,
+    /// Seed of prefixes and samples.
+    pub seed: u64,
+}
+
+/// How a batch is solved for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSettings {
+    /// λ of least squares, relative to the mean of kᵀMk; zero is exact.
+    pub lambda: f64,
+    /// Share of C's energy that AlphaEdit's null space holds.
+    pub null_space: f64,
+    /// Facts of a batch, where batches follow each other; nothing: all facts are one.
+    pub sequential: Option<usize>,
+    /// The factor of perplexity on held text at which a sequence stops.
+    pub max_perplexity: f64,
+}
