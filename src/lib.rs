@@ -48,3 +48,4 @@ pub mod rank_one;
 pub mod report;
 pub mod source;
 pub mod spec;
+pub mod verdict;

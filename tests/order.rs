@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "progress",
     "files",
     "math",
@@ -19,6 +19,7 @@ const ORDER: [&str; 19] = [
     "adapter",
     "gradient",
     "probe",
+    "verdict",
     "atlas",
     "report",
     "cli",
