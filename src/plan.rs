@@ -138,11 +138,32 @@ impl From<TokenizerError> for PlanError {
     }
 }
 
-/// Makes the plan for `facts`; `model_name` is how people call the model.
+/// Plans the writing of `facts` into one model; `model_name` is its display name.
 pub fn plan(
     model: &Model,
     model_name: &str,
     facts: &[Fact],
+    options: &RankOneOptions,
+    progress: &dyn Progress,
+) -> Result<WritePlan, PlanError> {
+    planned(model, model_name, (facts, false), options, progress)
+}
+
+/// Plans the writing of `facts`, none of which may know of the others.
+pub fn plan_separately(
+    model: &Model,
+    model_name: &str,
+    facts: &[Fact],
+    options: &RankOneOptions,
+    progress: &dyn Progress,
+) -> Result<WritePlan, PlanError> {
+    planned(model, model_name, (facts, true), options, progress)
+}
+
+fn planned(
+    model: &Model,
+    model_name: &str,
+    (facts, is_separate): (&[Fact], bool),
     options: &RankOneOptions,
     progress: &dyn Progress,
 ) -> Result<WritePlan, PlanError> {
@@ -159,8 +180,16 @@ pub fn plan(
              choose earlier layers with --layers"
         ));
     }
-    let planning =
-        Planning { model, facts, prefixes: &prefixes, layer, settings: &settings, progress };
+    let (prefixes_of, settings_of) = (prefixes.as_slice(), &settings);
+    let planning = Planning {
+        model,
+        facts,
+        is_separate,
+        prefixes: prefixes_of,
+        layer,
+        settings: settings_of,
+        progress,
+    };
     let (edits, neighbors) = planning.edits(&mut warnings)?;
     Ok(WritePlan {
         schema: 1,
@@ -187,7 +216,8 @@ impl WritePlan {
     ) -> Result<Self, PlanError> {
         let (prefixes, settings) = (self.prefixes.as_slice(), &self.settings);
         let layer = self.layer;
-        let planning = Planning { model, facts, prefixes, layer, settings, progress };
+        let is_separate = false;
+        let planning = Planning { model, facts, is_separate, prefixes, layer, settings, progress };
         let mut warnings = Vec::new();
         let (edits, neighbors) = planning.edits(&mut warnings)?;
         Ok(Self { edits, neighbors, warnings, ..self.clone() })
@@ -230,6 +260,8 @@ impl PlannedEdit {
 struct Planning<'a> {
     model: &'a Model,
     facts: &'a [Fact],
+    /// No fact is an example for another.
+    is_separate: bool,
     prefixes: &'a [String],
     layer: usize,
     settings: &'a Settings,
@@ -261,7 +293,9 @@ impl Planning<'_> {
         let erase = match fact {
             Fact::Insert(_) => None,
             Fact::Erase(erase) => {
-                let (facts, seed) = (self.facts, self.settings.seed);
+                let alone = std::slice::from_ref(fact);
+                let facts = if self.is_separate { alone } else { self.facts };
+                let seed = self.settings.seed;
                 let planned = PlannedErase::new(model, erase, facts, seed, self.progress)?;
                 warnings.extend(planned.warnings(erase));
                 Some(planned)

@@ -4,6 +4,7 @@
 //! [`Progress`], which may show a bar, print a line a phase, or do nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The user asked to stop (Ctrl-C). Nothing that was begun is kept half-written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,12 @@ pub trait Progress: Sync {
     fn advance(&self, _done: u64, _note: &str) {}
     /// The current phase ended; `summary` is the line that stays on the screen.
     fn finish(&self, _summary: &str) {}
+    /// A line about finished work that stays on the screen, such as `delta  rank 1`.
+    fn note(&self, _label: &str, _text: &str) {}
+    /// Time since some fixed moment; the default has no clock and always says zero.
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Something the user should know and can act on, in one sentence with the flag that helps.
     fn warn(&self, _message: &str) {}
     /// An error once the user has asked to stop. Long loops call it once an iteration.
@@ -33,6 +40,24 @@ pub trait Progress: Sync {
 pub struct Silent;
 
 impl Progress for Silent {}
+
+/// Warnings, the clock and the wish to stop of another [`Progress`], but none of its phases and lines:
+/// for work inside one step of a bar.
+pub struct Inner<'a>(pub &'a dyn Progress);
+
+impl Progress for Inner<'_> {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn warn(&self, message: &str) {
+        self.0.warn(message);
+    }
+
+    fn check(&self) -> Result<(), Interrupted> {
+        self.0.check()
+    }
+}
 
 /// Silent, but stops once its flag is raised.
 #[derive(Debug, Default)]

@@ -51,12 +51,12 @@ pub fn asks(edits: &[PlannedEdit]) -> Vec<Ask<'_>> {
 }
 
 /// The facts of writes that follow each other, gathered by subject: a later write would otherwise undo
-/// what an earlier one gave to nearly the same key. As published, each is by itself.
-pub fn asks_by_subject(plan: &WritePlan) -> Vec<Ask<'_>> {
-    let mut asks: Vec<Ask<'_>> = Vec::new();
-    for edit in &plan.edits {
+/// what an earlier one gave to nearly the same key. As published, each fact is written separately.
+pub fn asks_by_subject<'e>(plan: &WritePlan, edits: &'e [PlannedEdit]) -> Vec<Ask<'e>> {
+    let mut asks: Vec<Ask<'e>> = Vec::new();
+    for edit in edits {
         let subject = edit.subject.to_lowercase();
-        let is_same = |ask: &&mut Ask<'_>| ask[0].subject.to_lowercase() == subject;
+        let is_same = |ask: &&mut Ask<'e>| ask[0].subject.to_lowercase() == subject;
         match asks.iter_mut().find(is_same).filter(|_| !plan.settings.parity) {
             Some(ask) => ask.push(edit),
             None => asks.push(vec![edit]),

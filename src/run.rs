@@ -1,0 +1,48 @@
+//! A plan becomes a change of weights, and what it did is measured: the spine of the pipeline.
+//!
+//! A [`Job`] says what is asked for, a [`Plan`] what will be done, [`execute`] does it, and an
+//! [`Outcome`] holds the change and every measurement:
+//!
+//! ```text
+//! for each group of facts      start from the base (isolated) or from what the last group left
+//!     write the group          rank_one
+//!     measure its cases        probe
+//! for each training            gradient
+//! measure what changed         probe, then verdict
+//! ```
+
+mod error;
+mod execute;
+mod job;
+mod layers;
+mod measure;
+mod outcome;
+mod plan;
+mod references;
+mod ripples;
+mod train;
+mod train_plan;
+mod write;
+
+use serde::Serialize;
+
+pub use error::RunError;
+pub use execute::{Tools, execute};
+pub use job::{Case, Compatible, Job, Settings, chunks, compatible};
+pub use outcome::{CaseOutcome, Collapse, FactOutcome, GroupOutcome, Outcome};
+pub use plan::{Input, Plan, Step};
+pub use train::TrainingOutcome;
+pub use train_plan::TrainPlan;
+
+/// Which facts share a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grouping {
+    /// Each group is written into the base, as papers score single edits.
+    Isolated,
+    /// All facts are one group.
+    #[default]
+    Together,
+    /// Each group is written into what the one before left.
+    Sequential,
+}

@@ -1,0 +1,122 @@
+//! Why a run could not be planned or finished.
+
+use crate::files::FileError;
+use crate::gradient::{TooLarge, TrainError};
+use crate::model::ModelError;
+use crate::plan::PlanError;
+use crate::progress::Interrupted;
+use crate::rank_one::RankOneError;
+use crate::rank_one::factors::FactorError;
+use crate::spec::SpecError;
+
+/// A run that could not be planned or finished; nothing was written to disk but caches.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The spec or a file that it names is wrong.
+    #[error("{0}")]
+    Spec(#[from] SpecError),
+    /// The facts cannot be planned.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// A second moment is not to be had.
+    #[error("{0}")]
+    Factor(#[from] FactorError),
+    /// A fact could not be written.
+    #[error("cannot write {what}")]
+    Write {
+        /// Which facts.
+        what: String,
+        /// Why.
+        source: RankOneError,
+    },
+    /// Passages could not be learnt or forgotten.
+    #[error("cannot {verb} the passages")]
+    Train {
+        /// `learn` or `forget`.
+        verb: &'static str,
+        /// Why.
+        source: TrainError,
+    },
+    /// Passages could not be measured.
+    #[error("{0}")]
+    Measure(#[from] TrainError),
+    /// The training does not fit into the memory that it may take.
+    #[error("{0}")]
+    TooLarge(#[from] TooLarge),
+    /// The model cannot do it.
+    #[error("{0}")]
+    Model(#[from] ModelError),
+    /// A file could not be read or written.
+    #[error("{0}")]
+    File(#[from] FileError),
+    /// A reference model cannot be used.
+    #[error("reference {name}: {source}")]
+    Reference {
+        /// As the spec names it.
+        name: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A computation failed.
+    #[error("{0}")]
+    Compute(#[from] candle_core::Error),
+    /// The user stopped it.
+    #[error("{0}")]
+    Interrupted(#[from] Interrupted),
+    /// `with_ripples` without any ripple.
+    #[error("with_ripples = true, but no [[ripple]] prompt of the spec's probe file names {subjects}")]
+    NoRipples {
+        /// The subjects that ask for ripples.
+        subjects: String,
+    },
+    /// Facts that contradict or repeat each other.
+    #[error("{what}:\n  {}", lines.join("\n  "))]
+    Clashes {
+        /// What clashes.
+        what: String,
+        /// One line a clash.
+        lines: Vec<String>,
+    },
+    /// A record that says nothing that could be erased.
+    #[error("record {record} has no true target to erase")]
+    NothingToErase {
+        /// Its number.
+        record: String,
+    },
+    /// Batches by a method that writes one fact at a time.
+    #[error(
+        "method rome writes one fact at a time; batches need --method memit, emmet or alphaedit"
+    )]
+    OneAtATime,
+    /// Passages of less than two tokens.
+    #[error("the passages have no two tokens")]
+    Empty,
+    /// `learning_rate = "auto"` has nothing to judge by.
+    #[error(
+        "learning_rate = \"auto\" needs a `holdout` in [[forget]]: passages of the same kind that \
+         the model never saw"
+    )]
+    RateWithoutHoldout,
+    /// One checkpoint file for two trainings.
+    #[error("--checkpoint holds one training; split the spec")]
+    TwoTrainings,
+}
+
+impl RunError {
+    /// The error belongs to what was asked for, and not to a model or file.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRipples { .. }
+                | Self::Clashes { .. }
+                | Self::NothingToErase { .. }
+                | Self::OneAtATime
+                | Self::Empty
+                | Self::RateWithoutHoldout
+                | Self::TwoTrainings
+                | Self::TooLarge(_)
+                | Self::Spec(_)
+        )
+    }
+}

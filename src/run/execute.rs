@@ -1,0 +1,441 @@
+//! The loop: write a group, measure it; train; measure what is left.
+
+use std::path::Path;
+
+use super::job::{Case, Job};
+use super::measure::{AskedCase, ask_all};
+use super::outcome::{
+    CaseMeasures, CaseOutcome, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary,
+};
+use super::plan::{Plan, Step};
+use super::references::measure_references;
+use super::ripples::without_ripples;
+use super::train::{TrainedModel, TrainingOutcome, train};
+use super::train_plan::TrainPlan;
+use super::write::{FactWriter, Left, WrittenGroup};
+use super::{Grouping, RunError, judge, layers};
+use crate::checkpoint::{self, Rounding, StoredAs};
+use crate::delta::{Keys, WeightDelta};
+use crate::gradient::Checkpointing;
+use crate::model::{Decoder, Model};
+use crate::plan::{PlannedEdit, WritePlan};
+use crate::probe::{
+    Damage, General, Leak, LeakQuestion, SecretLeak, TextSets, completions, damage, drift, fluency,
+};
+use crate::progress::{Inner, Progress};
+use crate::rank_one::targets::ValueStore;
+use crate::verdict::Verdict;
+
+/// Tokens of general text on which a run measures damage.
+const GENERAL_TOKENS: usize = 2_000;
+/// Of these, tokens for each of many isolated groups.
+const SHARE_TOKENS: usize = 256;
+/// Facts whose prompts are continued for fluency.
+const WRITTEN: usize = 16;
+
+/// What a run needs beside the model and its plan.
+pub struct Tools<'a> {
+    /// Folder of what is kept between runs.
+    pub cache: &'a Path,
+    /// Where the events of the run go.
+    pub progress: &'a dyn Progress,
+    /// Opens a model that never saw the passages, by the name that the spec gives it.
+    pub open_reference: &'a OpenReference<'a>,
+    /// Where a training is saved while it runs.
+    pub checkpoint: Option<&'a Checkpointing>,
+    /// Measure the model as a folder stores it, in this number type.
+    pub stored_as: Option<StoredAs>,
+}
+
+/// Opens a model by name; its tokens must be those of the base.
+pub type OpenReference<'a> =
+    dyn Fn(&str) -> Result<Decoder, Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+/// Does what `plan` says and measures what it did; `job` is what the plan was made for.
+///
+/// # Errors
+///
+/// [`RunError`] where a fact cannot be written within the limits of its settings, where a training
+/// fails, or where the user stops the run. A sequence that breaks the model is no error: the outcome
+/// names the batch, and holds no change.
+pub fn execute(
+    model: &Model,
+    job: &Job,
+    plan: &Plan,
+    tools: &Tools<'_>,
+) -> Result<Outcome, RunError> {
+    if tools.checkpoint.is_some() && plan.trainings().count() > 1 {
+        return Err(RunError::TwoTrainings);
+    }
+    let mut run = Run::new(model, job, plan, tools)?;
+    for step in &plan.steps {
+        match step {
+            Step::Write(write) => run.write(write)?,
+            Step::Train(training) => run.train(training)?,
+        }
+    }
+    run.finish()
+}
+
+struct Run<'a> {
+    model: &'a Model,
+    job: &'a Job,
+    plan: &'a Plan,
+    tools: &'a Tools<'a>,
+    general: General,
+    cases: Vec<AskedCase>,
+    right_after: Vec<Option<CaseMeasures>>,
+    leaks: Vec<Leak>,
+    groups: Vec<GroupOutcome>,
+    trainings: Vec<TrainingOutcome>,
+    secrets: Vec<SecretLeak>,
+    from_cache: usize,
+    fluency_before: Option<f64>,
+    collapse: Option<Collapse>,
+    /// What all steps so far left; of isolated groups, the last one.
+    left: Left,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        model: &'a Model,
+        job: &'a Job,
+        plan: &'a Plan,
+        tools: &'a Tools<'a>,
+    ) -> Result<Self, RunError> {
+        let progress = tools.progress;
+        let general =
+            General::sample(model, tools.cache, plan.seed(), GENERAL_TOKENS, progress)?;
+        let cases = ask_all(model, &job.cases, plan.edits(), progress)?;
+        warn_known(&cases, progress);
+        Ok(Self {
+            model,
+            job,
+            plan,
+            tools,
+            general,
+            right_after: cases.iter().map(|_| None).collect(),
+            cases,
+            leaks: Vec::new(),
+            groups: Vec::new(),
+            trainings: Vec::new(),
+            secrets: Vec::new(),
+            from_cache: 0,
+            fluency_before: None,
+            collapse: None,
+            left: Left {
+                delta: WeightDelta::default(),
+                keys: Keys::default(),
+                decoder: model.decoder.clone(),
+            },
+        })
+    }
+
+    /// Writes group after group, each into the base where they are isolated.
+    fn write(&mut self, write: &'a WritePlan) -> Result<(), RunError> {
+        let (model, tools) = (self.model, self.tools);
+        let corpus = self.job.rank_one.corpus.as_ref();
+        let factored = layers::ready(model, write, corpus, tools.cache, tools.progress)?;
+        let store = ValueStore::open(tools.cache, model.weights_hash()?)?;
+        let is_sequential = self.plan.grouping == Grouping::Sequential;
+        let new = || FactWriter::new(model, write, &factored, &store, is_sequential);
+        let prompts = self.fluency_prompts();
+        if is_sequential {
+            self.fluency_before = self.fluency(&model.decoder, &prompts)?;
+        }
+        let (mut writer, mut first) = (new(), 0);
+        for (at, size) in self.plan.groups.iter().enumerate() {
+            if self.plan.grouping == Grouping::Isolated {
+                writer = new();
+                self.announce(at, &write.edits[first]);
+            }
+            let written = self.group(&mut writer, &write.edits[first..first + size], first)?;
+            first += size;
+            self.measure_group(writer.decoder(), first, written, &prompts)?;
+            if is_sequential && self.has_collapsed(write) {
+                break;
+            }
+        }
+        self.left = writer.finish()?;
+        Ok(())
+    }
+
+    /// One bar over isolated groups; what happens inside of one shows none of its own.
+    fn announce(&self, at: usize, edit: &PlannedEdit) {
+        let progress = self.tools.progress;
+        if at == 0 {
+            progress.phase("records", Some(self.plan.groups.len() as u64));
+        }
+        progress.advance(at as u64, &edit.subject);
+    }
+
+    fn group(
+        &self,
+        writer: &mut FactWriter<'a>,
+        edits: &'a [PlannedEdit],
+        first: usize,
+    ) -> Result<WrittenGroup, RunError> {
+        let ids: Vec<String> = (first..).zip(edits).map(|(at, edit)| self.id(at, edit)).collect();
+        let is_shown = self.plan.groups.len() == 1 || self.plan.grouping != Grouping::Isolated;
+        writer.write(edits, &ids, is_shown, self.tools.progress)
+    }
+
+    /// A fact's name: its record's number, or in a spec its subject.
+    fn id(&self, at: usize, edit: &PlannedEdit) -> String {
+        let is_record = |case: &&Case| case.facts == (at..at + 1) && self.job.cases.len() > 1;
+        let record = self.job.cases.iter().find(is_record);
+        record.map_or_else(|| edit.subject.clone(), |case| case.id.clone())
+    }
+
+    /// Measures the cases whose last fact was just written, and in sequences the model's health.
+    fn measure_group(
+        &mut self,
+        decoder: &Decoder,
+        written_to: usize,
+        written: WrittenGroup,
+        prompts: &[String],
+    ) -> Result<(), RunError> {
+        let first = written_to - written.facts.len();
+        let progress = Inner(self.tools.progress);
+        for (at, case) in self.job.cases.iter().enumerate() {
+            let is_due = case.facts.end > first && case.facts.end <= written_to;
+            if is_due && (self.plan.groups.len() > 1) {
+                let measures = self.cases[at].after(self.model, decoder, &progress)?;
+                self.right_after[at] = Some(measures);
+            }
+        }
+        let is_isolated = self.plan.grouping == Grouping::Isolated && self.plan.groups.len() > 1;
+        if is_isolated {
+            let edits = &self.plan.edits()[first..written_to];
+            self.leaks.extend(self.leaks_of(decoder, edits, first)?);
+        }
+        let damage = match self.plan.groups.len() {
+            1 => None,
+            _ => Some(self.damage_of_group(decoder, is_isolated)?),
+        };
+        let fluency = match self.plan.grouping {
+            Grouping::Sequential => self.fluency(decoder, prompts)?,
+            _ => None,
+        };
+        self.from_cache += written.from_cache;
+        self.groups.push(GroupOutcome {
+            facts: written.facts,
+            relative_norms: written.relative_norms,
+            reached: written.reached,
+            damage,
+            fluency,
+            seconds: written.seconds,
+        });
+        Ok(())
+    }
+
+    /// Isolated groups take turns on shares of the text, which together cover it.
+    fn damage_of_group(&self, decoder: &Decoder, is_isolated: bool) -> Result<Damage, RunError> {
+        let progress = Inner(self.tools.progress);
+        let base = &self.model.decoder;
+        let text = match is_isolated {
+            true => self.general.share(self.groups.len(), SHARE_TOKENS),
+            false => self.general.sequences.as_slice(),
+        };
+        Ok(damage(self.model, base, decoder, text, &progress)?)
+    }
+
+    fn has_collapsed(&mut self, write: &WritePlan) -> bool {
+        let factor = |damage: &Damage| damage.perplexity_after / damage.perplexity_before;
+        let factors: Vec<f64> =
+            self.groups.iter().filter_map(|group| group.damage.as_ref()).map(factor).collect();
+        self.collapse = Collapse::of(&factors, write.batch.max_perplexity);
+        self.collapse.is_some()
+    }
+
+    /// Prompts that a sequence is continued after: about a subject, where damage shows.
+    fn fluency_prompts(&self) -> Vec<String> {
+        let edits = self.plan.edits();
+        let prompt = |case: &Case| {
+            let given = case.prompts.generation.first().cloned();
+            given.or_else(|| edits.get(case.facts.start).map(|edit| edit.subject.clone()))
+        };
+        self.job.cases.iter().take(WRITTEN).filter_map(prompt).collect()
+    }
+
+    fn fluency(&self, decoder: &Decoder, prompts: &[String]) -> Result<Option<f64>, RunError> {
+        let progress = Inner(self.tools.progress);
+        Ok(fluency(decoder, &self.model.tokenizer, prompts, &progress)?)
+    }
+
+    /// What is recoverable from `decoder` about each erased fact of `edits`, which begin at `first`.
+    fn leaks_of(
+        &self,
+        decoder: &Decoder,
+        edits: &[PlannedEdit],
+        first: usize,
+    ) -> Result<Vec<Leak>, RunError> {
+        let (tokenizer, base) = (&self.model.tokenizer, &self.model.decoder);
+        let seed = self.plan.seed();
+        let mut leaks = Vec::new();
+        for (at, edit) in (first..).zip(edits).filter(|(_, edit)| edit.erase.is_some()) {
+            let case = self.job.cases.iter().find(|case| case.facts.contains(&at));
+            let paraphrases = case.map(|case| case.prompts.paraphrase.as_slice());
+            // With several facts, a wording belongs to the one whose subject it names.
+            let subject = edit.subject.to_lowercase();
+            let is_alone = case.is_some_and(|case| case.facts.len() == 1);
+            let is_own = |text: &String| is_alone || text.to_lowercase().contains(&subject);
+            let own = paraphrases.unwrap_or_default().iter().map(|it| it.prompt.clone());
+            let own: Vec<String> = own.filter(is_own).collect();
+            let question = LeakQuestion::new(tokenizer, edit, &own, seed)
+                .map_err(crate::model::ModelError::from)?;
+            if let Some(question) = question {
+                let progress = Inner(self.tools.progress);
+                leaks.push(question.ask((base, decoder), tokenizer, &progress)?);
+            }
+        }
+        Ok(leaks)
+    }
+
+    fn train(&mut self, training: &TrainPlan) -> Result<(), RunError> {
+        let mut training = training.clone();
+        let references = measure_references(self.model, &mut training, self.tools)?;
+        let TrainedModel { outcome, delta, decoder } = train(
+            self.model,
+            &self.left.decoder,
+            &training,
+            references,
+            self.tools.checkpoint,
+            self.tools.progress,
+        )?;
+        // What is trained afterwards moves the values of the facts' keys.
+        let delta = self.left.delta.plus(&delta)?;
+        self.left = Left { delta, keys: Keys::default(), decoder };
+        self.trainings.push(outcome);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Outcome, RunError> {
+        let is_isolated = !self.plan.is_one_model();
+        let (decoder, rounding) = self.as_stored()?;
+        let cases = self.case_outcomes(&decoder, is_isolated)?;
+        if !is_isolated {
+            self.leaks = self.leaks_of(&decoder, self.plan.edits(), 0)?;
+        }
+        let damage = match is_isolated {
+            true => Damage::mean(self.groups.iter().filter_map(|group| group.damage.as_ref())),
+            false => Some(self.damage_of_group(&decoder, false)?),
+        };
+        let mut outcome = Outcome {
+            model: self.plan.model.clone(),
+            write: self.summary(),
+            cases,
+            groups: self.groups,
+            trainings: self.trainings,
+            leaks: self.leaks,
+            secrets: self.secrets,
+            damage,
+            retain: None,
+            texts: None,
+            completions: Vec::new(),
+            without_ripples: None,
+            fluency_before: self.fluency_before,
+            collapse: self.collapse,
+            rounding,
+            verdict: Verdict::default(),
+            change: None,
+        };
+        if !is_isolated {
+            let prompts = &self.job.cases[0].prompts;
+            let (model, progress) = (self.model, self.tools.progress);
+            let base = &model.decoder;
+            outcome.retain = drift(base, &decoder, &model.tokenizer, &prompts.retain, progress)?;
+            outcome.texts = TextSets::measure(model, (base, &decoder), prompts, progress)?;
+            outcome.completions =
+                completions(model, Some(&decoder), &prompts.generation, progress)?;
+            outcome.without_ripples = without_ripples(model, self.job, self.plan, self.tools)?;
+        }
+        if !is_isolated && outcome.collapse.is_none() {
+            let Left { delta, keys, decoder } = self.left;
+            outcome.change = Some(ModelChange { delta, keys, decoder });
+        }
+        outcome.verdict = judge::verdict(&outcome, &self.plan.thresholds);
+        Ok(outcome)
+    }
+
+    /// The model as it will be read again, where it is going to be stored.
+    fn as_stored(&self) -> Result<(Decoder, Option<Rounding>), RunError> {
+        match self.tools.stored_as {
+            Some(stored_as) => {
+                let (decoder, rounding) =
+                    checkpoint::as_written(self.model, &self.left.delta, stored_as)?;
+                Ok((decoder, Some(rounding)))
+            }
+            None => Ok((self.left.decoder.clone(), None)),
+        }
+    }
+
+    fn case_outcomes(
+        &mut self,
+        decoder: &Decoder,
+        is_isolated: bool,
+    ) -> Result<Vec<CaseOutcome>, RunError> {
+        let written: usize = self.groups.iter().map(|group| group.facts.len()).sum();
+        let progress = self.tools.progress;
+        progress.phase("after", Some(self.cases.len() as u64));
+        let mut outcomes = Vec::with_capacity(self.cases.len());
+        for (at, (case, asked)) in self.job.cases.iter().zip(&self.cases).enumerate() {
+            // A sequence that broke the model never came to the cases behind that.
+            if case.facts.end > written {
+                break;
+            }
+            progress.check()?;
+            progress.advance(at as u64, "");
+            let right_after = self.right_after[at].take();
+            let (right_after, after) = match (is_isolated, right_after) {
+                (true, Some(measures)) => (None, measures),
+                (_, right_after) => {
+                    (right_after, asked.after(self.model, decoder, &Inner(progress))?)
+                }
+            };
+            outcomes.push(CaseOutcome {
+                id: asked.id().to_owned(),
+                facts: case.facts.clone(),
+                before: asked.before.clone(),
+                right_after,
+                after,
+            });
+        }
+        Ok(outcomes)
+    }
+
+    fn summary(&self) -> Option<WriteSummary> {
+        let write = self.plan.write()?;
+        let facts = self.groups.iter().flat_map(|group| &group.facts);
+        let mut seconds: Vec<f64> = match self.plan.groups.iter().all(|size| *size == 1) {
+            true => self.groups.iter().map(|group| group.seconds).collect(),
+            false => {
+                let n = facts.count().max(1) as f64;
+                vec![self.groups.iter().map(|group| group.seconds).sum::<f64>() / n]
+            }
+        };
+        seconds.sort_by(f64::total_cmp);
+        let erased = write.edits.iter().find_map(|edit| edit.erase.as_ref());
+        Some(WriteSummary {
+            method: write.method,
+            layers: write.layers.clone(),
+            lambda: write.batch.lambda,
+            grouping: self.plan.grouping,
+            toward: erased.map(|erase| erase.toward.text().to_owned()),
+            seconds_per_fact: seconds.get(seconds.len() / 2).copied().unwrap_or(0.),
+            values_from_cache: self.from_cache,
+        })
+    }
+}
+
+/// Says where there is nothing to edit.
+fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
+    let known: Vec<&crate::probe::Said> =
+        cases.iter().flat_map(|case| &case.before.said).filter(|said| said.is_said).collect();
+    for said in known.iter().filter(|said| said.kind == crate::probe::PromptKind::Rewrite).take(3) {
+        progress.warn(&format!(
+            "{:?}: the model says {:?} already (P {:.2}); there is nothing to edit",
+            said.prompt, said.target, said.probability
+        ));
+    }
+}

@@ -1,0 +1,250 @@
+//! What a run is asked for, before a model is looked at: from a spec, or from records.
+
+use std::path::Path;
+
+use super::plan::Input;
+use super::{Grouping, RunError};
+use crate::files::Sha256;
+use crate::spec::{
+    Conflict, EditSpec, Erase, Fact, GradientOptions, Insert, PassageOperation, PassageSource,
+    PromptSet, RankOneOptions, Record, Rippled, Toward, fact_conflicts, record_conflicts,
+    spec_text, with_ripples,
+};
+use crate::verdict::Thresholds;
+
+/// Facts and passages, how they are written, and what is measured.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// A spec that asks for the same.
+    pub source: String,
+    /// The facts, in order.
+    pub facts: Vec<Fact>,
+    /// The facts without those that only follow from others, where there are such.
+    pub without_ripples: Option<Vec<Fact>>,
+    /// Passages to be learnt and forgotten.
+    pub passages: Vec<PassageOperation>,
+    /// What is measured before and after.
+    pub cases: Vec<Case>,
+    /// Which facts share a model.
+    pub grouping: Grouping,
+    /// How many facts each group has; their sum is the number of facts.
+    pub groups: Vec<usize>,
+    /// `[rank_one]` with flags laid over it.
+    pub rank_one: RankOneOptions,
+    /// `[gradient]` with flags laid over it.
+    pub gradient: GradientOptions,
+    /// What the verdict is measured against.
+    pub thresholds: Thresholds,
+    /// Bytes that a training may take.
+    pub memory: Option<u64>,
+}
+
+/// Facts that are measured together, with their prompts: a record, or all of a spec.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The record's number, or the spec's name.
+    pub id: String,
+    /// Its facts: places in the job.
+    pub facts: std::ops::Range<usize>,
+    /// Those of them that are asked for, and do not only follow from others.
+    pub asked: Vec<usize>,
+    /// What is asked of the models.
+    pub prompts: PromptSet,
+}
+
+/// How a spec's settings were changed from outside of it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `[rank_one]`, resolved.
+    pub rank_one: RankOneOptions,
+    /// `[gradient]`, resolved.
+    pub gradient: GradientOptions,
+    /// `[verdict]`, resolved.
+    pub thresholds: Thresholds,
+    /// Bytes that a training may take.
+    pub memory: Option<u64>,
+}
+
+impl Job {
+    /// A spec as a whole; `prompts` are those of its probe file, `source` is the spec's text with the
+    /// settings as resolved.
+    pub fn of_spec(
+        spec: &EditSpec,
+        prompts: PromptSet,
+        source: String,
+        settings: Settings,
+    ) -> Result<Self, RunError> {
+        let facts = spec_facts(spec, &prompts)?;
+        let bare: Vec<Fact> = spec_facts_alone(spec);
+        let size = settings.rank_one.sequential;
+        let grouping = if size.is_some() { Grouping::Sequential } else { Grouping::Together };
+        let id = spec.source.name().to_owned();
+        let asked = (0..facts.len()).filter(|at| bare.contains(&facts[*at])).collect();
+        let Settings { rank_one, gradient, thresholds, memory } = settings;
+        Ok(Self {
+            source,
+            without_ripples: (bare.len() < facts.len()).then_some(bare),
+            passages: spec.passages.clone(),
+            cases: vec![Case { id, facts: 0..facts.len(), asked, prompts }],
+            groups: chunks(facts.len(), size.unwrap_or(facts.len())),
+            facts,
+            grouping,
+            rank_one,
+            gradient,
+            thresholds,
+            memory,
+        })
+    }
+
+    /// Records, one case each, in groups of these sizes; with `erase`, what each says is true is erased.
+    pub fn of_records(
+        records: &[Record],
+        (grouping, groups): (Grouping, Vec<usize>),
+        erase: Option<&Toward>,
+        settings: Settings,
+    ) -> Result<Self, RunError> {
+        let facts = match erase {
+            None => records.iter().map(|record| record.insert.clone().into()).collect(),
+            Some(toward) => erases(records, toward)?,
+        };
+        let case = |(at, record): (usize, &Record)| Case {
+            id: record.id.clone(),
+            facts: at..at + 1,
+            asked: vec![at],
+            prompts: record.prompts.clone(),
+        };
+        Ok(Self {
+            source: spec_text(&facts),
+            cases: records.iter().enumerate().map(case).collect(),
+            facts,
+            grouping,
+            groups,
+            rank_one: settings.rank_one,
+            thresholds: settings.thresholds,
+            ..Self::default()
+        })
+    }
+
+    /// The files that decide the result, by their content.
+    pub(super) fn inputs(&self) -> Result<Vec<Input>, RunError> {
+        let mut files: Vec<(&str, &Path)> = Vec::new();
+        let corpus = self.rank_one.corpus.as_deref().filter(|_| !self.facts.is_empty());
+        files.extend(corpus.map(|path| ("corpus", path)));
+        for operation in &self.passages {
+            let sources = [
+                ("passages", Some(&operation.passages)),
+                ("retain", operation.retain.as_ref()),
+                ("holdout", operation.holdout.as_ref()),
+            ];
+            for (role, source) in sources {
+                if let Some(PassageSource::File(path)) = source {
+                    files.push((role, path));
+                }
+            }
+            let references = operation.references.iter().map(Path::new);
+            files.extend(references.filter(|path| path.is_file()).map(|path| ("reference", path)));
+        }
+        let input = |(role, path): (&str, &Path)| {
+            let sha256 = Sha256::of_file(path)?;
+            Ok(Input { role: role.to_owned(), path: path.to_owned(), sha256 })
+        };
+        let mut inputs = files.into_iter().map(input).collect::<Result<Vec<_>, RunError>>()?;
+        inputs.dedup();
+        Ok(inputs)
+    }
+}
+
+/// `n` in chunks of `size` and a rest.
+pub fn chunks(n: usize, size: usize) -> Vec<usize> {
+    let size = size.max(1);
+    (0..n).step_by(size).map(|start| size.min(n - start)).collect()
+}
+
+/// The facts of a spec as written: what it inserts, then what it erases.
+fn spec_facts_alone(spec: &EditSpec) -> Vec<Fact> {
+    let inserts = spec.inserts.iter().cloned().map(Fact::from);
+    inserts.chain(spec.erases.iter().cloned().map(Fact::from)).collect()
+}
+
+/// The facts of a spec, and after each insert what follows from it, where the spec says so.
+fn spec_facts(spec: &EditSpec, prompts: &PromptSet) -> Result<Vec<Fact>, RunError> {
+    let Rippled { inserts, without } = with_ripples(&spec.inserts, &prompts.ripple);
+    if !without.is_empty() {
+        return Err(RunError::NoRipples { subjects: without.join(", nor ") });
+    }
+    let inserts = inserts.into_iter().map(Fact::from);
+    let facts: Vec<Fact> = inserts.chain(spec.erases.iter().cloned().map(Fact::from)).collect();
+    let says = |fact: &Fact| match fact {
+        Fact::Insert(insert) => format!("{:?}", insert.target_new),
+        Fact::Erase(erase) => format!("not {:?}", erase.target_true),
+    };
+    let line = |clash: &Conflict| {
+        let (first, second) = (&facts[clash.first], &facts[clash.second]);
+        format!("{:?}: {} and {}", second.rendered(), says(first), says(second))
+    };
+    let lines: Vec<String> = fact_conflicts(&facts).iter().map(line).collect();
+    match lines.is_empty() {
+        true => Ok(facts),
+        false => Err(RunError::Clashes { what: "ripples clash with facts".into(), lines }),
+    }
+}
+
+/// Subjects of other records that stand for never knowing.
+const OTHERS: usize = 12;
+/// Fewer say too little; then the plan finds others.
+const FEW: usize = 4;
+
+/// What the records say is true, with the subjects of other records of the relation to compare with.
+fn erases(records: &[Record], toward: &Toward) -> Result<Vec<Fact>, RunError> {
+    let erase = |record: &Record| -> Result<Fact, RunError> {
+        let Insert { subject, prompt, target_true, .. } = record.insert.clone();
+        let Some(target_true) = target_true else {
+            return Err(RunError::NothingToErase { record: record.id.clone() });
+        };
+        let is_other = |other: &&Record| {
+            let other_true = other.insert.target_true.as_ref();
+            let is_same_kind = other.relation.is_some() && other.relation == record.relation;
+            is_same_kind && other.insert.subject != subject && other_true != Some(&target_true)
+        };
+        let others = records.iter().filter(is_other).map(|other| other.insert.subject.clone());
+        let mut others: Vec<String> = others.take(OTHERS).collect();
+        if others.len() < FEW {
+            others.clear();
+        }
+        let (toward, spans) = (toward.clone(), None);
+        Ok(Erase { subject, prompt, target_true, toward, others, spans }.into())
+    };
+    records.iter().map(erase).collect()
+}
+
+/// Records that can stand in one model, and a line about each that was left out.
+pub struct Compatible {
+    /// In groups that share a model.
+    pub groups: Vec<Vec<Record>>,
+    /// What each record that was left out contradicts or repeats.
+    pub left_out: Vec<String>,
+}
+
+/// The records in groups of `size`, without those that clash with an earlier one of their group.
+pub fn compatible(records: &[Record], size: usize) -> Compatible {
+    let (mut groups, mut left_out) = (Vec::new(), Vec::new());
+    for group in records.chunks(size) {
+        let conflicts = record_conflicts(group);
+        for Conflict { first, second, is_repeated } in &conflicts {
+            let (first, second) = (&group[*first], &group[*second]);
+            let what = if *is_repeated { "repeats" } else { "contradicts" };
+            left_out.push(format!(
+                "record {} {what} record {}: {:?} -> {:?}, and {:?}",
+                second.id,
+                first.id,
+                first.insert.rendered(),
+                first.insert.target_new,
+                second.insert.target_new
+            ));
+        }
+        let clashes = |at: &usize| conflicts.iter().any(|conflict| conflict.second == *at);
+        let kept = (0..group.len()).filter(|at| !clashes(at)).map(|at| group[at].clone());
+        groups.push(kept.collect());
+    }
+    Compatible { groups, left_out }
+}

@@ -1,0 +1,131 @@
+//! From what was measured to a verdict: goals that are met or not, damage, and a sentence.
+//!
+//! Each kind of operation has one goal; [`Thresholds`] has the numbers. Damage outweighs them all: an
+//! edit that is said by a broken model did not succeed.
+
+mod facts;
+mod passages;
+
+use super::outcome::Outcome;
+use crate::math::Interval;
+use crate::probe::{Background, Damage};
+use crate::verdict::{Reason, State, Thresholds, Verdict};
+
+/// How far a goal was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    Fully,
+    InPart,
+    NotAtAll,
+}
+
+/// What one kind of operation was to reach, and how far it came.
+pub(super) struct Goal {
+    pub(super) reached: Reached,
+    pub(super) reasons: Vec<Reason>,
+    /// A whole sentence.
+    pub(super) sentence: String,
+}
+
+/// The verdict on a run.
+pub(super) fn verdict(outcome: &Outcome, thresholds: &Thresholds) -> Verdict {
+    let goals: Vec<Goal> =
+        facts::goals(outcome, thresholds).into_iter().chain(passages::goals(outcome, thresholds)).collect();
+    let harm = harm(outcome, thresholds);
+    let state = state(&goals, !harm.is_empty());
+    let mut sentences: Vec<String> = Vec::new();
+    if let Some(damage) = harm_sentence(&harm) {
+        sentences.push(damage);
+    }
+    sentences.extend(goals.iter().map(|goal| goal.sentence.clone()));
+    if goals.is_empty() {
+        sentences.push("Nothing was measured that could tell whether the run did its work.".into());
+    }
+    sentences.extend(stays(outcome).filter(|_| harm.is_empty() && !goals.is_empty()));
+    let reasons = harm.into_iter().chain(goals.into_iter().flat_map(|goal| goal.reasons));
+    Verdict { state, reasons: reasons.collect(), sentence: sentences.join(" ") }
+}
+
+fn state(goals: &[Goal], is_damaged: bool) -> State {
+    let all = |reached| goals.iter().all(|goal| goal.reached == reached);
+    match goals.is_empty() {
+        _ if is_damaged => State::Damaged,
+        true => State::NotMeasured,
+        false if all(Reached::Fully) => State::Took,
+        false if all(Reached::NotAtAll) => State::DidNotTake,
+        false => State::TookInPart,
+    }
+}
+
+/// A measurement beside its threshold.
+pub(super) fn reason(measure: &str, found: f64, limit: f64, text: String) -> Reason {
+    Reason { measure: measure.to_owned(), found: Some(found), limit: Some(limit), text }
+}
+
+/// What no edit is about and suffered more than the thresholds allow.
+fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if let Some(collapse) = outcome.collapse {
+        reasons.push(reason("perplexity", collapse.factor, 1., collapse.to_string()));
+    }
+    if let Some(Damage { drift, perplexity_before, perplexity_after, .. }) = &outcome.damage {
+        let factor = perplexity_after / perplexity_before;
+        if factor > thresholds.perplexity || !factor.is_finite() {
+            let text = format!(
+                "perplexity on general text went from {perplexity_before:.1} to \
+                 {perplexity_after:.1}"
+            );
+            reasons.push(reason("perplexity", factor, thresholds.perplexity, text));
+        }
+        if drift.mean > thresholds.drift || !drift.mean.is_finite() {
+            let text = format!("general text drifted by {:.2} nats a token", drift.mean);
+            reasons.push(reason("drift", drift.mean, thresholds.drift, text));
+        }
+    }
+    if let Some(others) = others(outcome).filter(|others| others.mean < thresholds.background) {
+        let (kept, n) = counts(&others);
+        let text = format!("only {kept} of {n} other subjects keep their answer");
+        reasons.push(reason("background", others.mean, thresholds.background, text));
+    }
+    reasons
+}
+
+fn harm_sentence(harm: &[Reason]) -> Option<String> {
+    let clauses: Vec<&str> = harm.iter().map(|reason| reason.text.as_str()).collect();
+    (!clauses.is_empty()).then(|| format!("The model is damaged: {}.", clauses.join(", and ")))
+}
+
+/// Other subjects under the same prompts, all cases together.
+pub(crate) fn others(outcome: &Outcome) -> Option<Interval> {
+    let found = outcome.cases.iter().filter_map(|case| case.after.background.as_ref());
+    Background::pooled(found, |background| background.others.as_ref())
+}
+
+/// (successes, n) of a share.
+pub(super) fn counts(share: &Interval) -> (usize, usize) {
+    ((share.mean * share.n as f64).round() as usize, share.n)
+}
+
+/// `a`, `a and b`, or `a, b and c`.
+pub(super) fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// What stays as it was.
+fn stays(outcome: &Outcome) -> Option<String> {
+    let drift = outcome.damage.as_ref().map(|damage| damage.drift.mean);
+    let drift = drift.map(|drift| format!("general text drifts by {drift:.4} nats a token"));
+    let others = others(outcome).map(|others| {
+        let (kept, n) = counts(&others);
+        format!("{kept} of {n} other subjects keep their answer")
+    });
+    let clauses: Vec<String> = [others, drift].into_iter().flatten().collect();
+    let text = clauses.join(", and ");
+    let mut letters = text.chars();
+    let first = letters.next()?.to_uppercase();
+    Some(format!("{first}{}.", letters.as_str()))
+}

@@ -1,0 +1,241 @@
+//! What a run did: every measurement, the verdict, and the change itself.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use super::Grouping;
+use super::train::TrainingOutcome;
+use crate::checkpoint::Rounding;
+use crate::delta::{Keys, WeightDelta};
+use crate::model::Decoder;
+use crate::plan::PlannedEdit;
+use crate::probe::{
+    Background, Completion, Damage, Drift, Leak, Measured, ProbeScores, Said, SecretLeak, TextSets,
+};
+use crate::rank_one::OptimisedValue;
+use crate::spec::Method;
+use crate::verdict::Verdict;
+
+/// Everything that a run measured and changed.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Display name of the base model.
+    pub model: String,
+    /// How facts were written, where there were any.
+    pub write: Option<WriteSummary>,
+    /// One entry a record; one for all of a spec.
+    pub cases: Vec<CaseOutcome>,
+    /// One entry a group of facts.
+    pub groups: Vec<GroupOutcome>,
+    /// One entry a training.
+    pub trainings: Vec<TrainingOutcome>,
+    /// What is recoverable about each erased fact.
+    pub leaks: Vec<Leak>,
+    /// What is recoverable of each secret.
+    pub secrets: Vec<SecretLeak>,
+    /// On general text that no edit is about.
+    pub damage: Option<Damage>,
+    /// On the probe file's `[[retain]]` texts.
+    pub retain: Option<Drift>,
+    /// The probe file's `[[forget]]`, `[[retain]]` and `[[holdout]]` texts.
+    pub texts: Option<TextSets>,
+    /// Free continuations of the probe file's `[[generation]]` prompts.
+    pub completions: Vec<Completion>,
+    /// The scores without the facts that only follow from others, where such were written.
+    pub without_ripples: Option<ProbeScores>,
+    /// Of the base: fluency of generated text; of sequences.
+    pub fluency_before: Option<f64>,
+    /// Where a sequence broke the model, if it did.
+    pub collapse: Option<Collapse>,
+    /// What storing the change in the base's number type took from it, where it was measured so.
+    pub rounding: Option<Rounding>,
+    /// What a user would say of it.
+    pub verdict: Verdict,
+    /// The change, where all of it stands in one model.
+    #[serde(skip)]
+    pub change: Option<ModelChange>,
+}
+
+/// How facts were written.
+#[derive(Debug, Clone, Serialize)]
+pub struct WriteSummary {
+    /// Member of the rank-one family.
+    pub method: Method,
+    /// The layers that were written.
+    pub layers: Vec<usize>,
+    /// λ, relative to the keys' own scale.
+    pub lambda: f64,
+    /// Which facts share a model.
+    pub grouping: Grouping,
+    /// What erased facts were moved toward, where records were erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toward: Option<String>,
+    /// Median wall-clock seconds of a fact, without planning, second moments and measuring.
+    pub seconds_per_fact: f64,
+    /// Facts whose value came from the cache.
+    pub values_from_cache: usize,
+}
+
+/// A change of weights and the model that has it.
+#[derive(Debug)]
+pub struct ModelChange {
+    /// What was added to which tensor.
+    pub delta: WeightDelta,
+    /// The keys that facts were written under; none where a training moved them afterwards.
+    pub keys: Keys,
+    /// The changed model.
+    pub decoder: Decoder,
+}
+
+/// A record, or all facts of a spec.
+#[derive(Debug, Clone, Serialize)]
+pub struct CaseOutcome {
+    /// The record's number, or the spec's name.
+    pub id: String,
+    /// Its facts: places in the plan.
+    pub facts: Range<usize>,
+    /// Of the base.
+    pub before: CaseMeasures,
+    /// Right after its own group was written, where later groups followed.
+    pub right_after: Option<CaseMeasures>,
+    /// Of the last model.
+    pub after: CaseMeasures,
+}
+
+/// What one model says at the prompts of a case.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CaseMeasures {
+    /// Teacher-forced: the two targets of each prompt compared.
+    pub scores: Measured,
+    /// Decoded freely: facts that should be said.
+    pub said: Vec<Said>,
+    /// Decoded freely: erased answers, which should no longer be said.
+    pub erased: Vec<Said>,
+    /// Other subjects under the same prompts; of the base, nothing.
+    pub background: Option<Background>,
+}
+
+/// One group of facts, written.
+#[derive(Debug, Clone, Serialize)]
+pub struct GroupOutcome {
+    /// How each fact was written.
+    pub facts: Vec<FactOutcome>,
+    /// ‖ΔW‖/‖W‖, layer by layer.
+    pub relative_norms: Vec<f64>,
+    /// Mean share of each fact's way that its residual stream has gone; of batches.
+    pub reached: Option<f64>,
+    /// General text in this group's model; of sequences and isolated groups.
+    pub damage: Option<Damage>,
+    /// n-gram entropy of generated text, bits; of sequences.
+    pub fluency: Option<f64>,
+    /// Wall-clock seconds of values, keys and solves.
+    pub seconds: f64,
+}
+
+/// How one fact was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct FactOutcome {
+    /// The record's number, or the subject.
+    pub id: String,
+    /// The prompt with its subject.
+    pub prompt: String,
+    /// What the model should say.
+    pub target_new: String,
+    /// The fact was erased, and `target_new` is only a guess at what is said instead.
+    pub is_erased: bool,
+    /// Evaluations of the loss.
+    pub steps: usize,
+    /// Loss at the end.
+    pub loss: f64,
+    /// The target's part of it, nats a token.
+    pub nll: f64,
+    /// ‖δ‖/‖v0‖.
+    pub value_change: f64,
+    /// ‖ΔW‖/‖W‖ of the layer that changed most.
+    pub relative_norm: f64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+impl FactOutcome {
+    /// Of a value; norm and time are the caller's.
+    pub(super) fn new(id: &str, edit: &PlannedEdit, value: &OptimisedValue) -> Self {
+        let norm = value.delta.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>().sqrt();
+        let last = value.steps.last();
+        Self {
+            id: id.to_owned(),
+            prompt: edit.contexts[0].text.clone(),
+            target_new: edit.target_new.clone(),
+            is_erased: edit.erase.is_some(),
+            steps: value.steps.len(),
+            loss: last.map_or(f64::NAN, |step| step.loss),
+            nll: last.map_or(f64::NAN, |step| step.nll),
+            value_change: norm / value.value_norm,
+            relative_norm: 0.,
+            seconds: 0.,
+        }
+    }
+}
+
+/// Where a sequence broke the model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Collapse {
+    /// The group after which it was seen, from 1.
+    pub seen: usize,
+    /// The group since which perplexity never came back, from 1.
+    pub began: usize,
+    /// Perplexity on general text as a multiple of the base's.
+    pub factor: f64,
+}
+
+impl fmt::Display for Collapse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seen, began, factor } = self;
+        write!(
+            f,
+            "stopped after batch {seen}: perplexity on general text is {factor:.1} times what it \
+             was; it began with batch {began}"
+        )
+    }
+}
+
+impl Collapse {
+    /// A collapse at the last of these perplexities, each a multiple of the base's, if it is above
+    /// `limit`.
+    ///
+    /// It began with the first group of the last run of factors above √limit.
+    pub(super) fn of(factors: &[f64], limit: f64) -> Option<Self> {
+        let last = *factors.last()?;
+        // A perplexity that is no number counts as a collapse.
+        if last <= limit {
+            return None;
+        }
+        let healthy = factors.iter().rposition(|factor| *factor <= limit.sqrt());
+        let began = healthy.map_or(1, |at| at + 2).min(factors.len());
+        Some(Self { seen: factors.len(), began, factor: last })
+    }
+}
+
+impl Outcome {
+    /// All facts, in the order of the plan.
+    pub fn facts(&self) -> impl Iterator<Item = &FactOutcome> {
+        self.groups.iter().flat_map(|group| &group.facts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collapse_began_where_perplexity_last_was_healthy() {
+        let of = |factors: &[f64]| Collapse::of(factors, 4.);
+        assert_eq!(of(&[1.1, 1.2, 3.9]), None);
+        let found = |seen, began, factor| Some(Collapse { seen, began, factor });
+        assert_eq!(of(&[1.1, 2.5, 1.5, 3., 4.1]), found(5, 4, 4.1));
+        assert_eq!(of(&[5.]), found(1, 1, 5.));
+        assert!(of(&[1.1, f64::NAN]).is_some_and(|c| c.seen == 2 && c.began == 2));
+    }
+}

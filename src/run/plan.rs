@@ -1,0 +1,186 @@
+//! The whole of what a run will do, resolved, printable and kept in the patch.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::job::Job;
+use super::train_plan::TrainPlan;
+use super::{Grouping, RunError};
+use crate::files::Sha256;
+use crate::model::Model;
+use crate::plan::{PlannedEdit, WritePlan, plan, plan_separately};
+use crate::progress::Progress;
+use crate::spec::Method;
+use crate::verdict::Thresholds;
+
+/// What a run will do: facts first, then what is learnt, then what is forgotten.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Display name of the base model.
+    pub model: String,
+    /// Which facts share a model.
+    pub grouping: Grouping,
+    /// How many facts each group has.
+    pub groups: Vec<usize>,
+    /// What is done, in order; each step starts from what the one before left.
+    pub steps: Vec<Step>,
+    /// What the verdict is measured against.
+    pub thresholds: Thresholds,
+    /// Every file that decides the result.
+    pub inputs: Vec<Input>,
+    /// What the user should know before the run starts.
+    pub warnings: Vec<String>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Facts are inserted and erased.
+    Write(Box<WritePlan>),
+    /// Passages are learnt or forgotten.
+    Train(Box<TrainPlan>),
+}
+
+/// A file that was read, by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// What it is for, such as `retain`.
+    pub role: String,
+    /// Its path as the user wrote it, joined to the spec's folder.
+    pub path: PathBuf,
+    /// Digest of its content.
+    pub sha256: Sha256,
+}
+
+impl Plan {
+    /// Plans `job` for `model`, whose display name is `name`.
+    ///
+    /// Runs the model to sample prefixes, to see what it knows of erased facts, and to measure how
+    /// long passages are.
+    pub fn new(
+        model: &Model,
+        name: &str,
+        job: &Job,
+        progress: &dyn Progress,
+    ) -> Result<Self, RunError> {
+        let (mut steps, mut warnings) = (Vec::new(), Vec::new());
+        if !job.facts.is_empty() {
+            let is_isolated = job.grouping == Grouping::Isolated;
+            let make = if is_isolated { plan_separately } else { plan };
+            let mut write = make(model, name, &job.facts, &job.rank_one, progress)?;
+            check_groups(job, write.method)?;
+            warnings.append(&mut write.warnings);
+            steps.push(Step::Write(Box::new(write)));
+        }
+        for train in TrainPlan::all(model, job)? {
+            warnings.extend(train.warnings());
+            steps.push(Step::Train(Box::new(train)));
+        }
+        Ok(Self {
+            schema: 2,
+            model: name.to_owned(),
+            grouping: job.grouping,
+            groups: job.groups.clone(),
+            steps,
+            thresholds: job.thresholds.clone(),
+            inputs: job.inputs()?,
+            warnings,
+        })
+    }
+
+    /// The step that writes facts, if there is one.
+    pub fn write(&self) -> Option<&WritePlan> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Write(write) => Some(write.as_ref()),
+            Step::Train(_) => None,
+        })
+    }
+
+    /// The steps that train, in order.
+    pub fn trainings(&self) -> impl Iterator<Item = &TrainPlan> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Train(train) => Some(train.as_ref()),
+            Step::Write(_) => None,
+        })
+    }
+
+    /// The facts, in order.
+    pub fn edits(&self) -> &[PlannedEdit] {
+        self.write().map_or(&[], |write| &write.edits)
+    }
+
+    /// Whether all changes stand in one model, and so can be one patch.
+    pub fn is_one_model(&self) -> bool {
+        self.grouping != Grouping::Isolated || self.groups.len() < 2
+    }
+
+    /// The seed of the first step.
+    pub fn seed(&self) -> u64 {
+        match self.steps.first() {
+            Some(Step::Write(write)) => write.settings.seed,
+            Some(Step::Train(train)) => train.settings.seed,
+            None => 0,
+        }
+    }
+
+    /// One sentence a step.
+    pub fn describe(&self) -> Vec<String> {
+        let one = |step: &Step| match step {
+            Step::Write(write) => format!("{}{}", describe_write(write), self.how()),
+            Step::Train(train) => train.describe(),
+        };
+        self.steps.iter().map(one).collect()
+    }
+
+    /// How facts share models, where that is worth a word.
+    fn how(&self) -> String {
+        let size = self.groups.first().copied().unwrap_or(0);
+        match (self.grouping, self.groups.len()) {
+            (Grouping::Together, _) | (_, 0 | 1) => String::new(),
+            (Grouping::Isolated, _) if size == 1 => ", each into the base separately".into(),
+            (Grouping::Isolated, _) => format!(", {size} at a time into the base"),
+            (Grouping::Sequential, _) => format!(", in batches of {size}, one after the other"),
+        }
+    }
+}
+
+/// Batches need a method that writes several facts together.
+fn check_groups(job: &Job, method: Method) -> Result<(), RunError> {
+    let has_batches = job.grouping != Grouping::Together && job.groups.iter().any(|size| *size > 1);
+    match has_batches && !method.is_batched() {
+        true => Err(RunError::OneAtATime),
+        false => Ok(()),
+    }
+}
+
+fn describe_write(plan: &WritePlan) -> String {
+    let first = &plan.edits[0].contexts[0];
+    let token = first.pieces[first.lookup].trim();
+    let erased = plan.edits.iter().filter(|edit| edit.erase.is_some()).count();
+    let count = |verb: &str, n: usize| match n {
+        0 => None,
+        1 => Some(format!("{verb} 1 fact")),
+        n => Some(format!("{verb} {n} facts")),
+    };
+    let parts = [count("insert", plan.edits.len() - erased), count("erase", erased)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let method = plan.method;
+    let by = if method.is_batched() { format!(" by {}", method.name()) } else { String::new() };
+    format!(
+        "{}{by} at {}, lookup token {token:?}, {} contexts, seed {}",
+        parts.join(" and "),
+        layers(plan),
+        plan.edits[0].contexts.len(),
+        plan.settings.seed
+    )
+}
+
+/// `layer 6` or `layers 4, 5, 6`.
+pub(super) fn layers(plan: &WritePlan) -> String {
+    let names: Vec<String> = plan.layers.iter().map(usize::to_string).collect();
+    format!("layer{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
+}

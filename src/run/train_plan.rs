@@ -1,0 +1,208 @@
+//! What one training is about, resolved before any work.
+
+use serde::Serialize;
+
+use super::RunError;
+use super::job::Job;
+use crate::gradient::{self, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings};
+use crate::model::{Model, Trained};
+use crate::spec::{Passage, PassageOperation, PassageSource, PassageVerb, RateChoice};
+
+/// One training, of all passages that are learnt or of all that are forgotten.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrainPlan {
+    /// Every choice, with defaults filled in.
+    pub settings: PassageSettings,
+    /// Passages that are learnt or forgotten.
+    pub passages: usize,
+    /// Sequences that they were cut into.
+    pub sequences: usize,
+    /// Passages of the retain set.
+    pub retain: usize,
+    /// Passages of the hold-out.
+    pub holdout: usize,
+    /// Models or patches that never saw the passages.
+    pub references: Vec<String>,
+    /// Retain passages that repeat forget passages and were left out, with their texts.
+    pub closure: Vec<(NearDuplicate, String)>,
+    /// Texts whose every trace is asked for by name.
+    #[serde(skip)]
+    pub secrets: Vec<String>,
+    /// The sets, tokenised.
+    #[serde(skip)]
+    pub sets: PassageSets,
+}
+
+impl TrainPlan {
+    /// The trainings of a job, in the order in which they run.
+    pub fn all(model: &Model, job: &Job) -> Result<Vec<Self>, RunError> {
+        let verbs = [PassageVerb::Learn, PassageVerb::Forget];
+        let plans = verbs.into_iter().filter_map(|verb| Self::of(model, job, verb).transpose());
+        plans.collect()
+    }
+
+    fn of(model: &Model, job: &Job, verb: PassageVerb) -> Result<Option<Self>, RunError> {
+        let operations: Vec<_> = job.passages.iter().filter(|found| found.verb == verb).collect();
+        if operations.is_empty() {
+            return Ok(None);
+        }
+        let passages = read(operations.iter().map(|found| &found.passages))?;
+        let mut retain = read(operations.iter().filter_map(|found| found.retain.as_ref()))?;
+        let holdout = read(operations.iter().filter_map(|found| found.holdout.as_ref()))?;
+        let closure = match verb {
+            PassageVerb::Forget => closure(&passages, &mut retain),
+            PassageVerb::Learn => Vec::new(),
+        };
+        let chunk = PassageSettings::chunk(&job.gradient);
+        let sets = PassageSets {
+            passages: gradient::examples(model, &passages, chunk)?,
+            retain: gradient::examples(model, &retain, chunk)?,
+            holdout: gradient::examples(model, &holdout, chunk)?,
+            references: Vec::new(),
+        };
+        if sets.passages.is_empty() {
+            return Err(RunError::Empty);
+        }
+        let references = references(&operations);
+        let settings = settings(model, job, verb, &sets, !references.is_empty())?;
+        Ok(Some(Self {
+            settings,
+            passages: passages.len(),
+            sequences: sets.passages.len(),
+            retain: retain.len(),
+            holdout: holdout.len(),
+            references,
+            closure,
+            secrets: Vec::new(),
+            sets,
+        }))
+    }
+
+    /// What the user should know before it runs.
+    pub fn warnings(&self) -> Vec<String> {
+        const SHOWN: usize = 5;
+        let line = |(pair, text): &(NearDuplicate, String)| {
+            let short: String = text.chars().take(60).collect();
+            format!(
+                "retain passage {} repeats forget passage {} ({:.0} %) and is left out: {short:?}",
+                pair.retain + 1,
+                pair.forget + 1,
+                100. * pair.overlap
+            )
+        };
+        let mut warnings: Vec<String> = self.closure.iter().take(SHOWN).map(line).collect();
+        if self.closure.len() > SHOWN {
+            let rest = self.closure.len() - SHOWN;
+            warnings.push(format!("and {rest} more; `rescribe plan --json` lists them all"));
+        }
+        if self.retain == 0 && self.settings.verb == PassageVerb::Forget {
+            warnings.push("nothing is retained: name a file with `retain` in [[forget]]".into());
+        }
+        warnings
+    }
+
+    /// One sentence about it.
+    pub fn describe(&self) -> String {
+        let settings = &self.settings;
+        let what = match settings.verb {
+            PassageVerb::Learn => "learn".to_owned(),
+            PassageVerb::Forget => format!("forget by {}:", settings.method.name()),
+        };
+        let weights = match (settings.rule.rank, settings.rule.trained) {
+            (Some(rank), _) => format!("rank {rank}"),
+            (None, Trained::Mlp) => "MLP weights".into(),
+            (None, Trained::All) => "all weights".into(),
+        };
+        let rate = match settings.rate {
+            RateChoice::Auto => "auto".into(),
+            RateChoice::Given(rate) => format!("{rate:.1e}"),
+        };
+        let references = match self.references.len() {
+            0 => String::new(),
+            n => format!(", references {n}"),
+        };
+        let again = if settings.recompute { ", layers run twice" } else { "" };
+        format!(
+            "{what} {} ({}), retain {}, hold-out {}{references}; {weights}, rate {rate}, at most \
+             {} of {}{again}, seed {}",
+            counted(self.passages, "passage"),
+            counted(self.sequences, "sequence"),
+            self.retain,
+            self.holdout,
+            counted(settings.steps as usize, "step"),
+            settings.batch,
+            settings.seed
+        )
+    }
+}
+
+/// `1 passage` or `2 passages`.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+fn settings(
+    model: &Model,
+    job: &Job,
+    verb: PassageVerb,
+    sets: &PassageSets,
+    has_references: bool,
+) -> Result<PassageSettings, RunError> {
+    let config = model.decoder.config();
+    let has_goal = !sets.holdout.is_empty() || has_references;
+    let extent = Extent::new(sets, config.hidden, config.layers, has_goal);
+    let mut settings = PassageSettings::new(&job.gradient, verb, &extent);
+    settings.rule.layers.iter().flatten().try_for_each(|layer| model.check_layer(*layer))?;
+    let is_without_goal = sets.holdout.len() < 2 && !has_references;
+    if verb == PassageVerb::Forget && settings.rate == RateChoice::Auto && is_without_goal {
+        return Err(RunError::RateWithoutHoldout);
+    }
+    let mut weights = 0;
+    for name in model.weights.names() {
+        let shape = model.weights.shape(name).map_err(crate::model::ModelError::from)?;
+        weights += shape.iter().product::<usize>();
+    }
+    let all = [&sets.passages, &sets.retain, &sets.holdout].into_iter().flatten();
+    let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
+    let footprint = Footprint::new(config, weights, &settings.rule, longest);
+    settings.fit(footprint, config, job.memory)?;
+    Ok(settings)
+}
+
+/// The passages of several sources, each source once.
+fn read<'s>(sources: impl Iterator<Item = &'s PassageSource>) -> Result<Vec<Passage>, RunError> {
+    let mut distinct: Vec<&PassageSource> = Vec::new();
+    for source in sources {
+        if !distinct.contains(&source) {
+            distinct.push(source);
+        }
+    }
+    let read: Result<Vec<_>, _> = distinct.into_iter().map(PassageSource::read).collect();
+    Ok(read?.concat())
+}
+
+fn references(operations: &[&PassageOperation]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in operations.iter().flat_map(|found| &found.references) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Takes the passages that repeat forget passages out of the retain set.
+fn closure(passages: &[Passage], retain: &mut Vec<Passage>) -> Vec<(NearDuplicate, String)> {
+    let texts = |set: &[Passage]| -> Vec<String> {
+        let text = |p: &Passage| format!("{} {}", p.question.as_deref().unwrap_or(""), p.text);
+        set.iter().map(text).collect()
+    };
+    let kept = texts(retain);
+    let found = gradient::near_duplicates(&texts(passages), &kept);
+    let mut index = 0;
+    retain.retain(|_| {
+        index += 1;
+        !found.iter().any(|pair| pair.retain == index - 1)
+    });
+    found.into_iter().map(|pair| (pair.clone(), kept[pair.retain].trim().to_owned())).collect()
+}

@@ -1,0 +1,283 @@
+//! One group of facts, written: one after the other by ROME, together by the other methods.
+
+use candle_core::{Device, Tensor};
+
+use super::RunError;
+use super::outcome::FactOutcome;
+use super::plan::layers;
+use super::train_plan::counted;
+use crate::delta::{Keys, WeightDelta};
+use crate::model::{Decoder, Model};
+use crate::plan::{PlannedEdit, WritePlan};
+use crate::progress::{Inner, Progress};
+use crate::rank_one::targets::{Ask, ValueStore, asks, asks_by_subject, find};
+use crate::rank_one::{Factored, OptimisedValue, Writer, WrittenBatch, WrittenFact, write_fact};
+
+/// Writes groups of facts into one model.
+pub(super) struct FactWriter<'a> {
+    model: &'a Model,
+    plan: &'a WritePlan,
+    factored: &'a [Factored],
+    store: &'a ValueStore,
+    state: State<'a>,
+}
+
+/// Where the model stands, by kind of method.
+enum State<'a> {
+    /// Facts are written together, and what earlier groups wrote is kept.
+    Batches(Box<Writer<'a>>),
+    /// Facts are written one after the other.
+    Singly { decoder: Box<Decoder>, delta: WeightDelta, keys: Vec<Vec<f32>> },
+}
+
+/// What writing one group did.
+pub(super) struct WrittenGroup {
+    pub(super) facts: Vec<FactOutcome>,
+    /// ‖ΔW‖/‖W‖, layer by layer.
+    pub(super) relative_norms: Vec<f64>,
+    /// Mean share of each fact's way that its residual stream has gone; of batches.
+    pub(super) reached: Option<f64>,
+    pub(super) seconds: f64,
+    /// Facts whose value came from the cache.
+    pub(super) from_cache: usize,
+}
+
+/// What all groups of a model left.
+pub(super) struct Left {
+    pub(super) delta: WeightDelta,
+    pub(super) keys: Keys,
+    pub(super) decoder: Decoder,
+}
+
+impl<'a> FactWriter<'a> {
+    /// Starts from the base; groups that follow each other are written as batches by any method.
+    pub(super) fn new(
+        model: &'a Model,
+        plan: &'a WritePlan,
+        factored: &'a [Factored],
+        store: &'a ValueStore,
+        is_sequential: bool,
+    ) -> Self {
+        let state = match plan.method.is_batched() || is_sequential {
+            true => State::Batches(Box::new(Writer::new(model, plan, factored))),
+            false => State::Singly {
+                decoder: Box::new(model.decoder.clone()),
+                delta: WeightDelta::default(),
+                keys: Vec::new(),
+            },
+        };
+        Self { model, plan, factored, store, state }
+    }
+
+    /// The model as it is by now.
+    pub(super) fn decoder(&self) -> &Decoder {
+        match &self.state {
+            State::Batches(writer) => writer.decoder(),
+            State::Singly { decoder, .. } => decoder,
+        }
+    }
+
+    /// Writes a group; `ids` names its facts.
+    pub(super) fn write(
+        &mut self,
+        edits: &'a [PlannedEdit],
+        ids: &[String],
+        is_shown: bool,
+        progress: &dyn Progress,
+    ) -> Result<WrittenGroup, RunError> {
+        let (model, plan) = (self.model, self.plan);
+        let started = progress.now();
+        let inner = Inner(progress);
+        let shown: &dyn Progress = if is_shown { progress } else { &inner };
+        let mut group = match &mut self.state {
+            State::Batches(writer) => {
+                let asks = asks(edits);
+                let values = find_values(model, plan, &asks, self.store, shown)?;
+                let written = writer
+                    .write(&asks, &values.values, shown)
+                    .map_err(|source| RunError::Write { what: named(ids), source })?;
+                describe_batch(plan, &values, &written, shown);
+                batch_outcome(edits, ids, &asks, values, written)
+            }
+            State::Singly { decoder, delta, keys } => {
+                let ends = Singly { model, plan, factored: &self.factored[0], decoder, delta, keys };
+                ends.write(edits, ids, shown)?
+            }
+        };
+        group.seconds = (progress.now() - started).as_secs_f64();
+        Ok(group)
+    }
+
+    /// All changes so far, and the model that has them.
+    pub(super) fn finish(self) -> Result<Left, RunError> {
+        match self.state {
+            State::Batches(writer) => {
+                let keys = writer.keys()?;
+                let (delta, decoder) = writer.finish()?;
+                Ok(Left { delta, keys, decoder })
+            }
+            State::Singly { decoder, delta, keys } => {
+                let tensor = self.model.down_projection_name(self.plan.layer).to_owned();
+                let keys = Keys::from([(tensor, Tensor::new(keys, &Device::Cpu)?)]);
+                Ok(Left { delta, keys, decoder: *decoder })
+            }
+        }
+    }
+}
+
+/// Facts written one after the other, those about one subject together.
+struct Singly<'s, 'a> {
+    model: &'a Model,
+    plan: &'a WritePlan,
+    factored: &'a Factored,
+    decoder: &'s mut Decoder,
+    delta: &'s mut WeightDelta,
+    keys: &'s mut Vec<Vec<f32>>,
+}
+
+impl Singly<'_, '_> {
+    fn write(
+        self,
+        edits: &[PlannedEdit],
+        ids: &[String],
+        progress: &dyn Progress,
+    ) -> Result<WrittenGroup, RunError> {
+        let tensor = self.model.down_projection_name(self.plan.layer);
+        let mut facts: Vec<Option<FactOutcome>> = vec![None; edits.len()];
+        for ask in asks_by_subject(self.plan, edits) {
+            let places: Vec<usize> = ask.iter().filter_map(|edit| place(edits, edit)).collect();
+            let started = progress.now();
+            let (fact, edited) =
+                write_fact(self.decoder, self.plan, &ask, self.factored, progress).map_err(
+                    |source| RunError::Write { what: named(&[ids[places[0]].clone()]), source },
+                )?;
+            let seconds = (progress.now() - started).as_secs_f64();
+            describe_fact(&fact, seconds, progress);
+            let relative_norm = fact.change.relative_norm;
+            let one =
+                WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
+            *self.delta = self.delta.plus(&one)?;
+            self.keys.extend(fact.keys);
+            *self.decoder = edited;
+            let seconds = seconds / ask.len() as f64;
+            for at in places {
+                let outcome = FactOutcome::new(&ids[at], &edits[at], &fact.value);
+                facts[at] = Some(FactOutcome { relative_norm, seconds, ..outcome });
+            }
+        }
+        let facts: Vec<FactOutcome> = facts.into_iter().flatten().collect();
+        let largest = facts.iter().map(|fact| fact.relative_norm).fold(0., f64::max);
+        let relative_norms = vec![largest];
+        Ok(WrittenGroup { facts, relative_norms, reached: None, seconds: 0., from_cache: 0 })
+    }
+}
+
+fn place(edits: &[PlannedEdit], edit: &PlannedEdit) -> Option<usize> {
+    edits.iter().position(|other| std::ptr::eq(other, edit))
+}
+
+/// What a group of facts is called in an error.
+fn named(ids: &[String]) -> String {
+    match ids {
+        [id] => format!("the fact about {id:?}"),
+        [first, .., last] => format!("the facts about {first:?} to {last:?}"),
+        [] => "no fact".into(),
+    }
+}
+
+/// Values of a batch, and how many of its facts the cache held them for.
+struct FoundValues {
+    values: Vec<OptimisedValue>,
+    from_cache: usize,
+}
+
+/// δ of each ask: from the cache, or found now and kept there.
+fn find_values(
+    model: &Model,
+    plan: &WritePlan,
+    asks: &[Ask<'_>],
+    store: &ValueStore,
+    progress: &dyn Progress,
+) -> Result<FoundValues, RunError> {
+    progress.phase("values", Some(asks.len() as u64));
+    let (mut values, mut from_cache) = (Vec::with_capacity(asks.len()), 0);
+    for (i, ask) in asks.iter().enumerate() {
+        progress.check()?;
+        progress.advance(i as u64, &ask[0].subject);
+        let known = store.get(plan, ask, model.decoder.config().hidden);
+        from_cache += if known.is_some() { ask.len() } else { 0 };
+        values.push(match known {
+            Some(value) => value,
+            None => find_value(model, plan, ask, store, progress)?,
+        });
+    }
+    Ok(FoundValues { values, from_cache })
+}
+
+fn find_value(
+    model: &Model,
+    plan: &WritePlan,
+    ask: &Ask<'_>,
+    store: &ValueStore,
+    progress: &dyn Progress,
+) -> Result<OptimisedValue, RunError> {
+    let value = find(&model.decoder, plan, ask, &Inner(progress)).map_err(|source| {
+        RunError::Write { what: format!("the fact about {:?}", ask[0].subject), source }
+    })?;
+    store.put(plan, ask, &value)?;
+    Ok(value)
+}
+
+fn batch_outcome(
+    edits: &[PlannedEdit],
+    ids: &[String],
+    asks: &[Ask<'_>],
+    found: FoundValues,
+    written: WrittenBatch,
+) -> WrittenGroup {
+    let relative_norm = written.relative_norms.iter().copied().fold(0., f64::max);
+    let mut facts: Vec<Option<FactOutcome>> = vec![None; edits.len()];
+    for (ask, value) in asks.iter().zip(&found.values) {
+        for at in ask.iter().filter_map(|edit| place(edits, edit)) {
+            let outcome = FactOutcome::new(&ids[at], &edits[at], value);
+            facts[at] = Some(FactOutcome { relative_norm, ..outcome });
+        }
+    }
+    WrittenGroup {
+        facts: facts.into_iter().flatten().collect(),
+        relative_norms: written.relative_norms,
+        reached: Some(written.reached),
+        seconds: 0.,
+        from_cache: found.from_cache,
+    }
+}
+
+fn describe_fact(fact: &WrittenFact, seconds: f64, progress: &dyn Progress) {
+    let last = fact.value.steps.last().expect("at least one evaluation");
+    let parts = format!("nll {:.3} + kl {:.3} + decay {:.3}", last.nll, last.kl, last.decay);
+    let steps = counted(fact.value.steps.len(), "step");
+    progress.note("value", &format!("{steps} · loss {:.3} = {parts}", last.loss));
+    let percent = 100. * fact.change.relative_norm;
+    progress.note("delta", &format!("rank 1 · |ΔW|/|W| {percent:.1} % · {seconds:.1} s"));
+}
+
+fn describe_batch(
+    plan: &WritePlan,
+    found: &FoundValues,
+    written: &WrittenBatch,
+    progress: &dyn Progress,
+) {
+    let n = found.values.len();
+    let steps = found.values.iter().map(|value| value.steps.len()).sum::<usize>() as f64;
+    let origin = match found.from_cache {
+        0 => String::new(),
+        cached => format!(" · {cached} from the cache"),
+    };
+    let steps = steps / n as f64;
+    progress.note("values", &format!("{} · {steps:.1} steps each{origin}", counted(n, "value")));
+    let norms: Vec<String> =
+        written.relative_norms.iter().map(|norm| format!("{:.1}", 100. * norm)).collect();
+    let (norms, reached) = (norms.join(", "), 100. * written.reached);
+    let text = format!("{} · |ΔW|/|W| {norms} % · {reached:.0} % of the way", layers(plan));
+    progress.note("delta", &text);
+}
