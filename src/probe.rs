@@ -6,6 +6,7 @@
 //! failure, and NLL is the mean over the target's tokens. What was erased is asked for in five
 //! ways ([`Leak`]).
 
+mod background;
 mod drift;
 mod fluency;
 mod held;
@@ -15,6 +16,10 @@ mod said;
 mod scores;
 mod tofu;
 
+pub use background::{
+    Background, BackgroundFact, BackgroundKind, BackgroundQuestions, BackgroundSize, BaseAnswers,
+    Moved, near_subjects,
+};
 pub use drift::{Drift, drift};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;

@@ -210,7 +210,7 @@ fn within_one(interval: Interval) -> Interval {
 
 /// Whether words of the character's script follow each other without blanks, or carry particles
 /// that are written on to them.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0e00..=0x0eff // Thai, Lao
         | 0x1000..=0x109f // Burmese
