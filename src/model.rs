@@ -32,7 +32,7 @@ pub use batch::{Batch, KvCache};
 pub use decoder::Decoder;
 pub use editing::{Editing, TRAINING};
 pub use frozen::{FrozenHead, FrozenPass};
-pub use generate::{Choice, generate};
+pub use generate::{Choice, generate, generate_while};
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
 pub use trainable::{Parameter, Place, TrainRule, Trainable, Trained};

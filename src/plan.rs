@@ -4,10 +4,10 @@
 //! it travels in the patch. Making it runs the model only to sample context prefixes, and for what
 //! an erase compares with.
 
+mod background_subjects;
 mod defaults;
 mod erase;
 mod located;
-mod neighbors;
 mod never_knew;
 mod others;
 mod prefixes;
@@ -16,17 +16,17 @@ mod sinks;
 
 use serde::Serialize;
 
+pub use background_subjects::{BACKGROUND_SUBJECTS, BackgroundPrompt, overlap};
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use located::Located;
-pub use neighbors::Neighbor;
 pub use never_knew::{mean_answer, never_knew};
 pub use settings::{BatchSettings, Settings};
 
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
 use crate::spec::{Fact, Method, RankOneOptions};
+use background_subjects::BackgroundPrompts;
 use defaults::{batch_settings, layers, settings, suited};
-use neighbors::Neighbors;
 
 /// Everything that an edit does, in numbers and tokens.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +48,7 @@ pub struct WritePlan {
     /// Prefixes sampled from the model.
     pub prefixes: Vec<String>,
     /// The prompts about other names, whose values a write is to keep.
-    pub neighbors: Vec<Neighbor>,
+    pub background: Vec<BackgroundPrompt>,
     /// The facts, in order.
     pub edits: Vec<PlannedEdit>,
     /// What the user should know before it runs.
@@ -72,8 +72,8 @@ pub struct PlannedEdit {
     pub contexts: Vec<TokenisedPrompt>,
     /// "{subject} is a".
     pub essence: TokenisedPrompt,
-    /// Places in the plan's neighbors of those with the same prompt.
-    pub neighbors: Vec<usize>,
+    /// Places in the plan's background of the prompts about other names.
+    pub background: Vec<usize>,
     /// How the fact is removed; nothing where it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase: Option<PlannedErase>,
@@ -190,7 +190,7 @@ fn planned(
         settings: settings_of,
         progress,
     };
-    let (edits, neighbors) = planning.edits(&mut warnings)?;
+    let (edits, background) = planning.edits(&mut warnings)?;
     Ok(WritePlan {
         schema: 1,
         model: model_name.to_owned(),
@@ -200,7 +200,7 @@ fn planned(
         settings,
         batch: batch_settings(options, method),
         prefixes,
-        neighbors,
+        background,
         edits,
         warnings,
     })
@@ -219,8 +219,8 @@ impl WritePlan {
         let is_separate = false;
         let planning = Planning { model, facts, is_separate, prefixes, layer, settings, progress };
         let mut warnings = Vec::new();
-        let (edits, neighbors) = planning.edits(&mut warnings)?;
-        Ok(Self { edits, neighbors, warnings, ..self.clone() })
+        let (edits, background) = planning.edits(&mut warnings)?;
+        Ok(Self { edits, background, warnings, ..self.clone() })
     }
 
     /// The facts in the batches in which they are written.
@@ -273,19 +273,19 @@ impl Planning<'_> {
     fn edits(
         &self,
         warnings: &mut Vec<String>,
-    ) -> Result<(Vec<PlannedEdit>, Vec<Neighbor>), PlanError> {
-        let mut neighbors = Neighbors::default();
+    ) -> Result<(Vec<PlannedEdit>, Vec<BackgroundPrompt>), PlanError> {
+        let mut background = BackgroundPrompts::default();
         let mut edits = Vec::with_capacity(self.facts.len());
         for fact in self.facts {
             let mut edit = self.edit(fact, warnings)?;
             if self.settings.neighbor_weight > 0. {
-                edit.neighbors = neighbors.of(self.model, fact)?;
+                edit.background = background.of(self.model, fact)?;
             }
             edits.push(edit);
         }
         sinks::mark(self.model, self.layer, &mut edits)?;
         warnings.extend(edits.iter().filter_map(PlannedEdit::sink_warning));
-        Ok((edits, neighbors.all))
+        Ok((edits, background.all))
     }
 
     fn edit(&self, fact: &Fact, warnings: &mut Vec<String>) -> Result<PlannedEdit, PlanError> {
@@ -320,7 +320,7 @@ impl Planning<'_> {
             target,
             contexts,
             essence: tokenise(model, "", "{} is a", fact.subject())?,
-            neighbors: Vec::new(),
+            background: Vec::new(),
             erase,
         })
     }

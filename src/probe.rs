@@ -6,18 +6,25 @@
 //! failure, and NLL is the mean over the target's tokens. What was erased is asked for in five
 //! ways ([`Leak`]).
 
+mod background;
 mod drift;
 mod fluency;
 mod held;
 mod leak;
 mod likelihood;
+mod said;
 mod scores;
 mod tofu;
 
+pub use background::{
+    Background, BackgroundFact, BackgroundKind, BackgroundQuestions, BackgroundSize, BaseAnswers,
+    Moved, near_subjects,
+};
 pub use drift::{Drift, drift};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
 pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
 pub use likelihood::{Query, TargetScore, likelihoods};
+pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

@@ -1,20 +1,32 @@
-//! What is shown: plain data, and pure functions that render it.
+//! What is shown: a [`Report`] is plain data, and its renderers are pure functions of it.
+//!
+//! A report is sections over tables and figures, with a verdict, notes and a command to try next.
+//! [`text::render`] writes it for a terminal, [`markdown::render`] for a page, and its own `serde`
+//! form is what `--json` prints.
 
 mod batch;
 mod compare;
+mod figure;
 mod knowledge;
 mod leaks;
+pub mod markdown;
 mod passages;
 mod patches;
+mod table;
 mod terminal;
+#[cfg(test)]
+mod tests;
+pub mod text;
 mod tofu;
 
 use serde::Serialize;
 
 use crate::probe::{Drift, Leak, Measured, ProbeScores};
+use crate::verdict::Verdict;
 
 pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
 pub use compare::{CompareReport, MethodRun, compare_sentences, compare_table};
+pub use figure::{Axis, Figure, FigureKind, Series};
 pub use knowledge::{
     KnowledgeReport, KnowledgeRow, MeasuredModel, Spread, knowledge_lines, knowledge_markdown,
     knowledge_table,
@@ -27,8 +39,177 @@ pub use patches::{
     ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_lines,
     patch_lines, short,
 };
+pub use table::{Cell, Column, Row, Side, Table, Unit};
 pub use terminal::{probe_table, record_table, sentence};
 pub use tofu::{TofuReport, tofu_sentence, tofu_table};
+
+/// What a command found, before it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Version of this structure.
+    pub schema: u32,
+    /// The verb that made it, such as `edit` or `atlas measure`.
+    pub command: String,
+    /// Display name of the model.
+    pub model: String,
+    /// What was achieved; nothing where nothing was attempted.
+    pub verdict: Option<Verdict>,
+    /// What was measured.
+    pub sections: Vec<Section>,
+    /// Files that were written, and the like.
+    pub notes: Vec<Note>,
+    /// A command to try next, which can be pasted into a shell.
+    pub next: Option<String>,
+    /// Everything that was measured, with its full precision.
+    pub data: serde_json::Value,
+}
+
+/// Blocks under one title.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Section {
+    /// Its title; nothing where the blocks speak for themselves.
+    pub title: Option<String>,
+    /// What it shows.
+    pub blocks: Vec<Block>,
+}
+
+/// One thing that a section shows.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Block {
+    /// Numbers.
+    Table(Table),
+    /// Curves.
+    Figure(Figure),
+    /// Prompts and how models continue them.
+    Completions(Vec<Completion>),
+    /// Prose, a paragraph a line.
+    Text(String),
+    /// Lines that are shown as they are.
+    Verbatim(String),
+}
+
+/// A labelled line below the verdict.
+#[derive(Debug, Clone, Serialize)]
+pub struct Note {
+    /// One word, such as `patch`.
+    pub label: String,
+    /// What it says.
+    pub text: String,
+}
+
+impl Report {
+    /// Version of the structure that `--json` prints.
+    pub const SCHEMA: u32 = 2;
+
+    /// A report without sections; `data` is everything that was measured.
+    pub fn new(command: &str, model: &str, data: &impl Serialize) -> serde_json::Result<Self> {
+        Ok(Self {
+            schema: Self::SCHEMA,
+            command: command.to_owned(),
+            model: model.to_owned(),
+            verdict: None,
+            sections: Vec::new(),
+            notes: Vec::new(),
+            next: None,
+            data: serde_json::to_value(data)?,
+        })
+    }
+
+    /// Adds a section.
+    pub fn section(mut self, section: impl Into<Section>) -> Self {
+        self.sections.push(section.into());
+        self
+    }
+
+    /// Adds a labelled line.
+    pub fn note(mut self, label: &str, text: impl Into<String>) -> Self {
+        self.notes.push(Note { label: label.to_owned(), text: text.into() });
+        self
+    }
+
+    /// The value of the measure that a name means: nothing where the report has no such measure, and
+    /// an inner nothing where it has but found no value.
+    ///
+    /// A name is the label of a row, in upper or lower case, with blanks, `-` and `_` alike. Where
+    /// several tables have a row of this label, the head of the table goes before it.
+    pub fn measure(&self, name: &str) -> Option<Option<f64>> {
+        let name = normal(name);
+        let named =
+            |(known, value): (String, Option<f64>)| (normal(&known) == name).then_some(value);
+        self.measures().into_iter().find_map(named)
+    }
+
+    /// Names that [`Report::measure`] knows, and their values.
+    pub fn measures(&self) -> Vec<(String, Option<f64>)> {
+        let blocks = self.sections.iter().flat_map(|section| &section.blocks);
+        let tables = blocks.filter_map(|block| match block {
+            Block::Table(table) if table.has_measures => Some(table),
+            _ => None,
+        });
+        let rows: Vec<(&Table, &Row)> =
+            tables.flat_map(|table| table.rows.iter().map(move |row| (table, row))).collect();
+        let name = |(table, row): &(&Table, &Row)| {
+            let same = rows.iter().filter(|(_, other)| normal(&other.label) == normal(&row.label));
+            let name = match same.count() {
+                1 => row.label.clone(),
+                _ => format!("{} {}", table.label_head, row.label).trim().to_owned(),
+            };
+            (name, row.value)
+        };
+        rows.iter().map(name).collect()
+    }
+}
+
+/// A name of a measure in the form in which names are compared.
+fn normal(name: &str) -> String {
+    let words = name.split(|c: char| c.is_whitespace() || matches!(c, '-' | '_'));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ").to_lowercase()
+}
+
+impl Section {
+    /// A section with a title.
+    pub fn titled(title: impl Into<String>) -> Self {
+        Self { title: Some(title.into()), blocks: Vec::new() }
+    }
+
+    /// Adds a block.
+    pub fn block(mut self, block: impl Into<Block>) -> Self {
+        self.blocks.push(block.into());
+        self
+    }
+}
+
+impl<B: Into<Block>> From<B> for Section {
+    fn from(block: B) -> Self {
+        Self::default().block(block)
+    }
+}
+
+impl From<Table> for Block {
+    fn from(table: Table) -> Self {
+        Self::Table(table)
+    }
+}
+
+impl From<Figure> for Block {
+    fn from(figure: Figure) -> Self {
+        Self::Figure(figure)
+    }
+}
+
+impl From<Vec<Completion>> for Block {
+    fn from(completions: Vec<Completion>) -> Self {
+        Self::Completions(completions)
+    }
+}
+
+impl From<String> for Block {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
 
 /// One edit or probe run, as `--json` prints it.
 #[derive(Debug, Serialize)]

@@ -1,8 +1,9 @@
 //! `rescribe import`: GGUF to a Hugging Face folder.
 
 use super::args::{Dtype, ImportArgs};
-use super::ui::{Ui, next_command};
+use super::ui::{Ui, quoted};
 use rescribe::gguf::{ImportDtype, ImportOptions, import};
+use rescribe::report::Report;
 
 pub fn run(args: &ImportArgs, ui: &Ui) -> anyhow::Result<()> {
     let dtype = match args.dtype {
@@ -13,25 +14,24 @@ pub fn run(args: &ImportArgs, ui: &Ui) -> anyhow::Result<()> {
     let options = ImportOptions { dtype, force: args.force };
     let summary = import(&args.gguf, &args.out, &options, ui)?;
     ui.close();
-    if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
-            "schema": 1,
-            "out": args.out,
-            "architecture": summary.architecture,
-            "tensors": summary.tensors,
-            "parameters": summary.parameters,
-            "types": summary.types,
-        }));
-    }
-    let ask = format!("rescribe ask --model {}", args.out.display());
-    ui.print(&format!(
-        "{} holds a {} of {} layers, {:.1} M parameters, {} tokens.\n{}\n",
-        args.out.display(),
+    let data = serde_json::json!({
+        "out": args.out,
+        "architecture": summary.architecture,
+        "layers": summary.layers,
+        "tensors": summary.tensors,
+        "parameters": summary.parameters,
+        "types": summary.types,
+    });
+    let out = args.out.display();
+    let sentence = format!(
+        "{out} holds a {} of {} layers, {:.1} M parameters, {} tokens.",
         summary.architecture,
         summary.layers,
         summary.parameters as f64 / 1e6,
         summary.vocabulary,
-        next_command(&ask, "The capital of France is")
-    ));
-    Ok(())
+    );
+    let mut report = Report::new("import", &out.to_string(), &data)?.section(sentence);
+    let prompt = quoted("The capital of France is");
+    report.next = Some(format!("rescribe ask --model {out} {prompt}"));
+    ui.show(&report)
 }

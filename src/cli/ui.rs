@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::{Global, When};
 use super::failure::{DATA, INTERRUPTED};
 use rescribe::progress::{Interrupted, Progress};
+use rescribe::report::Report;
+use rescribe::report::text::{self, Tone};
 
 /// Raised by Ctrl-C; long work polls it.
 static STOPPED: AtomicBool = AtomicBool::new(false);
@@ -25,6 +27,8 @@ pub struct Ui {
     has_bars: bool,
     is_terminal: bool,
     has_color: bool,
+    /// Of results, which may go to a file while messages go to a terminal.
+    has_result_color: bool,
     bar: Mutex<Option<ProgressBar>>,
 }
 
@@ -39,10 +43,10 @@ impl Ui {
         .ok();
         let terminal = std::io::stderr().is_terminal();
         let wanted = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let has_color = match global.color {
+        let has_color = |is_terminal: bool| match global.color {
             When::Always => true,
             When::Never => false,
-            When::Auto => (terminal || wanted("CLICOLOR_FORCE")) && !wanted("NO_COLOR"),
+            When::Auto => (is_terminal || wanted("CLICOLOR_FORCE")) && !wanted("NO_COLOR"),
         };
         let is_quiet = global.quiet;
         let has_bars = terminal && !is_quiet;
@@ -51,7 +55,8 @@ impl Ui {
             is_quiet,
             has_bars,
             is_terminal: terminal,
-            has_color,
+            has_color: has_color(terminal),
+            has_result_color: has_color(std::io::stdout().is_terminal()),
             bar: Mutex::new(None),
         }
     }
@@ -85,6 +90,19 @@ impl Ui {
         let value = wait();
         IDLE.store(false, Ordering::Relaxed);
         value
+    }
+
+    /// A report, on stdout: as JSON where the user asked for it, otherwise as text.
+    pub fn show(&self, report: &Report) -> anyhow::Result<()> {
+        if self.is_json {
+            return self.print_json(report);
+        }
+        let paint = |tone: Tone, text: &str| match self.has_result_color {
+            true => format!("\x1b[{}m{text}\x1b[0m", colour(tone)),
+            false => text.to_owned(),
+        };
+        self.print(&format!("\n{}", text::render(report, COLUMNS, &paint)));
+        Ok(())
     }
 
     /// A value as JSON, on stdout.
@@ -143,6 +161,16 @@ impl Ui {
     }
 }
 
+/// One hue for what is new, dim for what was, yellow for warnings and red for failures only.
+fn colour(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Before => "2",
+        Tone::After => "32",
+        Tone::Warning => "33",
+        Tone::Failure => "31",
+    }
+}
+
 /// Columns that results and messages keep to.
 const COLUMNS: usize = 80;
 
@@ -169,13 +197,18 @@ pub fn paragraph(start: usize, indent: usize, text: &str) -> String {
     out
 }
 
-/// The command to try next, whose last argument is a text.
-pub fn next_command(command: &str, text: &str) -> String {
+/// A text as one argument of a shell's command.
+pub fn quoted(text: &str) -> String {
     let is_plain = |c: char| !matches!(c, '"' | '$' | '`' | '\\' | '!');
-    let quoted = match text.chars().all(is_plain) {
+    match text.chars().all(is_plain) {
         true => format!("\"{text}\""),
         false => format!("'{}'", text.replace('\'', r"'\''")),
-    };
+    }
+}
+
+/// The command to try next, whose last argument is a text.
+pub fn next_command(command: &str, text: &str) -> String {
+    let quoted = quoted(text);
     let line = format!("{:>10}  {command} {quoted}", "next");
     match line.chars().count() > COLUMNS {
         true => format!("{:>10}  {command} \\\n{:14}{quoted}", "next", ""),

@@ -34,6 +34,19 @@ pub fn generate<S: AsRef<[u32]>>(
     stop: &[u32],
     progress: &dyn Progress,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
+    generate_while(decoder, prompts, tokens, choice, stop, &mut |_, _| true, progress)
+}
+
+/// As [`generate`], but also ends sequence i as soon as `goes_on(i, what was written)` is false.
+pub fn generate_while<S: AsRef<[u32]>>(
+    decoder: &Decoder,
+    prompts: &[S],
+    tokens: usize,
+    choice: Choice,
+    stop: &[u32],
+    goes_on: &mut dyn FnMut(usize, &[u32]) -> bool,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<u32>>, ModelError> {
     let mut samplers: Vec<LogitsProcessor> =
         (0..prompts.len() as u64).map(|i| sampler(choice, i)).collect();
     let mut slots = Slots::new(prompts, tokens);
@@ -51,7 +64,10 @@ pub fn generate<S: AsRef<[u32]>>(
                 written[*sequence].push(*id);
             }
         }
-        active.retain(|sequence| written[*sequence].len() == step + 1);
+        active.retain(|&sequence| {
+            let written = &written[sequence];
+            written.len() == step + 1 && goes_on(sequence, written)
+        });
         if active.is_empty() {
             break;
         }
@@ -127,7 +143,7 @@ impl Slots {
         batch
     }
 
-    /// The last token of each active sequence, behind what its slot holds.
+    /// The last token of each active sequence, after what its slot holds.
     fn next(&mut self, active: &[usize], written: &[Vec<u32>]) -> Batch {
         let mut batch = Batch::default();
         for &sequence in active {

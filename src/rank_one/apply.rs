@@ -85,7 +85,7 @@ fn expected(
     own: &[(&PlannedEdit, Tensor)],
 ) -> candle_core::Result<Vec<Expected>> {
     let settings = &plan.settings;
-    let neighbors = keys_at(decoder, plan.layer, &plan.neighbors_of(ask))?;
+    let neighbors = keys_at(decoder, plan.layer, &plan.background_of(ask))?;
     let mut scatter = Vec::new();
     for (_, own) in own.iter().filter(|_| settings.scatter_weight > 0.) {
         scatter.extend(deviations(own)?);

@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
         let ends = (layers[0], self.plan.layer);
         let clean = &self.model.decoder;
         let edits: Vec<&PlannedEdit> = asks.iter().flatten().copied().collect();
-        let reading = Reading::new(clean, asks, &self.plan.neighbors_of(&edits), ends)?;
+        let reading = Reading::new(clean, asks, &self.plan.background_of(&edits), ends)?;
         let mut wanted = reading.at(clean, self.plan.layer, progress)?.streams;
         for (stream, owner) in wanted.iter_mut().zip(&reading.owners) {
             let value = &values[*owner];

@@ -95,10 +95,15 @@ fn harm_sentence(harm: &[Reason]) -> Option<String> {
     (!clauses.is_empty()).then(|| format!("The model is damaged: {}.", clauses.join(", and ")))
 }
 
-/// Other subjects under the same prompts, all cases together.
+/// Other subjects under the same prompts, all cases as one.
+pub(crate) fn background(outcome: &Outcome) -> Background {
+    let found = outcome.cases.iter().filter_map(|case| case.after.background.clone());
+    Background::pooled(&found.collect::<Vec<_>>())
+}
+
+/// The well-known ones of them.
 pub(crate) fn others(outcome: &Outcome) -> Option<Interval> {
-    let found = outcome.cases.iter().filter_map(|case| case.after.background.as_ref());
-    Background::pooled(found, |background| background.others.as_ref())
+    background(outcome).others
 }
 
 /// (successes, n) of a share.

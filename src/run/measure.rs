@@ -6,16 +6,16 @@ use super::outcome::CaseMeasures;
 use crate::model::{Decoder, Model};
 use crate::plan::PlannedEdit;
 use crate::probe::{
-    BackgroundQuestions, BaseAnswers, Measured, PromptKind, Questions, SAID_TOKENS, SaidQuestions, measure,
+    BackgroundFact, BackgroundQuestions, BackgroundSize, BaseAnswers, Measured, PromptKind, Questions, SAID_TOKENS, SaidQuestions, measure,
     said,
 };
 use crate::progress::{Inner, Progress};
 use crate::spec::{Comparison, PromptSet};
 
-/// Other subjects that all cases of a run are asked about together, at most; a single fact is asked
-/// about all that there are.
-const OTHERS: usize = 1024;
-/// Fewest of them for one fact.
+/// Other subjects of each kind that all cases of a run are asked about together, at most; the cases
+/// take turns.
+const OTHERS: usize = 640;
+/// Fewest of them for one case.
 const FEWEST: usize = 8;
 
 /// The questions of one case, tokenised.
@@ -37,7 +37,12 @@ pub(super) struct AskedCase {
 
 impl CaseQuestions {
     /// The questions of `case`, of whose run all facts are `edits`.
-    pub(super) fn new(model: &Model, case: &Case, edits: &[PlannedEdit]) -> Result<Self, RunError> {
+    pub(super) fn new(
+        model: &Model,
+        case: &Case,
+        edits: &[PlannedEdit],
+        size: BackgroundSize,
+    ) -> Result<Self, RunError> {
         let tokenizer = &model.tokenizer;
         let own: Vec<&PlannedEdit> = case.asked.iter().map(|at| &edits[*at]).collect();
         let own = own.as_slice();
@@ -51,17 +56,22 @@ impl CaseQuestions {
         let said = |questions: &[(PromptKind, String, String)]| {
             SaidQuestions::new(tokenizer, questions).map_err(crate::model::ModelError::from)
         };
-        let facts: Vec<(&str, &str)> =
-            own.iter().map(|edit| (edit.subject.as_str(), edit.prompt.as_str())).collect();
-        let most = (OTHERS / edits.len().max(1)).max(FEWEST);
         let neighborhood: Vec<String> =
             prompts.neighborhood.iter().map(|it| it.prompt.clone()).collect();
+        let fact = |(at, edit): (usize, &&'_ PlannedEdit)| BackgroundFact {
+            subject: &edit.subject,
+            prompt: &edit.prompt,
+            own_prompts: if at == 0 { &neighborhood } else { &[] },
+        };
+        let facts: Vec<BackgroundFact<'_>> = own.iter().enumerate().map(fact).collect();
+        let background = BackgroundQuestions::new(tokenizer, &facts, size)
+            .map_err(crate::model::ModelError::from)?;
         Ok(Self {
             id: case.id.clone(),
             scores,
             said: said(&should)?,
             erased: said(&should_not)?,
-            background: BackgroundQuestions::new(model, &facts, &neighborhood, most)?,
+            background,
         })
     }
 
@@ -72,7 +82,7 @@ impl CaseQuestions {
         progress: &dyn Progress,
     ) -> Result<AskedCase, RunError> {
         let before = self.measures(model, &model.decoder, progress)?;
-        let base = self.background.base(&model.decoder)?;
+        let base = self.background.base(&model.decoder, progress)?;
         Ok(AskedCase { questions: self, base, before })
     }
 
@@ -111,8 +121,9 @@ impl AskedCase {
         progress: &dyn Progress,
     ) -> Result<CaseMeasures, RunError> {
         let measures = self.questions.measures(model, decoder, progress)?;
-        let background = self.questions.background.compare(&self.base, model, decoder)?;
-        Ok(CaseMeasures { background, ..measures })
+        let questions = &self.questions.background;
+        let background = questions.compare(&self.base, decoder, &model.tokenizer, progress)?;
+        Ok(CaseMeasures { background: Some(background), ..measures })
     }
 }
 
@@ -128,10 +139,16 @@ pub(super) fn ask_all(
     for (i, case) in cases.iter().enumerate() {
         progress.check()?;
         progress.advance(i as u64, "");
-        let questions = CaseQuestions::new(model, case, edits)?;
+        let questions = CaseQuestions::new(model, case, edits, size(i, cases.len()))?;
         asked.push(questions.ask(model, &Inner(progress))?);
     }
     Ok(asked)
+}
+
+/// How many other subjects the case at a place is asked about.
+pub(super) fn size(turn: usize, cases: usize) -> BackgroundSize {
+    let all = BackgroundSize::default().most;
+    BackgroundSize { most: (OTHERS / cases.max(1)).clamp(FEWEST, all), turn }
 }
 
 /// The prompts; without rewrite prompts, the facts themselves are asked for.

@@ -1,0 +1,320 @@
+//! The background of an edit: what the same prompt says of other subjects.
+//!
+//! A subject's answer is the most probable token after the prompt about it. It stays where the base
+//! and the edited model give the same one. Three kinds of subjects are kept apart, because an edit
+//! reaches them differently: 64 well-known names, near subjects that share the last tokens of this
+//! one, and the subjects of the spec's own neighborhood prompts.
+
+mod near;
+
+use std::collections::BTreeSet;
+
+use candle_core::D;
+use serde::Serialize;
+
+pub use near::near_subjects;
+
+use crate::math::{Interval, share_interval};
+use crate::model::{Batch, Decoder, ModelError, Tokenizer, TokenizerError};
+use crate::plan::BACKGROUND_SUBJECTS;
+use crate::progress::Progress;
+
+/// Prompt tokens that one forward pass takes.
+const BATCH_ROWS: usize = 768;
+/// Answers that moved, as many as are named.
+const NAMED: usize = 10;
+
+/// Which other subjects a prompt asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackgroundKind {
+    /// The well-known names of [`BACKGROUND_SUBJECTS`].
+    Others,
+    /// Subjects that end as the edited one does.
+    Near,
+    /// The neighborhood prompts of the spec.
+    OwnPrompts,
+}
+
+/// A fact that was edited, as far as its background depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct BackgroundFact<'a> {
+    /// What the fact is about.
+    pub subject: &'a str,
+    /// The prompt with `{}`.
+    pub prompt: &'a str,
+    /// Complete prompts about subjects that should keep their answers.
+    pub own_prompts: &'a [String],
+}
+
+/// Prompts about other subjects, tokenised.
+#[derive(Debug, Clone, Default)]
+pub struct BackgroundQuestions {
+    questions: Vec<Question>,
+}
+
+#[derive(Debug, Clone)]
+struct Question {
+    kind: BackgroundKind,
+    subject: Option<String>,
+    prompt: String,
+    ids: Vec<u32>,
+}
+
+/// The base's most probable token after each prompt; serves every edited model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseAnswers(Vec<u32>);
+
+/// How many prompts of each kind are asked.
+#[derive(Debug, Clone, Copy)]
+pub struct BackgroundSize {
+    /// At most so many of each kind, taken evenly over facts and subjects.
+    pub most: usize,
+    /// Where the choice begins; runs that measure one edit each take turns by it.
+    pub turn: usize,
+}
+
+impl Default for BackgroundSize {
+    fn default() -> Self {
+        Self { most: BACKGROUND_SUBJECTS.len(), turn: 0 }
+    }
+}
+
+impl BackgroundQuestions {
+    /// The prompts of facts that are written together, about subjects of none of them.
+    pub fn new(
+        tokenizer: &Tokenizer,
+        facts: &[BackgroundFact<'_>],
+        size: BackgroundSize,
+    ) -> Result<Self, TokenizerError> {
+        let subjects: Vec<String> = facts.iter().map(|fact| fact.subject.to_lowercase()).collect();
+        let is_other = |name: &&str| !near::is_about(&subjects, name);
+        let names: Vec<&str> = BACKGROUND_SUBJECTS.iter().copied().filter(is_other).collect();
+        let (mut others, mut near, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        for fact in facts {
+            let about = |name: &str| (Some(name.to_owned()), fact.prompt.replacen("{}", name, 1));
+            others.extend(names.iter().map(|name| about(name)));
+            let others = near_subjects(fact.subject);
+            let is_free = |name: &&String| !subjects.contains(&name.to_lowercase());
+            near.extend(others.iter().filter(is_free).map(|name| about(name)));
+            own.extend(fact.own_prompts.iter().map(|prompt| (None, prompt.clone())));
+        }
+        let mut questions = Self::default();
+        for (kind, prompts) in [
+            (BackgroundKind::Others, others),
+            (BackgroundKind::Near, near),
+            (BackgroundKind::OwnPrompts, own),
+        ] {
+            questions.take(tokenizer, kind, &prompts, size)?;
+        }
+        Ok(questions)
+    }
+
+    /// Adds some prompts of a kind, each text once.
+    fn take(
+        &mut self,
+        tokenizer: &Tokenizer,
+        kind: BackgroundKind,
+        prompts: &[(Option<String>, String)],
+        size: BackgroundSize,
+    ) -> Result<(), TokenizerError> {
+        let (all, most) = (prompts.len(), size.most.min(prompts.len()));
+        let mut seen = BTreeSet::new();
+        for place in 0..most {
+            let (subject, prompt) = &prompts[(place * all / most + size.turn) % all];
+            if seen.insert(prompt) {
+                let (subject, prompt) = (subject.clone(), prompt.clone());
+                let ids = tokenizer.encode(&prompt)?.ids;
+                self.questions.push(Question { kind, subject, prompt, ids });
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of prompts.
+    pub fn len(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// Whether there is nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        self.questions.is_empty()
+    }
+
+    /// What the base answers.
+    pub fn base(&self, base: &Decoder, progress: &dyn Progress) -> Result<BaseAnswers, ModelError> {
+        Ok(BaseAnswers(self.answers(base, progress)?))
+    }
+
+    /// Which of the base's answers an edited model keeps.
+    pub fn compare(
+        &self,
+        base: &BaseAnswers,
+        edited: &Decoder,
+        tokenizer: &Tokenizer,
+        progress: &dyn Progress,
+    ) -> Result<Background, ModelError> {
+        let after = self.answers(edited, progress)?;
+        let answers = || base.0.iter().zip(&after);
+        let share = |kind| {
+            let asked = self.questions.iter().zip(answers()).filter(|(it, _)| it.kind == kind);
+            let kept = asked.clone().filter(|(_, (before, after))| before == after).count();
+            share_interval(kept, asked.count())
+        };
+        let moved = self.questions.iter().zip(answers()).filter(|(_, (old, new))| old != new);
+        let moved = moved.map(|(question, (before, after))| Moved {
+            kind: question.kind,
+            subject: question.subject.clone(),
+            prompt: question.prompt.clone(),
+            before: tokenizer.piece(*before),
+            after: tokenizer.piece(*after),
+        });
+        Ok(Background {
+            others: share(BackgroundKind::Others),
+            near: share(BackgroundKind::Near),
+            own_prompts: share(BackgroundKind::OwnPrompts),
+            moved: first_of_each(moved.collect()),
+        })
+    }
+
+    /// The most probable token after each prompt.
+    fn answers(&self, decoder: &Decoder, progress: &dyn Progress) -> Result<Vec<u32>, ModelError> {
+        let mut answers = Vec::with_capacity(self.questions.len());
+        let mut rest = self.questions.as_slice();
+        while !rest.is_empty() {
+            progress.check()?;
+            let mut rows = 0;
+            let fits = |question: &&Question| {
+                rows += question.ids.len();
+                rows <= BATCH_ROWS
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (group, later) = rest.split_at(count);
+            let batch = Batch::new(&group.iter().map(|it| &it.ids).collect::<Vec<_>>());
+            let logits = decoder.logits(&decoder.forward(&batch, None)?, &batch.last_rows())?;
+            answers.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+            rest = later;
+        }
+        Ok(answers)
+    }
+}
+
+/// An answer that is another one after the edit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// Which other subject it is about.
+    pub kind: BackgroundKind,
+    /// The subject; nothing for a prompt of the spec's own.
+    pub subject: Option<String>,
+    /// The prompt.
+    pub prompt: String,
+    /// The base's most probable token.
+    pub before: String,
+    /// The edited model's most probable token.
+    pub after: String,
+}
+
+/// Shares of other subjects whose top answer stays, with 95 % intervals; n counts prompts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Background {
+    /// Of the well-known names.
+    pub others: Option<Interval>,
+    /// Of the subjects that end as the edited one does.
+    pub near: Option<Interval>,
+    /// Of the spec's own neighborhood prompts.
+    pub own_prompts: Option<Interval>,
+    /// Some of the answers that moved, of each kind in turn.
+    pub moved: Vec<Moved>,
+}
+
+impl Background {
+    /// Several edits, each measured separately, as one: every prompt counts alike.
+    pub fn pooled(all: &[Self]) -> Self {
+        let pool = |share: fn(&Self) -> Option<Interval>| {
+            let shares = || all.iter().filter_map(share);
+            let kept = shares().map(|it| (it.mean * it.n as f64).round() as usize).sum();
+            share_interval(kept, shares().map(|it| it.n).sum())
+        };
+        let moved = all.iter().flat_map(|it| &it.moved).cloned().collect();
+        Self {
+            others: pool(|it| it.others),
+            near: pool(|it| it.near),
+            own_prompts: pool(|it| it.own_prompts),
+            moved: first_of_each(moved),
+        }
+    }
+}
+
+/// The first few, the kinds taking turns so that each is seen.
+fn first_of_each(moved: Vec<Moved>) -> Vec<Moved> {
+    let mut counts = [0; 3];
+    let mut ranked: Vec<(usize, Moved)> = Vec::with_capacity(moved.len());
+    for it in moved {
+        let count = &mut counts[it.kind as usize];
+        ranked.push((*count, it));
+        *count += 1;
+    }
+    ranked.sort_by_key(|(turn, it)| (*turn, it.kind));
+    ranked.truncate(NAMED);
+    ranked.into_iter().map(|(_, it)| it).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+
+    use super::*;
+    use crate::model::Model;
+    use crate::progress::Silent;
+
+    fn tiny() -> Model {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama/model");
+        Model::open(&folder, &Device::Cpu, &Silent).expect("the fixture")
+    }
+
+    fn questions(model: &Model, size: BackgroundSize) -> BackgroundQuestions {
+        let own = ["The home of Marie is".to_owned(), "The home of Bert is".to_owned()];
+        let fact = BackgroundFact {
+            subject: "Marie Curie",
+            prompt: "The home of {} is",
+            own_prompts: &own,
+        };
+        BackgroundQuestions::new(&model.tokenizer, &[fact], size).expect("tokenised")
+    }
+
+    #[test]
+    fn an_unedited_model_keeps_every_answer_and_another_one_does_not() {
+        let model = tiny();
+        let questions = questions(&model, BackgroundSize::default());
+        let base = questions.base(&model.decoder, &Silent).expect("answers");
+        let compare = |decoder| questions.compare(&base, decoder, &model.tokenizer, &Silent);
+        let same = compare(&model.decoder).expect("compared");
+        let n = BACKGROUND_SUBJECTS.len() - 1;
+        assert_eq!(same.others.map(|it| (it.mean, it.n)), Some((1., n)));
+        assert_eq!(same.near.map(|it| (it.mean, it.n)), Some((1., 12)));
+        assert_eq!(same.own_prompts.map(|it| (it.mean, it.n)), Some((1., 2)));
+        assert!(same.moved.is_empty());
+        let (down, _) = model.decoder.down_projection(1);
+        let other = model.decoder.with_down_projection(1, (down * -30.).expect("scaled"));
+        let moved = compare(&other).expect("compared");
+        assert!(moved.others.expect("names").mean < 1. && !moved.moved.is_empty());
+        assert!(moved.moved.iter().all(|it| it.before != it.after));
+        let pooled = Background::pooled(&[same, moved.clone()]).others.expect("names");
+        let expected = (1. + moved.others.expect("names").mean) / 2.;
+        assert!((pooled.mean - expected).abs() < 1e-12 && pooled.n == 2 * n);
+    }
+
+    #[test]
+    fn runs_that_take_turns_cover_all_names() {
+        let model = tiny();
+        let mut seen = BTreeSet::new();
+        for turn in 0..8 {
+            let some = questions(&model, BackgroundSize { most: 8, turn });
+            let others = some.questions.iter().filter(|it| it.kind == BackgroundKind::Others);
+            seen.extend(others.filter_map(|it| it.subject.clone()));
+        }
+        assert_eq!(seen.len(), BACKGROUND_SUBJECTS.len() - 1);
+    }
+}

@@ -1,0 +1,85 @@
+//! Figures of a report: series of points with axes, before anything is drawn.
+
+use serde::Serialize;
+
+use super::table::Unit;
+
+/// How a figure is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FigureKind {
+    /// A line a series.
+    Lines,
+    /// A bar a point.
+    Bars,
+    /// A dot a point.
+    Scatter,
+    /// A row a series, a field a point, its second number the shade.
+    Heat,
+}
+
+/// What one direction of a figure means.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Axis {
+    /// Its name.
+    pub label: String,
+    /// Unit of its numbers.
+    pub unit: Unit,
+    /// Names of the positions 0, 1, 2, ...; empty where the axis is a number line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ticks: Vec<String>,
+}
+
+impl Axis {
+    /// A number line.
+    pub fn new(label: impl Into<String>, unit: Unit) -> Self {
+        Self { label: label.into(), unit, ticks: Vec::new() }
+    }
+
+    /// A position as text.
+    pub fn format(&self, at: f64) -> String {
+        let tick = (at >= 0.).then(|| self.ticks.get(at as usize)).flatten();
+        tick.cloned().unwrap_or_else(|| self.unit.format(at))
+    }
+}
+
+/// Points of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// What they are.
+    pub label: String,
+    /// Pairs of x and y.
+    pub points: Vec<[f64; 2]>,
+}
+
+impl Series {
+    /// Points in the order of their x.
+    pub fn new(
+        label: impl Into<String>,
+        points: impl IntoIterator<Item = impl Into<[f64; 2]>>,
+    ) -> Self {
+        Self { label: label.into(), points: points.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// Series over two axes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// What it shows.
+    pub title: String,
+    /// How it is drawn.
+    pub kind: FigureKind,
+    /// To the right.
+    pub x: Axis,
+    /// Upward.
+    pub y: Axis,
+    /// Its points.
+    pub series: Vec<Series>,
+}
+
+impl Figure {
+    /// Lines without points.
+    pub fn lines(title: impl Into<String>, x: Axis, y: Axis) -> Self {
+        Self { title: title.into(), kind: FigureKind::Lines, x, y, series: Vec::new() }
+    }
+}
