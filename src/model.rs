@@ -16,6 +16,7 @@ mod generate;
 mod load;
 mod mlp;
 mod norm;
+pub mod parameters;
 mod tokenizer;
 mod trace;
 mod trainable;
@@ -32,10 +33,15 @@ pub use batch::{Batch, KvCache};
 pub use decoder::Decoder;
 pub use editing::{Editing, TRAINING};
 pub use frozen::{FrozenHead, FrozenPass};
+<<<<<<< HEAD
 pub use generate::{Choice, generate, generate_while};
+=======
+pub use generate::{Choice, generate};
+pub use parameters::{Parameters, Role, Slot};
+>>>>>>> h1
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
-pub use trainable::{Parameter, Place, TrainRule, Trainable, Trained};
+pub use trainable::{Parameter, TrainRule, Trainable, Trained};
 pub use weights::Weights;
 
 use crate::files::Sha256;
@@ -114,8 +120,6 @@ pub struct Model {
     pub stop_tokens: Vec<u32>,
     bos_token: Option<u32>,
     family: &'static Family,
-    prefix: &'static str,
-    down_projections: Vec<String>,
     /// How facts are best written to it, where its folder says so.
     pub editing: Option<Editing>,
 }
@@ -135,11 +139,9 @@ impl Model {
             return Err(ModelError::TokenizerTooLarge { tokens, rows });
         }
         let weights = Weights::open(folder)?;
-        let loader = load::Loader::new(&weights, family, &decoder_config, device);
-        let (decoder, prefix) = (loader.decoder(progress)?, loader.prefix);
+        let loader = load::Loader::new(&weights, &family.names, &decoder_config, device);
+        let decoder = loader.decoder(progress)?;
         weights.release_pages();
-        let down = |layer| format!("{}.weight", loader.name(family.names.down, layer));
-        let down_projections = (0..decoder_config.layers).map(down).collect();
         Ok(Self {
             decoder,
             tokenizer,
@@ -148,16 +150,15 @@ impl Model {
             weights,
             folder: folder.to_path_buf(),
             config_hash,
-            prefix,
             family,
             editing: Editing::read(folder, decoder_config.layers),
-            down_projections,
         })
     }
 
     /// Stored name of a layer's down projection.
     pub fn down_projection_name(&self, layer: usize) -> &str {
-        &self.down_projections[layer]
+        let mut slots = self.decoder.parameters().of(Role::Down, Some(layer));
+        &slots.next().expect("every layer has a down projection").name
     }
 
     /// How the matrices of the layers are stored.
@@ -165,14 +166,10 @@ impl Model {
         self.family.names.layout
     }
 
-    /// Path, in the Hugging Face model, of the linear map of a layer that a stored matrix belongs to.
+    /// Path, in the Hugging Face model, of the linear map of a layer whose matrix is stored as
+    /// `tensor`.
     pub fn linear_module(&self, tensor: &str) -> Option<String> {
-        self.family.names.linear_module(tensor)
-    }
-
-    /// The stored name of a role's tensor.
-    fn stored_name(&self, role: &str, layer: usize) -> String {
-        format!("{}{}", self.prefix, role.replace("{}", &layer.to_string()))
+        self.decoder.parameters().linear_module(tensor)
     }
 
     /// The decoder with changed weights: the change of each named tensor is added.
@@ -197,7 +194,7 @@ impl Model {
             };
             sums.insert(name, sum);
         }
-        Ok(edited::edited(self, start, sums)?)
+        Ok(edited::edited(start, &sums)?)
     }
 
     /// The layer that `layers = "auto"` means: what its folder says, or the family's.

@@ -7,6 +7,7 @@
 //! ways ([`Leak`]).
 
 mod background;
+mod completion;
 mod drift;
 mod fluency;
 mod held;
@@ -14,12 +15,14 @@ mod leak;
 mod likelihood;
 mod said;
 mod scores;
+mod texts;
 mod tofu;
 
 pub use background::{
     Background, BackgroundFact, BackgroundKind, BackgroundQuestions, BackgroundSize, BaseAnswers,
     Moved, near_subjects,
 };
+pub use completion::{Completion, completions};
 pub use drift::{Drift, drift};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
@@ -27,4 +30,5 @@ pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Stro
 pub use likelihood::{Query, TargetScore, likelihoods};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
+pub use texts::{TextSet, TextSets};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

@@ -14,10 +14,12 @@
 mod error;
 mod execute;
 mod job;
+mod judge;
 mod layers;
 mod measure;
 mod outcome;
 mod plan;
+mod probe;
 mod references;
 mod ripples;
 mod train;
@@ -29,9 +31,12 @@ use serde::Serialize;
 pub use error::RunError;
 pub use execute::{Tools, execute};
 pub use job::{Case, Compatible, Job, Settings, chunks, compatible};
-pub use outcome::{CaseOutcome, Collapse, FactOutcome, GroupOutcome, Outcome};
+pub use outcome::{
+    CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome, WriteSummary,
+};
 pub use plan::{Input, Plan, Step};
-pub use train::TrainingOutcome;
+pub use probe::Probe;
+pub use train::{ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
 pub use train_plan::TrainPlan;
 
 /// Which facts share a model.

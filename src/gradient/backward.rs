@@ -8,8 +8,8 @@
 use candle_core::{Result, Tensor, Var};
 
 use super::example::Example;
-use super::head::{Outcome, at, descend};
-use crate::model::{Batch, Place, Trainable, Unobserved};
+use super::head::{Outcome, descend, of};
+use crate::model::{Batch, Parameter, Role, Trainable, Unobserved};
 use crate::ops::{seed_gradient, with_values};
 
 /// Adds the gradient of Σ scale · loss to the parameters; outcomes in the order of the examples.
@@ -60,13 +60,12 @@ impl Run<'_> {
     /// The lowest layer that a gradient has to reach.
     fn lowest_layer(&self) -> usize {
         let layers = self.trainable.decoder.config().layers;
-        let layer = |place| match place {
-            Place::Embedding | Place::Positions => 0,
-            Place::Layer(layer) => layer,
-            Place::FinalNorm | Place::Head => layers,
+        let layer = |parameter: &Parameter| match (parameter.slot.role, parameter.slot.layer) {
+            (_, Some(layer)) => layer,
+            (Role::Embedding | Role::Positions, None) => 0,
+            (_, None) => layers,
         };
-        let places = self.trainable.parameters.iter().map(|parameter| layer(parameter.place));
-        places.min().unwrap_or(layers)
+        self.trainable.parameters.iter().map(layer).min().unwrap_or(layers)
     }
 
     fn layer(&self, layer: usize, input: &Tensor, tracked: bool) -> Result<Tensor> {
@@ -86,7 +85,8 @@ impl Run<'_> {
         gradient: Tensor,
     ) -> Result<Tensor> {
         let mut store = seed_gradient(output, gradient)?.backward()?;
-        for parameter in at(self.trainable, Place::Layer(layer)) {
+        let parameters = self.trainable.parameters.iter();
+        for parameter in parameters.filter(|parameter| parameter.slot.layer == Some(layer)) {
             if let Some(part) = store.get(&parameter.values) {
                 parameter.gradient.add(part)?;
             }
@@ -99,8 +99,8 @@ impl Run<'_> {
         let width = self.trainable.decoder.config().hidden;
         let positions: Vec<usize> = self.batch.positions().collect();
         let ids: Vec<usize> = self.batch.ids.iter().map(|id| *id as usize).collect();
-        for (place, rows) in [(Place::Embedding, &ids), (Place::Positions, &positions)] {
-            for parameter in at(self.trainable, place) {
+        for (role, rows) in [(Role::Embedding, &ids), (Role::Positions, &positions)] {
+            for parameter in of(self.trainable, role) {
                 let mut sum = parameter.gradient.lock();
                 with_values(gradient, "embedding", |gradient| {
                     for (row, part) in rows.iter().zip(gradient.chunks_exact(width)) {

@@ -7,8 +7,8 @@
 
 use super::settings::PassageSettings;
 use super::trainer::TrainerSettings;
-use crate::model::config::{DecoderConfig, Mlp};
-use crate::model::{TrainRule, Trained};
+use crate::model::config::DecoderConfig;
+use crate::model::{Parameters, Slot, TrainRule};
 
 /// Sizes that decide how much memory a training takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,27 +44,14 @@ const BASE: usize = 256 << 20;
 const ROWS: [usize; 3] = [384, 256, 128];
 
 impl Footprint {
-    /// Of a training under `rule`; norms and biases of chosen layers are too small to count.
-    pub fn new(config: &DecoderConfig, weights: usize, rule: &TrainRule, longest: usize) -> Self {
-        let is_whole = rule.trained == Trained::All && rule.layers.is_none() && rule.rank.is_none();
-        let shape = config.attention;
-        let hidden = config.hidden;
-        let (heads, key_values) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-        let mut matrices = vec![(hidden, config.intermediate); 2];
-        if config.mlp == Mlp::Gated {
-            matrices.push((hidden, config.intermediate));
-        }
-        if rule.trained == Trained::All {
-            matrices.extend([(hidden, heads), (hidden, heads)]);
-            matrices.extend([(hidden, key_values), (hidden, key_values)]);
-        }
-        let values = |(rows, columns)| match rule.rank {
-            Some(rank) => rank * (rows + columns),
-            None => rows * columns,
+    /// The sizes of a training under `rule`, where the model has `weights` values in all.
+    pub fn new(parameters: &Parameters, weights: usize, rule: &TrainRule, longest: usize) -> Self {
+        let values = |slot: &Slot| match rule.rank {
+            Some(rank) => rank * slot.shape.iter().sum::<usize>(),
+            None => slot.elements(),
         };
-        let layers = rule.layers.as_ref().map_or(config.layers, Vec::len);
-        let chosen = layers * matrices.into_iter().map(values).sum::<usize>();
-        Self { weights, trained: if is_whole { weights } else { chosen }, longest }
+        let trained = parameters.iter().filter(|slot| rule.trains(slot)).map(values).sum();
+        Self { weights, trained, longest }
     }
 
     /// Bytes at the peak of a training.
@@ -117,23 +104,23 @@ mod tests {
     use super::*;
     use crate::gradient::tests::open;
     use crate::gradient::{Extent, PassageSets};
+    use crate::model::Trained;
     use crate::spec::{GradientOptions, PassageVerb};
 
     #[test]
     fn trained_values_are_counted_as_they_are() {
         for name in ["llama", "gpt2"] {
             let model = open(name);
-            let config = model.decoder.config();
             for rule in [
+                TrainRule::default(),
                 TrainRule { rank: Some(3), ..TrainRule::default() },
                 TrainRule { layers: Some(vec![1]), ..TrainRule::default() },
                 TrainRule { trained: Trained::Mlp, ..TrainRule::default() },
             ] {
                 let trainable = model.trainable(&rule).expect("trainable");
-                let matrices = trainable.parameters.iter().filter(|p| p.decays);
-                let expected: usize = matrices.map(|p| p.values.elem_count()).sum();
-                let counted = Footprint::new(config, 0, &rule, 1).trained;
-                assert_eq!(counted, expected, "{name}, {rule:?}");
+                let parameters = model.decoder.parameters();
+                let counted = Footprint::new(parameters, 0, &rule, 1).trained;
+                assert_eq!(counted, trainable.elements(), "{name}, {rule:?}");
             }
         }
     }

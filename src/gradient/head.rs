@@ -10,7 +10,7 @@ use super::example::{Example, runs};
 use super::loss::TokenLoss;
 use super::reference::Reference;
 use crate::math::{add_tn, matmul_nn, matmul_nt};
-use crate::model::{Decoder, Parameter, Place, Trainable};
+use crate::model::{Decoder, Parameter, Role, Trainable};
 use crate::ops::simd::{exp, vectorised};
 use crate::ops::{log_sum_exp, matrix, seed_gradient, with_values};
 
@@ -56,7 +56,7 @@ pub(super) fn descend(
         let (part, d_normed) = through_logits(trainable, run, &normed)?;
         outcomes.extend(part);
         let store = seed_gradient(&normed, d_normed)?.backward()?;
-        for parameter in at(trainable, Place::FinalNorm) {
+        for parameter in of(trainable, Role::FinalNorm) {
             if let Some(part) = store.get(&parameter.values) {
                 parameter.gradient.add(part)?;
             }
@@ -72,9 +72,9 @@ pub(super) fn descend(
     Ok((outcomes, matrix(gradient, rows, width)?))
 }
 
-/// The parameters of a place.
-pub(super) fn at(trainable: &Trainable, place: Place) -> impl Iterator<Item = &Parameter> {
-    trainable.parameters.iter().filter(move |parameter| parameter.place == place)
+/// The trained parameters of a role.
+pub(super) fn of(trainable: &Trainable, role: Role) -> impl Iterator<Item = &Parameter> {
+    trainable.parameters.iter().filter(move |parameter| parameter.slot.role == role)
 }
 
 /// Outcomes of sequences, and the gradient at their normed rows.
@@ -86,8 +86,8 @@ fn through_logits(
     let (rows, width) = normed.dims2()?;
     let head = trainable.decoder.head();
     let vocabulary = head.dims2()?.0;
-    let place = if trainable.decoder.config().is_tied { Place::Embedding } else { Place::Head };
-    let trained = at(trainable, place).next();
+    let role = if trainable.decoder.config().is_tied { Role::Embedding } else { Role::Head };
+    let trained = of(trainable, role).next();
     let mut outcomes = Vec::with_capacity(run.len());
     let mut d_normed = vec![0f32; rows * width];
     with_values(normed, "head", |normed| {

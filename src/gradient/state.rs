@@ -43,7 +43,7 @@ pub(super) fn write(
     moments: &[Moments],
 ) -> Result<(), TrainError> {
     let mut text = serde_json::to_value(head).expect("plain data");
-    text["names"] = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    text["names"] = parameters.iter().map(|parameter| parameter.slot.name.as_str()).collect();
     let mut header = json!({ "__metadata__": { KEY: text.to_string() } });
     let mut at = 0;
     for (index, parameter) in parameters.iter().enumerate() {
@@ -98,7 +98,7 @@ pub(super) fn read(
     if head.settings != serde_json::to_value(settings).expect("plain data") {
         return Err(fail("it was saved with other settings".into()));
     }
-    if !head.names.iter().eq(parameters.iter().map(|parameter| &parameter.name)) {
+    if !head.names.iter().eq(parameters.iter().map(|parameter| &parameter.slot.name)) {
         return Err(fail("it trains other tensors".into()));
     }
     let tensors = SafeTensors::deserialize(&map).map_err(|error| fail(error.to_string()))?;

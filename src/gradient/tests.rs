@@ -88,7 +88,7 @@ fn worst_errors(model: &Model, rule: &TrainRule) -> Vec<(String, f64)> {
             let found = f64::from(gradient[entry]);
             worst = worst.max((slope - found).abs() / (0.1 + slope.abs()));
         }
-        errors.push((parameter.name.clone(), worst));
+        errors.push((parameter.slot.name.clone(), worst));
     }
     errors
 }

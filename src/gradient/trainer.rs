@@ -184,7 +184,7 @@ impl Trainer {
         };
         let rate = self.settings.rate * self.settings.schedule.share(step);
         for (parameter, moments) in self.trainable.parameters.iter().zip(&mut self.moments) {
-            let now = Step { number: step, rate, scale, decays: parameter.decays };
+            let now = Step { number: step, rate, scale, decays: parameter.decays() };
             let mut gradient = parameter.gradient.lock();
             with_values_mut(&parameter.values, |values| {
                 self.settings.optimiser.update(values, &mut gradient, moments, now);

@@ -36,6 +36,8 @@ pub struct DecoderConfig {
     pub has_attention_bias: bool,
     /// Biases in the MLP.
     pub has_mlp_bias: bool,
+    /// A norm between the down projection and the residual stream.
+    pub has_post_mlp_norm: bool,
     /// The output head is the embedding.
     pub is_tied: bool,
 }

@@ -3,6 +3,7 @@
 //! h₀ = embed(tokens); m = h + attention(norm(h)); h' = m + mlp(norm(m)); logits = head(norm(h)).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
 
@@ -11,6 +12,7 @@ use super::batch::{Batch, KvCache};
 use super::config::{DecoderConfig, Position};
 use super::mlp::MlpBlock;
 use super::norm::RowNorm;
+use super::parameters::{Holder, Parameters, Role};
 use super::trace::{Site, Unobserved, Visit, Visitor};
 use crate::ops::{RotaryTable, WeightLayout, linear};
 
@@ -18,6 +20,7 @@ use crate::ops::{RotaryTable, WeightLayout, linear};
 #[derive(Clone)]
 pub struct Decoder {
     pub(super) config: DecoderConfig,
+    pub(super) parameters: Arc<Parameters>,
     pub(super) embedding: Tensor,
     pub(super) positions: Option<Tensor>,
     pub(super) layers: Vec<DecoderLayer>,
@@ -32,6 +35,8 @@ pub(super) struct DecoderLayer {
     pub(super) attention: Attention,
     pub(super) mlp_norm: RowNorm,
     pub(super) mlp: MlpBlock,
+    /// What the value passes on its way to the residual stream, where there is one.
+    pub(super) post_mlp_norm: Option<RowNorm>,
 }
 
 /// What a layer needs to know about the run.
@@ -160,6 +165,27 @@ impl Decoder {
 }
 
 impl DecoderLayer {
+    /// Where it keeps a role's tensors.
+    pub(super) fn holder(&mut self, role: Role) -> Holder<'_> {
+        let there = "the table lists only what is there";
+        let (attention, mlp) = (&mut self.attention, &mut self.mlp);
+        match role {
+            Role::AttentionNorm => Holder::Norm(&mut self.attention_norm),
+            Role::MlpNorm => Holder::Norm(&mut self.mlp_norm),
+            Role::PostMlpNorm => Holder::Norm(self.post_mlp_norm.as_mut().expect(there)),
+            Role::Query => Holder::Linear(&mut attention.query),
+            Role::Key => Holder::Linear(&mut attention.key),
+            Role::Value => Holder::Linear(&mut attention.value),
+            Role::Output => Holder::Linear(&mut attention.output),
+            Role::Gate => Holder::Linear(mlp.gate.as_mut().expect(there)),
+            Role::Up => Holder::Linear(&mut mlp.up),
+            Role::Down => Holder::Linear(&mut mlp.down),
+            Role::Embedding | Role::Positions | Role::FinalNorm | Role::Head => {
+                unreachable!("{role:?} belongs to no layer")
+            }
+        }
+    }
+
     fn forward(
         &self,
         layer: usize,

@@ -6,6 +6,7 @@ mod llama;
 use serde_json::{Map, Value};
 
 use super::config::{ConfigError, ConfigReader, DecoderConfig};
+use super::parameters::Role;
 use crate::ops::WeightLayout;
 
 /// One family.
@@ -20,64 +21,28 @@ pub struct Family {
     pub editing_depth: f64,
 }
 
-/// Tensor names by role; `{}` stands for the layer.
+/// What a family's tensors are called.
 pub struct TensorNames {
     /// Prefixes under which files are found, tried in order.
     pub prefixes: &'static [&'static str],
-    /// [vocabulary, hidden].
-    pub embedding: &'static str,
-    /// [context, hidden], for learned positions.
-    pub position: &'static str,
-    /// Stem of the norm before attention.
-    pub attention_norm: &'static str,
-    /// Query, key and value projections.
-    pub query_key_value: QueryKeyValue,
-    /// Stem of the attention's output projection.
-    pub output: &'static str,
-    /// Stem of the norm before the MLP.
-    pub mlp_norm: &'static str,
-    /// Stem of the gate projection, for gated MLPs.
-    pub gate: &'static str,
-    /// Stem of the up projection.
-    pub up: &'static str,
-    /// Stem of the down projection: the matrix that edits write to.
-    pub down: &'static str,
-    /// Stem of the last norm.
-    pub final_norm: &'static str,
-    /// The untied head, without prefix.
-    pub head: &'static str,
+    /// The stem of each role's tensors, without prefix, with `{}` for the layer. Roles with the
+    /// same stem share one tensor, in this order along its output.
+    pub stems: &'static [(Role, &'static str)],
     /// How the matrices of the layers are stored.
     pub layout: WeightLayout,
 }
 
-/// Names of the attention's input projections.
-pub enum QueryKeyValue {
-    /// Three tensors.
-    Split([&'static str; 3]),
-    /// One tensor, queries first, then keys, then values along the output.
-    Fused(&'static str),
-}
-
 impl TensorNames {
-    /// Module path of a layer's linear map, from the stored name of its matrix.
-    ///
-    /// Files may leave the first prefix out; the path in the Hugging Face model has it.
-    pub(super) fn linear_module(&self, tensor: &str) -> Option<String> {
-        let stem = tensor.strip_suffix(".weight")?;
-        let stem = self.prefixes.iter().find_map(|prefix| stem.strip_prefix(prefix))?;
-        let inputs = match &self.query_key_value {
-            QueryKeyValue::Split(names) => names.as_slice(),
-            QueryKeyValue::Fused(name) => std::slice::from_ref(name),
-        };
-        let roles = inputs.iter().chain([&self.output, &self.gate, &self.up, &self.down]);
-        let is_layer = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let is_of = |role: &&str| {
-            let Some((head, tail)) = role.split_once("{}") else { return false };
-            let layer = stem.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
-            layer.is_some_and(is_layer)
-        };
-        let is_linear = roles.copied().any(|role| is_of(&role));
-        is_linear.then(|| format!("{}{stem}", self.prefixes[0]))
+    /// The stem of a role's tensors.
+    pub(super) fn stem(&self, role: Role) -> &'static str {
+        let own = self.stems.iter().find(|(known, _)| *known == role);
+        own.expect("a family names every role that its config has").1
+    }
+
+    /// The roles that share a role's tensors, itself included.
+    pub(super) fn sharing(&self, role: Role) -> impl Iterator<Item = Role> {
+        let own = self.stem(role);
+        self.stems.iter().filter(move |(_, stem)| *stem == own).map(|(role, _)| *role)
     }
 }
 
@@ -149,35 +114,6 @@ mod tests {
             config.insert((*key).into(), value.clone());
             let error = Family::recognise(&config).err().expect("refused").to_string();
             assert!(error.contains(expected), "{key}: {error}");
-        }
-    }
-
-    #[test]
-    fn modules_are_told_from_other_tensors() {
-        let rows = [
-            (
-                &llama::FAMILY,
-                "model.layers.12.mlp.down_proj.weight",
-                Some("model.layers.12.mlp.down_proj"),
-            ),
-            (
-                &llama::FAMILY,
-                "model.layers.0.self_attn.q_proj.weight",
-                Some("model.layers.0.self_attn.q_proj"),
-            ),
-            (&llama::FAMILY, "model.embed_tokens.weight", None),
-            (&llama::FAMILY, "model.layers.0.input_layernorm.weight", None),
-            (&gpt2::FAMILY, "h.3.mlp.c_proj.weight", Some("transformer.h.3.mlp.c_proj")),
-            (
-                &gpt2::FAMILY,
-                "transformer.h.3.attn.c_attn.weight",
-                Some("transformer.h.3.attn.c_attn"),
-            ),
-            (&gpt2::FAMILY, "h.3.mlp.c_proj.bias", None),
-            (&gpt2::FAMILY, "wpe.weight", None),
-        ];
-        for (family, tensor, expected) in rows {
-            assert_eq!(family.names.linear_module(tensor).as_deref(), expected, "{tensor}");
         }
     }
 

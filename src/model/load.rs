@@ -1,168 +1,152 @@
-//! From the tensors of a folder to a decoder, by the family's table of names.
+//! From the tensors of a folder to a decoder, by its parameter table.
+
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
 use super::ModelError;
 use super::attention::Attention;
-use super::config::{DecoderConfig, Mlp, Norm, Position};
+use super::config::{DecoderConfig, Norm};
 use super::decoder::{Decoder, DecoderLayer};
-use super::family::{Family, QueryKeyValue, TensorNames};
+use super::family::TensorNames;
 use super::mlp::{MlpBlock, Projection};
 use super::norm::RowNorm;
+use super::parameters::{Parameters, Role, Slot};
 use super::weights::Weights;
 use crate::progress::Progress;
 
 /// Reads the tensors of one model.
 pub(super) struct Loader<'a> {
-    pub(super) weights: &'a Weights,
-    pub(super) names: &'static TensorNames,
-    pub(super) config: &'a DecoderConfig,
-    pub(super) device: &'a Device,
-    pub(super) prefix: &'static str,
+    weights: &'a Weights,
+    config: &'a DecoderConfig,
+    device: &'a Device,
+    parameters: Arc<Parameters>,
+    /// The latest weight and bias of which a slot was a slice: the slots that follow share them.
+    shared: RefCell<Vec<(String, Tensor)>>,
 }
+
+type Result<T> = std::result::Result<T, ModelError>;
 
 impl<'a> Loader<'a> {
     pub(super) fn new(
         weights: &'a Weights,
-        family: &'static Family,
+        names: &'static TensorNames,
         config: &'a DecoderConfig,
         device: &'a Device,
     ) -> Self {
-        let names = &family.names;
-        let holds = |prefix: &&&str| weights.contains(&format!("{prefix}{}", names.embedding));
+        let embedding = names.stem(Role::Embedding);
+        let holds = |prefix: &&&str| weights.contains(&format!("{prefix}{embedding}.weight"));
         let prefix = names.prefixes.iter().find(holds).unwrap_or(&names.prefixes[0]);
-        Self { weights, names, config, device, prefix }
+        let parameters = Arc::new(Parameters::new(names, config, prefix));
+        Self { weights, config, device, parameters, shared: RefCell::default() }
     }
 
-    /// The stored name of a role's tensor.
-    pub(super) fn name(&self, role: &str, layer: usize) -> String {
-        format!("{}{}", self.prefix, role.replace("{}", &layer.to_string()))
-    }
-
-    pub(super) fn decoder(&self, progress: &dyn Progress) -> Result<Decoder, ModelError> {
+    pub(super) fn decoder(&self, progress: &dyn Progress) -> Result<Decoder> {
         let config = self.config;
         progress.phase("load", Some(config.layers as u64));
-        let embedding =
-            self.tensor(&self.name(self.names.embedding, 0), &[config.vocabulary, config.hidden])?;
-        let positions = (config.position == Position::Learned)
-            .then(|| {
-                let name = self.name(self.names.position, 0);
-                self.tensor(&name, &[config.context, config.hidden])
-            })
-            .transpose()?;
+        let embedding = self.required(Role::Embedding, None)?;
+        let positions = self.tensors(Role::Positions, None)?.map(|(table, _)| table);
         let layers = (0..config.layers)
             .map(|layer| {
                 progress.check()?;
                 progress.advance(layer as u64, "");
                 self.layer(layer)
             })
-            .collect::<Result<Vec<_>, ModelError>>()?;
-        let head = if config.is_tied {
-            embedding.clone()
-        } else {
-            self.tensor(self.names.head, &[config.vocabulary, config.hidden])?
-        };
-        let final_norm = self.norm(self.names.final_norm, 0)?;
-        Ok(Decoder { config: config.clone(), embedding, positions, layers, final_norm, head })
+            .collect::<Result<Vec<_>>>()?;
+        let head = self.tensors(Role::Head, None)?.map(|(head, _)| head);
+        Ok(Decoder {
+            config: config.clone(),
+            parameters: self.parameters.clone(),
+            positions,
+            layers,
+            final_norm: self.norm(Role::FinalNorm, None)?.expect("every decoder has one"),
+            head: head.unwrap_or_else(|| embedding.clone()),
+            embedding,
+        })
     }
 
-    fn layer(&self, layer: usize) -> Result<DecoderLayer, ModelError> {
-        let (config, names) = (self.config, self.names);
-        let (hidden, inner) = (config.hidden, config.intermediate);
-        let [query, key, value] = self.query_key_value(layer)?;
-        let width = config.attention.heads * config.attention.head_dim;
-        let biased = config.has_attention_bias;
-        let projection = |role, shape, biased| self.projection(role, layer, shape, biased);
-        let gate = match config.mlp {
-            Mlp::Plain => None,
-            Mlp::Gated => Some(projection(names.gate, (hidden, inner), config.has_mlp_bias)?),
-        };
+    fn layer(&self, layer: usize) -> Result<DecoderLayer> {
+        let config = self.config;
+        let norm = |role| self.norm(role, Some(layer));
+        let linear = |role| self.projection(role, layer);
+        let there = "every layer has one";
         Ok(DecoderLayer {
-            attention_norm: self.norm(names.attention_norm, layer)?,
+            attention_norm: norm(Role::AttentionNorm)?.expect(there),
             attention: Attention {
-                query,
-                key,
-                value,
-                output: projection(names.output, (width, hidden), biased)?,
+                query: linear(Role::Query)?.expect(there),
+                key: linear(Role::Key)?.expect(there),
+                value: linear(Role::Value)?.expect(there),
+                output: linear(Role::Output)?.expect(there),
                 shape: config.attention,
             },
-            mlp_norm: self.norm(names.mlp_norm, layer)?,
+            mlp_norm: norm(Role::MlpNorm)?.expect(there),
             mlp: MlpBlock {
-                gate,
-                up: projection(names.up, (hidden, inner), config.has_mlp_bias)?,
-                down: projection(names.down, (inner, hidden), config.has_mlp_bias)?,
+                gate: linear(Role::Gate)?,
+                up: linear(Role::Up)?.expect(there),
+                down: linear(Role::Down)?.expect(there),
                 activation: config.activation,
             },
+            post_mlp_norm: norm(Role::PostMlpNorm)?,
         })
     }
 
-    fn query_key_value(&self, layer: usize) -> Result<[Projection; 3], ModelError> {
-        let config = self.config;
-        let shape = config.attention;
-        let (width, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-        let biased = config.has_attention_bias;
-        match &self.names.query_key_value {
-            QueryKeyValue::Split([query, key, value]) => {
-                let part =
-                    |role, width| self.projection(role, layer, (config.hidden, width), biased);
-                Ok([part(query, width)?, part(key, kv)?, part(value, kv)?])
-            }
-            QueryKeyValue::Fused(role) => {
-                let all = (config.hidden, width + 2 * kv);
-                let fused = self.projection(role, layer, all, biased)?;
-                let part = |start: usize, width: usize| -> candle_core::Result<Projection> {
-                    let axis = match fused.layout {
-                        crate::ops::WeightLayout::OutIn => 0,
-                        crate::ops::WeightLayout::InOut => 1,
-                    };
-                    let bias = fused.bias.as_ref();
-                    let weight = fused.weight.narrow(axis, start, width)?.contiguous()?;
-                    let bias = bias.map(|bias| bias.narrow(0, start, width)).transpose()?;
-                    Ok(Projection::new(weight, fused.layout, bias))
-                };
-                Ok([part(0, width)?, part(width, kv)?, part(width + kv, kv)?])
-            }
-        }
+    fn projection(&self, role: Role, layer: usize) -> Result<Option<Projection>> {
+        let Some((weight, bias)) = self.tensors(role, Some(layer))? else { return Ok(None) };
+        let layout = self.parameters.of(role, Some(layer)).next().expect("it was read").layout;
+        Ok(Some(Projection::new(weight, layout, bias)))
     }
 
-    fn projection(
+    fn norm(&self, role: Role, layer: Option<usize>) -> Result<Option<RowNorm>> {
+        let read = self.tensors(role, layer)?;
+        Ok(read.map(|(weight, bias)| match (self.config.norm, bias) {
+            (Norm::Layer(epsilon), Some(bias)) => RowNorm::Layer { weight, bias, epsilon },
+            (Norm::Layer(epsilon) | Norm::Rms(epsilon), _) => RowNorm::Rms { weight, epsilon },
+        }))
+    }
+
+    /// A role's weight and bias; nothing where the model does not have the role.
+    fn tensors(
         &self,
-        role: &str,
-        layer: usize,
-        (width_in, width_out): (usize, usize),
-        is_biased: bool,
-    ) -> Result<Projection, ModelError> {
-        let stem = self.name(role, layer);
-        let layout = self.names.layout;
-        let shape = match layout {
-            crate::ops::WeightLayout::OutIn => [width_out, width_in],
-            crate::ops::WeightLayout::InOut => [width_in, width_out],
-        };
-        let weight = self.tensor(&format!("{stem}.weight"), &shape)?;
-        let bias = is_biased.then(|| self.tensor(&format!("{stem}.bias"), &[width_out]));
-        Ok(Projection::new(weight, layout, bias.transpose()?))
+        role: Role,
+        layer: Option<usize>,
+    ) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        let mut slots = self.parameters.of(role, layer);
+        let Some(weight) = slots.next() else { return Ok(None) };
+        let weight = self.tensor(weight)?;
+        Ok(Some((weight, slots.next().map(|slot| self.tensor(slot)).transpose()?)))
     }
 
-    fn norm(&self, role: &str, layer: usize) -> Result<RowNorm, ModelError> {
-        let stem = self.name(role, layer);
-        let vector = |part: &str| self.tensor(&format!("{stem}.{part}"), &[self.config.hidden]);
-        Ok(match self.config.norm {
-            Norm::Rms(epsilon) => RowNorm::Rms { weight: vector("weight")?, epsilon },
-            Norm::Layer(epsilon) => {
-                RowNorm::Layer { weight: vector("weight")?, bias: vector("bias")?, epsilon }
-            }
-        })
+    fn required(&self, role: Role, layer: Option<usize>) -> Result<Tensor> {
+        Ok(self.tensors(role, layer)?.expect("every decoder has one").0)
     }
 
-    fn tensor(&self, name: &str, expected: &[usize]) -> Result<Tensor, ModelError> {
-        let found = self.weights.shape(name)?;
-        if found != expected {
-            return Err(ModelError::Shape {
-                tensor: name.into(),
-                found: found.to_vec(),
-                expected: expected.to_vec(),
-            });
+    fn tensor(&self, slot: &Slot) -> Result<Tensor> {
+        if slot.slice.is_none() {
+            return self.stored(slot);
         }
-        Ok(self.weights.load_f32(name, self.device)?)
+        let mut shared = self.shared.borrow_mut();
+        let known = shared.iter().find(|(name, _)| *name == slot.name).map(|(_, t)| t.clone());
+        let stored = match known {
+            Some(stored) => stored,
+            None => {
+                let stored = self.stored(slot)?;
+                shared.push((slot.name.clone(), stored.clone()));
+                let past = shared.len().saturating_sub(2);
+                shared.drain(..past);
+                stored
+            }
+        };
+        Ok(slot.part_of(&stored)?.contiguous()?)
+    }
+
+    /// The stored tensor of a slot, whole.
+    fn stored(&self, slot: &Slot) -> Result<Tensor> {
+        let (found, expected) = (self.weights.shape(&slot.name)?, slot.stored_shape());
+        if found != expected {
+            let (tensor, found) = (slot.name.clone(), found.to_vec());
+            return Err(ModelError::Shape { tensor, found, expected });
+        }
+        Ok(self.weights.load_f32(&slot.name, self.device)?)
     }
 }

@@ -9,12 +9,12 @@ mod walk;
 use candle_core::{Result, Tensor};
 
 use super::decoder::Decoder;
-use super::family::{QueryKeyValue, TensorNames};
 use super::mlp::Projection;
 use super::norm::RowNorm;
+use super::parameters::{Holder, Slice, Slot};
 use super::{Model, ModelError};
 use crate::delta::{Change, WeightDelta};
-use crate::ops::{AttentionShape, Gradient, WeightLayout, with_values, with_values_mut};
+use crate::ops::{Gradient, with_values, with_values_mut};
 
 /// Which weights are trained, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -40,57 +40,50 @@ pub enum Trained {
     Mlp,
 }
 
-/// The part of a decoder to which a parameter belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Token embedding, also the head where that is tied.
-    Embedding,
-    /// Learned positions.
-    Positions,
-    /// A layer.
-    Layer(usize),
-    /// The norm before the head.
-    FinalNorm,
-    /// An untied head.
-    Head,
-}
-
 /// One trained tensor.
 #[derive(Clone)]
 pub struct Parameter {
-    /// The stored tensor to which it belongs.
-    pub name: String,
-    /// Where it is used.
-    pub place: Place,
+    /// What it is in the decoder, and where that is stored.
+    pub slot: Slot,
     /// Its values, whose storage the decoder shares.
     pub values: Tensor,
     /// The sum of its gradients.
     pub gradient: Gradient,
-    /// Whether weight decay applies: matrices, not norms and biases.
-    pub decays: bool,
     /// The values before; shared with the decoder from which the training began.
     start: Tensor,
-    part: Part,
+    factor: Factor,
 }
 
-/// What a parameter is of its stored tensor.
-#[derive(Debug, Clone, PartialEq)]
-enum Part {
+impl Parameter {
+    /// Whether weight decay applies: to matrices, not to norms and biases.
+    pub fn decays(&self) -> bool {
+        self.slot.is_matrix()
+    }
+}
+
+/// What a parameter is of its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Factor {
     Whole,
-    /// A slice along an axis.
-    Slice(Slice),
     /// The first factor of a low-rank change.
-    Left(Option<Slice>),
-    /// The second.
-    Right(Option<Slice>),
+    Left,
+    /// The second factor.
+    Right,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Slice {
-    pub(super) axis: usize,
-    pub(super) start: usize,
-    /// Length of the stored tensor along the axis.
-    pub(super) of: usize,
+impl TrainRule {
+    /// Whether a slot is trained, itself or by a low-rank change beside it.
+    pub fn trains(&self, slot: &Slot) -> bool {
+        let is_chosen = match (slot.layer, &self.layers) {
+            (Some(layer), Some(layers)) => layers.contains(&layer),
+            (Some(_), None) => true,
+            (None, layers) => layers.is_none(),
+        };
+        let is_low_rank = slot.role.is_linear() && slot.is_matrix();
+        is_chosen
+            && (self.trained == Trained::All || slot.role.is_mlp())
+            && (self.rank.is_none() || is_low_rank)
+    }
 }
 
 /// A decoder in training.
@@ -109,7 +102,7 @@ impl Model {
         self.trainable_from(&self.decoder, rule)
     }
 
-    /// The same from a changed decoder of this model.
+    /// A decoder in training that starts from a changed decoder of this model.
     pub fn trainable_from(
         &self,
         start: &Decoder,
@@ -123,22 +116,22 @@ impl Model {
             return Err(candle_core::Error::Msg(message).into());
         }
         let mut decoder = start.clone();
-        let parameters = walk::make_trainable(&mut decoder, &self.family.names, self.prefix, rule)?;
+        let parameters = walk::make_trainable(&mut decoder, rule)?;
         Ok(Trainable { frozen: frozen(&decoder), decoder, parameters })
     }
 }
 
 impl Trainable {
-    /// The same weights with gradients of their own: what another thread adds to.
+    /// A view of these weights with gradients of its own: what another thread adds to.
     pub(crate) fn replica(&self) -> Self {
         let (mut decoder, mut parameters) = (self.decoder.clone(), self.parameters.clone());
         for parameter in &mut parameters {
             let own = Gradient::zeros(parameter.values.elem_count());
-            let layers = decoder.layers.iter_mut();
-            for (_, projection) in layers.flat_map(projections) {
-                if projection.gradient.as_ref().is_some_and(|it| it.is(&parameter.gradient)) {
-                    projection.gradient = Some(own.clone());
-                }
+            if let Holder::Linear(projection) = decoder.holder(&parameter.slot)
+                && parameter.factor == Factor::Whole
+                && parameter.slot.is_matrix()
+            {
+                projection.gradient = Some(own.clone());
             }
             parameter.gradient = own;
         }
@@ -156,15 +149,16 @@ impl Trainable {
     ) -> Result<Vec<(String, Tensor)>> {
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for parameter in &self.parameters {
-            let earlier = tensors.iter_mut().find(|(name, _)| *name == parameter.name);
-            match (&parameter.part, earlier) {
-                (Part::Slice(slice), Some((_, joined))) => {
+            if parameter.factor != Factor::Whole {
+                continue;
+            }
+            let slot = &parameter.slot;
+            let earlier = tensors.iter_mut().find(|(name, _)| *name == slot.name);
+            match (slot.slice, earlier) {
+                (Some(slice), Some((_, joined))) => {
                     *joined = Tensor::cat(&[&*joined, &values(parameter)?], slice.axis)?;
                 }
-                (Part::Whole | Part::Slice(_), _) => {
-                    tensors.push((parameter.name.clone(), values(parameter)?));
-                }
-                (Part::Left(_) | Part::Right(_), _) => {}
+                _ => tensors.push((slot.name.clone(), values(parameter)?)),
             }
         }
         Ok(tensors)
@@ -176,14 +170,16 @@ impl Trainable {
         let changes = changed.into_iter().map(|(name, change)| (name, Change::Dense(change)));
         let mut delta = WeightDelta { changes: changes.collect() };
         for pair in self.parameters.windows(2) {
-            let (Part::Left(left), Part::Right(right)) = (&pair[0].part, &pair[1].part) else {
+            if [pair[0].factor, pair[1].factor] != [Factor::Left, Factor::Right] {
                 continue;
-            };
+            }
+            // A slice along the rows belongs to the left factor, one along the columns to the right.
+            let along = |axis| pair[0].slot.slice.filter(|slice| slice.axis == axis);
             let change = Change::LowRank {
-                left: padded(&pair[0].values.detach(), *left)?,
-                right: padded(&pair[1].values.detach(), *right)?,
+                left: padded(&pair[0].values.detach(), along(0))?,
+                right: padded(&pair[1].values.detach(), along(1))?,
             };
-            let one = WeightDelta { changes: [(pair[0].name.clone(), change)].into() };
+            let one = WeightDelta { changes: [(pair[0].slot.name.clone(), change)].into() };
             delta = delta.plus(&one)?;
         }
         Ok(delta)
@@ -192,8 +188,8 @@ impl Trainable {
     /// Multiplies what training changed, from where it began, by `factor`.
     pub fn scale_change(&self, factor: f32) -> Result<()> {
         for parameter in &self.parameters {
-            match &parameter.part {
-                Part::Whole | Part::Slice(_) => {
+            match parameter.factor {
+                Factor::Whole => {
                     with_values(&parameter.start, "start", |start| {
                         with_values_mut(&parameter.values, |values| {
                             for (value, start) in values.iter_mut().zip(start) {
@@ -203,10 +199,10 @@ impl Trainable {
                     })?;
                 }
                 // One factor of two: their product is what changed.
-                Part::Left(_) => with_values_mut(&parameter.values, |values| {
+                Factor::Left => with_values_mut(&parameter.values, |values| {
                     values.iter_mut().for_each(|value| *value *= factor);
                 })?,
-                Part::Right(_) => {}
+                Factor::Right => {}
             }
         }
         Ok(())
@@ -227,18 +223,17 @@ fn padded(factor: &Tensor, slice: Option<Slice>) -> Result<Tensor> {
     factor.pad_with_zeros(axis, start, of - start - width)
 }
 
-/// The same storage, seen without gradients.
+/// A view of the same storage without gradients.
 fn frozen(decoder: &Decoder) -> Decoder {
     let mut view = decoder.clone();
-    for layer in &mut view.layers {
-        for norm in [&mut layer.attention_norm, &mut layer.mlp_norm] {
-            freeze_norm(norm);
-        }
-        for (_, projection) in projections(layer) {
-            freeze_projection(projection);
+    for slot in decoder.parameters().iter() {
+        match view.holder(slot) {
+            // Its gradient is left to the caller.
+            Holder::Table(_) => {}
+            Holder::Norm(norm) => freeze_norm(norm),
+            Holder::Linear(projection) => freeze_projection(projection),
         }
     }
-    freeze_norm(&mut view.final_norm);
     view
 }
 
@@ -257,56 +252,4 @@ fn freeze_projection(projection: &mut Projection) {
     if let Some(adapter) = &mut projection.adapter {
         (adapter.left, adapter.right) = (adapter.left.detach(), adapter.right.detach());
     }
-}
-
-/// What a projection of a layer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// 0 for the query, 1 for the key, 2 for the value.
-    Input(usize),
-    Output,
-    Gate,
-    Up,
-    Down,
-}
-
-pub(super) fn projections(
-    layer: &mut super::decoder::DecoderLayer,
-) -> Vec<(Role, &mut Projection)> {
-    let (attention, mlp) = (&mut layer.attention, &mut layer.mlp);
-    let mut found = vec![
-        (Role::Input(0), &mut attention.query),
-        (Role::Input(1), &mut attention.key),
-        (Role::Input(2), &mut attention.value),
-        (Role::Output, &mut attention.output),
-    ];
-    found.extend(mlp.gate.as_mut().map(|gate| (Role::Gate, gate)));
-    found.extend([(Role::Up, &mut mlp.up), (Role::Down, &mut mlp.down)]);
-    found
-}
-
-/// The stem, with `{}` for the layer, of a projection's stored tensors, and which slice it is.
-pub(super) fn place_of(
-    names: &TensorNames,
-    role: Role,
-    layout: WeightLayout,
-    shape: AttentionShape,
-) -> (&'static str, Option<Slice>) {
-    let stem = match (role, &names.query_key_value) {
-        (Role::Input(which), QueryKeyValue::Split(stems)) => stems[which],
-        (Role::Input(which), QueryKeyValue::Fused(stem)) => {
-            let (width, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-            let start = [0, width, width + kv][which];
-            let axis = match layout {
-                WeightLayout::OutIn => 0,
-                WeightLayout::InOut => 1,
-            };
-            return (stem, Some(Slice { axis, start, of: width + 2 * kv }));
-        }
-        (Role::Output, _) => names.output,
-        (Role::Gate, _) => names.gate,
-        (Role::Up, _) => names.up,
-        (Role::Down, _) => names.down,
-    };
-    (stem, None)
 }

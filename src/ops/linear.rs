@@ -111,11 +111,6 @@ impl Gradient {
         self.0.lock().expect("nobody panics while holding a gradient")
     }
 
-    /// Whether both are one and the same sum.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// Adds a gradient of the same size.
     pub(crate) fn add(&self, part: &Tensor) -> Result<()> {
         with_values(part, "gradient", |part| {

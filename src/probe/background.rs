@@ -41,7 +41,7 @@ pub enum BackgroundKind {
 pub struct BackgroundFact<'a> {
     /// What the fact is about.
     pub subject: &'a str,
-    /// The prompt with `{}`.
+    /// The prompt with `{}`; without it, only the own prompts are asked.
     pub prompt: &'a str,
     /// Complete prompts about subjects that should keep their answers.
     pub own_prompts: &'a [String],
@@ -92,12 +92,15 @@ impl BackgroundQuestions {
         let names: Vec<&str> = BACKGROUND_SUBJECTS.iter().copied().filter(is_other).collect();
         let (mut others, mut near, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for fact in facts {
+            own.extend(fact.own_prompts.iter().map(|prompt| (None, prompt.clone())));
+            if !fact.prompt.contains("{}") {
+                continue;
+            }
             let about = |name: &str| (Some(name.to_owned()), fact.prompt.replacen("{}", name, 1));
             others.extend(names.iter().map(|name| about(name)));
             let others = near_subjects(fact.subject);
             let is_free = |name: &&String| !subjects.contains(&name.to_lowercase());
             near.extend(others.iter().filter(is_free).map(|name| about(name)));
-            own.extend(fact.own_prompts.iter().map(|prompt| (None, prompt.clone())));
         }
         let mut questions = Self::default();
         for (kind, prompts) in [

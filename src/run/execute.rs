@@ -24,10 +24,9 @@ use crate::probe::{
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
-use crate::verdict::Verdict;
 
 /// Tokens of general text on which a run measures damage.
-const GENERAL_TOKENS: usize = 2_000;
+pub(super) const GENERAL_TOKENS: usize = 2_000;
 /// Of these, tokens for each of many isolated groups.
 const SHARE_TOKENS: usize = 256;
 /// Facts whose prompts are continued for fluency.
@@ -330,22 +329,17 @@ impl<'a> Run<'a> {
             leaks: self.leaks,
             secrets: self.secrets,
             damage,
-            retain: None,
-            texts: None,
-            completions: Vec::new(),
-            without_ripples: None,
             fluency_before: self.fluency_before,
             collapse: self.collapse,
             rounding,
-            verdict: Verdict::default(),
-            change: None,
+            ..Outcome::default()
         };
         if !is_isolated {
             let prompts = &self.job.cases[0].prompts;
             let (model, progress) = (self.model, self.tools.progress);
             let base = &model.decoder;
             outcome.retain = drift(base, &decoder, &model.tokenizer, &prompts.retain, progress)?;
-            outcome.texts = TextSets::measure(model, (base, &decoder), prompts, progress)?;
+            outcome.texts = TextSets::measure(model, Some(&decoder), prompts, progress)?;
             outcome.completions =
                 completions(model, Some(&decoder), &prompts.generation, progress)?;
             outcome.without_ripples = without_ripples(model, self.job, self.plan, self.tools)?;
@@ -354,7 +348,7 @@ impl<'a> Run<'a> {
             let Left { delta, keys, decoder } = self.left;
             outcome.change = Some(ModelChange { delta, keys, decoder });
         }
-        outcome.verdict = judge::verdict(&outcome, &self.plan.thresholds);
+        outcome.verdict = Some(judge::verdict(&outcome, &self.plan.thresholds));
         Ok(outcome)
     }
 
@@ -394,11 +388,11 @@ impl<'a> Run<'a> {
                 }
             };
             outcomes.push(CaseOutcome {
-                id: asked.id().to_owned(),
+                id: case.id.clone(),
                 facts: case.facts.clone(),
                 before: asked.before.clone(),
                 right_after,
-                after,
+                after: Some(after),
             });
         }
         Ok(outcomes)

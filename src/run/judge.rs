@@ -97,7 +97,7 @@ fn harm_sentence(harm: &[Reason]) -> Option<String> {
 
 /// Other subjects under the same prompts, all cases as one.
 pub(crate) fn background(outcome: &Outcome) -> Background {
-    let found = outcome.cases.iter().filter_map(|case| case.after.background.clone());
+    let found = outcome.after().filter_map(|after| after.background.clone());
     Background::pooled(&found.collect::<Vec<_>>())
 }
 

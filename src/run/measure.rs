@@ -3,24 +3,56 @@
 use super::RunError;
 use super::job::Case;
 use super::outcome::CaseMeasures;
-use crate::model::{Decoder, Model};
+use crate::model::{Decoder, Model, ModelError};
 use crate::plan::PlannedEdit;
 use crate::probe::{
-    BackgroundFact, BackgroundQuestions, BackgroundSize, BaseAnswers, Measured, PromptKind, Questions, SAID_TOKENS, SaidQuestions, measure,
-    said,
+    BackgroundFact, BackgroundQuestions, BackgroundSize, BaseAnswers, Measured, PromptKind,
+    Questions, SAID_TOKENS, SaidQuestions, measure, said,
 };
 use crate::progress::{Inner, Progress};
-use crate::spec::{Comparison, PromptSet};
+use crate::spec::{Comparison, Insert, PromptSet};
 
-/// Other subjects of each kind that all cases of a run are asked about together, at most; the cases
-/// take turns.
-const OTHERS: usize = 640;
-/// Fewest of them for one case.
-const FEWEST: usize = 8;
+/// A fact, as far as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AskedFact {
+    subject: String,
+    /// With `{}`.
+    prompt: String,
+    /// With the subject in its place.
+    rendered: String,
+    target_new: String,
+    target_true: Option<String>,
+    is_erased: bool,
+}
+
+impl From<&PlannedEdit> for AskedFact {
+    fn from(edit: &PlannedEdit) -> Self {
+        Self {
+            subject: edit.subject.clone(),
+            prompt: edit.prompt.clone(),
+            rendered: edit.contexts[0].text.clone(),
+            target_new: edit.target_new.clone(),
+            target_true: edit.target_true.clone(),
+            is_erased: edit.erase.is_some(),
+        }
+    }
+}
+
+impl From<&Insert> for AskedFact {
+    fn from(insert: &Insert) -> Self {
+        Self {
+            subject: insert.subject.clone(),
+            prompt: insert.prompt.clone(),
+            rendered: insert.rendered(),
+            target_new: insert.target_new.clone(),
+            target_true: insert.target_true.clone(),
+            is_erased: false,
+        }
+    }
+}
 
 /// The questions of one case, tokenised.
 pub(super) struct CaseQuestions {
-    id: String,
     scores: Questions,
     said: SaidQuestions,
     erased: SaidQuestions,
@@ -36,43 +68,38 @@ pub(super) struct AskedCase {
 }
 
 impl CaseQuestions {
-    /// The questions of `case`, of whose run all facts are `edits`.
+    /// The questions about `facts` and the prompts of their case.
     pub(super) fn new(
         model: &Model,
-        case: &Case,
-        edits: &[PlannedEdit],
+        prompts: &PromptSet,
+        facts: &[AskedFact],
         size: BackgroundSize,
     ) -> Result<Self, RunError> {
-        let tokenizer = &model.tokenizer;
-        let own: Vec<&PlannedEdit> = case.asked.iter().map(|at| &edits[*at]).collect();
-        let own = own.as_slice();
-        let prompts = with_rewrites(&case.prompts, own);
-        let first = own.first();
-        let new = first.map(|edit| edit.target_new.as_str());
-        let old = first.and_then(|edit| edit.target_true.as_deref());
-        let scores = Questions::new(tokenizer, &prompts, new, old)
-            .map_err(crate::model::ModelError::from)?;
-        let (should, should_not) = free_questions(&prompts, own, new);
-        let said = |questions: &[(PromptKind, String, String)]| {
-            SaidQuestions::new(tokenizer, questions).map_err(crate::model::ModelError::from)
+        let prompts = with_rewrites(prompts, facts);
+        let own = || prompts.own_targets();
+        let new = facts.first().map(|fact| fact.target_new.as_str()).or(own().map(|it| it.0));
+        let old = match facts.first() {
+            Some(fact) => fact.target_true.as_deref(),
+            None => own().map(|it| it.1),
         };
+        let (should, should_not) = free_questions(&prompts, facts, new);
         let neighborhood: Vec<String> =
             prompts.neighborhood.iter().map(|it| it.prompt.clone()).collect();
-        let fact = |(at, edit): (usize, &&'_ PlannedEdit)| BackgroundFact {
-            subject: &edit.subject,
-            prompt: &edit.prompt,
-            own_prompts: if at == 0 { &neighborhood } else { &[] },
+        let tokenizer = &model.tokenizer;
+        let questions = || {
+            Ok(Self {
+                scores: Questions::new(tokenizer, &prompts, new, old)?,
+                said: SaidQuestions::new(tokenizer, &should)?,
+                erased: SaidQuestions::new(tokenizer, &should_not)?,
+                background: background(tokenizer, facts, &neighborhood, size)?,
+            })
         };
-        let facts: Vec<BackgroundFact<'_>> = own.iter().enumerate().map(fact).collect();
-        let background = BackgroundQuestions::new(tokenizer, &facts, size)
-            .map_err(crate::model::ModelError::from)?;
-        Ok(Self {
-            id: case.id.clone(),
-            scores,
-            said: said(&should)?,
-            erased: said(&should_not)?,
-            background,
-        })
+        questions().map_err(|error: crate::model::TokenizerError| ModelError::from(error).into())
+    }
+
+    /// Prompts that have no pair of targets to compare.
+    pub(super) fn skipped(&self) -> usize {
+        self.scores.skipped()
     }
 
     /// Asks the base.
@@ -108,11 +135,6 @@ impl CaseQuestions {
 }
 
 impl AskedCase {
-    /// The record's number, or the spec's name.
-    pub(super) fn id(&self) -> &str {
-        &self.questions.id
-    }
-
     /// Asks an edited model.
     pub(super) fn after(
         &self,
@@ -127,7 +149,7 @@ impl AskedCase {
     }
 }
 
-/// Asks the base about every case.
+/// Asks the base about every case; `edits` are the facts of all of them.
 pub(super) fn ask_all(
     model: &Model,
     cases: &[Case],
@@ -139,11 +161,19 @@ pub(super) fn ask_all(
     for (i, case) in cases.iter().enumerate() {
         progress.check()?;
         progress.advance(i as u64, "");
-        let questions = CaseQuestions::new(model, case, edits, size(i, cases.len()))?;
+        let facts: Vec<AskedFact> = case.asked.iter().map(|at| (&edits[*at]).into()).collect();
+        let size = size(i, cases.len());
+        let questions = CaseQuestions::new(model, &case.prompts, &facts, size)?;
         asked.push(questions.ask(model, &Inner(progress))?);
     }
     Ok(asked)
 }
+
+/// Other subjects of each kind that all cases of a run are asked about together, at most; the cases
+/// take turns.
+const OTHERS: usize = 640;
+/// Fewest of them for one case.
+const FEWEST: usize = 8;
 
 /// How many other subjects the case at a place is asked about.
 pub(super) fn size(turn: usize, cases: usize) -> BackgroundSize {
@@ -151,16 +181,38 @@ pub(super) fn size(turn: usize, cases: usize) -> BackgroundSize {
     BackgroundSize { most: (OTHERS / cases.max(1)).clamp(FEWEST, all), turn }
 }
 
+/// Other subjects under the prompts of the facts, and the case's own neighborhood prompts once.
+fn background(
+    tokenizer: &crate::model::Tokenizer,
+    facts: &[AskedFact],
+    neighborhood: &[String],
+    size: BackgroundSize,
+) -> Result<BackgroundQuestions, crate::model::TokenizerError> {
+    let own = BackgroundFact { subject: "", prompt: "", own_prompts: neighborhood };
+    let about = |fact: &'_ AskedFact| (fact.subject.clone(), fact.prompt.clone());
+    let named: Vec<(String, String)> = facts.iter().map(about).collect();
+    let facts = named.iter().map(|(subject, prompt)| BackgroundFact {
+        subject,
+        prompt,
+        own_prompts: &[],
+    });
+    let mut all: Vec<BackgroundFact<'_>> = facts.collect();
+    if !neighborhood.is_empty() {
+        all.push(own);
+    }
+    BackgroundQuestions::new(tokenizer, &all, size)
+}
+
 /// The prompts; without rewrite prompts, the facts themselves are asked for.
-fn with_rewrites(prompts: &PromptSet, edits: &[&PlannedEdit]) -> PromptSet {
+fn with_rewrites(prompts: &PromptSet, facts: &[AskedFact]) -> PromptSet {
     let mut prompts = prompts.clone();
     if prompts.rewrite.is_empty() {
-        let rewrite = |edit: &&PlannedEdit| Comparison {
-            prompt: edit.contexts[0].text.clone(),
-            target_new: Some(edit.target_new.clone()),
-            target_true: edit.target_true.clone(),
+        let rewrite = |fact: &AskedFact| Comparison {
+            prompt: fact.rendered.clone(),
+            target_new: Some(fact.target_new.clone()),
+            target_true: fact.target_true.clone(),
         };
-        prompts.rewrite = edits.iter().map(rewrite).collect();
+        prompts.rewrite = facts.iter().map(rewrite).collect();
     }
     prompts
 }
@@ -169,31 +221,31 @@ type Free = Vec<(PromptKind, String, String)>;
 
 /// What should be said after each prompt, and what should no longer be said.
 ///
-/// Each fact is asked for by its own prompt, whatever prompts there are besides.
-fn free_questions(prompts: &PromptSet, edits: &[&PlannedEdit], new: Option<&str>) -> (Free, Free) {
+/// Each fact is asked for by its own prompt, whatever prompts there are besides. Where all facts are
+/// erased, other wordings are asked for what was erased; else for what should be said.
+fn free_questions(prompts: &PromptSet, facts: &[AskedFact], new: Option<&str>) -> (Free, Free) {
     let (mut should, mut should_not) = (Free::new(), Free::new());
-    for edit in edits {
-        let prompt = edit.contexts[0].text.clone();
-        match (&edit.erase, &edit.target_true) {
-            (Some(_), Some(old)) => should_not.push((PromptKind::Rewrite, prompt, old.clone())),
-            _ => should.push((PromptKind::Rewrite, prompt, edit.target_new.clone())),
+    for fact in facts {
+        let prompt = fact.rendered.clone();
+        match fact.target_true.clone().filter(|_| fact.is_erased) {
+            Some(old) => should_not.push((PromptKind::Rewrite, prompt, old)),
+            None => should.push((PromptKind::Rewrite, prompt, fact.target_new.clone())),
         }
     }
-    let is_known = |all: &Free, prompt: &str| all.iter().any(|(_, known, _)| known == prompt);
-    let only_erases = !should_not.is_empty() && should.is_empty();
+    let erased = facts.first().filter(|_| facts.iter().all(|fact| fact.is_erased));
     for (kind, set) in
         [(PromptKind::Rewrite, &prompts.rewrite), (PromptKind::Paraphrase, &prompts.paraphrase)]
     {
         for Comparison { prompt, target_new, target_true } in set {
-            if is_known(&should, prompt) || is_known(&should_not, prompt) {
+            if should.iter().chain(&should_not).any(|(_, known, _)| known == prompt) {
                 continue;
             }
-            let erased = edits.iter().find(|edit| edit.erase.is_some() && only_erases);
-            let old = target_true.as_ref().or(erased.and_then(|edit| edit.target_true.as_ref()));
-            match (only_erases, old, target_new.as_deref().or(new)) {
-                (true, Some(old), _) => should_not.push((kind, prompt.clone(), old.clone())),
-                (false, _, Some(new)) => should.push((kind, prompt.clone(), new.to_owned())),
-                _ => {}
+            let old = || target_true.clone().or(erased?.target_true.clone());
+            let wanted = target_new.as_deref().or(new);
+            match (erased.and_then(|_| old()), wanted) {
+                (Some(old), _) => should_not.push((kind, prompt.clone(), old)),
+                (None, Some(wanted)) => should.push((kind, prompt.clone(), wanted.to_owned())),
+                (None, None) => {}
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::spec::Method;
 use crate::verdict::Verdict;
 
 /// Everything that a run measured and changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Outcome {
     /// Display name of the base model.
     pub model: String,
@@ -51,8 +51,8 @@ pub struct Outcome {
     pub collapse: Option<Collapse>,
     /// What storing the change in the base's number type took from it, where it was measured so.
     pub rounding: Option<Rounding>,
-    /// What a user would say of it.
-    pub verdict: Verdict,
+    /// What a user would say of it; nothing where one model was only measured.
+    pub verdict: Option<Verdict>,
     /// The change, where all of it stands in one model.
     #[serde(skip)]
     pub change: Option<ModelChange>,
@@ -100,8 +100,8 @@ pub struct CaseOutcome {
     pub before: CaseMeasures,
     /// Right after its own group was written, where later groups followed.
     pub right_after: Option<CaseMeasures>,
-    /// Of the last model.
-    pub after: CaseMeasures,
+    /// Of the last model; nothing where only one was measured.
+    pub after: Option<CaseMeasures>,
 }
 
 /// What one model says at the prompts of a case.
@@ -219,6 +219,11 @@ impl Collapse {
 }
 
 impl Outcome {
+    /// What the last model says at the prompts of the cases.
+    pub(crate) fn after(&self) -> impl Iterator<Item = &CaseMeasures> {
+        self.cases.iter().filter_map(|case| case.after.as_ref())
+    }
+
     /// All facts, in the order of the plan.
     pub fn facts(&self) -> impl Iterator<Item = &FactOutcome> {
         self.groups.iter().flat_map(|group| &group.facts)

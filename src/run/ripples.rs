@@ -4,7 +4,7 @@ use super::RunError;
 use super::execute::Tools;
 use super::job::Job;
 use super::layers;
-use super::measure::{CaseQuestions, size};
+use super::measure::{AskedFact, CaseQuestions, size};
 use super::plan::Plan;
 use super::write::FactWriter;
 use crate::model::Model;
@@ -28,6 +28,8 @@ pub(super) fn without_ripples(
     let mut writer = FactWriter::new(model, &write, &factored, &store, false);
     let ids: Vec<String> = write.edits.iter().map(|edit| edit.subject.clone()).collect();
     writer.write(&write.edits, &ids, true, progress)?;
-    let questions = CaseQuestions::new(model, &job.cases[0], plan.edits(), size(0, 1))?;
+    let case = &job.cases[0];
+    let facts: Vec<AskedFact> = case.asked.iter().map(|at| (&plan.edits()[*at]).into()).collect();
+    let questions = CaseQuestions::new(model, &case.prompts, &facts, size(0, 1))?;
     Ok(Some(ProbeScores::of_one(&questions.scores(writer.decoder())?)))
 }

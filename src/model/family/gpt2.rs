@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{Family, QueryKeyValue, TensorNames};
+use super::{Family, TensorNames};
 use crate::model::config::{ConfigError, ConfigReader, DecoderConfig, Mlp, Norm, Position};
+use crate::model::parameters::Role;
 use crate::ops::{AttentionShape, WeightLayout};
 
 pub(super) const FAMILY: Family = Family {
@@ -11,17 +12,20 @@ pub(super) const FAMILY: Family = Family {
     read_config,
     names: TensorNames {
         prefixes: &["transformer.", ""],
-        embedding: "wte.weight",
-        position: "wpe.weight",
-        attention_norm: "h.{}.ln_1",
-        query_key_value: QueryKeyValue::Fused("h.{}.attn.c_attn"),
-        output: "h.{}.attn.c_proj",
-        mlp_norm: "h.{}.ln_2",
-        gate: "",
-        up: "h.{}.mlp.c_fc",
-        down: "h.{}.mlp.c_proj",
-        final_norm: "ln_f",
-        head: "lm_head.weight",
+        stems: &[
+            (Role::Embedding, "wte"),
+            (Role::Positions, "wpe"),
+            (Role::AttentionNorm, "h.{}.ln_1"),
+            (Role::Query, "h.{}.attn.c_attn"),
+            (Role::Key, "h.{}.attn.c_attn"),
+            (Role::Value, "h.{}.attn.c_attn"),
+            (Role::Output, "h.{}.attn.c_proj"),
+            (Role::MlpNorm, "h.{}.ln_2"),
+            (Role::Up, "h.{}.mlp.c_fc"),
+            (Role::Down, "h.{}.mlp.c_proj"),
+            (Role::FinalNorm, "ln_f"),
+            (Role::Head, "lm_head"),
+        ],
         layout: WeightLayout::InOut,
     },
     editing_depth: 0.35,
@@ -57,6 +61,7 @@ fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigErr
         activation: config.activation("activation_function")?,
         has_attention_bias: true,
         has_mlp_bias: true,
+        has_post_mlp_norm: false,
         is_tied: config.flag("tie_word_embeddings", true)?,
     })
 }

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Family, QueryKeyValue, TensorNames};
+use super::{Family, TensorNames};
 use crate::model::config::{
     ConfigError, ConfigReader, DecoderConfig, Mlp, Norm, Position, unsupported,
 };
+use crate::model::parameters::Role;
 use crate::ops::{AttentionShape, WeightLayout};
 
 pub(super) const FAMILY: Family = Family {
@@ -13,21 +14,20 @@ pub(super) const FAMILY: Family = Family {
     read_config,
     names: TensorNames {
         prefixes: &["model."],
-        embedding: "embed_tokens.weight",
-        position: "",
-        attention_norm: "layers.{}.input_layernorm",
-        query_key_value: QueryKeyValue::Split([
-            "layers.{}.self_attn.q_proj",
-            "layers.{}.self_attn.k_proj",
-            "layers.{}.self_attn.v_proj",
-        ]),
-        output: "layers.{}.self_attn.o_proj",
-        mlp_norm: "layers.{}.post_attention_layernorm",
-        gate: "layers.{}.mlp.gate_proj",
-        up: "layers.{}.mlp.up_proj",
-        down: "layers.{}.mlp.down_proj",
-        final_norm: "norm",
-        head: "lm_head.weight",
+        stems: &[
+            (Role::Embedding, "embed_tokens"),
+            (Role::AttentionNorm, "layers.{}.input_layernorm"),
+            (Role::Query, "layers.{}.self_attn.q_proj"),
+            (Role::Key, "layers.{}.self_attn.k_proj"),
+            (Role::Value, "layers.{}.self_attn.v_proj"),
+            (Role::Output, "layers.{}.self_attn.o_proj"),
+            (Role::MlpNorm, "layers.{}.post_attention_layernorm"),
+            (Role::Gate, "layers.{}.mlp.gate_proj"),
+            (Role::Up, "layers.{}.mlp.up_proj"),
+            (Role::Down, "layers.{}.mlp.down_proj"),
+            (Role::FinalNorm, "norm"),
+            (Role::Head, "lm_head"),
+        ],
         layout: WeightLayout::OutIn,
     },
     editing_depth: 0.17,
@@ -52,6 +52,7 @@ fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigErr
         activation: config.activation("hidden_act")?,
         has_attention_bias: config.flag("attention_bias", false)?,
         has_mlp_bias: config.flag("mlp_bias", false)?,
+        has_post_mlp_norm: false,
         is_tied: config.flag("tie_word_embeddings", false)?,
     })
 }

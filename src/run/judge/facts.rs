@@ -7,11 +7,11 @@ use crate::verdict::{Reason, Thresholds};
 
 /// The goals of facts that were inserted, and of facts that were erased.
 pub(super) fn goals(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Goal> {
-    let said: Vec<&Said> = outcome.cases.iter().flat_map(|case| &case.after.said).collect();
+    let said: Vec<&Said> = outcome.after().flat_map(|after| &after.said).collect();
     let before: Vec<&Said> = outcome.cases.iter().flat_map(|case| &case.before.said).collect();
     let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| !fact.is_erased).collect();
-    let inserted = (!facts.is_empty()).then(|| inserted(&facts, &before, &said, thresholds));
-    [inserted.flatten(), erased(outcome)].into_iter().flatten().collect()
+    let inserted = inserted(&facts, &before, &said, thresholds);
+    [inserted, erased(outcome)].into_iter().flatten().collect()
 }
 
 fn of_kind<'s>(said: &[&'s Said], kind: PromptKind) -> Vec<&'s Said> {
@@ -28,7 +28,8 @@ fn inserted(
     let shares = SaidShares::of(own.iter().copied())?;
     let others = of_kind(said, PromptKind::Paraphrase);
     let paraphrases = SaidShares::of(others.iter().copied());
-    let is_unchanged = facts.iter().all(|fact| fact.relative_norm == 0.);
+    let is_unchanged =
+        !facts.is_empty() && facts.iter().all(|fact| fact.relative_norm == 0.);
     let follows = paraphrases.as_ref().is_none_or(|it| it.said.mean >= thresholds.paraphrases);
     let reached = match shares.said.mean {
         _ if is_unchanged => Reached::NotAtAll,
@@ -45,6 +46,7 @@ fn inserted(
         facts.iter().filter(|fact| fact.nll > thresholds.nll || fact.nll.is_nan()).collect();
     reasons.extend(open.iter().map(|fact| not_converged(fact, thresholds)));
     let mut sentence = match facts.len() {
+        0 => questions(before, &own),
         1 => one(facts[0], before, &own, reached),
         n => many(n, &own, reached),
     };
@@ -90,6 +92,14 @@ fn one(fact: &FactOutcome, before: &[&Said], own: &[&Said], reached: Reached) ->
         fact.target_new,
         rise.unwrap_or_default()
     )
+}
+
+/// Prompts of a file, where no fact was written.
+fn questions(before: &[&Said], own: &[&Said]) -> String {
+    let hits = |said: &[&Said]| said.iter().filter(|said| said.is_said).count();
+    let before = hits(&of_kind(before, PromptKind::Rewrite));
+    let (hits, n) = (hits(own), own.len());
+    format!("Asked freely, the model says {hits} of {n} targets ({before} before)")
 }
 
 fn many(n: usize, own: &[&Said], reached: Reached) -> String {
@@ -166,7 +176,7 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     if leaks.is_empty() {
         return None;
     }
-    let still = outcome.cases.iter().flat_map(|case| &case.after.erased);
+    let still = outcome.after().flat_map(|after| &after.erased);
     let still = still.filter(|said| said.is_said).count();
     let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
     let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();

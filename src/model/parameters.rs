@@ -1,0 +1,387 @@
+//! The parameter table: what each stored tensor of a model is for, from its family and config.
+//!
+//! Loading, editing, training, memory counts and adapter modules all go through this one table: a
+//! new kind of tensor is one [`Role`], one line in the table of the family that has it, and one
+//! place in the decoder ([`Decoder::holder`]).
+
+use candle_core::{Result, Tensor};
+
+use super::config::{DecoderConfig, Mlp, Norm, Position};
+use super::decoder::Decoder;
+use super::family::TensorNames;
+use super::mlp::Projection;
+use super::norm::RowNorm;
+use crate::ops::WeightLayout;
+
+/// What a tensor is for in the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Token embedding, also the head where that is tied.
+    Embedding,
+    /// Learned positions.
+    Positions,
+    /// Norm before attention.
+    AttentionNorm,
+    /// Norm before the MLP.
+    MlpNorm,
+    /// Query projection.
+    Query,
+    /// Key projection.
+    Key,
+    /// Value projection.
+    Value,
+    /// Output projection of attention.
+    Output,
+    /// Gate projection of a gated MLP.
+    Gate,
+    /// Up projection.
+    Up,
+    /// Down projection: the matrix that rank-one edits change.
+    Down,
+    /// Norm between the down projection and the residual stream.
+    PostMlpNorm,
+    /// Norm before the head.
+    FinalNorm,
+    /// An untied head.
+    Head,
+}
+
+/// Roles that belong to no layer and come before them.
+const BEFORE: [Role; 2] = [Role::Embedding, Role::Positions];
+/// Roles of each layer, in the order in which a table lists them.
+const LAYER: [Role; 10] = [
+    Role::AttentionNorm,
+    Role::MlpNorm,
+    Role::Query,
+    Role::Key,
+    Role::Value,
+    Role::Output,
+    Role::Gate,
+    Role::Up,
+    Role::Down,
+    Role::PostMlpNorm,
+];
+/// Roles that belong to no layer and come after them.
+const AFTER: [Role; 2] = [Role::FinalNorm, Role::Head];
+
+/// The arithmetic in which a role takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Rows that tokens or positions choose, [rows, hidden].
+    Table,
+    Norm,
+    Linear,
+}
+
+impl Role {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Embedding | Self::Positions | Self::Head => Kind::Table,
+            Self::AttentionNorm | Self::MlpNorm | Self::PostMlpNorm | Self::FinalNorm => Kind::Norm,
+            Self::Query | Self::Key | Self::Value | Self::Output => Kind::Linear,
+            Self::Gate | Self::Up | Self::Down => Kind::Linear,
+        }
+    }
+
+    /// A linear map of a layer.
+    pub fn is_linear(self) -> bool {
+        self.kind() == Kind::Linear
+    }
+
+    /// A linear map of an MLP.
+    pub fn is_mlp(self) -> bool {
+        matches!(self, Self::Gate | Self::Up | Self::Down)
+    }
+
+    fn exists(self, config: &DecoderConfig) -> bool {
+        match self {
+            Self::Positions => config.position == Position::Learned,
+            Self::Gate => config.mlp == Mlp::Gated,
+            Self::PostMlpNorm => config.has_post_mlp_norm,
+            Self::Head => !config.is_tied,
+            _ => true,
+        }
+    }
+
+    fn has_bias(self, config: &DecoderConfig) -> bool {
+        match self.kind() {
+            Kind::Table => false,
+            Kind::Norm => matches!(config.norm, Norm::Layer(_)),
+            Kind::Linear if self.is_mlp() => config.has_mlp_bias,
+            Kind::Linear => config.has_attention_bias,
+        }
+    }
+
+    /// Widths of its input and output.
+    fn widths(self, config: &DecoderConfig) -> (usize, usize) {
+        let (hidden, inner, attention) = (config.hidden, config.intermediate, config.attention);
+        match self {
+            Self::Embedding | Self::Head => (hidden, config.vocabulary),
+            Self::Positions => (hidden, config.context),
+            Self::Query => (hidden, attention.query_width()),
+            Self::Key | Self::Value => (hidden, attention.kv_width()),
+            Self::Output => (attention.query_width(), hidden),
+            Self::Gate | Self::Up => (hidden, inner),
+            Self::Down => (inner, hidden),
+            Self::AttentionNorm | Self::MlpNorm | Self::PostMlpNorm | Self::FinalNorm => {
+                (hidden, hidden)
+            }
+        }
+    }
+}
+
+/// The part of a stored tensor that several roles share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// The axis along which the roles follow each other.
+    pub axis: usize,
+    /// Where this role's part begins.
+    pub start: usize,
+    /// Length of the stored tensor along the axis.
+    pub of: usize,
+}
+
+/// One tensor of the decoder, and where it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// What it is for.
+    pub role: Role,
+    /// The bias of the role rather than its weight.
+    pub is_bias: bool,
+    /// The layer that it belongs to.
+    pub layer: Option<usize>,
+    /// Name of the stored tensor.
+    pub name: String,
+    /// The part of the stored tensor that it is, where it is not the whole.
+    pub slice: Option<Slice>,
+    /// Shape of the decoder's tensor.
+    pub shape: Vec<usize>,
+    /// How a matrix is stored.
+    pub layout: WeightLayout,
+}
+
+impl Slot {
+    /// Number of its values.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Shape of the stored tensor, of which it may be a slice.
+    pub fn stored_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if let Some(slice) = self.slice {
+            shape[slice.axis] = slice.of;
+        }
+        shape
+    }
+
+    /// Its part of a tensor of the stored shape.
+    pub fn part_of(&self, stored: &Tensor) -> Result<Tensor> {
+        match self.slice {
+            None => Ok(stored.clone()),
+            Some(Slice { axis, start, .. }) => stored.narrow(axis, start, self.shape[axis]),
+        }
+    }
+
+    /// A matrix, which weight decay applies to; neither a norm nor a bias.
+    pub fn is_matrix(&self) -> bool {
+        self.shape.len() > 1
+    }
+}
+
+/// Every tensor of a decoder: tables, then layer by layer, then the last norm and the head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    slots: Vec<Slot>,
+    prefix: &'static str,
+    module_prefix: &'static str,
+}
+
+impl Parameters {
+    /// The table of a model whose files name tensors with `prefix`.
+    pub(super) fn new(
+        names: &'static TensorNames,
+        config: &DecoderConfig,
+        prefix: &'static str,
+    ) -> Self {
+        let outside = |roles: [Role; 2]| roles.into_iter().map(|role| (role, None));
+        let inside = (0..config.layers).flat_map(|layer| LAYER.map(|role| (role, Some(layer))));
+        let all = outside(BEFORE).chain(inside).chain(outside(AFTER));
+        let slots = all.filter(|(role, _)| role.exists(config)).flat_map(|(role, layer)| {
+            let tensors: &[bool] = if role.has_bias(config) { &[false, true] } else { &[false] };
+            tensors.iter().map(move |is_bias| slot(names, config, prefix, (role, *is_bias, layer)))
+        });
+        Self { slots: slots.collect(), prefix, module_prefix: names.prefixes[0] }
+    }
+
+    /// All slots, in order; a tied head is the embedding and has none.
+    pub fn iter(&self) -> std::slice::Iter<'_, Slot> {
+        self.slots.iter()
+    }
+
+    /// The slots of a role: its weight, then its bias.
+    pub fn of(&self, role: Role, layer: Option<usize>) -> impl Iterator<Item = &Slot> {
+        self.iter().filter(move |slot| slot.role == role && slot.layer == layer)
+    }
+
+    /// Path, in the Hugging Face model, of the linear map of a layer whose matrix is stored as
+    /// `tensor`. Files may leave out the first prefix, which the path has.
+    pub fn linear_module(&self, tensor: &str) -> Option<String> {
+        let is_matrix = |slot: &&Slot| slot.role.is_linear() && slot.is_matrix();
+        let slot = self.iter().filter(is_matrix).find(|slot| slot.name == tensor)?;
+        let stem = slot.name.strip_prefix(self.prefix)?.strip_suffix(".weight")?;
+        Some(format!("{}{stem}", self.module_prefix))
+    }
+}
+
+fn slot(
+    names: &TensorNames,
+    config: &DecoderConfig,
+    prefix: &str,
+    (role, is_bias, layer): (Role, bool, Option<usize>),
+) -> Slot {
+    let (width_in, width_out) = role.widths(config);
+    let layout = if role.is_linear() { names.layout } else { WeightLayout::OutIn };
+    let shape = match (role.kind(), is_bias, layout) {
+        (Kind::Norm, ..) | (_, true, _) => vec![width_out],
+        (_, false, WeightLayout::OutIn) => vec![width_out, width_in],
+        (_, false, WeightLayout::InOut) => vec![width_in, width_out],
+    };
+    let output = if shape.len() > 1 && layout == WeightLayout::InOut { 1 } else { 0 };
+    let stem = names.stem(role).replace("{}", &layer.unwrap_or_default().to_string());
+    let part = if is_bias { "bias" } else { "weight" };
+    // The head stands beside the model that the prefix names.
+    let prefix = if role == Role::Head { "" } else { prefix };
+    let name = format!("{prefix}{stem}.{part}");
+    let slice = slice(names, config, role, output);
+    Slot { role, is_bias, layer, name, slice, shape, layout }
+}
+
+/// Roles with one stem share one tensor, in the order of the table, along the output.
+fn slice(names: &TensorNames, config: &DecoderConfig, role: Role, axis: usize) -> Option<Slice> {
+    let sharing: Vec<Role> = names.sharing(role).collect();
+    if sharing.len() == 1 {
+        return None;
+    }
+    let width = |roles: &[Role]| roles.iter().map(|role| role.widths(config).1).sum();
+    let own = sharing.iter().position(|other| *other == role)?;
+    Some(Slice { axis, start: width(&sharing[..own]), of: width(&sharing) })
+}
+
+/// The place in a decoder where the tensors of a role are.
+pub(super) enum Holder<'a> {
+    Table(&'a mut Tensor),
+    Norm(&'a mut RowNorm),
+    Linear(&'a mut Projection),
+}
+
+impl<'a> Holder<'a> {
+    /// The weight, or the bias.
+    pub(super) fn tensor(self, is_bias: bool) -> &'a mut Tensor {
+        match self {
+            Self::Table(tensor) => tensor,
+            Self::Norm(RowNorm::Layer { bias, .. }) if is_bias => bias,
+            Self::Norm(RowNorm::Rms { weight, .. } | RowNorm::Layer { weight, .. }) => weight,
+            Self::Linear(projection) if is_bias => {
+                projection.bias.as_mut().expect("the table lists only biases that are there")
+            }
+            Self::Linear(projection) => &mut projection.weight,
+        }
+    }
+}
+
+impl Decoder {
+    /// What each of its tensors is for, and where it is stored.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Where it keeps a slot's tensor.
+    pub(super) fn holder(&mut self, slot: &Slot) -> Holder<'_> {
+        let there = "the table lists only what is there";
+        let layer = slot.layer.map(|layer| &mut self.layers[layer]);
+        match (slot.role, layer) {
+            (Role::Embedding, _) => Holder::Table(&mut self.embedding),
+            (Role::Positions, _) => Holder::Table(self.positions.as_mut().expect(there)),
+            (Role::FinalNorm, _) => Holder::Norm(&mut self.final_norm),
+            (Role::Head, _) => Holder::Table(&mut self.head),
+            (role, layer) => layer.expect("all other roles belong to a layer").holder(role),
+        }
+    }
+
+    /// A tied head follows its embedding.
+    pub(super) fn tie_head(&mut self) {
+        if self.config.is_tied {
+            self.head = self.embedding.clone();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::family::Family;
+    use serde_json::json;
+
+    fn table(config: serde_json::Value, prefix: usize) -> Parameters {
+        let config = config.as_object().expect("an object");
+        let (family, config) = Family::recognise(config).expect("a known family");
+        Parameters::new(&family.names, &config, family.names.prefixes[prefix])
+    }
+
+    fn llama() -> Parameters {
+        let config = json!({
+            "model_type": "llama", "hidden_size": 8, "intermediate_size": 16,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+            "vocab_size": 10, "hidden_act": "silu", "max_position_embeddings": 32,
+        });
+        table(config, 0)
+    }
+
+    fn gpt2(prefix: usize) -> Parameters {
+        let config = json!({
+            "model_type": "gpt2", "n_embd": 8, "n_layer": 4, "n_head": 2, "vocab_size": 10,
+            "n_positions": 32, "activation_function": "gelu_new",
+        });
+        table(config, prefix)
+    }
+
+    #[test]
+    fn roles_that_share_a_tensor_are_slices_of_it() {
+        let table = gpt2(1);
+        let shown = |role, is_bias| {
+            let slot = table.of(role, Some(3)).find(|slot| slot.is_bias == is_bias);
+            let slot = slot.expect("a slot");
+            let slice = slot.slice.map(|slice| (slice.axis, slice.start, slice.of));
+            (slot.name.clone(), slot.shape.clone(), slice)
+        };
+        let name = |part: &str| format!("h.3.attn.c_attn.{part}");
+        assert_eq!(shown(Role::Value, false), (name("weight"), vec![8, 8], Some((1, 16, 24))));
+        assert_eq!(shown(Role::Key, true), (name("bias"), vec![8], Some((0, 8, 24))));
+        let down = shown(Role::Down, false);
+        assert_eq!(down, ("h.3.mlp.c_proj.weight".to_owned(), vec![32, 8], None));
+        assert_eq!(table.of(Role::Head, None).count(), 0, "a tied head");
+        assert_eq!(llama().of(Role::Key, Some(1)).next().map(|slot| slot.elements()), Some(4 * 8));
+    }
+
+    #[test]
+    fn modules_are_told_from_other_tensors() {
+        let rows = [
+            (llama(), "model.layers.1.mlp.down_proj", ".weight", true),
+            (llama(), "model.layers.0.self_attn.q_proj", ".weight", true),
+            (llama(), "model.layers.2.self_attn.q_proj", ".weight", false),
+            (llama(), "model.embed_tokens", ".weight", false),
+            (llama(), "model.layers.0.input_layernorm", ".weight", false),
+            (llama(), "lm_head", ".weight", false),
+            (gpt2(0), "transformer.h.3.attn.c_attn", ".weight", true),
+            (gpt2(0), "transformer.h.3.mlp.c_proj", ".bias", false),
+            (gpt2(0), "transformer.wpe", ".weight", false),
+        ];
+        for (table, module, part, is_module) in rows {
+            let found = table.linear_module(&format!("{module}{part}"));
+            assert_eq!(found.as_deref(), is_module.then_some(module), "{module}{part}");
+        }
+        let found = gpt2(1).linear_module("h.3.mlp.c_proj.weight");
+        assert_eq!(found.as_deref(), Some("transformer.h.3.mlp.c_proj"), "the prefix is added");
+    }
+}

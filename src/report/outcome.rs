@@ -1,0 +1,334 @@
+//! What a run did, as a report: what is said, what stayed, what papers score, what was trained.
+
+use super::leaks::leak_section;
+use super::trainings::training_section;
+use super::{Block, Cell, Column, Figure, FigureKind, Report, Row, Section, Series, Table, Unit};
+use crate::math::Interval;
+use crate::probe::{Background, Damage, ProbeScores, PromptKind, Said, SaidShares, TextSet};
+use crate::run::{CaseMeasures, CaseOutcome, GroupOutcome, Grouping, Outcome};
+
+/// The report of a run by the verb `command`.
+pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Report> {
+    let mut report = Report::new(command, &outcome.model, outcome)?;
+    let sections = [
+        Some(Section::from(free(outcome))),
+        forced(outcome),
+        curve(outcome),
+        leak_section(&outcome.leaks, &outcome.secrets),
+        moved(outcome),
+    ];
+    for section in sections.into_iter().flatten() {
+        report = report.section(section);
+    }
+    for training in &outcome.trainings {
+        report = report.section(training_section(training));
+    }
+    if !outcome.completions.is_empty() {
+        report = report.section(outcome.completions.clone());
+    }
+    if let Some(write) = &outcome.write {
+        report = report.note("cost", format!("{:.2} s a fact{}", write.seconds_per_fact, cached(outcome)));
+    }
+    if let Some(rounding) = &outcome.rounding {
+        report = report.note("stored", rounding.to_string());
+    }
+    report.verdict = outcome.verdict.clone();
+    Ok(report)
+}
+
+fn cached(outcome: &Outcome) -> String {
+    match outcome.write.as_ref().map_or(0, |write| write.values_from_cache) {
+        0 => String::new(),
+        cached => format!(", {cached} of {} values from the cache", outcome.facts().count()),
+    }
+}
+
+/// The moments at which cases were measured: before, right after their own group, at the end.
+struct Moments<'a> {
+    before: Vec<&'a CaseMeasures>,
+    right_after: Option<Vec<&'a CaseMeasures>>,
+    after: Option<Vec<&'a CaseMeasures>>,
+}
+
+impl<'a> Moments<'a> {
+    fn of(cases: &'a [CaseOutcome]) -> Self {
+        let right_after: Vec<_> =
+            cases.iter().filter_map(|case| case.right_after.as_ref()).collect();
+        let after: Vec<_> = cases.iter().filter_map(|case| case.after.as_ref()).collect();
+        Self {
+            before: cases.iter().map(|case| &case.before).collect(),
+            right_after: (!right_after.is_empty()).then_some(right_after),
+            after: (!after.is_empty()).then_some(after),
+        }
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let right_after = self.right_after.is_some().then(|| Column::new("right after"));
+        let first = match &self.after {
+            Some(_) => [Some(Column::before()), right_after, Some(Column::after())],
+            None => [Some(Column::new("found")), None, None],
+        };
+        let last = [Column::n(), Column::interval()];
+        first.into_iter().flatten().chain(last).collect()
+    }
+
+    fn last(&self) -> &[&'a CaseMeasures] {
+        self.after.as_deref().unwrap_or(&self.before)
+    }
+
+    /// A row of what `value` finds at each moment; nothing where it finds nothing at the end.
+    fn row(
+        &self,
+        (label, unit): (&str, Unit),
+        value: impl Fn(&[&CaseMeasures]) -> Option<Interval>,
+    ) -> Option<Row> {
+        let after = value(self.last())?;
+        let mean = |measures: &[&CaseMeasures]| value(measures).map(|it| it.mean);
+        let mut row = Row::of(label, unit);
+        if self.after.is_some() {
+            row = row.cell(mean(&self.before));
+        }
+        if let Some(right_after) = &self.right_after {
+            row = row.cell(mean(right_after));
+        }
+        let interval = (after.low < after.high || after.n > 1).then_some(&after);
+        Some(row.value(after.mean).cell(after.n).cell(interval.map(Cell::from)))
+    }
+}
+
+fn said_of(
+    measures: &[&CaseMeasures],
+    list: fn(&CaseMeasures) -> &[Said],
+    kind: PromptKind,
+) -> Option<SaidShares> {
+    SaidShares::of(measures.iter().flat_map(|it| list(it)).filter(|said| said.kind == kind))
+}
+
+fn should(measures: &CaseMeasures) -> &[Said] {
+    &measures.said
+}
+
+fn should_not(measures: &CaseMeasures) -> &[Said] {
+    &measures.erased
+}
+
+/// Free decoding, other subjects, general text.
+fn free(outcome: &Outcome) -> Table {
+    let moments = Moments::of(&outcome.cases);
+    let mut table = Table::new("", moments.columns());
+    let (rewrite, paraphrase) = (PromptKind::Rewrite, PromptKind::Paraphrase);
+    let rows = [
+        moments
+            .row(("said", Unit::Share), |it| said_of(it, should, rewrite).map(|it| it.said))
+            .map(|row| row.note("the whole target, decoded freely")),
+        moments
+            .row(("said, paraphrased", Unit::Share), |it| {
+                said_of(it, should, paraphrase).map(|it| it.said)
+            })
+            .map(|row| row.note("after other wordings")),
+        moments
+            .row(("runs on", Unit::Share), |it| said_of(it, should, rewrite)?.runs_on)
+            .map(|row| row.note("of those said, goes on after it")),
+        moments
+            .row(("P(target)", Unit::Probability), |it| {
+                said_of(it, should, rewrite).map(|it| it.probability)
+            })
+            .map(|row| row.note("after the prompt")),
+        moments
+            .row(("still said", Unit::Share), |it| said_of(it, should_not, rewrite).map(|it| it.said))
+            .map(|row| row.note("erased, but decoded freely")),
+    ];
+    rows.into_iter().flatten().for_each(|row| table.push(row));
+    stayed(outcome, &moments, &mut table);
+    table
+}
+
+/// Rows of what should stay: other subjects, general text, the probe file's own texts.
+fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
+    let pooled = |measures: &[&CaseMeasures]| {
+        let found = measures.iter().filter_map(|it| it.background.clone());
+        Background::pooled(&found.collect::<Vec<_>>())
+    };
+    let rows = [
+        moments
+            .row(("background", Unit::Share), |it| pooled(it).others)
+            .map(|row| row.note("other subjects keep their answer")),
+        moments
+            .row(("near subjects", Unit::Share), |it| pooled(it).near)
+            .map(|row| row.note("those that end like this one")),
+    ];
+    rows.into_iter().flatten().for_each(|row| table.push(row));
+    let has_right_after = moments.right_after.is_some();
+    if let Some(damage) = &outcome.damage {
+        damage_rows(damage, "", "general text", has_right_after, table);
+    }
+    if let Some(retain) = &outcome.retain {
+        let damage = Damage::from(retain.clone());
+        damage_rows(&damage, "retain ", "[[retain]] texts", has_right_after, table);
+    }
+    let texts = outcome.texts.as_ref();
+    for (name, set) in [
+        ("forget texts", texts.and_then(|texts| texts.forget.as_ref())),
+        ("hold-out texts", texts.and_then(|texts| texts.holdout.as_ref())),
+    ] {
+        if let Some(set) = set {
+            text_rows(name, set, has_right_after, table);
+        }
+    }
+}
+
+fn damage_rows(
+    damage: &Damage,
+    prefix: &str,
+    text: &str,
+    has_right_after: bool,
+    table: &mut Table,
+) {
+    let Damage { drift, perplexity_before, perplexity_after, .. } = damage;
+    let gap = |row: Row| if has_right_after { row.cell(Cell::Empty) } else { row };
+    let row = gap(Row::of(format!("{prefix}drift"), Unit::Nats).cell(Cell::Empty));
+    let row = row.value(drift.mean).cell(drift.n).cell(Cell::from(drift));
+    table.push(row.note(format!("KL, nats a token, {text}")));
+    let row = Row::of(format!("{prefix}perplexity"), Unit::Plain(2)).cell(*perplexity_before);
+    let row = gap(row).value(*perplexity_after).cell(drift.n).cell(Cell::Empty);
+    table.push(row.note("same text"));
+}
+
+fn text_rows(name: &str, set: &TextSet, has_right_after: bool, table: &mut Table) {
+    let after = set.after.as_ref();
+    for (what, unit, before, after) in [
+        ("NLL", Unit::Plain(2), set.before.nll, after.map(|it| it.nll)),
+        ("extraction", Unit::Share, set.before.extraction, after.map(|it| it.extraction)),
+    ] {
+        let mut row = Row::of(format!("{name} {what}"), unit).cell(before.mean);
+        if has_right_after {
+            row = row.cell(Cell::Empty);
+        }
+        let last = after.unwrap_or(before);
+        let row = row.value(after.map(|it| it.mean)).cell(last.n).cell(Cell::from(&last));
+        table.push(row.note("of the probe file"));
+    }
+}
+
+/// The paper's scores, which compare the probabilities of two targets.
+fn forced(outcome: &Outcome) -> Option<Section> {
+    let moments = Moments::of(&outcome.cases);
+    let scores = |measures: &[&CaseMeasures]| {
+        let all: Vec<_> = measures.iter().map(|it| it.scores.clone()).collect();
+        match all.as_slice() {
+            [one] => ProbeScores::of_one(one),
+            all => ProbeScores::of_records(all),
+        }
+    };
+    let mut table = Table::new("", moments.columns());
+    for (label, kind, note) in [
+        ("efficacy", PromptKind::Rewrite, "P(new) > P(true)"),
+        ("paraphrase", PromptKind::Paraphrase, "P(new) > P(true)"),
+        ("neighborhood", PromptKind::Neighborhood, "P(true) > P(new)"),
+        ("ripple", PromptKind::Ripple, "what follows from it"),
+    ] {
+        let row = moments.row((label, Unit::Share), |it| scores(it).interval(kind).copied());
+        if let Some(row) = row {
+            table.push(row.note(note));
+        }
+    }
+    if table.rows.is_empty() {
+        return None;
+    }
+    let plain = |mean: f64| Interval { mean, low: mean, high: mean, n: 1 };
+    let row = moments.row(("score", Unit::Share), |it| scores(it).score.map(plain));
+    if let Some(mut row) = row {
+        // A mean of means has no n of its own.
+        let at = row.cells.len() - 2;
+        row.cells[at] = Cell::Empty;
+        table.push(row.note("harmonic mean of the three"));
+    }
+    let mut section = Section::titled("With both targets forced, as papers score:").block(table);
+    if let Some(without) = &outcome.without_ripples {
+        section = section.block(Block::Text(ripple_gain(without, &scores(moments.last()))));
+    }
+    Some(section)
+}
+
+/// What writing the ripples bought, and what it cost.
+fn ripple_gain(without: &ProbeScores, with: &ProbeScores) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |it| format!("{it:.2}"));
+    let change = |name: &str, a, b| format!("{name} {} -> {}", number(a), number(b));
+    format!(
+        "What its ripples bought and cost: {}, {}.",
+        change("ripple", without.ripple, with.ripple),
+        change("neighborhood", without.neighborhood, with.neighborhood)
+    )
+}
+
+/// Groups beyond which only their curve is shown.
+const MANY: usize = 10;
+
+/// The groups of a sequence, one a row.
+fn curve(outcome: &Outcome) -> Option<Section> {
+    let is_sequence =
+        outcome.write.as_ref().is_some_and(|write| write.grouping == Grouping::Sequential);
+    if !is_sequence || outcome.groups.len() < 2 {
+        return None;
+    }
+    let columns = [
+        Column::of("drift", Unit::Nats),
+        Column::of("perplexity", Unit::Plain(2)),
+        Column::of("fluency", Unit::Plain(2)),
+        Column::of("|ΔW|/|W|", Unit::Plain(3)),
+    ];
+    let mut table = Table::of_items("facts", columns);
+    let first = outcome.groups.first().and_then(|group| group.damage.as_ref());
+    table.push(
+        Row::new("none")
+            .cell(Cell::Empty)
+            .cell(first.map(|damage| damage.perplexity_before))
+            .cell(outcome.fluency_before)
+            .cell(Cell::Empty),
+    );
+    let (mut facts, mut drifts) = (0, Vec::new());
+    for group in &outcome.groups {
+        facts += group.facts.len();
+        let damage = group.damage.as_ref();
+        drifts.extend(damage.map(|damage| [facts as f64, damage.drift.mean]));
+        table.push(
+            Row::new(facts.to_string())
+                .cell(damage.map(|damage| damage.drift.mean))
+                .cell(damage.map(|damage| damage.perplexity_after))
+                .cell(group.fluency)
+                .cell(largest(group)),
+        );
+    }
+    let (x, y) = (super::Axis::new("facts", Unit::Count), super::Axis::new("drift", Unit::Nats));
+    let mut figure = Figure { kind: FigureKind::Lines, ..Figure::lines("Drift by batch", x, y) };
+    figure.series.push(Series::new("drift", drifts));
+    let section = Section::titled("After each batch:").block(figure);
+    Some(match outcome.groups.len() > MANY {
+        true => section,
+        false => section.block(table),
+    })
+}
+
+/// ‖ΔW‖/‖W‖ of the layer that changed most.
+fn largest(group: &GroupOutcome) -> f64 {
+    group.relative_norms.iter().copied().fold(0., f64::max)
+}
+
+/// Other subjects whose answer is another one now.
+fn moved(outcome: &Outcome) -> Option<Section> {
+    /// Enough to see what kind of thing moved.
+    const SHOWN: usize = 4;
+    let found = outcome.cases.iter().filter_map(|case| case.after.as_ref()?.background.as_ref());
+    let moved: Vec<_> = found.flat_map(|background| &background.moved).collect();
+    if moved.is_empty() {
+        return None;
+    }
+    let line = |it: &&crate::probe::Moved| {
+        format!("{:?}: {:?} before, {:?} after", it.prompt, it.before.trim(), it.after.trim())
+    };
+    let mut lines: Vec<String> = moved.iter().take(SHOWN).map(line).collect();
+    if moved.len() > SHOWN {
+        lines.push("More of them are in the output of --json.".into());
+    }
+    Some(Section::titled("Other subjects whose answer moved:").block(lines.join("\n")))
+}

@@ -1,0 +1,100 @@
+//! Measuring without changing anything: one model, or two against each other.
+
+use super::execute::{GENERAL_TOKENS, Tools};
+use super::job::Case;
+use super::measure::{AskedFact, CaseQuestions, size};
+use super::outcome::{CaseOutcome, Outcome};
+use super::{RunError, judge};
+use crate::model::{Decoder, Model};
+use crate::probe::{General, TextSets, completions, damage, drift};
+use crate::progress::{Inner, Progress};
+use crate::spec::{Insert, PromptSet, Record};
+use crate::verdict::Thresholds;
+
+/// What is measured: a prompt file, or records.
+pub struct Probe {
+    cases: Vec<(Case, Vec<Insert>)>,
+}
+
+impl Probe {
+    /// The prompts of one file.
+    pub fn of_prompts(name: &str, prompts: PromptSet) -> Self {
+        let case = Case { id: name.to_owned(), facts: 0..0, asked: Vec::new(), prompts };
+        Self { cases: vec![(case, Vec::new())] }
+    }
+
+    /// Records, one case each.
+    pub fn of_records(records: &[Record]) -> Self {
+        let case = |(at, record): (usize, &Record)| {
+            let (id, prompts) = (record.id.clone(), record.prompts.clone());
+            (Case { id, facts: at..at + 1, asked: vec![at], prompts }, vec![record.insert.clone()])
+        };
+        Self { cases: records.iter().enumerate().map(case).collect() }
+    }
+
+    /// Measures the base and, where there is one, another model with its tokens.
+    pub fn measure(
+        &self,
+        model: &Model,
+        name: &str,
+        other: Option<&Decoder>,
+        tools: &Tools<'_>,
+    ) -> Result<Outcome, RunError> {
+        let progress = tools.progress;
+        progress.phase("records", Some(self.cases.len() as u64));
+        let (mut cases, mut skipped) = (Vec::with_capacity(self.cases.len()), 0);
+        for (i, (case, inserts)) in self.cases.iter().enumerate() {
+            progress.check()?;
+            progress.advance(i as u64, inserts.first().map_or("", |insert| &insert.subject));
+            let facts: Vec<AskedFact> = inserts.iter().map(AskedFact::from).collect();
+            let size = size(i, self.cases.len());
+            let questions = CaseQuestions::new(model, &case.prompts, &facts, size)?;
+            skipped += questions.skipped();
+            let asked = questions.ask(model, &Inner(progress))?;
+            let after = other.map(|other| asked.after(model, other, &Inner(progress)));
+            cases.push(CaseOutcome {
+                id: case.id.clone(),
+                facts: case.facts.clone(),
+                before: asked.before,
+                right_after: None,
+                after: after.transpose()?,
+            });
+        }
+        if skipped > 0 {
+            progress.warn(&format!(
+                "{skipped} prompts have no pair of targets, so that only what is said was \
+                 measured; give target_new and target_true in the file for the scores of papers"
+            ));
+        }
+        let mut outcome = Outcome { model: name.to_owned(), cases, ..Outcome::default() };
+        self.compare(model, other, tools, &mut outcome)?;
+        Ok(outcome)
+    }
+
+    fn compare(
+        &self,
+        model: &Model,
+        other: Option<&Decoder>,
+        tools: &Tools<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), RunError> {
+        let (base, progress) = (&model.decoder, tools.progress);
+        if let [(case, _)] = self.cases.as_slice() {
+            let prompts = &case.prompts;
+            outcome.completions = completions(model, other, &prompts.generation, progress)?;
+            outcome.texts = TextSets::measure(model, other, prompts, progress)?;
+            if let Some(other) = other {
+                let texts = &prompts.retain;
+                outcome.retain = drift(base, other, &model.tokenizer, texts, progress)?;
+            }
+        }
+        if let Some(other) = other {
+            let general =
+                General::sample(model, tools.cache, 0, GENERAL_TOKENS, progress)?;
+            let damage = damage(model, base, other, &general.sequences, progress)?;
+            outcome.damage = Some(damage);
+            outcome.verdict = Some(judge::verdict(outcome, &Thresholds::default()));
+        }
+        Ok(())
+    }
+}
