@@ -33,12 +33,8 @@ pub use batch::{Batch, KvCache};
 pub use decoder::Decoder;
 pub use editing::{Editing, TRAINING};
 pub use frozen::{FrozenHead, FrozenPass};
-<<<<<<< HEAD
 pub use generate::{Choice, generate, generate_while};
-=======
-pub use generate::{Choice, generate};
 pub use parameters::{Parameters, Role, Slot};
->>>>>>> h1
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
 pub use trainable::{Parameter, TrainRule, Trainable, Trained};
