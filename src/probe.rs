@@ -7,6 +7,7 @@
 //! ways ([`Leak`]).
 
 mod background;
+mod damage;
 mod drift;
 mod fluency;
 mod held;
@@ -20,7 +21,8 @@ pub use background::{
     Background, BackgroundFact, BackgroundKind, BackgroundQuestions, BackgroundSize, BaseAnswers,
     Moved, near_subjects,
 };
-pub use drift::{Drift, drift};
+pub use damage::{BaseText, Damage, WorstText, damage, general_text};
+pub use drift::{Drift, drift, text_tokens};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
 pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
