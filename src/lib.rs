@@ -46,6 +46,7 @@ pub mod probe;
 pub mod progress;
 pub mod rank_one;
 pub mod report;
+pub mod run;
 pub mod source;
 pub mod spec;
 pub mod verdict;

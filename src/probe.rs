@@ -8,6 +8,7 @@
 
 mod background;
 mod completion;
+mod damage;
 mod drift;
 mod fluency;
 mod held;
@@ -15,6 +16,7 @@ mod leak;
 mod likelihood;
 mod said;
 mod scores;
+mod shim;
 mod texts;
 mod tofu;
 
@@ -23,12 +25,14 @@ pub use background::{
     Moved, near_subjects,
 };
 pub use completion::{Completion, completions};
-pub use drift::{Drift, drift};
+pub use damage::{BaseText, Damage, WorstText, damage, general_text};
+pub use drift::{Drift, drift, text_tokens};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
 pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
 pub use likelihood::{Query, TargetScore, likelihoods};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
+pub use shim::{Recital, SecretLeak, recital};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
 pub use texts::{TextSet, TextSets};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

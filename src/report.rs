@@ -11,6 +11,7 @@ mod knowledge;
 mod leaks;
 pub mod markdown;
 mod passages;
+mod outcome;
 mod patches;
 mod table;
 mod terminal;
@@ -18,6 +19,7 @@ mod terminal;
 mod tests;
 pub mod text;
 mod tofu;
+mod trainings;
 
 use serde::Serialize;
 
@@ -35,6 +37,7 @@ pub use leaks::{ChannelSummary, EraseReport, erase_sentence, erase_table, summar
 pub use passages::{
     PassageReport, ReferenceReport, SetsMemory, SpecReport, passage_sentences, passage_table,
 };
+pub use outcome::outcome_report;
 pub use patches::{
     ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_lines,
     patch_lines, short,

@@ -1,21 +1,20 @@
-//! How far a model moved on texts that no edit is about.
+//! Drift: how far a model moved on texts that no edit is about, for which a user names the texts.
 
-use candle_core::{D, Result};
 use serde::Serialize;
 
-use crate::math::{Interval, mean_interval};
-use crate::model::{Batch, Decoder, ModelError, Tokenizer};
-use crate::ops::token_nll;
+use super::damage::damage;
+use crate::math::Interval;
+use crate::model::{Decoder, ModelError, Tokenizer};
 use crate::progress::Progress;
 
 /// Drift and perplexity.
 #[derive(Debug, Clone, Serialize)]
 pub struct Drift {
-    /// Mean per-token KL(before ‖ after), nats; n counts tokens.
+    /// Mean KL(before ‖ after) a token, nats; n counts tokens.
     pub kl: Interval,
     /// exp of the mean NLL a token, before.
     pub perplexity_before: f64,
-    /// After.
+    /// exp of the mean NLL a token, after.
     pub perplexity_after: f64,
 }
 
@@ -26,34 +25,26 @@ pub fn drift(
     tokenizer: &Tokenizer,
     texts: &[String],
     progress: &dyn Progress,
-) -> std::result::Result<Option<Drift>, ModelError> {
-    let (mut divergences, mut nll_before, mut nll_after) = (Vec::new(), 0., 0.);
-    for text in texts {
-        progress.check()?;
-        let mut ids = tokenizer.encode(text)?.ids;
-        ids.truncate(before.config().context);
-        if ids.len() < 2 {
-            continue;
-        }
-        let [first, second] = [before, after].map(|decoder| log_probabilities(decoder, &ids));
-        let ((p, p_nll), (q, q_nll)) = (first?, second?);
-        let kl = (p.exp()? * (p - q)?)?.sum(D::Minus1)?.to_vec1::<f32>()?;
-        divergences.extend(kl.into_iter().map(f64::from));
-        nll_before += p_nll;
-        nll_after += q_nll;
-    }
-    let tokens = divergences.len() as f64;
-    Ok(mean_interval(&divergences).map(|kl| Drift {
-        kl,
-        perplexity_before: (nll_before / tokens).exp(),
-        perplexity_after: (nll_after / tokens).exp(),
+) -> Result<Option<Drift>, ModelError> {
+    let sequences = text_tokens(before, tokenizer, texts)?;
+    let damage = damage(before, after, &sequences, tokenizer, progress)?;
+    Ok(damage.map(|damage| Drift {
+        kl: damage.drift,
+        perplexity_before: damage.perplexity_before,
+        perplexity_after: damage.perplexity_after,
     }))
 }
 
-/// Log-probabilities behind every token but the last, and the summed NLL of what follows.
-fn log_probabilities(decoder: &Decoder, ids: &[u32]) -> Result<(candle_core::Tensor, f64)> {
-    let hidden = decoder.forward(&Batch::new(&[&ids[..ids.len() - 1]]), None)?;
-    let logits = decoder.head_logits(&hidden)?;
-    let nll: f32 = token_nll(&logits, &ids[1..])?.sum_all()?.to_scalar()?;
-    Ok((candle_nn::ops::log_softmax(&logits, D::Minus1)?, f64::from(nll)))
+/// The tokens of texts, each cut to the decoder's context.
+pub fn text_tokens(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    texts: &[String],
+) -> Result<Vec<Vec<u32>>, ModelError> {
+    let tokens = |text: &String| {
+        let mut ids = tokenizer.encode(text)?.ids;
+        ids.truncate(decoder.config().context);
+        Ok(ids)
+    };
+    texts.iter().map(tokens).collect()
 }

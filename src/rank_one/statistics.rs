@@ -12,7 +12,7 @@ use safetensors::Dtype;
 use super::second_moment::{SecondMoment, accumulate};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::model::weights::header::Header;
-use crate::model::{Choice, Model, ModelError, generate};
+use crate::model::{Model, ModelError, SampleError, SampleGroup, samples};
 use crate::progress::Progress;
 
 /// What the keys are collected over.
@@ -52,6 +52,15 @@ pub enum StatisticsError {
     /// The cache cannot be written.
     #[error("{0}")]
     File(#[from] FileError),
+}
+
+impl From<SampleError> for StatisticsError {
+    fn from(error: SampleError) -> Self {
+        match error {
+            SampleError::Model(error) => Self::Model(error),
+            SampleError::File(error) => Self::File(error),
+        }
+    }
 }
 
 /// A second moment and where it came from.
@@ -183,35 +192,24 @@ impl<'a> Groups<'a> {
             Self::Text(groups) => Ok(groups.get(number).cloned()),
             Self::Samples { model, seed, stem } => {
                 let file = PathBuf::from(format!("{}-{number}.json", stem.display()));
-                let known = std::fs::read(&file).ok();
-                if let Some(ids) = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-                    return Ok(Some(ids));
-                }
                 let (sequences, tokens) = SAMPLES;
-                let first = seed.wrapping_add(((number + 1) * 1_000_003) as u64);
-                let starts = vec![[model.start_token()]; sequences];
-                let choice = Choice::Sampled { seed: first, temperature: 1., k: usize::MAX };
-                let watch = Sampling { progress, done, sequences };
-                let ids = generate(&model.decoder, &starts, tokens, choice, &[], &watch)?;
-                let bytes = serde_json::to_vec(&ids).expect("numbers are JSON");
-                write_atomically(&file, Overwrite::Replace, |out| out.write_all(&bytes))?;
-                Ok(Some(ids))
+                let seed = seed.wrapping_add(((number + 1) * 1_000_003) as u64);
+                let group = SampleGroup { seed, sequences, tokens };
+                Ok(Some(samples(model, group, &file, &After { progress, done })?))
             }
         }
     }
 }
 
-/// Shows generated tokens as work done.
-struct Sampling<'a> {
+/// Counts work on top of what was done before.
+struct After<'a> {
     progress: &'a dyn Progress,
     done: usize,
-    sequences: usize,
 }
 
-impl Progress for Sampling<'_> {
-    fn advance(&self, done: u64, _note: &str) {
-        let tokens = self.done + done as usize * self.sequences;
-        self.progress.advance(tokens as u64, "sampling");
+impl Progress for After<'_> {
+    fn advance(&self, done: u64, note: &str) {
+        self.progress.advance(self.done as u64 + done, note);
     }
 
     fn check(&self) -> Result<(), crate::progress::Interrupted> {

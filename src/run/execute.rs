@@ -20,7 +20,8 @@ use crate::gradient::Checkpointing;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
-    Damage, General, Leak, LeakQuestion, SecretLeak, TextSets, completions, damage, drift, fluency,
+    BaseText, Damage, Leak, LeakQuestion, PromptKind, Said, SecretLeak, TextSets, completions, drift, fluency,
+    general_text,
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
@@ -81,7 +82,7 @@ struct Run<'a> {
     job: &'a Job,
     plan: &'a Plan,
     tools: &'a Tools<'a>,
-    general: General,
+    general: BaseText<'a>,
     cases: Vec<AskedCase>,
     right_after: Vec<Option<CaseMeasures>>,
     leaks: Vec<Leak>,
@@ -103,8 +104,9 @@ impl<'a> Run<'a> {
         tools: &'a Tools<'a>,
     ) -> Result<Self, RunError> {
         let progress = tools.progress;
-        let general =
-            General::sample(model, tools.cache, plan.seed(), GENERAL_TOKENS, progress)?;
+        let (cache, seed) = (tools.cache, plan.seed());
+        let general = general_text(model, cache, seed, GENERAL_TOKENS, progress)?;
+        let general = BaseText::new(&model.decoder, &general, &Inner(progress))?;
         let cases = ask_all(model, &job.cases, plan.edits(), progress)?;
         warn_known(&cases, progress);
         Ok(Self {
@@ -210,7 +212,7 @@ impl<'a> Run<'a> {
         }
         let damage = match self.plan.groups.len() {
             1 => None,
-            _ => Some(self.damage_of_group(decoder, is_isolated)?),
+            _ => self.damage_of_group(decoder, is_isolated)?,
         };
         let fluency = match self.plan.grouping {
             Grouping::Sequential => self.fluency(decoder, prompts)?,
@@ -229,14 +231,18 @@ impl<'a> Run<'a> {
     }
 
     /// Isolated groups take turns on shares of the text, which together cover it.
-    fn damage_of_group(&self, decoder: &Decoder, is_isolated: bool) -> Result<Damage, RunError> {
-        let progress = Inner(self.tools.progress);
-        let base = &self.model.decoder;
-        let text = match is_isolated {
-            true => self.general.share(self.groups.len(), SHARE_TOKENS),
-            false => self.general.sequences.as_slice(),
+    fn damage_of_group(
+        &self,
+        decoder: &Decoder,
+        is_isolated: bool,
+    ) -> Result<Option<Damage>, RunError> {
+        let groups = self.plan.groups.len();
+        let chosen = match is_isolated {
+            true => self.general.share(self.groups.len(), groups, SHARE_TOKENS),
+            false => self.general.all(),
         };
-        Ok(damage(self.model, base, decoder, text, &progress)?)
+        let progress = Inner(self.tools.progress);
+        Ok(self.general.damage(decoder, &chosen, &self.model.tokenizer, &progress)?)
     }
 
     fn has_collapsed(&mut self, write: &WritePlan) -> bool {
@@ -317,8 +323,8 @@ impl<'a> Run<'a> {
             self.leaks = self.leaks_of(&decoder, self.plan.edits(), 0)?;
         }
         let damage = match is_isolated {
-            true => Damage::mean(self.groups.iter().filter_map(|group| group.damage.as_ref())),
-            false => Some(self.damage_of_group(&decoder, false)?),
+            true => Damage::over_edits(self.groups.iter().filter_map(|group| group.damage.as_ref())),
+            false => self.damage_of_group(&decoder, false)?,
         };
         let mut outcome = Outcome {
             model: self.plan.model.clone(),
@@ -424,9 +430,9 @@ impl<'a> Run<'a> {
 
 /// Says where there is nothing to edit.
 fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
-    let known: Vec<&crate::probe::Said> =
+    let known: Vec<&Said> =
         cases.iter().flat_map(|case| &case.before.said).filter(|said| said.is_said).collect();
-    for said in known.iter().filter(|said| said.kind == crate::probe::PromptKind::Rewrite).take(3) {
+    for said in known.iter().filter(|said| said.kind == PromptKind::Rewrite).take(3) {
         progress.warn(&format!(
             "{:?}: the model says {:?} already (P {:.2}); there is nothing to edit",
             said.prompt, said.target, said.probability

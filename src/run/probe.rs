@@ -6,7 +6,7 @@ use super::measure::{AskedFact, CaseQuestions, size};
 use super::outcome::{CaseOutcome, Outcome};
 use super::{RunError, judge};
 use crate::model::{Decoder, Model};
-use crate::probe::{General, TextSets, completions, damage, drift};
+use crate::probe::{TextSets, completions, damage, drift, general_text};
 use crate::progress::{Inner, Progress};
 use crate::spec::{Insert, PromptSet, Record};
 use crate::verdict::Thresholds;
@@ -89,10 +89,8 @@ impl Probe {
             }
         }
         if let Some(other) = other {
-            let general =
-                General::sample(model, tools.cache, 0, GENERAL_TOKENS, progress)?;
-            let damage = damage(model, base, other, &general.sequences, progress)?;
-            outcome.damage = Some(damage);
+            let text = general_text(model, tools.cache, 0, GENERAL_TOKENS, progress)?;
+            outcome.damage = damage(base, other, &text, &model.tokenizer, &Inner(progress))?;
             outcome.verdict = Some(judge::verdict(outcome, &Thresholds::default()));
         }
         Ok(())
