@@ -3,26 +3,21 @@
 mod args;
 mod ask;
 mod atlas;
-mod batches;
+mod compare;
 mod completions;
 mod edit;
-mod erase;
 mod export;
 mod failure;
 mod import;
 mod inspect;
-mod passages;
 mod patch;
 mod plan;
 mod probe;
-mod records;
 mod require;
-mod sequence;
 mod session;
 mod stats;
 mod tofu;
 mod ui;
-mod write;
 
 use clap::Parser;
 
@@ -65,7 +60,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Edit(args) => edit::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
-        Command::Compare(args) => passages::compare(args, global, ui),
+        Command::Compare(args) => compare::run(args, global, ui),
         Command::Probe(args) => probe::run(args, global, ui),
         Command::Ask(args) => ask::run(args, global, ui),
         Command::Export(args) => export::run(args, global, ui),

@@ -23,11 +23,11 @@ mod trainings;
 
 use serde::Serialize;
 
-use crate::probe::{Drift, Leak, Measured, ProbeScores};
+use crate::probe::{Completion, Drift, Leak, Measured, ProbeScores};
 use crate::verdict::Verdict;
 
 pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
-pub use compare::{CompareReport, MethodRun, compare_sentences, compare_table};
+pub use compare::comparison_report;
 pub use figure::{Axis, Figure, FigureKind, Series};
 pub use knowledge::{
     KnowledgeReport, KnowledgeRow, MeasuredModel, Spread, knowledge_lines, knowledge_markdown,
@@ -247,17 +247,6 @@ pub struct EditReport {
     pub prompts_before: Vec<Measured>,
     /// After.
     pub prompts_after: Vec<Measured>,
-}
-
-/// A prompt continued by both models.
-#[derive(Debug, Clone, Serialize)]
-pub struct Completion {
-    /// The prompt.
-    pub prompt: String,
-    /// Before.
-    pub before: String,
-    /// After.
-    pub after: Option<String>,
 }
 
 /// How one fact was written.

@@ -11,6 +11,7 @@
 //! measure what changed         probe, then verdict
 //! ```
 
+mod compare;
 mod error;
 mod execute;
 mod job;
@@ -28,6 +29,7 @@ mod write;
 
 use serde::Serialize;
 
+pub use compare::{Comparison, MethodRun, compare};
 pub use error::RunError;
 pub use execute::{Tools, execute};
 pub use job::{Case, Compatible, Job, Settings, chunks, compatible};

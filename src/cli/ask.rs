@@ -7,7 +7,7 @@ use super::session::Session;
 use super::ui::Ui;
 use rescribe::model::{Choice, Decoder, generate};
 use rescribe::progress::Progress;
-use rescribe::report::Completion;
+use rescribe::probe::Completion;
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;

@@ -11,7 +11,7 @@ use rescribe::files::{FileError, Overwrite};
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
 use rescribe::progress::Progress;
-use rescribe::report::{Note, outcome_report};
+use rescribe::report::outcome_report;
 use rescribe::run::{
     self, Compatible, Grouping, Job, Outcome, Plan, RunError, Tools, chunks, compatible, execute,
 };
@@ -34,17 +34,17 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce(&plan, ui);
     let outcome = executed(args, &session, &job, &plan, global, ui)?;
-    let mut report = outcome_report(&outcome, "edit");
+    let mut report = outcome_report(&outcome, "edit")?;
     if let (Some(file), Some(_)) = (&patch_file, &outcome.change) {
         let patch = write_patch(args, &session, &job, &plan, &outcome, file)?;
-        if let Some(out) = &args.out {
+        if let (Some(out), Some(patch)) = (&args.out, patch) {
             let summary = export::write(&session, &[patch], out, args.force, ui)?;
             export::show(&summary, ui);
         }
         let size = std::fs::metadata(file).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
         let text = format!("{} ({size} KB, spec and hashes inside)", file.display());
-        report.notes.push(Note::new("patch", text));
-        report.next = Some(next(named.unwrap_or_default(), file, &plan, &job));
+        report = report.note("patch", text);
+        report.next = Some(next(named.unwrap_or_default(), file, &session, &plan, &job));
     }
     ui.show(&report)?;
     if let Some(collapse) = outcome.collapse {
@@ -131,10 +131,18 @@ fn patch_file(
     Ok(Some(file))
 }
 
+/// What the user should know before a run: of many facts, the first few in full.
+pub fn announce_warnings(plan: &Plan, ui: &Ui) {
+    match plan.edits().len() {
+        0 | 1 => plan.warnings.iter().for_each(|warning| ui.warn(warning)),
+        _ => ui.warn_first(&plan.warnings),
+    }
+    ui.close();
+}
+
 /// Says what will be done, after what the user should know of it.
 pub fn announce(plan: &Plan, ui: &Ui) {
-    ui.warn_first(&plan.warnings);
-    ui.close();
+    announce_warnings(plan, ui);
     for step in plan.describe() {
         ui.note("plan", &paragraph(NOTE, NOTE, &step));
     }
@@ -157,7 +165,7 @@ fn executed(
         progress: ui,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
         checkpoint: checkpoint.as_ref(),
-        stored_as: args.out.as_ref().map(|_| args.dtype.stored_as()),
+        stored_as: None,
     };
     Ok(execute(&session.model, job, plan, &tools)?)
 }
@@ -169,15 +177,15 @@ fn write_patch(
     plan: &Plan,
     outcome: &Outcome,
     file: &Path,
-) -> anyhow::Result<Patch> {
-    let patch = outcome.patch(&session.model, job, plan)?;
+) -> anyhow::Result<Option<Patch>> {
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    patch.write(file, overwrite)?;
+    let patch = outcome.patch(&session.model, job, plan)?;
+    patch.iter().try_for_each(|patch| patch.write(file, overwrite))?;
     Ok(patch)
 }
 
 /// A question that shows what changed.
-fn next(model: &str, patch: &Path, plan: &Plan, job: &Job) -> String {
+fn next(model: &str, patch: &Path, session: &Session, plan: &Plan, job: &Job) -> String {
     let ask = format!("rescribe ask{} --patch {}", session::model_flag(model), patch.display());
     let fact = plan.edits().first().map(|edit| edit.contexts[0].text.clone());
     let asked = || {
@@ -185,6 +193,7 @@ fn next(model: &str, patch: &Path, plan: &Plan, job: &Job) -> String {
         let set = [&prompts.rewrite, &prompts.paraphrase].into_iter().flatten();
         set.map(|it| it.prompt.clone()).chain(prompts.generation.iter().cloned()).next()
     };
-    let prompt = fact.or_else(asked).or_else(|| plan.first_words());
+    // A question that a passage answers shows more than the passage's own beginning.
+    let prompt = fact.or_else(asked).or_else(|| plan.first_words(&session.model));
     next_command(&ask, &prompt.unwrap_or_default())
 }

@@ -12,6 +12,7 @@ use rescribe::patch::PatchError;
 use rescribe::plan::PlanError;
 use rescribe::progress::Interrupted;
 use rescribe::rank_one::RankOneError;
+use rescribe::run::RunError;
 use rescribe::source::{HubErrorKind, SourceError};
 use rescribe::spec::{Look, SpecError};
 
@@ -33,11 +34,6 @@ pub struct Missed(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
-
-/// Facts that cannot stand in one model.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Clash(pub String);
 
 /// Prints an error and returns the code to exit with.
 pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
@@ -86,7 +82,7 @@ fn code(error: &anyhow::Error) -> u8 {
     let layer = matches!(find::<ModelError>(error), Some(ModelError::NoSuchLayer { .. }));
     let usage = find::<Usage>(error).is_some()
         || find::<TooLarge>(error).is_some()
-        || find::<Clash>(error).is_some()
+        || find::<RunError>(error).is_some_and(RunError::is_usage)
         || find::<SpecError>(error).is_some();
     if usage || plan || layer || is_taken(error) { USAGE } else { DATA }
 }
@@ -127,7 +123,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if find::<TooLarge>(error).is_some() {
         return Some("train less: rank, layers or train = \"mlp\" in [gradient]".into());
     }
-    if find::<Clash>(error).is_some() {
+    if matches!(find::<RunError>(error), Some(RunError::Clashes { .. })) {
         return Some("remove them, or keep the first of each with --skip-conflicts".into());
     }
     if is_taken(error) {

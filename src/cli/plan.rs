@@ -1,13 +1,12 @@
 //! `rescribe plan`: what an edit would do, token by token.
 
 use super::args::{Global, PlanArgs};
-use super::edit::{describe, facts, prompts};
+use super::edit::{announce_warnings, spec_job};
 use super::failure::Usage;
-use super::passages;
 use super::session::{self, Session};
 use super::ui::{Ui, paragraph};
-use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan, plan};
-use rescribe::progress::Progress;
+use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
+use rescribe::run::{Plan, Step};
 use rescribe::spec::{EditInput, read_edit_input};
 
 pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -15,15 +14,11 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         let message = format!("{} holds records; plan takes a spec", args.spec.display());
         return Err(Usage(message).into());
     };
+    let job = spec_job(&spec, session::plan_settings(args, &spec)?)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
-    if !spec.passages.is_empty() {
-        return passages::show_plans(&session, &spec, ui);
-    }
-    let options = session::options(&spec.rank_one, &args.rank_one);
-    let facts = facts(&spec, &prompts(&spec)?)?;
-    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
-    plan.warnings.iter().for_each(|warning| ui.warn(warning));
+    let plan = Plan::new(&session.model, &session.name, &job, ui)?;
+    announce_warnings(&plan, ui);
     if ui.is_json() {
         return ui.print_json(&plan);
     }
@@ -31,19 +26,27 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(plan: &WritePlan, ui: &Ui) -> String {
-    let mut out = format!("{}\n", describe(plan));
+fn show(plan: &Plan, ui: &Ui) -> String {
+    let mut out = String::new();
+    for (step, sentence) in plan.steps.iter().zip(plan.describe()) {
+        out.push_str(&format!("{}\n", paragraph(0, 2, &sentence)));
+        if let Step::Write(write) = step {
+            out.push_str(&tokens(write, ui));
+        }
+    }
+    out + "\n  Nothing was changed.\n"
+}
+
+fn tokens(plan: &WritePlan, ui: &Ui) -> String {
+    let mut out = String::new();
     for edit in &plan.edits {
         out.push_str(&goal(edit));
         for prompt in edit.contexts.iter().chain([&edit.essence]) {
             out.push_str(&marked(prompt, ui));
         }
     }
-    out.push_str(
-        "\n  The token in brackets is the lookup token: there the key is read and the value\n  \
-         written.\n",
-    );
-    out
+    out + "\n  The token in brackets is the lookup token: there the key is read and the value\n  \
+           written.\n"
 }
 
 /// What is asked of a fact.

@@ -1,16 +1,14 @@
 //! `rescribe probe`: score a model on prompts, alone or against another.
 
 use super::args::{Global, ProbeArgs};
-use super::edit::{completions, drift_of};
 use super::failure::Usage;
 use super::session::Session;
-use super::ui::{Ui, paragraph};
-use super::{records, require, tofu};
+use super::ui::Ui;
+use super::{require, tofu};
 use rescribe::model::Decoder;
-use rescribe::probe::{ProbeScores, Questions, measure};
-use rescribe::progress::Progress;
-use rescribe::report::{EditReport, probe_table, sentence};
-use rescribe::spec::{PromptFile, PromptSet, read_prompts, read_tofu};
+use rescribe::report::outcome_report;
+use rescribe::run::{Probe, Tools};
+use rescribe::spec::{PromptFile, read_prompts, read_tofu};
 
 pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
@@ -25,29 +23,30 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         );
         return Err(Usage(message).into());
     }
-    let prompts = read_prompts(&args.prompts)?;
+    let probe = match read_prompts(&args.prompts)? {
+        PromptFile::Records(found) => {
+            Probe::of_records(&found[..args.limit.unwrap_or(found.len()).min(found.len())])
+        }
+        PromptFile::Prompts(prompts) => {
+            Probe::of_prompts(&args.prompts.display().to_string(), prompts)
+        }
+    };
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let other = other(args, &session, global, ui)?;
-    let report = match prompts {
-        PromptFile::Records(found) => {
-            let found = &found[..args.limit.unwrap_or(found.len()).min(found.len())];
-            records::probe(&session.model, &session.name, other.as_ref(), found, ui)?
-        }
-        PromptFile::Prompts(prompts) => probe(&session, other.as_ref(), &prompts, ui)?,
+    let tools = Tools {
+        cache: &session.cache,
+        progress: ui,
+        open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
+        checkpoint: None,
+        stored_as: None,
     };
-    if report.layer.is_none() && report.n > 1 {
-        records::show(&report, ui)?;
-    } else if ui.is_json() {
-        ui.print_json(&report)?;
-    } else {
-        let sentence = match &args.against {
-            Some(name) => format!("Before is {}, after is {name}.", report.model),
-            None => sentence(&report),
-        };
-        let sentence = paragraph(2, 2, &sentence);
-        ui.print(&format!("\n{}\n  {sentence}\n", probe_table(&report)));
+    let outcome = probe.measure(&session.model, &session.name, other.as_ref(), &tools)?;
+    let mut report = outcome_report(&outcome, "probe")?;
+    if let Some(name) = &args.against {
+        report = report.note("models", format!("before is {}, after is {name}", outcome.model));
     }
-    require::check(&requirements, report.after.as_ref().unwrap_or(&report.before))
+    ui.show(&report)?;
+    require::check(&requirements, &report)
 }
 
 fn other(
@@ -72,44 +71,4 @@ fn other(
         return Ok(None);
     }
     Ok(Some(session.patched(&session.patches(&args.patch)?)?))
-}
-
-fn probe(
-    session: &Session,
-    other: Option<&Decoder>,
-    prompts: &PromptSet,
-    ui: &Ui,
-) -> anyhow::Result<EditReport> {
-    let model = &session.model;
-    let first = prompts.rewrite.first();
-    let new = first.and_then(|prompt| prompt.target_new.as_deref());
-    let old = first.and_then(|prompt| prompt.target_true.as_deref());
-    let questions = Questions::new(&model.tokenizer, prompts, new, old)?;
-    if questions.skipped() > 0 {
-        ui.warn(&format!(
-            "{} prompts have no pair of targets and were left out; give target_new and \
-             target_true in the file",
-            questions.skipped()
-        ));
-    }
-    let before = measure(&model.decoder, &questions)?;
-    let after = other.map(|other| measure(other, &questions)).transpose()?;
-    let texts = &prompts.retain;
-    let drift = other.map(|other| drift_of(model, other, texts, ui)).transpose()?.flatten();
-    Ok(EditReport {
-        schema: 1,
-        model: session.name.clone(),
-        n: 1,
-        layer: None,
-        before: ProbeScores::of_one(&before),
-        after: after.as_ref().map(ProbeScores::of_one),
-        without_ripples: None,
-        drift,
-        leaks: Vec::new(),
-        completions: completions(model, other, &prompts.generation, ui)?,
-        edits: Vec::new(),
-        seconds_per_edit: None,
-        prompts_before: vec![before],
-        prompts_after: after.into_iter().collect(),
-    })
 }

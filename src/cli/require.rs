@@ -38,8 +38,8 @@ fn parse_one(text: &str) -> anyhow::Result<Requirement> {
 }
 
 /// An error that names every threshold that was missed.
-pub fn check(requirements: &[Requirement], scores: &ProbeScores) -> anyhow::Result<()> {
-    check_with(requirements, |metric| scores.metric(metric).flatten())
+pub fn check(requirements: &[Requirement], report: &rescribe::report::Report) -> anyhow::Result<()> {
+    check_with(requirements, |metric| report.measure(metric).flatten())
 }
 
 /// The same for metrics of any kind; nothing stands for what was not measured.

@@ -6,14 +6,15 @@ use anyhow::Context;
 use candle_core::Device;
 use tempfile::TempDir;
 
-use super::args::{DeviceName, Global, RankOneArgs};
+use super::args::{CompareArgs, DeviceName, EditArgs, Global, PlanArgs, RankOneArgs};
 use super::failure::Usage;
 use super::ui::Ui;
 use rescribe::model::{Decoder, Model};
 use rescribe::patch::{Composed, Patch, compose};
 use rescribe::progress::Progress;
 use rescribe::source::{SourceOptions, resolve};
-use rescribe::spec::{LayerChoice, RankOneOptions};
+use rescribe::run::Settings;
+use rescribe::spec::{EditSpec, LayerChoice, RankOneOptions};
 
 /// An opened model and how people call it.
 pub struct Session {
@@ -109,6 +110,24 @@ fn device(name: DeviceName) -> anyhow::Result<Device> {
     }
 }
 
+impl Session {
+    /// A model that never saw some passages: a patch of this model, or another one with its tokens.
+    pub fn reference(&self, name: &str, global: &Global, ui: &Ui) -> anyhow::Result<Decoder> {
+        if name.ends_with(".safetensors") && Path::new(name).is_file() {
+            return self.patched(&self.patches(&[PathBuf::from(name)])?);
+        }
+        let other = Self::open(Some(name), global, ui)?;
+        if other.model.tokenizer.hash() != self.model.tokenizer.hash() {
+            let message = format!(
+                "it splits text into other tokens than {}, so that the two cannot be compared",
+                self.name
+            );
+            return Err(Usage(message).into());
+        }
+        Ok(other.model.decoder)
+    }
+}
+
 /// ` --model NAME` for the command to try next; nothing where no model was named.
 pub fn model_flag(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(" --model {name}") }
@@ -142,4 +161,50 @@ pub fn options(spec: &RankOneOptions, flags: &RankOneArgs) -> RankOneOptions {
         options.parity = Some(true);
     }
     options
+}
+
+/// The settings of a spec with flags laid over them.
+pub fn settings(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        rank_one: options(&spec.rank_one, &args.rank_one),
+        gradient: spec.gradient.clone(),
+        memory: args.memory,
+        ..Settings::default()
+    })
+}
+
+/// s
+pub fn plan_settings(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        rank_one: options(&spec.rank_one, &args.rank_one),
+        gradient: spec.gradient.clone(),
+        ..Settings::default()
+    })
+}
+
+/// s
+pub fn compare_settings(args: &CompareArgs, spec: &EditSpec) -> anyhow::Result<Settings> {
+    Ok(Settings { gradient: spec.gradient.clone(), memory: args.memory, ..Settings::default() })
+}
+
+/// s
+pub fn record_settings(args: &EditArgs) -> anyhow::Result<Settings> {
+    let rank_one = options(&RankOneOptions::default(), &args.rank_one);
+    Ok(Settings { rank_one, ..Settings::default() })
+}
+
+/// s
+pub fn resolved_spec(spec: &EditSpec, _settings: &Settings) -> String {
+    spec.source.text().to_owned()
+}
+
+/// s
+pub fn refuse_unused(args: &EditArgs, _spec: &EditSpec) -> anyhow::Result<()> {
+    let is_for_records = args.limit.is_some() || args.batch.is_some() || args.skip_conflicts;
+    if is_for_records || args.erase.is_some() {
+        let message = "--limit, --batch, --erase and --skip-conflicts are for record files; a spec \
+                       is applied whole, erases with [[erase]], and --sequential N splits it";
+        return Err(Usage(message.into()).into());
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -30,6 +31,7 @@ pub struct Ui {
     /// Of results, which may go to a file while messages go to a terminal.
     has_result_color: bool,
     bar: Mutex<Option<ProgressBar>>,
+    started: Instant,
 }
 
 impl Ui {
@@ -58,6 +60,7 @@ impl Ui {
             has_color: has_color(terminal),
             has_result_color: has_color(std::io::stdout().is_terminal()),
             bar: Mutex::new(None),
+            started: Instant::now(),
         }
     }
 
@@ -263,6 +266,14 @@ impl Progress for Ui {
 
     fn warn(&self, message: &str) {
         self.message("33;1", "Warning:", message);
+    }
+
+    fn note(&self, label: &str, text: &str) {
+        Self::note(self, label, &paragraph(NOTE, NOTE, text));
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
     }
 
     fn check(&self) -> Result<(), Interrupted> {

@@ -33,6 +33,19 @@ pub enum Channel {
     Samples,
 }
 
+impl Channel {
+    /// How it asks, in words.
+    pub fn way(self) -> &'static str {
+        match self {
+            Self::Prompt => "its prompt",
+            Self::Paraphrase => "paraphrases",
+            Self::Frame => "answer frames",
+            Self::Lens => "logit lens",
+            Self::Samples => "sampling",
+        }
+    }
+}
+
 /// Where a token stands among all.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Seen {

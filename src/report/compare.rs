@@ -1,37 +1,8 @@
 //! Ways to forget, beside models that never saw the passages.
 
-use serde::Serialize;
-
-use super::passages::{PassageReport, ReferenceReport, SetsMemory};
+use super::{Block, Report, Section};
+use crate::run::{Comparison, MethodRun, SetsMemory};
 use crate::spec::ForgetMethod;
-
-/// A comparison, as `--json` prints it.
-#[derive(Debug, Serialize)]
-pub struct CompareReport {
-    /// Version of this structure.
-    pub schema: u32,
-    /// As people call the model.
-    pub model: String,
-    /// What the model remembers before anything is forgotten.
-    pub before: SetsMemory,
-    /// What models that never saw the passages say of the sets.
-    pub references: Vec<ReferenceReport>,
-    /// Seconds that training such a model takes, where they were given.
-    pub retraining_seconds: Option<f64>,
-    /// One entry a method and seed.
-    pub runs: Vec<MethodRun>,
-}
-
-/// One forgetting.
-#[derive(Debug, Serialize)]
-pub struct MethodRun {
-    /// How.
-    pub method: ForgetMethod,
-    /// Of draws and first factors.
-    pub seed: u64,
-    /// What it did.
-    pub report: PassageReport,
-}
 
 /// Mean, least and most of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,7 +33,7 @@ fn retain(sets: &SetsMemory) -> Option<f64> {
 const LABEL: usize = 19;
 
 /// A row a method: means over its seeds, with least and most of the NLL.
-pub fn compare_table(report: &CompareReport) -> String {
+pub fn compare_table(report: &Comparison) -> String {
     let mut out = line("", ["forget", "least to", "extraction", "retain", "gap", "seconds"]);
     out.push_str(&line("", ["NLL", "most", "strength", "NLL", "", ""]));
     let references: Vec<&SetsMemory> = report.references.iter().map(|r| &r.memory).collect();
@@ -74,7 +45,7 @@ pub fn compare_table(report: &CompareReport) -> String {
     }
     let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
     for (method, runs) in by_method(report) {
-        let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.report.after).collect();
+        let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.outcome.after).collect();
         let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
         let gap = match (nll(&report.before), ends, goal) {
             (Some(before), Some(after), Some(goal)) => {
@@ -88,7 +59,7 @@ pub fn compare_table(report: &CompareReport) -> String {
     out
 }
 
-fn by_method(report: &CompareReport) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
+fn by_method(report: &Comparison) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
     let mut groups: Vec<(ForgetMethod, Vec<&MethodRun>)> = Vec::new();
     for run in &report.runs {
         match groups.iter_mut().find(|(method, _)| *method == run.method) {
@@ -100,7 +71,7 @@ fn by_method(report: &CompareReport) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
 }
 
 fn mean_seconds(runs: &[&MethodRun]) -> f64 {
-    runs.iter().map(|run| run.report.seconds).sum::<f64>() / runs.len() as f64
+    runs.iter().map(|run| run.outcome.seconds).sum::<f64>() / runs.len() as f64
 }
 
 /// The retain NLL as a change from `start`, where there is one.
@@ -131,7 +102,7 @@ fn line(label: &str, [nll, range, extraction, retain, gap, seconds]: [&str; 6]) 
 }
 
 /// The last lines: where each method ended, and what retraining costs beside it.
-pub fn compare_sentences(report: &CompareReport) -> Vec<String> {
+pub fn compare_sentences(report: &Comparison) -> Vec<String> {
     let goal: Vec<f64> = report.references.iter().filter_map(|r| nll(&r.memory)).collect();
     let mut sentences = Vec::new();
     for (method, runs) in by_method(report) {
@@ -141,7 +112,7 @@ pub fn compare_sentences(report: &CompareReport) -> Vec<String> {
             sentences.push(format!("{name}: {n} seeds, nothing to compare with."));
             continue;
         };
-        let ends = runs.iter().filter_map(|run| nll(&run.report.after));
+        let ends = runs.iter().filter_map(|run| nll(&run.outcome.after));
         let inside = ends.filter(|end| (goal.low..=goal.high).contains(end)).count();
         let cost = report.retraining_seconds.map(|seconds| {
             let times = seconds / mean_seconds(&runs);
@@ -153,4 +124,10 @@ pub fn compare_sentences(report: &CompareReport) -> Vec<String> {
         ));
     }
     sentences
+}
+
+/// r
+pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> {
+    let report = Report::new("compare", &comparison.model, comparison)?;
+    Ok(report.section(Section::from(Block::Verbatim(compare_table(comparison)))))
 }

@@ -174,6 +174,11 @@ fn probability(p: f64) -> String {
     if p < 1e-4 { format!("{p:.0e}") } else { format!("{p:.4}") }
 }
 
+/// s
+pub fn leak_section(leaks: &[Leak]) -> Option<super::Section> {
+    (!leaks.is_empty()).then(|| super::Block::Verbatim(leak_tables(leaks)).into())
+}
+
 /// The tables of a spec's erased facts, as far as they can be read at a glance.
 pub fn leak_tables(leaks: &[Leak]) -> String {
     let tables = match leaks.len() {

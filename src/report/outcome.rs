@@ -4,7 +4,7 @@ use super::leaks::leak_section;
 use super::trainings::training_section;
 use super::{Block, Cell, Column, Figure, FigureKind, Report, Row, Section, Series, Table, Unit};
 use crate::math::Interval;
-use crate::probe::{Background, Damage, ProbeScores, PromptKind, Said, SaidShares, TextSet};
+use crate::probe::{Background, ProbeScores, PromptKind, Said, SaidShares, TextSet};
 use crate::run::{CaseMeasures, CaseOutcome, GroupOutcome, Grouping, Outcome};
 
 /// The report of a run by the verb `command`.
@@ -14,7 +14,7 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         Some(Section::from(free(outcome))),
         forced(outcome),
         curve(outcome),
-        leak_section(&outcome.leaks, &outcome.secrets),
+        leak_section(&outcome.leaks),
         moved(outcome),
     ];
     for section in sections.into_iter().flatten() {
@@ -160,11 +160,10 @@ fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
     rows.into_iter().flatten().for_each(|row| table.push(row));
     let has_right_after = moments.right_after.is_some();
     if let Some(damage) = &outcome.damage {
-        damage_rows(damage, "", "general text", has_right_after, table);
+        damage_rows(&(damage.drift, damage.perplexity_before, damage.perplexity_after), "", "general text", has_right_after, table);
     }
     if let Some(retain) = &outcome.retain {
-        let damage = Damage::from(retain.clone());
-        damage_rows(&damage, "retain ", "[[retain]] texts", has_right_after, table);
+        damage_rows(&(retain.kl, retain.perplexity_before, retain.perplexity_after), "retain ", "[[retain]] texts", has_right_after, table);
     }
     let texts = outcome.texts.as_ref();
     for (name, set) in [
@@ -178,19 +177,18 @@ fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
 }
 
 fn damage_rows(
-    damage: &Damage,
+    (drift, before, after): &(Interval, f64, f64),
     prefix: &str,
     text: &str,
     has_right_after: bool,
     table: &mut Table,
 ) {
-    let Damage { drift, perplexity_before, perplexity_after, .. } = damage;
     let gap = |row: Row| if has_right_after { row.cell(Cell::Empty) } else { row };
     let row = gap(Row::of(format!("{prefix}drift"), Unit::Nats).cell(Cell::Empty));
     let row = row.value(drift.mean).cell(drift.n).cell(Cell::from(drift));
     table.push(row.note(format!("KL, nats a token, {text}")));
-    let row = Row::of(format!("{prefix}perplexity"), Unit::Plain(2)).cell(*perplexity_before);
-    let row = gap(row).value(*perplexity_after).cell(drift.n).cell(Cell::Empty);
+    let row = Row::of(format!("{prefix}perplexity"), Unit::Plain(2)).cell(*before);
+    let row = gap(row).value(*after).cell(drift.n).cell(Cell::Empty);
     table.push(row.note("same text"));
 }
 

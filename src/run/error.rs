@@ -2,7 +2,7 @@
 
 use crate::files::FileError;
 use crate::gradient::{TooLarge, TrainError};
-use crate::model::ModelError;
+use crate::model::{ModelError, SampleError};
 use crate::plan::PlanError;
 use crate::progress::Interrupted;
 use crate::rank_one::RankOneError;
@@ -41,6 +41,9 @@ pub enum RunError {
     /// Passages could not be measured.
     #[error("{0}")]
     Measure(#[from] TrainError),
+    /// There is no general text.
+    #[error("{0}")]
+    Sample(#[from] SampleError),
     /// The training does not fit into the memory that it may take.
     #[error("{0}")]
     TooLarge(#[from] TooLarge),

@@ -309,7 +309,7 @@ impl<'a> Run<'a> {
             self.tools.progress,
         )?;
         // What is trained afterwards moves the values of the facts' keys.
-        let delta = self.left.delta.plus(&delta)?;
+        let delta = self.left.delta.clone().plus(&delta)?;
         self.left = Left { delta, keys: Keys::default(), decoder };
         self.trainings.push(outcome);
         Ok(())

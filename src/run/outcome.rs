@@ -5,11 +5,16 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::Grouping;
+use serde_json::json;
+
+use super::job::Job;
+use super::plan::Plan;
 use super::train::TrainingOutcome;
+use super::Grouping;
 use crate::checkpoint::Rounding;
 use crate::delta::{Keys, WeightDelta};
-use crate::model::Decoder;
+use crate::model::{Decoder, Model};
+use crate::patch::{BaseHashes, Patch, PatchError, Recipe};
 use crate::plan::PlannedEdit;
 use crate::probe::{
     Background, Completion, Damage, Drift, Leak, Measured, ProbeScores, Said, SecretLeak, TextSets,
@@ -19,7 +24,7 @@ use crate::spec::Method;
 use crate::verdict::Verdict;
 
 /// Everything that a run measured and changed.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub struct Outcome {
     /// Display name of the base model.
     pub model: String,
@@ -79,7 +84,6 @@ pub struct WriteSummary {
 }
 
 /// A change of weights and the model that has it.
-#[derive(Debug)]
 pub struct ModelChange {
     /// What was added to which tensor.
     pub delta: WeightDelta,
@@ -219,6 +223,29 @@ impl Collapse {
 }
 
 impl Outcome {
+    /// The patch of the change; `job` and `plan` are what it was made for.
+    ///
+    /// Nothing where the change does not stand in one model.
+    pub fn patch(&self, model: &Model, job: &Job, plan: &Plan) -> Result<Option<Patch>, PatchError> {
+        let Some(change) = &self.change else { return Ok(None) };
+        let names = change.delta.changes.keys().map(String::as_str);
+        let recipe = Recipe {
+            schema: crate::patch::SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            spec: job.source.clone(),
+            plan: json!(plan),
+            model: self.model.clone(),
+            base: BaseHashes::measure(&model.weights, names)?,
+            seed: plan.seed(),
+            metrics: json!({
+                "verdict": self.verdict, "damage": self.damage,
+                "cases": self.cases, "trainings": self.trainings,
+            }),
+        };
+        let (delta, keys) = (change.delta.clone(), change.keys.clone());
+        Ok(Some(Patch { delta, keys, recipe }))
+    }
+
     /// What the last model says at the prompts of the cases.
     pub(crate) fn after(&self) -> impl Iterator<Item = &CaseMeasures> {
         self.cases.iter().filter_map(|case| case.after.as_ref())

@@ -127,6 +127,17 @@ impl Plan {
         }
     }
 
+    /// The first words of a passage that is learnt or forgotten, to ask for the rest.
+    pub fn first_words(&self, model: &Model) -> Option<String> {
+        const WORDS: usize = 8;
+        let example = self.trainings().next()?.sets.passages.first()?;
+        let text = model.tokenizer.decode(&example.ids[..example.first_target.max(1)]).ok()?;
+        let whole = model.tokenizer.decode(&example.ids).ok()?;
+        let words: Vec<&str> = whole.split_whitespace().take(WORDS).collect();
+        let asked = text.split_whitespace().count() > 1;
+        Some(if asked { text.trim().to_owned() } else { words.join(" ") })
+    }
+
     /// One sentence a step.
     pub fn describe(&self) -> Vec<String> {
         let one = |step: &Step| match step {

@@ -7,7 +7,7 @@ use super::outcome::{CaseOutcome, Outcome};
 use super::{RunError, judge};
 use crate::model::{Decoder, Model};
 use crate::probe::{TextSets, completions, damage, drift, general_text};
-use crate::progress::{Inner, Progress};
+use crate::progress::Inner;
 use crate::spec::{Insert, PromptSet, Record};
 use crate::verdict::Thresholds;
 

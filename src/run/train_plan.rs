@@ -164,7 +164,7 @@ fn settings(
     }
     let all = [&sets.passages, &sets.retain, &sets.holdout].into_iter().flatten();
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
-    let footprint = Footprint::new(config, weights, &settings.rule, longest);
+    let footprint = Footprint::new(model.decoder.parameters(), weights, &settings.rule, longest);
     settings.fit(footprint, config, job.memory)?;
     Ok(settings)
 }

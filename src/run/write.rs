@@ -156,7 +156,7 @@ impl Singly<'_, '_> {
             let relative_norm = fact.change.relative_norm;
             let one =
                 WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
-            *self.delta = self.delta.plus(&one)?;
+            *self.delta = std::mem::take(self.delta).plus(&one)?;
             self.keys.extend(fact.keys);
             *self.decoder = edited;
             let seconds = seconds / ask.len() as f64;

@@ -1,0 +1,44 @@
+//! `rescribe compare`: several ways to forget, each from the base, several seeds each.
+
+use super::args::{CompareArgs, Global};
+use super::edit::spec_job;
+use super::failure::Usage;
+use super::session::{self, Session};
+use super::ui::Ui;
+use rescribe::report::comparison_report;
+use rescribe::run::{Tools, compare};
+use rescribe::spec::{EditInput, EditSpec, PassageVerb, read_edit_input};
+
+pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let EditInput::Spec(spec) = read_edit_input(&args.spec)? else {
+        let message = format!("{} holds records; compare takes a spec", args.spec.display());
+        return Err(Usage(message).into());
+    };
+    check(&spec)?;
+    let job = spec_job(&spec, session::compare_settings(args, &spec)?)?;
+    let name = args.model.model.as_deref().or(spec.model.as_deref());
+    let session = Session::open(name, global, ui)?;
+    let tools = Tools {
+        cache: &session.cache,
+        progress: ui,
+        open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
+        checkpoint: None,
+        stored_as: None,
+    };
+    let what = (args.methods.as_slice(), args.seeds as u64);
+    let mut comparison = compare(&session.model, &session.name, &job, what, &tools)?;
+    comparison.retraining_seconds = args.retraining_seconds;
+    ui.show(&comparison_report(&comparison)?)
+}
+
+fn check(spec: &EditSpec) -> anyhow::Result<()> {
+    let is_forgetting = spec.passages.iter().all(|found| found.verb == PassageVerb::Forget);
+    let has_facts = !spec.inserts.is_empty() || !spec.erases.is_empty();
+    match is_forgetting && !spec.passages.is_empty() && !has_facts {
+        true => Ok(()),
+        false => {
+            let message = "compare takes a spec with [[forget]] and no other operation";
+            Err(Usage(message.into()).into())
+        }
+    }
+}

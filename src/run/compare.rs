@@ -1,0 +1,81 @@
+//! Several ways to forget, each from the base, several seeds each.
+
+use serde::Serialize;
+
+use super::execute::{GENERAL_TOKENS, Tools};
+use super::job::Job;
+use super::references::measure_references;
+use super::train::{
+    ReferenceOutcome, SetsMemory, TrainedModel, TrainingOutcome, remembered, train,
+};
+use super::train_plan::TrainPlan;
+use super::RunError;
+use crate::model::Model;
+use crate::probe::{BaseText, Damage, general_text};
+use crate::progress::Inner;
+use crate::spec::ForgetMethod;
+
+/// A comparison of methods.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    /// Display name of the base model.
+    pub model: String,
+    /// What the base remembers before anything is forgotten.
+    pub before: SetsMemory,
+    /// What models that never saw the passages say of the sets.
+    pub references: Vec<ReferenceOutcome>,
+    /// Seconds that training such a model takes, where they were given.
+    pub retraining_seconds: Option<f64>,
+    /// One entry a method and seed.
+    pub runs: Vec<MethodRun>,
+}
+
+/// One forgetting.
+#[derive(Debug, Serialize)]
+pub struct MethodRun {
+    /// How.
+    pub method: ForgetMethod,
+    /// Of draws and first factors.
+    pub seed: u64,
+    /// What it did.
+    pub outcome: TrainingOutcome,
+    /// What it did to general text.
+    pub damage: Option<Damage>,
+}
+
+/// Forgets the passages of `job` by each method, with `seeds` seeds each from the job's own on.
+pub fn compare(
+    model: &Model,
+    name: &str,
+    job: &Job,
+    (methods, seeds): (&[ForgetMethod], u64),
+    tools: &Tools<'_>,
+) -> Result<Comparison, RunError> {
+    let progress = tools.progress;
+    let mut first = TrainPlan::all(model, job)?.remove(0);
+    first.warnings().iter().for_each(|warning| progress.warn(warning));
+    let references = measure_references(model, &mut first, tools)?;
+    let before = remembered(model, &model.decoder, &first.sets, progress)?;
+    let own_seed = job.gradient.seed.unwrap_or(0);
+    let text = general_text(model, tools.cache, own_seed, GENERAL_TOKENS, progress)?;
+    let text = BaseText::new(&model.decoder, &text, &Inner(progress))?;
+    let mut runs = Vec::new();
+    for method in methods {
+        for seed in own_seed..own_seed + seeds {
+            let mut one = job.clone();
+            (one.gradient.method, one.gradient.seed) = (Some(*method), Some(seed));
+            let mut plan = TrainPlan::all(model, &one)?.remove(0);
+            plan.sets.references.clone_from(&first.sets.references);
+            if seed == own_seed {
+                progress.note("plan", &plan.describe());
+            }
+            let TrainedModel { outcome, decoder, .. } =
+                train(model, &model.decoder, &plan, references.clone(), None, progress)?;
+            let damage =
+                text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
+            runs.push(MethodRun { method: *method, seed, outcome, damage });
+        }
+    }
+    let model = name.to_owned();
+    Ok(Comparison { model, before, references, retraining_seconds: None, runs })
+}
