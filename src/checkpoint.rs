@@ -16,8 +16,6 @@ mod cross_check;
 mod edit;
 pub(crate) mod folder;
 mod listing;
-mod shim;
-pub use shim::*;
 pub(crate) mod transfer;
 
 pub use cross_check::judge_logits;

@@ -16,7 +16,6 @@ mod leak;
 mod likelihood;
 mod said;
 mod scores;
-mod shim;
 mod texts;
 mod tofu;
 
@@ -32,7 +31,6 @@ pub use held::HELD_TEXTS;
 pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
 pub use likelihood::{Query, TargetScore, likelihoods};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
-pub use shim::{Recital, SecretLeak, recital};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
 pub use texts::{TextSet, TextSets};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};
