@@ -74,7 +74,8 @@ fn edit_spec(
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     patch.write(&patch_file, overwrite)?;
     if let Some(out) = &args.out {
-        let summary = export::write(&session, std::slice::from_ref(&patch), out, args.force, ui)?;
+        let summary =
+            export::write(&session, std::slice::from_ref(&patch), out, args.dtype, args.force, ui)?;
         export::show(&summary, ui);
     }
     let name = args.model.model.as_deref().or(spec.model.as_deref()).unwrap_or_default();

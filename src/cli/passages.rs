@@ -81,7 +81,8 @@ pub fn edit(
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     patch.write(&patch_file, overwrite)?;
     if let Some(out) = &args.out {
-        let summary = export::write(&session, std::slice::from_ref(&patch), out, args.force, ui)?;
+        let summary =
+            export::write(&session, std::slice::from_ref(&patch), out, args.dtype, args.force, ui)?;
         export::show(&summary, ui);
     }
     show(&report, &patch_file, name.unwrap_or_default(), ui)?;

@@ -104,7 +104,8 @@ fn save(
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     patch.write(file, overwrite)?;
     if let Some(out) = &args.out {
-        let summary = export::write(session, std::slice::from_ref(&patch), out, args.force, ui)?;
+        let summary =
+            export::write(session, std::slice::from_ref(&patch), out, args.dtype, args.force, ui)?;
         export::show(&summary, ui);
     }
     Ok(())

@@ -56,11 +56,12 @@ fn norm_tensors(stem: &str, norm: &mut RowNorm, see: &mut See<'_>) -> Result<()>
     }
 }
 
-/// `start` with the named changes added.
+/// `start` with the named changes, each combined with the tensor that it belongs to.
 pub(super) fn edited(
     model: &Model,
     start: &Decoder,
     mut changes: BTreeMap<&str, Tensor>,
+    combine: fn(&Tensor, Tensor) -> Result<Tensor>,
 ) -> Result<Decoder> {
     let mut decoder = start.clone();
     let mut used = Vec::new();
@@ -71,7 +72,7 @@ pub(super) fn edited(
             None => change,
             Some(Slice { axis, start, .. }) => change.narrow(axis, start, tensor.dim(axis)?)?,
         };
-        *tensor = (&*tensor + change)?;
+        *tensor = combine(tensor, change)?;
         used.push(name);
         Ok(())
     })?;
