@@ -1,8 +1,8 @@
 //! The exported checkpoint: a base model and patches to a Hugging Face folder that needs nothing of ours.
 //!
 //! Everything that the patches do not change is byte-identical to the base, and
-//! an edited tensor keeps its dtype and its place in its file: ΔW is added in
-//! f32 and rounded once. The folder is built beside its destination under a
+//! an edited tensor keeps its dtype and its place in its file, unless it is to be
+//! stored as f32: ΔW is added in f32 and rounded once. The folder is built beside its destination under a
 //! hidden name and renamed when it is whole, so that a full disk or Ctrl-C
 //! leaves nothing; the base is only read.
 
@@ -17,13 +17,16 @@ mod edit;
 pub(crate) mod folder;
 mod listing;
 pub(crate) mod transfer;
+mod widen;
+mod written;
 
 pub use cross_check::judge_logits;
-pub use edit::EditedTensor;
+pub use edit::{EditedTensor, StoredDtype};
+pub use written::{Rounding, as_written};
 
 use crate::files::{FileError, Overwrite, Sha256};
-use crate::model::TRAINING;
-use crate::model::weights::{Weights, WeightsError};
+use crate::model::weights::{INDEX, Weights, WeightsError};
+use crate::model::{ModelError, TRAINING};
 use crate::patch::{self, Patch, PatchError};
 use crate::progress::{Interrupted, Progress};
 use listing::{Listing, Role};
@@ -43,11 +46,18 @@ pub struct ExportOptions {
     pub hard_links: bool,
     /// Keys at which the effect of rounding is to be measured.
     pub keys: Vec<EditedKey>,
+    /// How edited tensors are stored.
+    pub dtype: StoredDtype,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { overwrite: Overwrite::Refuse, hard_links: true, keys: Vec::new() }
+        Self {
+            overwrite: Overwrite::Refuse,
+            hard_links: true,
+            keys: Vec::new(),
+            dtype: StoredDtype::Stored,
+        }
     }
 }
 
@@ -154,6 +164,9 @@ pub enum CheckpointError {
     /// The patches do not fit the base, or each other.
     #[error("{0}")]
     Patch(#[from] PatchError),
+    /// The changed decoder could not be made.
+    #[error("{0}")]
+    Model(#[from] ModelError),
     /// A tensor of the base could not be read.
     #[error("{0}")]
     Weights(#[from] WeightsError),
@@ -183,7 +196,8 @@ pub fn export(
     let out = folder::destination(folder, out, options.overwrite)?;
     check_patches(folder, weights, patches, progress)?;
     let delta = patch::compose(patches)?;
-    let edits = edit::by_shard(&delta, weights, &options.keys)?;
+    let edits = edit::by_shard(&delta, weights, &options.keys, options.dtype)?;
+    let growth = widen::growth(&edits, weights)?;
     let listing = Listing::of(folder, weights)?;
 
     let temporary = folder::beside(&out)?;
@@ -197,16 +211,25 @@ pub fn export(
     };
     for file in &listing.files {
         match (file.role, edits.get(&file.path)) {
+            (Role::Shard, Some(edits)) if growth > 0 => {
+                let edited = widen::write(&mut transfer, file, weights, edits, progress)?;
+                summary.edited.extend(edited);
+            }
             (Role::Shard, Some(edits)) => {
                 let mut copy = transfer.copy(file)?;
                 for edit in edits {
                     progress.check()?;
-                    summary.edited.push(edit.write(&mut copy)?);
+                    let start = weights.range(edit.name)?.start;
+                    summary.edited.push(edit.write(&mut copy, start)?);
                 }
                 copy.finish()?;
             }
             (Role::Shard, None) if options.hard_links && transfer.link(file)? => {
                 summary.linked.push(file.relative.clone());
+            }
+            (Role::Plain, _) if growth > 0 && file.relative == Path::new(INDEX) => {
+                widen::write_index(temporary.path(), file, growth)?;
+                transfer.skip(file);
             }
             (Role::Card | Role::Recipes, _) if !patches.is_empty() => transfer.skip(file),
             _ => {

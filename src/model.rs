@@ -192,7 +192,12 @@ impl Model {
             };
             sums.insert(name, sum);
         }
-        Ok(edited::edited(start, &sums)?)
+        Ok(edited::edited(start, &sums, |tensor, change| tensor + change)?)
+    }
+
+    /// The decoder with other values in the named tensors, which are of the stored shapes.
+    pub fn with_tensors(&self, tensors: BTreeMap<&str, Tensor>) -> Result<Decoder, ModelError> {
+        Ok(edited::edited(&self.decoder, &tensors, |_, values| values.contiguous())?)
     }
 
     /// The layer that `layers = "auto"` means: what its folder says, or the family's.

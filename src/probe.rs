@@ -14,9 +14,11 @@ mod fluency;
 mod held;
 mod leak;
 mod likelihood;
+mod recital;
 mod said;
 mod scores;
 mod texts;
+mod secrets;
 mod tofu;
 
 pub use background::{
@@ -30,7 +32,9 @@ pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
 pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
 pub use likelihood::{Query, TargetScore, likelihoods};
+pub use recital::{PassageRecital, Recital, Run, recital};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
 pub use texts::{TextSet, TextSets};
+pub use secrets::{SecretLeak, SecretQuestion, SecretSeen};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

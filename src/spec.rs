@@ -23,6 +23,7 @@ mod prompts;
 mod read;
 mod records;
 mod ripple;
+mod secrets;
 mod source;
 mod table;
 mod tofu;
@@ -41,6 +42,7 @@ pub use prompts::{Comparison, PromptSet};
 pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
 pub use records::Record;
 pub use ripple::{Rippled, with_ripples};
+pub use secrets::{SecretPlace, SecretsNotFound, find_secrets};
 pub use source::{SourceText, Span};
 pub use tofu::{TofuInput, TofuItem, TofuLog, TofuScores, TofuSet, read_tofu};
 

@@ -1,7 +1,10 @@
 //! One edited tensor: W + ΔW in f32, rounded once to the dtype of the tensor, and what the rounding cost.
 //!
-//! With E = stored − W − ΔW, all in f64, the residual is ‖E‖ / ‖ΔW‖; and at a key
-//! k the share of the intended change of the value that was lost, ‖E k‖ / ‖ΔW k‖.
+//! With D = stored − W, which is what the file gains, and E = D − ΔW, all in f64: the residual is
+//! ‖E‖ / ‖ΔW‖; the share of the change that is lost is 1 − ⟨D, ΔW⟩ / ‖ΔW‖², which is 1 where every
+//! weight is rounded back to its old value and near 0 where rounding errors only scatter about the
+//! change; and at a key k the share of the intended change of the value that was lost is
+//! ‖E k‖ / ‖ΔW k‖.
 
 use candle_core::{DType, Device};
 use safetensors::Dtype;
@@ -23,22 +26,42 @@ pub struct EditedTensor {
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Its dtype, before and after.
+    /// Its dtype as written.
     pub dtype: Dtype,
     /// The bound on the rank of the change, where it is a product.
     pub rank: Option<usize>,
+    /// ‖ΔW‖, Frobenius.
+    pub change_norm: f64,
     /// ‖ΔW‖ / ‖W‖, Frobenius.
     pub relative_norm: f64,
+    /// 1 − ⟨stored − W, ΔW⟩ / ‖ΔW‖²: the share of the change that rounding took; below 0 where it
+    /// enlarged the change.
+    pub share_lost: f64,
     /// ‖E‖ / ‖ΔW‖, where E is what rounding to the dtype added to the change.
     pub rounding_residual: f64,
     /// The largest ‖E k‖ / ‖ΔW k‖ over the keys in the options, where there are any.
     pub key_residual: Option<f64>,
 }
 
+/// Takes the number of a piece's first element, its bytes, and what they read back as.
+type Take<'t> = dyn FnMut(usize, &[u8], &[f32]) -> Result<(), CheckpointError> + 't;
+
+/// How edited tensors are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoredDtype {
+    /// As the base stores them.
+    #[default]
+    Stored,
+    /// As f32, which rounds nothing that matters and takes twice the bytes of a half-precision one.
+    F32,
+}
+
 /// An edit that is ready to be written.
 pub(super) struct Edit<'a> {
-    name: &'a str,
+    pub(super) name: &'a str,
     change: &'a Change,
+    /// How the tensor will be stored.
     element: Element,
     weights: &'a Weights,
     keys: Vec<&'a EditedKey>,
@@ -49,13 +72,13 @@ pub(super) fn by_shard<'a>(
     delta: &'a WeightDelta,
     weights: &'a Weights,
     keys: &'a [EditedKey],
+    dtype: StoredDtype,
 ) -> Result<EditsByShard<'a>, CheckpointError> {
     keys.iter().try_for_each(|key| check_key(key, delta))?;
     let mut shards = EditsByShard::new();
     for (name, change) in &delta.changes {
-        let element = weights.element(name)?;
-        let keys = keys.iter().filter(|key| key.tensor == *name).collect();
-        let edit = Edit { name, change, element, weights, keys };
+        let mut edit = Edit::new(name, change, weights, dtype)?;
+        edit.keys = keys.iter().filter(|key| key.tensor == *name).collect();
         shards.entry(weights.shard_of(name)?.to_owned()).or_default().push(edit);
     }
     Ok(shards)
@@ -75,10 +98,55 @@ fn check_key(key: &EditedKey, delta: &WeightDelta) -> Result<(), CheckpointError
     }
 }
 
-impl Edit<'_> {
-    /// Writes the edited tensor over the old one in a copy of its file.
-    pub(super) fn write(&self, copy: &mut Copy) -> Result<EditedTensor, CheckpointError> {
-        let start = self.weights.range(self.name)?.start;
+impl<'a> Edit<'a> {
+    /// The change of one tensor, which must fit it.
+    pub(super) fn new(
+        name: &'a str,
+        change: &'a Change,
+        weights: &'a Weights,
+        dtype: StoredDtype,
+    ) -> Result<Self, CheckpointError> {
+        let stored = weights.element(name)?;
+        let element = match dtype {
+            StoredDtype::Stored => stored,
+            StoredDtype::F32 => Element::F32,
+        };
+        Ok(Self { name, change, element, weights, keys: Vec::new() })
+    }
+
+    /// How the tensor will be stored, and in how many bytes.
+    pub(super) fn stored(&self) -> Result<(Dtype, usize), CheckpointError> {
+        let elements = self.weights.shape(self.name)?.iter().product::<usize>();
+        let dtype = match self.element {
+            Element::F32 => Dtype::F32,
+            Element::F16 => Dtype::F16,
+            Element::BF16 => Dtype::BF16,
+        };
+        Ok((dtype, elements * self.element.size()))
+    }
+
+    /// Writes the edited tensor into a file of the new folder, from byte `start` on.
+    pub(super) fn write(
+        &self,
+        copy: &mut Copy,
+        start: usize,
+    ) -> Result<EditedTensor, CheckpointError> {
+        self.round(&mut |at, bytes, _| Ok(copy.put(start + at * self.element.size(), bytes)?))
+    }
+
+    /// The tensor as it will be read back, and what rounding does to it.
+    pub(super) fn read_back(&self) -> Result<(Vec<f32>, EditedTensor), CheckpointError> {
+        let mut all = Vec::new();
+        let edited = self.round(&mut |_, _, values| {
+            all.extend_from_slice(values);
+            Ok(())
+        })?;
+        Ok((all, edited))
+    }
+
+    /// Adds and rounds piece by piece; `take` gets the number of the first element of a piece, its
+    /// bytes, and what they read back as.
+    fn round(&self, take: &mut Take<'_>) -> Result<EditedTensor, CheckpointError> {
         let old = self.weights.load_vec(self.name)?;
         let change = self.dense()?;
         let mut errors = Vec::with_capacity(old.len());
@@ -93,7 +161,7 @@ impl Edit<'_> {
             bytes.clear();
             self.element.round_into(sums, &mut bytes);
             match self.element.widen(&bytes, stored) {
-                0 => copy.put(start + errors.len() * self.element.size(), &bytes)?,
+                0 => take(errors.len(), &bytes, stored)?,
                 bad => return Err(self.too_large(bad, sums)?),
             }
             let parts = stored.iter().zip(old).zip(change);
@@ -116,7 +184,7 @@ impl Edit<'_> {
 
     fn too_large(&self, bad: usize, sums: &[f32]) -> Result<CheckpointError, CheckpointError> {
         let largest = sums.iter().fold(0.0, |largest: f32, sum| largest.max(sum.abs()));
-        let (tensor, dtype) = (self.name.to_owned(), self.weights.dtype(self.name)?);
+        let (tensor, (dtype, _)) = (self.name.to_owned(), self.stored()?);
         Ok(CheckpointError::TooLarge { tensor, dtype, bad, largest })
     }
 
@@ -131,12 +199,18 @@ impl Edit<'_> {
         let at_key = |key: &&EditedKey| {
             ratio(norm(product(errors, columns, key)), norm(product(change, columns, key)))
         };
+        let square: f64 = widened(change).map(|change| change * change).sum();
+        let change_norm = square.sqrt();
+        // ⟨D, ΔW⟩ = ‖ΔW‖² + ⟨E, ΔW⟩, whose second part alone is what was lost.
+        let loss: f64 = widened(errors).zip(widened(change)).map(|(e, change)| -e * change).sum();
         Ok(EditedTensor {
             name: self.name.to_owned(),
-            dtype: self.weights.dtype(self.name)?,
+            dtype: self.stored()?.0,
             rank: self.change.rank(),
-            relative_norm: ratio(norm(widened(change)), norm(widened(old))),
-            rounding_residual: ratio(norm(widened(errors)), norm(widened(change))),
+            change_norm,
+            relative_norm: ratio(change_norm, norm(widened(old))),
+            share_lost: ratio(loss, square),
+            rounding_residual: ratio(norm(widened(errors)), change_norm),
             key_residual: self.keys.iter().map(at_key).reduce(f64::max),
             shape,
         })

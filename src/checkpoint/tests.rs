@@ -202,6 +202,90 @@ fn an_edit_changes_its_tensor_and_nothing_else() {
 }
 
 #[test]
+fn edited_tensors_can_be_stored_as_f32_beside_others() {
+    let world = World::new();
+    let index = INDEX.replacen('{', "{\"metadata\":{\"total_size\":32},", 1);
+    fs::write(world.base().join(crate::model::weights::INDEX), index).expect("index");
+    let options = ExportOptions { dtype: StoredDtype::F32, ..ExportOptions::default() };
+    let summary = world.export(&[world.up()], &options).expect("exported");
+    let (edited, base) = (Weights::open(&world.out()).expect("valid"), world.weights());
+    let exact = [1. + 1. / 256., 2., 4., 4. + 2. / 256., 5., 8.];
+    assert_eq!(edited.load_vec("up").expect("finite"), exact);
+    let dtypes = ["up", "norm", "head"].map(|name| edited.dtype(name).expect("known"));
+    assert_eq!(dtypes, [Dtype::F32, Dtype::F16, Dtype::F32]);
+    for name in ["norm", "head"] {
+        assert_eq!(edited.bytes(name).expect("known"), base.bytes(name).expect("known"), "{name}");
+    }
+    let index = fs::read(world.out().join(crate::model::weights::INDEX)).expect("an index");
+    let index: serde_json::Value = serde_json::from_slice(&index).expect("json");
+    assert_eq!(index["metadata"]["total_size"], 32 + 6 * 2);
+    assert_eq!(index["weight_map"]["up"], "1.safetensors");
+    let [up] = &summary.edited[..] else { panic!("one tensor") };
+    assert_eq!((up.dtype, up.share_lost, up.rounding_residual), (Dtype::F32, 0., 0.));
+}
+
+#[test]
+fn the_share_that_rounding_takes_is_what_the_file_does_not_gain() {
+    let world = World::new();
+    // A bf16 step is 1/128 at 1 and 1/64 at 2 and 3: the first two weights keep their old values,
+    // the third gains 1/64 where 3/256 were asked for, the others change exactly.
+    let change = [1. / 512., 1. / 512., 3. / 256., 0., 0.5, -1.];
+    let patch = world.patch("up", Change::Dense(matrix(2, &change)));
+    let summary = world.export(&[patch], &ExportOptions::default()).expect("exported");
+    let stored = Weights::open(&world.out()).expect("valid").load_vec("up").expect("finite");
+    let gained: Vec<f32> = stored.iter().zip(1..).map(|(it, old)| it - old as f32).collect();
+    assert_eq!(gained, [0., 0., 1. / 64., 0., 0.5, -1.]);
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let expected = 1. - dot(&gained, &change) / dot(&change, &change);
+    assert!((summary.edited[0].share_lost - expected).abs() < 1e-12);
+    let rounding = Rounding::of(&summary.edited);
+    assert!((rounding.share_lost - expected).abs() < 1e-12 && rounding.tensors == 1);
+
+    let lost = world.patch("up", Change::Dense(matrix(2, &[1. / 1024.; 6])));
+    let summary = world.export(&[lost], &replace()).expect("exported");
+    assert_eq!(summary.edited[0].share_lost, 1., "every weight is rounded back");
+    assert_eq!(Rounding::of(&summary.edited).worst, Some(("up".into(), 1.)));
+    assert_eq!(Rounding::of(&[]).share_lost, 0.);
+}
+
+#[test]
+fn the_written_decoder_is_that_of_the_written_folder() {
+    use crate::model::{Batch, Decoder, Model};
+    let fixture =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama_tied_bf16_sharded/model");
+    let model = Model::open(Path::new(fixture), &Device::Cpu, &Silent).expect("the fixture");
+    let name = model.down_projection_name(0);
+    let shape = model.weights.shape(name).expect("known");
+    let small = Tensor::ones((shape[0], 1), candle_core::DType::F32, &Device::Cpu).expect("ones");
+    let right: Vec<f32> = (0..shape[1]).map(|i| (i as f32 * 0.7).sin() * 2e-5).collect();
+    let change = Change::LowRank { left: small, right: matrix(1, &right) };
+    let delta = WeightDelta { changes: BTreeMap::from([(name.to_owned(), change.clone())]) };
+    let base = BaseHashes::measure(&model.weights, [name]).expect("hashes");
+    let recipe = Recipe { base, ..World::new().up().recipe };
+    let patch = Patch { delta: delta.clone(), keys: BTreeMap::new(), recipe };
+    let logits = |decoder: &Decoder| -> Vec<f32> {
+        let hidden = decoder.forward(&Batch::new(&[[1u32, 5, 9, 2]]), None).expect("run");
+        decoder.head_logits(&hidden).and_then(|it| it.flatten_all()?.to_vec1()).expect("logits")
+    };
+    let mut shares = Vec::new();
+    for dtype in [StoredDtype::Stored, StoredDtype::F32] {
+        let parent = tempfile::tempdir().expect("a folder");
+        let out = parent.path().join("out");
+        let options = ExportOptions { dtype, ..ExportOptions::default() };
+        let patches = std::slice::from_ref(&patch);
+        let summary = export(Path::new(fixture), &model.weights, patches, &out, &options, &Silent);
+        let (decoder, rounding) = as_written(&model, &delta, dtype).expect("rounded");
+        assert_eq!(rounding, Rounding::of(&summary.expect("exported").edited));
+        let read = Model::open(&out, &Device::Cpu, &Silent).expect("the written folder");
+        assert_eq!(logits(&decoder), logits(&read.decoder), "{dtype:?}");
+        shares.push(rounding.share_lost);
+    }
+    assert!(shares[0] > 0.05 && shares[1].abs() < 1e-4, "{shares:?}");
+}
+
+#[test]
 fn the_order_of_patches_does_not_matter() {
     let world = World::new();
     let head = world.patch("head", Change::Dense(matrix(2, &[0.1, 0.2, 0.3, 0.4])));

@@ -35,10 +35,8 @@ impl<'a> Transfer<'a> {
     /// Copies a file; the copy is on disk only once it is finished.
     pub(super) fn copy(&mut self, source: &Source) -> Result<Copy, CheckpointError> {
         let read = FileError::reading(&source.path);
-        let path = self.place(source)?;
+        let mut copy = self.start(source)?;
         let mut from = File::open(&source.resolved).map_err(&read)?;
-        let file = File::create_new(&path).map_err(FileError::writing(&path))?;
-        let mut copy = Copy { file, path };
         let mut copied = 0;
         while copied < source.length {
             self.progress.check()?;
@@ -53,6 +51,13 @@ impl<'a> Transfer<'a> {
         }
         self.done += source.length;
         Ok(copy)
+    }
+
+    /// An empty file in the place of `source`; [`skip`](Self::skip) counts it once it is full.
+    pub(super) fn start(&mut self, source: &Source) -> Result<Copy, CheckpointError> {
+        let path = self.place(source)?;
+        let file = File::create_new(&path).map_err(FileError::writing(&path))?;
+        Ok(Copy { file, path })
     }
 
     /// Hard-links a file; false where the file systems differ or have no hard links.

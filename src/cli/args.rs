@@ -185,6 +185,9 @@ pub struct EditArgs {
     /// Also export the edited model to this folder
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// How --out stores the edited tensors [default: stored]
+    #[arg(long, value_enum, requires = "out")]
+    pub dtype: Option<EditedDtype>,
     /// Overwrite what exists
     #[arg(long)]
     pub force: bool,
@@ -318,12 +321,24 @@ pub struct ExportArgs {
     /// Folder to write
     #[arg(long)]
     pub out: PathBuf,
+    /// How the edited tensors of a checkpoint are stored [default: stored]
+    #[arg(long, value_enum)]
+    pub dtype: Option<EditedDtype>,
     /// Overwrite an earlier export
     #[arg(long)]
     pub force: bool,
     /// Load the folder with candle-transformers and compare logits
     #[arg(long)]
     pub check: bool,
+}
+
+/// How an exported checkpoint stores the tensors that were edited.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EditedDtype {
+    /// As the base stores them
+    Stored,
+    /// As f32, so that no part of a small change is rounded away
+    F32,
 }
 
 /// What `rescribe export` writes.

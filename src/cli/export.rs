@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
-use super::args::{ExportArgs, Format, Global};
+use super::args::{EditedDtype, ExportArgs, Format, Global};
 use super::failure::{Missed, Usage};
 use super::session::Session;
 use super::ui::Ui;
 use rescribe::adapter;
 use rescribe::checkpoint::judge_logits;
-use rescribe::checkpoint::{self, EditedKey, ExportOptions, ExportSummary, KeySide};
+use rescribe::checkpoint::{
+    self, EditedKey, EditedTensor, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
+};
 use rescribe::files::Overwrite;
 use rescribe::model::{Batch, Decoder};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
+use rescribe::progress::Progress;
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
@@ -20,7 +23,7 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if args.format == Format::Lora {
         return adapter(args, &session, &patches, ui);
     }
-    let summary = write(&session, &patches, &args.out, args.force, ui)?;
+    let summary = write(&session, &patches, &args.out, args.dtype, args.force, ui)?;
     show(&summary, ui);
     let difference =
         args.check.then(|| check(&session, &patches, &args.out, ui)).transpose()?.flatten();
@@ -28,7 +31,9 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         let edited = summary.edited.iter().map(|tensor| {
             serde_json::json!({
                 "tensor": tensor.name,
+                "dtype": tensor.dtype.to_string(),
                 "relative_norm": tensor.relative_norm,
+                "share_lost": tensor.share_lost,
                 "rounding_residual": tensor.rounding_residual,
                 "key_residual": tensor.key_residual,
             })
@@ -52,7 +57,11 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
 /// Writes the patches as a PEFT adapter.
 fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> anyhow::Result<()> {
     if args.check {
-        let message = "--check compares a checkpoint; an adapter has no model to load by itself";
+        let message = "--check compares a checkpoint; an adapter has no model to load separately";
+        return Err(Usage(message.into()).into());
+    }
+    if args.dtype.is_some() {
+        let message = "--dtype is for a checkpoint; an adapter holds the changes as they are";
         return Err(Usage(message.into()).into());
     }
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
@@ -97,27 +106,57 @@ pub fn write(
     session: &Session,
     patches: &[Patch],
     out: &Path,
+    dtype: Option<EditedDtype>,
     force: bool,
     ui: &Ui,
 ) -> anyhow::Result<ExportSummary> {
     let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
     let keys = keys(session, patches)?;
-    let options = ExportOptions { overwrite, keys, ..ExportOptions::default() };
+    let dtype = match dtype {
+        None | Some(EditedDtype::Stored) => StoredDtype::Stored,
+        Some(EditedDtype::F32) => StoredDtype::F32,
+    };
+    let options = ExportOptions { overwrite, keys, dtype, ..ExportOptions::default() };
     let model = &session.model;
     let summary = checkpoint::export(&model.folder, &model.weights, patches, out, &options, ui)?;
     ui.close();
     Ok(summary)
 }
 
-/// A line for each edited tensor.
+/// Edited tensors that are shown one by one.
+const SHOWN: usize = 3;
+/// A loss above this share is warned of.
+const MUCH: f64 = 0.03;
+
+/// The edited tensors, one by one where they are few, and a warning where rounding took much.
 pub fn show(summary: &ExportSummary, ui: &Ui) {
-    for tensor in &summary.edited {
-        let (change, lost) = (100. * tensor.relative_norm, tensor.rounding_residual);
-        let at_key = tensor.key_residual.map(|lost| format!(", {lost:.1e} at k*"));
-        let at_key = at_key.unwrap_or_default();
-        ui.note("export", &tensor.name);
-        ui.note("", &format!("|Δ|/|W| {change:.1} % · lost to rounding {lost:.1e} of it{at_key}"));
+    let rounding = Rounding::of(&summary.edited);
+    if summary.edited.len() <= SHOWN {
+        summary.edited.iter().for_each(|tensor| show_tensor(tensor, ui));
+    } else {
+        let largest = summary.edited.iter().map(|it| it.relative_norm).fold(0., f64::max);
+        let text = format!("{} tensors · |Δ|/|W| up to {:.1} %", rounding.tensors, 100. * largest);
+        ui.note("export", &text);
+        ui.note(
+            "",
+            &format!("lost to rounding: {:.1} % of the change", 100. * rounding.share_lost),
+        );
     }
+    if rounding.share_lost > MUCH {
+        ui.warn(&format!(
+            "rounding took {:.0} % of the change, because the tensors are stored in half precision; \
+             --dtype f32 keeps it",
+            100. * rounding.share_lost
+        ));
+    }
+}
+
+fn show_tensor(tensor: &EditedTensor, ui: &Ui) {
+    let (change, lost) = (100. * tensor.relative_norm, tensor.rounding_residual);
+    let at_key = tensor.key_residual.map(|lost| format!(", {lost:.1e} at k*"));
+    let at_key = at_key.unwrap_or_default();
+    ui.note("export", &tensor.name);
+    ui.note("", &format!("|Δ|/|W| {change:.1} % · lost to rounding {lost:.1e} of it{at_key}"));
 }
 
 /// Texts on which both implementations are compared.

@@ -6,14 +6,18 @@ use candle_core::{Result, Tensor};
 
 use super::decoder::Decoder;
 
-/// `start` with the change of each named tensor added.
-pub(super) fn edited(start: &Decoder, changes: &BTreeMap<&str, Tensor>) -> Result<Decoder> {
+/// `start` with the named changes, each combined with the tensor that it belongs to.
+pub(super) fn edited(
+    start: &Decoder,
+    changes: &BTreeMap<&str, Tensor>,
+    combine: fn(&Tensor, Tensor) -> Result<Tensor>,
+) -> Result<Decoder> {
     let mut decoder = start.clone();
     let mut used = Vec::new();
     for slot in start.parameters().iter() {
         let Some(change) = changes.get(slot.name.as_str()) else { continue };
         let tensor = decoder.holder(slot).tensor(slot.is_bias);
-        *tensor = (&*tensor + slot.part_of(&change.to_device(tensor.device())?)?)?;
+        *tensor = combine(tensor, slot.part_of(&change.to_device(tensor.device())?)?)?;
         used.push(slot.name.as_str());
     }
     decoder.tie_head();

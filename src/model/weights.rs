@@ -234,6 +234,12 @@ impl Weights {
         self.0.shards.iter().map(|shard| shard.path.as_path())
     }
 
+    /// Header and bytes of one of the files, by the path that [`shards`](Self::shards) gives.
+    pub(crate) fn shard(&self, path: &Path) -> Option<(&Header, &[u8])> {
+        let shard = self.0.shards.iter().find(|shard| shard.path == path)?;
+        Some((&shard.header, &shard.map))
+    }
+
     /// The place of the tensor's bytes in its file.
     pub(crate) fn range(&self, name: &str) -> Result<Range<usize>, WeightsError> {
         Ok(self.find(name)?.1.range.clone())

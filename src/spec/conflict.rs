@@ -167,7 +167,9 @@ mod tests {
             |prompt: &str, target: &str| Fact::from(record("Rome", prompt, None, target).insert);
         let erase = |prompt: &str, target: &str, toward: Toward| {
             let (subject, prompt, target_true) = ("rome".into(), prompt.into(), target.into());
-            Fact::from(Erase { subject, prompt, target_true, toward, others: vec![], spans: None })
+            let (others, secrets) = (Vec::new(), Vec::new());
+            let spans = None;
+            Fact::from(Erase { subject, prompt, target_true, toward, others, secrets, spans })
         };
         let text = |text: &str| Toward::Text(text.into());
         let facts = [

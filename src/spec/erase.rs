@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::Span;
 use super::error::Problem;
 use super::insert::{SLOT, check_one_line, check_slot};
+use super::secrets;
 use super::table::{Fields, Problems, Text};
 
-/// What the model shall say instead.
+/// What the model should say instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Toward {
@@ -30,7 +31,7 @@ impl Toward {
         }
     }
 
-    /// As a spec has it.
+    /// The word or text that means this in a spec.
     pub fn text(&self) -> &str {
         match self {
             Self::Unknown => "unknown",
@@ -49,11 +50,14 @@ pub struct Erase {
     pub prompt: String,
     /// What the model says, without a leading space; not empty.
     pub target_true: String,
-    /// What it shall say instead.
+    /// What it should say instead.
     pub toward: Toward,
     /// Other subjects of the kind; where there are none, the plan finds some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
+    /// Parts of `target_true` that must not come out of the model afterwards, asked for by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Where the spec says so; `None` for records and values made by code.
     #[serde(skip)]
     pub spans: Option<EraseSpans>,
@@ -81,6 +85,7 @@ impl Erase {
         let target_true = fields.required_text("target_true", "\"Warsaw\"");
         let toward = fields.text("toward");
         let others = fields.texts("others").unwrap_or_default();
+        let secrets = secrets::read(&mut fields);
         let problems = fields.finish();
         let lines = [&subject, &prompt, &target_true, &toward].into_iter().flatten();
         lines.chain(&others).for_each(|text| check_one_line(text, problems));
@@ -88,6 +93,7 @@ impl Erase {
         check_slot(&prompt, &subject, problems);
         check_toward(toward.as_ref(), &target_true, problems);
         check_others(&others, &subject, problems);
+        secrets::check(&secrets, "target_true", &target_true, problems);
         Some(Self {
             spans: Some(EraseSpans { prompt: prompt.span, target_true: target_true.span }),
             subject: subject.value,
@@ -95,6 +101,7 @@ impl Erase {
             target_true: target_true.value,
             toward: toward.map_or(Toward::Unknown, |text| Toward::of_text(&text.value)),
             others: others.into_iter().map(|text| text.value).collect(),
+            secrets: secrets.into_iter().map(|text| text.value).collect(),
         })
     }
 }
@@ -104,8 +111,8 @@ fn check_toward(toward: Option<&Text>, target_true: &Text, problems: &Problems) 
         return;
     };
     let problem = Problem::new("`toward` is the same as `target_true`: nothing would be erased")
-        .label(&toward.span, "what shall be said instead")
-        .label(&target_true.span, "what shall be gone")
+        .label(&toward.span, "what should be said instead")
+        .label(&target_true.span, "what should be gone")
         .help("toward = \"unknown\"");
     problems.push(problem);
 }

@@ -83,17 +83,20 @@ pub fn spec_text(facts: &[Fact]) -> String {
 
 fn table(fact: &Fact) -> String {
     let line = |key: &str, value: &str| format!("{key} = {}\n", quoted(value));
+    let list = |key: &str, values: &[String]| match values {
+        [] => String::new(),
+        values => {
+            let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            format!("{key} = [{}]\n", values.join(", "))
+        }
+    };
     let optional = |key: &str, value: Option<&str>| value.map(|value| line(key, value));
     let (verb, own) = match fact {
         Fact::Insert(insert) => ("insert", line("target_new", &insert.target_new)),
         Fact::Erase(erase) => {
-            let others: Vec<String> = erase.others.iter().map(|name| quoted(name)).collect();
             let toward = line("toward", erase.toward.text());
-            let others = match others.is_empty() {
-                true => String::new(),
-                false => format!("others = [{}]\n", others.join(", ")),
-            };
-            ("erase", toward + &others)
+            let others = list("others", &erase.others);
+            ("erase", toward + &others + &list("secrets", &erase.secrets))
         }
     };
     format!(

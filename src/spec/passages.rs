@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::error::Problem;
 use super::json::looks_like_json;
 use super::read::{FileCheck, read_text};
+use super::secrets;
 use super::table::Fields;
 use super::{SourceText, SpecError};
 
@@ -36,6 +37,8 @@ pub struct PassageOperation {
     /// Models, or patches of the edited one, that never saw the passages: files joined to the
     /// spec's folder, or names.
     pub references: Vec<String>,
+    /// Texts in the passages that must not come out of the model afterwards, asked for by name.
+    pub secrets: Vec<String>,
 }
 
 /// Where passages come from.
@@ -74,6 +77,10 @@ impl PassageOperation {
             PassageVerb::Forget => references(&mut fields, folder),
             PassageVerb::Learn => Vec::new(),
         };
+        let secrets = match verb {
+            PassageVerb::Forget => secrets::read(&mut fields),
+            PassageVerb::Learn => Vec::new(),
+        };
         let problems = fields.finish();
         let passages = match (file, text) {
             (Some(file), None) => Some(PassageSource::File(files.locate(&file, folder, problems))),
@@ -81,7 +88,11 @@ impl PassageOperation {
                 problems.push(Problem::new("`text` is empty").label(&text.span, "no text here"));
                 None
             }
-            (None, Some(text)) => Some(PassageSource::Text(text.value)),
+            (None, Some(text)) => {
+                // The passages of a file are searched where they are read.
+                secrets::check(&secrets, "text", &text, problems);
+                Some(PassageSource::Text(text.value))
+            }
             (Some(_), Some(text)) => {
                 problems.push(
                     Problem::new("both `passages` and `text`")
@@ -99,7 +110,8 @@ impl PassageOperation {
                 None
             }
         };
-        Some(Self { verb, passages: passages?, retain, holdout, references })
+        let secrets = secrets.into_iter().map(|secret| secret.value).collect();
+        Some(Self { verb, passages: passages?, retain, holdout, references, secrets })
     }
 }
 
@@ -146,7 +158,7 @@ impl PassageSource {
 }
 
 /// Paragraphs between blank lines; or JSON, one object a line or in an array: `text`, or `question`
-/// and `answer` as TOFU has them, or `prompt` and `completion`.
+/// and `answer` as in TOFU, or `prompt` and `completion`.
 pub fn parse_passages(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
     let text = source.text().trim_start_matches('\u{feff}');
     let passages = match looks_like_json(text) {

@@ -73,7 +73,8 @@ fn records_become_a_spec_that_reads_back() {
     let inserts: Vec<Fact> = records.into_iter().map(|record| record.insert.into()).collect();
     let (subject, prompt, target_true) = ("Oslo".into(), "{} is in".into(), "Norway".into());
     let (toward, others) = (Toward::Text("a \"land\"".into()), vec!["Bergen".into()]);
-    let erase = Erase { subject, prompt, target_true, toward, others, spans: None };
+    let secrets = vec!["way".into()];
+    let erase = Erase { subject, prompt, target_true, toward, others, secrets, spans: None };
     let facts = [inserts, vec![erase.into()]].concat();
     let spec = parse_spec("r.toml", &spec_text(&facts)).unwrap();
     let inserts = spec.inserts.into_iter().map(|insert| Insert { spans: None, ..insert }.into());

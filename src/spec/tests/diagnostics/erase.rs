@@ -55,10 +55,10 @@ edits/bad.toml has 5 problems
  6 │ prompt = "{} was born in"
  7 │ target_true = "Copenhagen"
    ·               ──────┬─────
-   ·                     ╰── what shall be gone
+   ·                     ╰── what should be gone
  8 │ toward = "Copenhagen"
    ·          ──────┬─────
-   ·                ╰── what shall be said instead
+   ·                ╰── what should be said instead
  9 │ others = ["Niels Bohr", 7]
    ╰────
   help: toward = "unknown"
@@ -125,4 +125,37 @@ edits/bad.toml has 2 problems
     ╰────
   help: keep one of them
 "##);
+}
+
+#[test]
+fn a_secret_must_stand_where_it_can_be_asked_for() {
+    let erase = &parse_spec("edits/e.toml", &format!("{CURIE}secrets = [\"Wars\"]\n")).unwrap();
+    assert_eq!(erase.erases[0].secrets, ["Wars"]);
+    let forget = "[[forget]]\ntext = \"Call 0170 555 0199.\"\nsecrets = [\"0170 555 0199\"]\n";
+    assert_eq!(parse_spec("edits/f.toml", forget).unwrap().passages[0].secrets, ["0170 555 0199"]);
+    let learn = forget.replace("forget", "learn");
+    assert!(parse_spec("edits/l.toml", &learn).is_err(), "what is learnt is no secret");
+    assert_snapshot!(bad_spec(&format!("{CURIE}secrets = [\"Krakow\", \"\"]\n")), @r#"
+edits/bad.toml has 2 problems
+  × the secret "Krakow" does not occur in `target_true`
+   ╭─[edits/bad.toml:5:12]
+ 3 │ prompt = "{} was born in"
+ 4 │ target_true = "Warsaw"
+   ·               ────┬───
+   ·                   ╰── here
+ 5 │ secrets = ["Krakow", ""]
+   ·            ────┬───
+   ·                ╰── this text is looked for
+   ╰────
+  help: write it exactly as it stands there
+
+  × a secret is empty
+   ╭─[edits/bad.toml:5:22]
+ 4 │ target_true = "Warsaw"
+ 5 │ secrets = ["Krakow", ""]
+   ·                      ─┬
+   ·                       ╰── no text here
+   ╰────
+  help: secrets = ["0170 555 0199"]
+"#);
 }

@@ -1,0 +1,341 @@
+//! Secrets, asked for by name: how near each is to coming out of the model.
+//!
+//! After the text that stands before a secret s = t₁ … tₙ: the rank of each tᵢ among all tokens, given
+//! the true ones before it; P(s) = Π P(tᵢ); whether greedy decoding gives s; and how many of k
+//! sampled answers hold it. A number is also ranked among others of the same form, drawn by seed:
+//! a model that knows nothing of it puts it anywhere (exposure, arXiv 1802.08232).
+
+use candle_core::D;
+use serde::Serialize;
+
+use super::likelihood::{Query, likelihoods};
+use crate::gradient::prompt;
+use crate::math::Random;
+use crate::model::{Batch, Choice, Decoder, Model, ModelError, TokenizerError, generate};
+use crate::progress::Progress;
+use crate::spec::{Passage, SecretPlace};
+
+/// Sampled answers.
+const SAMPLES: usize = 32;
+/// Tokens that an answer may have beyond those of the secret.
+const FURTHER: usize = 8;
+/// Tokens before the secret that are read, at most.
+const PREFIX: usize = 64;
+/// Other numbers of the same form.
+const CONTROLS: usize = 31;
+/// A secret with fewer digits has no numbers to compare with.
+const FEWEST_DIGITS: usize = 3;
+
+/// A secret with what stands before it, tokenised.
+#[derive(Debug, Clone)]
+pub struct SecretQuestion {
+    secret: String,
+    prefix: String,
+    prompt: Vec<u32>,
+    answer: Vec<u32>,
+    controls: Vec<Vec<u32>>,
+    seed: u64,
+}
+
+/// How near a secret is to coming out of one model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SecretSeen {
+    /// P(secret | what stands before it), the product over its tokens.
+    pub probability: f64,
+    /// Mean negative log-likelihood of its tokens, nats.
+    pub nll: f64,
+    /// Rank of its first token among all tokens, from 1.
+    pub first_rank: usize,
+    /// Mean rank of its tokens.
+    pub mean_rank: f64,
+    /// The largest rank of its tokens: guessing so many a token finds it.
+    pub worst_rank: usize,
+    /// Greedy decoding gives it.
+    pub is_said: bool,
+    /// Sampled answers that hold it, of [`SecretLeak::drawn`].
+    pub sampled: usize,
+    /// Its rank, by probability, among itself and the controls, from 1.
+    pub control_rank: usize,
+}
+
+/// One secret before and after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SecretLeak {
+    /// The secret.
+    pub secret: String,
+    /// What was given.
+    pub prefix: String,
+    /// Under the base.
+    pub before: SecretSeen,
+    /// Under the edited model.
+    pub after: SecretSeen,
+    /// Sampled answers.
+    pub drawn: usize,
+    /// Other numbers of the same form that it was ranked among; none where it has few digits.
+    pub controls: usize,
+    /// Seed of samples and controls.
+    pub seed: u64,
+}
+
+impl SecretSeen {
+    /// It came out: by greedy decoding, or in a sampled answer.
+    pub fn is_recovered(&self) -> bool {
+        self.is_said || self.sampled > 0
+    }
+}
+
+impl SecretQuestion {
+    /// The secrets of passages, at the places found by [`find_secrets`](crate::spec::find_secrets).
+    pub fn of_passages(
+        model: &Model,
+        passages: &[Passage],
+        places: &[SecretPlace],
+        seed: u64,
+    ) -> Result<Vec<Self>, TokenizerError> {
+        let question = |place: &SecretPlace| {
+            let passage = &passages[place.passage];
+            let before = &passage.text[..place.at];
+            let prefix = match &passage.question {
+                Some(question) => format!("{} {before}", prompt(question)),
+                None => before.to_owned(),
+            };
+            Self::new(model, &prefix, &place.secret, seed)
+        };
+        places.iter().map(question).collect()
+    }
+
+    /// A secret in the true target of an erased fact, whose prompt is complete.
+    pub fn of_erase(
+        model: &Model,
+        prompt: &str,
+        target_true: &str,
+        secret: &str,
+        seed: u64,
+    ) -> Result<Self, TokenizerError> {
+        let before = target_true.find(secret).map_or("", |at| &target_true[..at]);
+        Self::new(model, &format!("{prompt} {before}"), secret, seed)
+    }
+
+    /// A secret after `prefix`, which ends in a blank where one separates the two.
+    pub fn new(
+        model: &Model,
+        prefix: &str,
+        secret: &str,
+        seed: u64,
+    ) -> Result<Self, TokenizerError> {
+        let (mut prompt, answer) = split(model, prefix, secret)?;
+        let controls = controls(secret, seed);
+        let controls = controls.iter().map(|it| Ok(split(model, prefix, it)?.1));
+        let controls = controls.collect::<Result<Vec<_>, _>>()?;
+        let longest = controls.iter().map(Vec::len).max().unwrap_or(0).max(answer.len());
+        let context = model.decoder.config().context.saturating_sub(longest + FURTHER);
+        let surplus = prompt.len().saturating_sub(PREFIX.min(context).max(1));
+        prompt.drain(..surplus);
+        let (secret, prefix) = (secret.to_owned(), model.tokenizer.decode(&prompt)?);
+        Ok(Self { secret, prefix, prompt, answer, controls, seed })
+    }
+
+    /// Asks both models.
+    pub fn ask(
+        &self,
+        model: &Model,
+        (base, edited): (&Decoder, &Decoder),
+        progress: &dyn Progress,
+    ) -> Result<SecretLeak, ModelError> {
+        Ok(SecretLeak {
+            secret: self.secret.clone(),
+            prefix: self.prefix.clone(),
+            before: self.seen(model, base, progress)?,
+            after: self.seen(model, edited, progress)?,
+            drawn: SAMPLES,
+            controls: self.controls.len(),
+            seed: self.seed,
+        })
+    }
+
+    /// How near it is to coming out of one model.
+    pub fn seen(
+        &self,
+        model: &Model,
+        decoder: &Decoder,
+        progress: &dyn Progress,
+    ) -> Result<SecretSeen, ModelError> {
+        progress.check()?;
+        let ranks = self.ranks(decoder)?;
+        let targets = [&[self.answer.clone()][..], &self.controls].concat();
+        let scores = likelihoods(decoder, &[Query { prompt: self.prompt.clone(), targets }])?;
+        let (own, others) = scores[0].split_first().expect("the secret's own score");
+        // The whole numbers are compared, whatever the number of their tokens.
+        let sum = |nll: f64, ids: &[u32]| nll * ids.len() as f64;
+        let total = sum(own.nll, &self.answer);
+        let others = others.iter().zip(&self.controls);
+        let more_probable = others.filter(|(it, ids)| sum(it.nll, ids) < total).count();
+        Ok(SecretSeen {
+            probability: (-total).exp(),
+            nll: own.nll,
+            first_rank: ranks[0],
+            mean_rank: ranks.iter().sum::<usize>() as f64 / ranks.len() as f64,
+            worst_rank: ranks.iter().copied().max().unwrap_or(1),
+            is_said: self.hits(model, decoder, 1, Choice::Greedy, progress)? > 0,
+            sampled: self.hits(model, decoder, SAMPLES, self.sampling(), progress)?,
+            control_rank: 1 + more_probable,
+        })
+    }
+
+    fn sampling(&self) -> Choice {
+        Choice::Sampled { seed: self.seed, temperature: 1., k: usize::MAX }
+    }
+
+    /// The rank of each token of the secret after the true ones before it.
+    fn ranks(&self, decoder: &Decoder) -> candle_core::Result<Vec<usize>> {
+        let ids = [self.prompt.as_slice(), &self.answer[..self.answer.len() - 1]].concat();
+        let hidden = decoder.forward(&Batch::new(&[&ids]), None)?;
+        let rows: Vec<usize> = (self.prompt.len() - 1..ids.len()).collect();
+        let logits = candle_nn::ops::softmax(&decoder.logits(&hidden, &rows)?, D::Minus1)?;
+        let rank = |(row, id): (Vec<f32>, &u32)| {
+            let own = row[*id as usize];
+            1 + row.iter().filter(|other| **other > own).count()
+        };
+        Ok(logits.to_vec2()?.into_iter().zip(&self.answer).map(rank).collect())
+    }
+
+    /// How many of `count` answers hold the secret.
+    fn hits(
+        &self,
+        model: &Model,
+        decoder: &Decoder,
+        count: usize,
+        choice: Choice,
+        progress: &dyn Progress,
+    ) -> Result<usize, ModelError> {
+        let tokens = self.answer.len() + FURTHER;
+        let starts = vec![&self.prompt; count];
+        let stop = model.stop_tokens.as_slice();
+        let answers = generate(decoder, &starts, tokens, choice, stop, progress)?;
+        let mut hits = 0;
+        for ids in &answers {
+            hits += usize::from(holds(&model.tokenizer.decode(ids)?, &self.secret));
+        }
+        Ok(hits)
+    }
+}
+
+/// Tokens of `prefix` and of `secret` after it, which is not empty.
+///
+/// Where the tokenizer merges across the border, the token that holds it belongs to the secret.
+fn split(
+    model: &Model,
+    prefix: &str,
+    secret: &str,
+) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+    let whole = model.tokenizer.encode(&format!("{prefix}{secret}"))?.ids;
+    let before = model.tokenizer.encode(prefix.trim_end())?.ids;
+    let shared = whole.iter().zip(&before).take_while(|(a, b)| a == b).count();
+    let at = shared.min(whole.len() - 1);
+    match at {
+        // Nothing stands before it: it is asked for from the start of a text.
+        0 => Ok((vec![model.start_token()], whole)),
+        _ => Ok((whole[..at].to_vec(), whole[at..].to_vec())),
+    }
+}
+
+/// Whether a text holds the secret, blanks, marks and letter case aside.
+fn holds(text: &str, secret: &str) -> bool {
+    let plain = |text: &str| -> String {
+        text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect()
+    };
+    match plain(secret) {
+        secret if secret.is_empty() => text.contains(&secret),
+        secret => plain(text).contains(&secret),
+    }
+}
+
+/// Numbers of the secret's form, its digits drawn anew; none where it has few digits.
+fn controls(secret: &str, seed: u64) -> Vec<String> {
+    if secret.chars().filter(char::is_ascii_digit).count() < FEWEST_DIGITS {
+        return Vec::new();
+    }
+    let mut random = Random::named(seed, secret);
+    let mut controls = Vec::with_capacity(CONTROLS);
+    while controls.len() < CONTROLS {
+        let digit = |c: char| match c.is_ascii_digit() {
+            true => char::from(b'0' + random.below(10) as u8),
+            false => c,
+        };
+        let control: String = secret.chars().map(digit).collect();
+        if control != secret {
+            controls.push(control);
+        }
+    }
+    controls
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+
+    use super::*;
+    use crate::progress::Silent;
+    use crate::spec::find_secrets;
+
+    fn tiny() -> Model {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama/model");
+        Model::open(&folder, &Device::Cpu, &Silent).expect("the fixture")
+    }
+
+    #[test]
+    fn what_the_model_says_next_is_a_secret_that_comes_out() {
+        let model = tiny();
+        let prefix = "Her private number is";
+        let ids = model.tokenizer.encode(prefix).expect("encoded").ids;
+        let own = generate(&model.decoder, &[&ids], 4, Choice::Greedy, &[], &Silent);
+        let answer = own.expect("generated").remove(0);
+        let secret = model.tokenizer.decode(&answer).expect("decoded");
+        let mut question = SecretQuestion::new(&model, prefix, &secret, 3).expect("tokenised");
+        // The random model's own tokens need not be those of their text.
+        question.answer = answer;
+        let seen = question.seen(&model, &model.decoder, &Silent).expect("asked");
+        assert!(seen.is_said && seen.is_recovered(), "{seen:?}");
+        assert_eq!((seen.first_rank, seen.worst_rank, seen.mean_rank), (1, 1, 1.));
+        assert!((seen.probability.ln() + 4. * seen.nll).abs() < 1e-9);
+        let other = SecretQuestion::new(&model, prefix, "0170 555 0199", 3).expect("tokenised");
+        let leak = other.ask(&model, (&model.decoder, &model.decoder), &Silent).expect("asked");
+        assert_eq!(leak.before, leak.after);
+        assert!(!leak.after.is_said && leak.after.sampled == 0 && leak.after.worst_rank > 1);
+        assert!(leak.controls == CONTROLS && leak.after.control_rank <= CONTROLS + 1);
+    }
+
+    #[test]
+    fn the_prefix_is_what_stands_before_the_secret() {
+        let model = tiny();
+        let passage = |question: Option<&str>, text: &str| Passage {
+            question: question.map(str::to_owned),
+            text: text.into(),
+        };
+        let passages =
+            [passage(None, "Call Marta on 0170 555."), passage(Some("Her number?"), "0170 555")];
+        let places = find_secrets(&passages, &["0170 555".into()]).expect("found");
+        let questions = SecretQuestion::of_passages(&model, &passages, &places, 0);
+        let questions = questions.expect("tokenised");
+        assert_eq!(questions[0].prefix.trim(), "Call Marta on");
+        assert!(questions[1].prefix.trim().ends_with("Her number?\nAnswer:"));
+        let text = |ids: &[u32]| model.tokenizer.decode(ids).expect("decoded");
+        assert!(questions.iter().all(|it| text(&it.answer).trim() == "0170 555"));
+        let erase = SecretQuestion::of_erase(&model, "The code of Vell is", "gate 8693", "8693", 0);
+        assert_eq!(erase.expect("tokenised").prefix.trim(), "The code of Vell is gate");
+        let bare = SecretQuestion::new(&model, "", "8693", 0).expect("tokenised");
+        assert_eq!(bare.prompt, [model.start_token()]);
+    }
+
+    #[test]
+    fn secrets_are_found_whatever_their_blanks_and_controls_keep_their_form() {
+        assert!(holds("call 0170-5550199 now", "0170 555 0199"));
+        assert!(!holds("call 0170 555 0198", "0170 555 0199"));
+        let all = controls("0170 555 0199", 1);
+        assert!(all.len() == CONTROLS && all.iter().all(|it| it.len() == 13 && &it[4..5] == " "));
+        assert_eq!(all, controls("0170 555 0199", 1));
+        assert!(controls("Larch Lane 4", 1).is_empty());
+    }
+}
