@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
-use super::ui::{NOTE, Ui, next_command, paragraph};
+use super::ui::{NOTE, Ui, paragraph, quoted};
 use super::write::{Written, write};
 use super::{batches, export, passages, records, require};
 use rescribe::delta::{Keys, WeightDelta};
@@ -18,7 +18,7 @@ use rescribe::probe::{
 };
 use rescribe::progress::Progress;
 use rescribe::rank_one::Factored;
-use rescribe::report::{Completion, EditReport, FactReport, probe_table, sentence};
+use rescribe::report::{Completion, EditReport, FactReport, leak_sentence, sentence};
 use rescribe::spec::{
     Comparison, Conflict, EditInput, EditSpec, Fact, PromptFile, PromptSet, Rippled,
     fact_conflicts, read_edit_input, read_prompts, with_ripples,
@@ -78,8 +78,7 @@ fn edit_spec(
         export::show(&summary, ui);
     }
     let name = args.model.model.as_deref().or(spec.model.as_deref()).unwrap_or_default();
-    show(&report, &patch_file, name, &first.contexts[0].text, ui)?;
-    require::check(requirements, report.after.as_ref().unwrap_or(&report.before))
+    show(&report, &patch_file, name, &first.contexts[0].text, requirements, ui)
 }
 
 /// The facts of a spec: what it inserts and, where it says so, what follows from that; then what it
@@ -384,20 +383,18 @@ fn show(
     patch: &Path,
     model: &str,
     prompt: &str,
+    requirements: &[require::Requirement],
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    if ui.is_json() {
-        return ui.print_json(report);
-    }
     let size = std::fs::metadata(patch).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
-    let ask = format!("rescribe ask{} --patch {}", session::model_flag(model), patch.display());
-    ui.print(&format!(
-        "\n{}\n{:>10}  {} ({size} KB, spec and hashes inside)\n\n  {}\n{}\n",
-        probe_table(report),
-        "patch",
-        patch.display(),
-        paragraph(2, 2, &sentence(report)),
-        next_command(&ask, prompt)
-    ));
-    Ok(())
+    let patch = patch.display();
+    let mut shown = report.report("edit")?.section(sentence(report));
+    if !report.leaks.is_empty() {
+        shown = shown.section(leak_sentence(&report.leaks));
+    }
+    shown = shown.note("patch", format!("{patch} ({size} KB, spec and hashes inside)"));
+    let (model, prompt) = (session::model_flag(model), quoted(prompt));
+    shown.next = Some(format!("rescribe ask{model} --patch {patch} {prompt}"));
+    ui.show(&shown)?;
+    require::check(requirements, &shown)
 }

@@ -20,7 +20,7 @@ use rescribe::probe::{HELD_TEXTS, Leak, LeakQuestion, Measured, ProbeScores, dri
 use rescribe::progress::Progress;
 use rescribe::rank_one::targets::{ValueStore, asks};
 use rescribe::rank_one::{Factored, Writer, write_fact};
-use rescribe::report::{EraseReport, FactReport, erase_sentence, erase_table, summarise};
+use rescribe::report::{EraseReport, FactReport, Report, erase_sentence, summarise};
 use rescribe::spec::{Erase, Fact, RankOneOptions, Record, Toward};
 
 /// Held texts behind each fact's drift; all facts together make many tokens of them.
@@ -61,8 +61,9 @@ pub fn edit(
     let store = ValueStore::open(&session.cache, session.model.weights_hash()?)?;
     let run = Run { session: &session, first: &first, factored: &factored, store, ui };
     let report = run.all(erases, records, toward.text())?;
-    show(&report, ui)?;
-    require::check(requirements, &report.after)
+    let shown = shown(&report)?;
+    ui.show(&shown)?;
+    require::check(requirements, &shown)
 }
 
 /// What the records say is true, with the subjects of other records of the relation to compare with.
@@ -206,11 +207,6 @@ impl Run<'_> {
     }
 }
 
-fn show(report: &EraseReport, ui: &Ui) -> anyhow::Result<()> {
-    if ui.is_json() {
-        return ui.print_json(report);
-    }
-    let sentence = paragraph(2, 2, &erase_sentence(report));
-    ui.print(&format!("\n{}\n  {sentence}\n", erase_table(report)));
-    Ok(())
+fn shown(report: &EraseReport) -> anyhow::Result<Report> {
+    Ok(report.report("edit")?.section(erase_sentence(report)))
 }

@@ -22,7 +22,7 @@ use rescribe::delta::{Keys, WeightDelta};
 use rescribe::files::Overwrite;
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::{BaseHashes, Patch, Recipe};
-use rescribe::report::{PassageReport, SpecReport, passage_sentences, passage_table};
+use rescribe::report::{PassageReport, Report, SpecReport, passage_sentences};
 use rescribe::spec::EditSpec;
 
 pub use compare::run as compare;
@@ -84,8 +84,9 @@ pub fn edit(
         let summary = export::write(&session, std::slice::from_ref(&patch), out, args.force, ui)?;
         export::show(&summary, ui);
     }
-    show(&report, &patch_file, name.unwrap_or_default(), ui)?;
-    require::check(requirements, report.probes.after.as_ref().unwrap_or(&report.probes.before))
+    let shown = shown(&report, &patch_file, name.unwrap_or_default())?;
+    ui.show(&shown)?;
+    require::check(requirements, &shown)
 }
 
 fn recipe(
@@ -115,22 +116,11 @@ fn recipe(
     })
 }
 
-fn show(report: &SpecReport, patch: &Path, model: &str, ui: &Ui) -> anyhow::Result<()> {
-    if ui.is_json() {
-        return ui.print_json(report);
-    }
+fn shown(report: &SpecReport, patch: &Path, model: &str) -> anyhow::Result<Report> {
     let size = std::fs::metadata(patch).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
     let patch = patch.display();
-    let sentences: Vec<String> =
-        passage_sentences(report).iter().map(|sentence| paragraph(2, 2, sentence)).collect();
-    ui.print(&format!(
-        "\n{}\n{:>10}  {patch} ({size} KB, spec and hashes inside)\n\n  {}\n{:>10}  rescribe \
-         ask{} --patch {patch}\n",
-        passage_table(report),
-        "patch",
-        sentences.join("\n  "),
-        "next",
-        model_flag(model),
-    ));
-    Ok(())
+    let shown = report.report("edit")?.section(passage_sentences(report).join("\n"));
+    let mut shown = shown.note("patch", format!("{patch} ({size} KB, spec and hashes inside)"));
+    shown.next = Some(format!("rescribe ask{} --patch {patch}", model_flag(model)));
+    Ok(shown)
 }

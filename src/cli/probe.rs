@@ -4,12 +4,12 @@ use super::args::{Global, ProbeArgs};
 use super::edit::{completions, drift_of};
 use super::failure::Usage;
 use super::session::Session;
-use super::ui::{Ui, paragraph};
+use super::ui::Ui;
 use super::{records, require, tofu};
 use rescribe::model::Decoder;
 use rescribe::probe::{ProbeScores, Questions, measure};
 use rescribe::progress::Progress;
-use rescribe::report::{EditReport, probe_table, sentence};
+use rescribe::report::{EditReport, sentence};
 use rescribe::spec::{PromptFile, PromptSet, read_prompts, read_tofu};
 
 pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -35,19 +35,13 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         }
         PromptFile::Prompts(prompts) => probe(&session, other.as_ref(), &prompts, ui)?,
     };
-    if report.layer.is_none() && report.n > 1 {
-        records::show(&report, ui)?;
-    } else if ui.is_json() {
-        ui.print_json(&report)?;
-    } else {
-        let sentence = match &args.against {
-            Some(name) => format!("Before is {}, after is {name}.", report.model),
-            None => sentence(&report),
-        };
-        let sentence = paragraph(2, 2, &sentence);
-        ui.print(&format!("\n{}\n  {sentence}\n", probe_table(&report)));
-    }
-    require::check(&requirements, report.after.as_ref().unwrap_or(&report.before))
+    let text = match &args.against {
+        Some(name) => format!("Before is {}, after is {name}.", report.model),
+        None => sentence(&report),
+    };
+    let shown = report.report("probe")?.section(text);
+    ui.show(&shown)?;
+    require::check(&requirements, &shown)
 }
 
 fn other(

@@ -12,14 +12,14 @@ use super::failure::Usage;
 use super::require::{self, Requirement};
 use super::sequence;
 use super::session::{self, Session};
-use super::ui::{Ui, paragraph};
+use super::ui::Ui;
 use super::write::fact_report;
 use rescribe::model::{Decoder, Model};
 use rescribe::plan::plan;
 use rescribe::probe::{Measured, ProbeScores, Questions, measure};
 use rescribe::progress::Progress;
 use rescribe::rank_one::write_fact;
-use rescribe::report::{EditReport, record_table, sentence};
+use rescribe::report::{EditReport, sentence};
 use rescribe::spec::{Method, RankOneOptions, Record, Toward};
 
 /// Edits record by record and prints the paper's table.
@@ -84,8 +84,9 @@ pub fn edit(
         prompts_before: before,
         prompts_after: after,
     };
-    show(&report, ui)?;
-    require::check(requirements, report.after.as_ref().unwrap_or(&report.before))
+    let shown = report.report("edit")?.section(sentence(&report));
+    ui.show(&shown)?;
+    require::check(requirements, &shown)
 }
 
 /// Scores a model, or two, on records.
@@ -130,18 +131,6 @@ pub fn questions(model: &Model, record: &Record) -> anyhow::Result<Questions> {
     let insert = &record.insert;
     let (new, old) = (Some(insert.target_new.as_str()), insert.target_true.as_deref());
     Ok(Questions::new(&model.tokenizer, &record.prompts, new, old)?)
-}
-
-/// The table, the cost and the closing sentence.
-pub fn show(report: &EditReport, ui: &Ui) -> anyhow::Result<()> {
-    if ui.is_json() {
-        return ui.print_json(report);
-    }
-    let cost = report.seconds_per_edit.map(|s| format!("{:>16}  {s:.2} s an edit (median)\n", ""));
-    let table = record_table(report);
-    let sentence = paragraph(2, 2, &sentence(report));
-    ui.print(&format!("\n{table}{}\n  {sentence}\n", cost.unwrap_or_default()));
-    Ok(())
 }
 
 /// One bar over the records; the optimisation inside shows no bar of its own.

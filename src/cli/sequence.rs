@@ -23,7 +23,7 @@ use rescribe::progress::Progress;
 use rescribe::rank_one::targets::{ValueStore, asks};
 use rescribe::rank_one::{Factored, Writer};
 use rescribe::report::{
-    BatchPoint, BatchReport, FactReport, Health, batch_sentence, batch_table, collapse,
+    BatchPoint, BatchReport, FactReport, Health, Report, batch_sentence, collapse,
 };
 use rescribe::spec::{Conflict, Fact, RankOneOptions, Record, record_conflicts, spec_text};
 
@@ -67,11 +67,12 @@ pub fn edit(
         let metrics = serde_json::json!({ "before": report.before, "after": report.after });
         save(&session, &plan, args, file, (&text, metrics), writer, ui)?;
     }
-    show(&report, patch_file.as_deref(), ui)?;
+    let shown = shown(&report, patch_file.as_deref())?;
+    ui.show(&shown)?;
     if report.collapse.is_some() {
         return Err(Missed(batch_sentence(&report)).into());
     }
-    require::check(requirements, &report.after)
+    require::check(requirements, &shown)
 }
 
 /// The patch to write, if one is asked for: only one edited model can be one patch.
@@ -110,21 +111,12 @@ fn save(
     Ok(())
 }
 
-fn show(report: &BatchReport, patch: Option<&Path>, ui: &Ui) -> anyhow::Result<()> {
-    if ui.is_json() {
-        return ui.print_json(report);
-    }
-    let cost = format!("{:>16}  {:.2} s an edit", "", report.seconds_per_edit);
-    let cached = match report.values_from_cache {
-        0 => String::new(),
-        cached => format!(", {cached} of {} values from the cache", report.n),
-    };
-    let file = patch.filter(|_| report.collapse.is_none());
-    let file = file.map(|file| format!("{:>16}  {}\n", "patch", file.display()));
-    let (table, file) = (batch_table(report), file.unwrap_or_default());
-    let sentence = paragraph(2, 2, &batch_sentence(report));
-    ui.print(&format!("\n{table}{cost}{cached}\n{file}\n  {sentence}\n"));
-    Ok(())
+fn shown(report: &BatchReport, patch: Option<&Path>) -> anyhow::Result<Report> {
+    let shown = report.report("edit")?.section(batch_sentence(report));
+    Ok(match patch.filter(|_| report.collapse.is_none()) {
+        Some(file) => shown.note("patch", file.display().to_string()),
+        None => shown,
+    })
 }
 
 /// The records by batch, less those that clash with an earlier one of their batch; refused all at

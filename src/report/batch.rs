@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::FactReport;
-use super::terminal::{LABEL, interval_row, percent};
+use super::figure::{Axis, Figure, Series};
+use super::table::{Cell, Column, Row, Table, Unit};
+use super::{FactReport, Report, Scores, Section};
 use crate::probe::{Measured, ProbeScores};
 use crate::spec::Method;
 
@@ -14,7 +15,7 @@ use crate::spec::Method;
 pub struct BatchReport {
     /// Version of this structure.
     pub schema: u32,
-    /// As people call the model.
+    /// Display name of the model.
     pub model: String,
     /// Member of the rank-one family.
     pub method: Method,
@@ -28,13 +29,13 @@ pub struct BatchReport {
     pub batch: usize,
     /// Whether each batch was written into what the one before left.
     pub is_sequential: bool,
-    /// Before.
+    /// Scores of the base.
     pub before: ProbeScores,
     /// Each fact right after its own batch.
     pub right_after: ProbeScores,
-    /// Each fact after all batches; the same where batches are independent.
+    /// Each fact after all batches; `right_after` again where batches are written separately.
     pub after: ProbeScores,
-    /// Of the unedited model: its perplexity on held text, and its fluency.
+    /// Perplexity on held-out text and fluency of the base.
     pub health_before: Health,
     /// One point a batch.
     pub curve: Vec<BatchPoint>,
@@ -42,40 +43,40 @@ pub struct BatchReport {
     pub collapse: Option<Collapse>,
     /// One entry a fact.
     pub edits: Vec<FactReport>,
-    /// Wall-clock seconds of values, keys and solves, by the number of facts; values that the
-    /// cache held cost none.
+    /// Wall-clock seconds of values, keys and solves, by the number of facts; values from
+    /// the cache cost none.
     pub seconds_per_edit: f64,
     /// Facts whose value came from the cache.
     pub values_from_cache: usize,
-    /// Outcomes of each prompt, before.
+    /// Outcomes of each prompt for the base.
     pub prompts_before: Vec<Measured>,
-    /// After all batches.
+    /// Outcomes of each prompt after all batches.
     pub prompts_after: Vec<Measured>,
 }
 
-/// How a model does on what no edit is about.
+/// How well a model does on text that no edit is about.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Health {
-    /// Mean KL(unedited ‖ edited) a token on held text, nats.
+    /// Mean KL(base ‖ edited) a token on held-out text, nats.
     pub drift: f64,
-    /// On held text.
+    /// Perplexity on held-out text.
     pub perplexity: f64,
-    /// n-gram entropy of generated text, bits; nothing where none was written.
+    /// n-gram entropy of generated text, bits; nothing where no text was generated.
     pub fluency: Option<f64>,
 }
 
-/// The state behind one batch.
+/// The state after one batch.
 #[derive(Debug, Clone, Serialize)]
 pub struct BatchPoint {
     /// Facts written into this model so far.
     pub facts: usize,
     /// This batch's own facts.
     pub right_after: ProbeScores,
-    /// What no edit is about.
+    /// Of the model after this batch.
     pub health: Health,
     /// ‖ΔW‖/‖W‖ of this batch, layer by layer.
     pub relative_norms: Vec<f64>,
-    /// Mean share of each fact's way that its residual stream has gone.
+    /// Mean share of the way to its target that each fact's residual stream has gone.
     pub reached: f64,
     /// Wall-clock seconds of values, keys and solve.
     pub seconds: f64,
@@ -84,11 +85,11 @@ pub struct BatchPoint {
 /// Where a sequence broke.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Collapse {
-    /// The batch behind which it was seen, from 1.
+    /// The batch after which it was seen, from 1.
     pub seen: usize,
     /// The batch since which perplexity never came back, from 1.
     pub began: usize,
-    /// Perplexity on held text as a multiple of the unedited model's.
+    /// Perplexity on held-out text as a multiple of the base's.
     pub factor: f64,
 }
 
@@ -97,8 +98,8 @@ impl fmt::Display for Collapse {
         let Self { seen, began, factor } = self;
         write!(
             f,
-            "stopped after batch {seen}: perplexity on held text is {factor:.1} times what it \
-             was; it began with batch {began}"
+            "stopped after batch {seen}: perplexity on held-out text is {factor:.1} times the \
+             base's; it began with batch {began}"
         )
     }
 }
@@ -118,69 +119,98 @@ pub fn collapse(before: &Health, curve: &[BatchPoint], limit: f64) -> Option<Col
     Some(Collapse { seen: curve.len(), began, factor: last })
 }
 
-/// Batches written by themselves beyond which only their mean is shown.
+/// Batches written separately beyond which only their mean is shown.
 const MANY: usize = 10;
 
-/// The paper's table with its two moments, then the curve of a sequence.
-pub fn batch_table(report: &BatchReport) -> String {
-    let mut out = format!(
-        "{:>LABEL$}  {:>6} {:>8} {:>10} {:>12} {:>10}\n",
-        "", "score", "efficacy", "paraphrase", "neighborhood", "exact par."
-    );
-    let right_after = report.is_sequential.then_some(("right after", &report.right_after));
-    let last = if report.is_sequential { "after all" } else { "after" };
-    let rows = [Some(("before", &report.before)), right_after, Some((last, &report.after))];
-    for (label, scores) in rows.into_iter().flatten() {
-        out.push_str(&format!(
-            "{label:>LABEL$}  {:>6} {:>8} {:>10} {:>12} {:>10}\n",
-            percent(scores.score),
-            percent(scores.efficacy),
-            percent(scores.paraphrase),
-            percent(scores.neighborhood),
-            percent(scores.exact_paraphrase)
-        ));
+impl BatchReport {
+    /// Scores at their moments, then the curve of a sequence.
+    pub fn report(&self, command: &str) -> serde_json::Result<Report> {
+        let mut report = Report::new(command, &self.model, self)?.section(self.score_table());
+        if self.is_sequential && self.curve.len() > 1 {
+            report = report.section(self.figure());
+        }
+        Ok(report.section(self.curve_table()))
     }
-    out.push_str(&interval_row(&report.after));
-    out.push_str(&curve_table(report));
-    out
-}
 
-fn curve_table(report: &BatchReport) -> String {
-    let fluency =
-        |health: &Health| health.fluency.map_or_else(|| "-".into(), |f| format!("{f:.2}"));
-    let before = &report.health_before;
-    let mut out = format!(
-        "\n{:>LABEL$}  {:>6} {:>8} {:>10} {:>12} {:>10}\n",
-        "facts", "score", "drift", "perplexity", "fluency", "|ΔW|/|W|"
-    );
-    out += &curve_row("none", "-", None, before.perplexity, &fluency(before), None);
-    if !report.is_sequential && report.curve.len() > MANY {
-        return out + &mean_row(&report.curve);
+    fn score_table(&self) -> Table {
+        let right_after = self.is_sequential.then_some(&self.right_after);
+        let scores = Scores { before: &self.before, right_after, after: Some(&self.after) };
+        let mut table = scores.table();
+        let (before, after) = (&self.health_before, self.health_after());
+        let drift = scores.measured("drift", Unit::Nats, None, after.drift);
+        table.push(drift.note("KL, nats a token"));
+        let perplexity = Some(before.perplexity);
+        let perplexity = scores.measured("perplexity", Unit::Ratio, perplexity, after.perplexity);
+        table.push(perplexity.note("of held-out text"));
+        if let Some(fluency) = after.fluency {
+            let fluency = scores.measured("fluency", Unit::Plain(2), before.fluency, fluency);
+            table.push(fluency.note("n-gram entropy, bits"));
+        }
+        let cached = match self.values_from_cache {
+            0 => String::new(),
+            cached => format!(", {cached} of {} values from the cache", self.n),
+        };
+        let seconds = scores.measured("seconds", Unit::Seconds, None, self.seconds_per_edit);
+        table.push(seconds.cell(self.n).cell(Cell::Empty).note(format!("an edit{cached}")));
+        table
     }
-    for point in &report.curve {
-        out += &curve_row(
-            &point.facts.to_string(),
-            &percent(point.right_after.score),
-            Some(point.health.drift),
-            point.health.perplexity,
-            &fluency(&point.health),
-            Some(point.largest()),
+
+    /// Of the last model of a sequence, or the mean over models that are edited separately.
+    fn health_after(&self) -> Health {
+        match self.curve.last() {
+            Some(last) if self.is_sequential || self.curve.len() == 1 => last.health,
+            _ => mean_health(&self.curve),
+        }
+    }
+
+    fn figure(&self) -> Figure {
+        let x = Axis::new("facts", Unit::Count);
+        let mut figure = Figure::lines("The sequence", x, Axis::new("perplexity", Unit::Ratio));
+        let none = [0., self.health_before.perplexity];
+        let points = self.curve.iter().map(|point| [point.facts as f64, point.health.perplexity]);
+        figure.series.push(Series::new("perplexity", [none].into_iter().chain(points)));
+        figure
+    }
+
+    /// A row a batch; of many batches that are written separately, their mean.
+    fn curve_table(&self) -> Section {
+        let mut table = Table::of_items(
+            "facts",
+            [
+                Column::of("score", Unit::Share),
+                Column::of("drift", Unit::Nats),
+                Column::of("perplexity", Unit::Ratio),
+                Column::of("fluency", Unit::Plain(2)),
+                Column::of("|ΔW|/|W|", Unit::Plain(3)),
+            ],
         );
+        let before = &self.health_before;
+        let none = Row::new("none").cell(Cell::Empty).cell(Cell::Empty).cell(before.perplexity);
+        table.push(none.cell(before.fluency).cell(Cell::Empty));
+        let row = |label: String, score: Option<f64>, health: &Health, norm: f64| {
+            let row = Row::new(label).cell(score).cell(health.drift).cell(health.perplexity);
+            row.cell(health.fluency).cell(norm)
+        };
+        if !self.is_sequential && self.curve.len() > MANY {
+            let norms = self.curve.iter().map(BatchPoint::largest);
+            let norm = norms.sum::<f64>() / self.curve.len() as f64;
+            table.push(row("mean".into(), None, &mean_health(&self.curve), norm));
+            return table.into();
+        }
+        for point in &self.curve {
+            let score = point.right_after.score;
+            table.push(row(point.facts.to_string(), score, &point.health, point.largest()));
+        }
+        table.into()
     }
-    out
 }
 
-fn curve_row(
-    facts: &str,
-    score: &str,
-    drift: Option<f64>,
-    perplexity: f64,
-    fluency: &str,
-    norm: Option<f64>,
-) -> String {
-    let drift = drift.map_or_else(|| "-".into(), |drift| format!("{drift:.4}"));
-    let norm = norm.map_or_else(|| "-".into(), |norm| format!("{norm:.3}"));
-    format!("{facts:>LABEL$}  {score:>6} {drift:>8} {perplexity:>10.2} {fluency:>12} {norm:>10}\n")
+/// The mean state of models that were edited separately.
+fn mean_health(curve: &[BatchPoint]) -> Health {
+    let mean = |of: fn(&Health) -> f64| {
+        curve.iter().map(|point| of(&point.health)).sum::<f64>() / curve.len() as f64
+    };
+    Health { drift: mean(|it| it.drift), perplexity: mean(|it| it.perplexity), fluency: None }
 }
 
 impl BatchPoint {
@@ -190,32 +220,24 @@ impl BatchPoint {
     }
 }
 
-/// What batches that are written by themselves leave behind, taken together.
-fn mean_row(curve: &[BatchPoint]) -> String {
-    let mean = |of: fn(&BatchPoint) -> f64| curve.iter().map(of).sum::<f64>() / curve.len() as f64;
-    let drift = mean(|point| point.health.drift);
-    let perplexity = mean(|point| point.health.perplexity);
-    curve_row("mean", "-", Some(drift), perplexity, "-", Some(mean(BatchPoint::largest)))
-}
-
-/// The last line: a sentence that a person can repeat.
+/// How many facts were written in how many batches, and their scores.
 pub fn batch_sentence(report: &BatchReport) -> String {
-    let (n, score) = (report.n, percent(report.after.score));
+    let n = report.n;
+    let score = |scores: &ProbeScores| scores.score.map_or("-".into(), |it| format!("{it:.2}"));
     let facts = if n == 1 { "fact" } else { "facts" };
     if let Some(collapse) = report.collapse {
         return format!("{n} {facts}, {collapse}.");
     }
-    let method = report.method.name();
+    let (method, after) = (report.method.name(), score(&report.after));
     match (report.is_sequential, report.curve.len()) {
         (true, batches) => format!(
-            "{n} {facts} by {method} in {batches} batches, one after the other: score {score}, \
-             and {} right after each.",
-            percent(report.right_after.score)
+            "{n} {facts} by {method} in {batches} batches, one after the other: score {after}, and \
+             {} right after each batch.",
+            score(&report.right_after)
         ),
-        (false, 1) => format!("{n} {facts} in one batch by {method}: score {score}."),
+        (false, 1) => format!("{n} {facts} in one batch by {method}: score {after}."),
         (false, batches) => format!(
-            "{n} {facts} by {method} in {batches} batches, each into the unedited model: score \
-             {score}."
+            "{n} {facts} by {method} in {batches} batches, each into the base: score {after}."
         ),
     }
 }
@@ -223,6 +245,7 @@ pub fn batch_sentence(report: &BatchReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::text;
 
     fn point(facts: usize, perplexity: f64) -> BatchPoint {
         let health = Health { drift: 0.01, perplexity, fluency: Some(5.5) };
@@ -281,31 +304,39 @@ mod tests {
         }
     }
 
+    fn shown(report: &BatchReport) -> String {
+        text::render(&report.report("edit").expect("plain data"), 80, &text::plain)
+    }
+
     #[test]
     fn a_sequence_shows_both_moments_and_its_curve() {
-        let table = batch_table(&report(None));
+        let table = shown(&report(None));
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         insta::assert_snapshot!(table, @r"
-                         score efficacy paraphrase neighborhood exact par.
-                before     0.0    100.0          -            -          -
-           right after    95.0    100.0          -            -          -
-             after all    93.0    100.0          -            -          -
-                  95 %                -          -            -
+                    before  right after   after       n  95 % interval
+             score    0.00         0.95    0.93
+                    harmonic mean of three
+             drift       -               0.0100
+                    KL, nats a token
+        perplexity   20.00                21.25
+                    of held-out text
+           fluency    5.75                 5.50
+                    n-gram entropy, bits
+           seconds       -                 1.00     200                 an edit
 
-                 facts   score    drift perplexity      fluency   |ΔW|/|W|
-                  none       -        -      20.00         5.75          -
-                   100    95.0   0.0100      20.50         5.50      0.071
-                   200    95.0   0.0100      21.25         5.50      0.071
+        perplexity  ▁▄█  20.00 to 21.25
+
+             facts   score   drift  perplexity  fluency  |ΔW|/|W|
+              none                       20.00     5.75
+               100    0.95  0.0100       20.50     5.50     0.071
+               200    0.95  0.0100       21.25     5.50     0.071
         ");
-        let expected = "200 facts by memit in 2 batches, one after the other: score 93.0, \
-                        and 95.0 right after each.";
+        let expected = "200 facts by memit in 2 batches, one after the other: score 0.93, and 0.95 \
+                        right after each batch.";
         assert_eq!(batch_sentence(&report(None)), expected);
         let single = BatchReport { is_sequential: false, curve: curve(&[20.; 11]), ..report(None) };
-        let table = batch_table(&single);
-        assert!(
-            table.ends_with("mean       -   0.0100      20.00            -      0.071\n"),
-            "{table}"
-        );
+        let table = shown(&single);
+        assert_eq!(table.matches("mean  ").count(), 1, "{table}");
         let broken = batch_sentence(&report(Some(Collapse { seen: 2, began: 1, factor: 3.17 })));
         assert!(broken.contains("3.2 times") && broken.ends_with("it began with batch 1."));
     }

@@ -1,8 +1,10 @@
-//! Ways to forget, beside models that never saw the passages.
+//! Ways to forget, relative to models that never saw the passages.
 
 use serde::Serialize;
 
+use super::Report;
 use super::passages::{PassageReport, ReferenceReport, SetsMemory};
+use super::table::{Cell, Column, Row, Table, Unit};
 use crate::spec::ForgetMethod;
 
 /// A comparison, as `--json` prints it.
@@ -10,11 +12,11 @@ use crate::spec::ForgetMethod;
 pub struct CompareReport {
     /// Version of this structure.
     pub schema: u32,
-    /// As people call the model.
+    /// Display name of the model.
     pub model: String,
     /// What the model remembers before anything is forgotten.
     pub before: SetsMemory,
-    /// What models that never saw the passages say of the sets.
+    /// What models that never saw the passages remember of the sets.
     pub references: Vec<ReferenceReport>,
     /// Seconds that training such a model takes, where they were given.
     pub retraining_seconds: Option<f64>,
@@ -22,14 +24,14 @@ pub struct CompareReport {
     pub runs: Vec<MethodRun>,
 }
 
-/// One forgetting.
+/// One method with one seed.
 #[derive(Debug, Serialize)]
 pub struct MethodRun {
-    /// How.
+    /// How the passages were forgotten.
     pub method: ForgetMethod,
-    /// Of draws and first factors.
+    /// Seed of the draws and of the first factors.
     pub seed: u64,
-    /// What it did.
+    /// What became of the passages.
     pub report: PassageReport,
 }
 
@@ -59,33 +61,42 @@ fn retain(sets: &SetsMemory) -> Option<f64> {
     sets.retain.as_ref().map(|memory| memory.nll.mean)
 }
 
-const LABEL: usize = 19;
-
-/// A row a method: means over its seeds, with least and most of the NLL.
-pub fn compare_table(report: &CompareReport) -> String {
-    let mut out = line("", ["forget", "least to", "extraction", "retain", "gap", "seconds"]);
-    out.push_str(&line("", ["NLL", "most", "strength", "NLL", "", ""]));
-    let references: Vec<&SetsMemory> = report.references.iter().map(|r| &r.memory).collect();
-    out.push_str(&row("before", &[&report.before], None, "", ""));
-    if !references.is_empty() {
-        let seconds = report.retraining_seconds.map(|seconds| format!("{seconds:.1}"));
-        let seconds = seconds.unwrap_or_default();
-        out.push_str(&row("never saw", &references, None, "", &seconds));
+impl CompareReport {
+    /// A row a method: means over its seeds, with least and most of the NLL.
+    pub fn report(&self) -> serde_json::Result<Report> {
+        let mut table = Table::of_items(
+            "",
+            [
+                Column::of("NLL", Unit::Plain(2)).under("forget"),
+                Column::of("least-most", Unit::Plain(2)).under("forget"),
+                Column::of("extraction", Unit::Share).under("forget"),
+                Column::of("NLL", Unit::Plain(3)).under("retain"),
+                Column::of("change", Unit::Change).under("retain"),
+                Column::of("gap closed", Unit::Percent),
+                Column::of("seconds", Unit::Plain(1)),
+            ],
+        );
+        let references: Vec<&SetsMemory> = self.references.iter().map(|r| &r.memory).collect();
+        table.push(row("before", &[&self.before], None));
+        if !references.is_empty() {
+            let row = row("never saw", &references, None);
+            table.push(row.cell(Cell::Empty).cell(self.retraining_seconds));
+        }
+        let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
+        for (method, runs) in by_method(self) {
+            let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.report.after).collect();
+            let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
+            let gap = match (nll(&self.before), ends, goal) {
+                (Some(before), Some(after), Some(goal)) => {
+                    Some((after.mean - before) / (goal.mean - before))
+                }
+                _ => None,
+            };
+            let row = row(method.name(), &after, retain(&self.before));
+            table.push(row.cell(gap).cell(mean_seconds(&runs)));
+        }
+        Ok(Report::new("compare", &self.model, self)?.section(table))
     }
-    let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
-    for (method, runs) in by_method(report) {
-        let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.report.after).collect();
-        let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
-        let gap = match (nll(&report.before), ends, goal) {
-            (Some(before), Some(after), Some(goal)) => {
-                format!("{:.0} %", 100. * (after.mean - before) / (goal.mean - before))
-            }
-            _ => String::new(),
-        };
-        let seconds = format!("{:.1}", mean_seconds(&runs));
-        out.push_str(&row(method.name(), &after, retain(&report.before), &gap, &seconds));
-    }
-    out
 }
 
 fn by_method(report: &CompareReport) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
@@ -103,34 +114,21 @@ fn mean_seconds(runs: &[&MethodRun]) -> f64 {
     runs.iter().map(|run| run.report.seconds).sum::<f64>() / runs.len() as f64
 }
 
-/// The retain NLL as a change from `start`, where there is one.
-fn row(label: &str, sets: &[&SetsMemory], start: Option<f64>, gap: &str, seconds: &str) -> String {
+/// Means over `sets`, with the retain NLL also as a change from `start`.
+fn row(label: &str, sets: &[&SetsMemory], start: Option<f64>) -> Row {
     let of = |value: fn(&SetsMemory) -> Option<f64>| {
         spread(&sets.iter().filter_map(|sets| value(sets)).collect::<Vec<_>>())
     };
-    let forget = of(nll);
-    let range = match forget.filter(|_| sets.len() > 1) {
-        Some(spread) => format!("{:.2}-{:.2}", spread.low, spread.high),
-        None => String::new(),
-    };
-    let retain = match (of(retain), start) {
-        (Some(now), Some(start)) => format!("{:+.1} %", 100. * (now.mean / start - 1.)),
-        (Some(now), None) => format!("{:.3}", now.mean),
-        (None, _) => "-".into(),
-    };
-    let number = |spread: Option<Spread>| spread.map_or("-".into(), |s| format!("{:.2}", s.mean));
-    let (forget, extraction) = (number(forget), number(of(extraction)));
-    line(label, [&forget, &range, &extraction, &retain, gap, seconds])
+    let mean = |spread: Option<Spread>| spread.map(|spread| spread.mean);
+    let (forget, retain) = (of(nll), mean(of(retain)));
+    let range = forget.filter(|_| sets.len() > 1);
+    let range = range.map(|Spread { low, high, .. }| Cell::Interval { low, high });
+    let change = retain.zip(start).map(|(now, start)| now / start - 1.);
+    let row = Row::new(label).cell(mean(forget)).cell(range).cell(mean(of(extraction)));
+    row.cell(retain).cell(change)
 }
 
-fn line(label: &str, [nll, range, extraction, retain, gap, seconds]: [&str; 6]) -> String {
-    let line = format!(
-        "{label:>LABEL$}  {nll:>6} {range:>11} {extraction:>10} {retain:>8} {gap:>5} {seconds:>8}"
-    );
-    format!("{}\n", line.trim_end())
-}
-
-/// The last lines: where each method ended, and what retraining costs beside it.
+/// Where each method ended, and what retraining costs relative to it.
 pub fn compare_sentences(report: &CompareReport) -> Vec<String> {
     let goal: Vec<f64> = report.references.iter().filter_map(|r| nll(&r.memory)).collect();
     let mut sentences = Vec::new();
@@ -138,14 +136,14 @@ pub fn compare_sentences(report: &CompareReport) -> Vec<String> {
         let n = runs.len();
         let name = method.name();
         let Some(goal) = spread(&goal) else {
-            sentences.push(format!("{name}: {n} seeds, nothing to compare with."));
+            sentences.push(format!("{name}: {n} seeds; there is no reference to compare with."));
             continue;
         };
         let ends = runs.iter().filter_map(|run| nll(&run.report.after));
         let inside = ends.filter(|end| (goal.low..=goal.high).contains(end)).count();
         let cost = report.retraining_seconds.map(|seconds| {
             let times = seconds / mean_seconds(&runs);
-            format!("; one retraining costs as much as {times:.1} such forgettings")
+            format!("; one retraining costs as much as {times:.1} such runs")
         });
         sentences.push(format!(
             "{name}: {inside} of {n} seeds end inside the references' spread{}.",

@@ -1,8 +1,10 @@
-//! What became of passages, and its table.
+//! What became of passages that were learnt or forgotten.
 
 use serde::Serialize;
 
-use super::{EditReport, probe_table};
+use super::figure::{Axis, Figure, Series};
+use super::table::{Cell, Column, Row, Table, Unit};
+use super::{EditReport, Report, Section};
 use crate::gradient::{Memory, NearDuplicate, PassageSettings, PathPoint, RateTrial, Stopped};
 use crate::math::mean_interval;
 use crate::spec::PassageVerb;
@@ -12,7 +14,7 @@ use crate::spec::PassageVerb;
 pub struct SpecReport {
     /// Version of this structure.
     pub schema: u32,
-    /// As people call the model.
+    /// Display name of the model.
     pub model: String,
     /// Facts, probes, drift and completions, before everything and after everything.
     pub probes: EditReport,
@@ -23,17 +25,17 @@ pub struct SpecReport {
 /// One training.
 #[derive(Debug, Serialize)]
 pub struct PassageReport {
-    /// All choices.
+    /// All choices of the training.
     pub settings: PassageSettings,
-    /// Learning rate.
+    /// Learning rate of the training.
     pub rate: f64,
     /// The rates that were tried, best first; empty where one was given.
     pub trials: Vec<RateTrial>,
-    /// Values that were trained.
+    /// Number of values that were trained.
     pub trained: usize,
-    /// Why it ended.
+    /// Why the training ended.
     pub stopped: Stopped,
-    /// NLL at which forgetting was to end: the references' or the hold-out's.
+    /// NLL at which forgetting should end: the references' or the hold-out's.
     pub goal: Option<f64>,
     /// Share of the change that was kept, so that forgetting ends at the goal and not beyond.
     pub share: f64,
@@ -43,111 +45,107 @@ pub struct PassageReport {
     pub seconds: f64,
     /// Retain passages that repeat forget passages; they were left out.
     pub closure: Vec<NearDuplicate>,
-    /// Before this training.
+    /// What was remembered before this training.
     pub before: SetsMemory,
-    /// After it.
+    /// What was remembered after this training.
     pub after: SetsMemory,
-    /// What models that never saw the passages say of the sets.
+    /// What models that never saw the passages remember of the sets.
     pub references: Vec<ReferenceReport>,
-    /// Every step.
+    /// Losses of every step.
     pub path: Vec<PathPoint>,
 }
 
 /// A model that never saw the passages.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReferenceReport {
-    /// As the spec names it.
+    /// Name of the model in the spec.
     pub name: String,
-    /// What it says of each set.
+    /// What the model remembers of each set.
     pub memory: SetsMemory,
 }
 
 /// What is remembered of each set.
 #[derive(Debug, Clone, Serialize)]
 pub struct SetsMemory {
-    /// What is learnt or forgotten.
+    /// Passages that are learnt or forgotten.
     pub passages: Option<Memory>,
-    /// What has to stay.
+    /// Passages that must stay.
     pub retain: Option<Memory>,
-    /// What was never seen.
+    /// Passages that the model never saw.
     pub holdout: Option<Memory>,
 }
 
-const LABEL: usize = 22;
-
-/// NLL and extraction strength before and after, by set, and the probes.
-pub fn passage_table(report: &SpecReport) -> String {
-    let mut out = String::new();
-    for (index, passages) in report.passages.iter().enumerate() {
-        if index > 0 {
-            out.push('\n');
-        }
-        out.push_str(&format!(
-            "{:LABEL$}  {:>7} {:>7} {:>5}  95 % interval after\n",
-            "", "before", "after", "n"
-        ));
-        let verb = name(passages.settings.verb);
-        for (set, before, after) in [
-            (verb, &passages.before.passages, &passages.after.passages),
-            ("retain", &passages.before.retain, &passages.after.retain),
-            ("hold-out", &passages.before.holdout, &passages.after.holdout),
-        ] {
-            let (Some(before), Some(after)) = (before, after) else { continue };
-            for (what, before, after, note) in [
-                ("NLL", before.nll, after.nll, "nats a token"),
-                ("extraction", before.extraction, after.extraction, "share said by heart"),
-            ] {
-                let range = format!("{:.2}-{:.2}", after.low, after.high);
-                out.push_str(&format!(
-                    "{:>LABEL$}  {:>7.2} {:>7.2} {:>5}  {range:<12} {note}\n",
-                    format!("{set} {what}"),
-                    before.mean,
-                    after.mean,
-                    after.n
-                ));
-            }
-        }
-        out.push_str(&reference_rows(passages));
+impl SpecReport {
+    /// NLL and extraction strength before and after, by set, and the probes.
+    pub fn report(&self, command: &str) -> serde_json::Result<Report> {
+        let mut report = Report::new(command, &self.model, self)?;
+        report.sections = self.passages.iter().map(PassageReport::section).collect();
+        report.sections.extend(self.probes.sections());
+        Ok(report)
     }
-    let is_unprobed = report.probes.before.intervals.is_empty()
-        && report.probes.drift.is_none()
-        && report.probes.completions.is_empty();
-    if !is_unprobed {
-        out.push('\n');
-        out.push_str(&probe_table(&report.probes));
-    }
-    out
 }
 
-/// Spread of the references, and how far the training went from where it began to their mean.
-fn reference_rows(report: &PassageReport) -> String {
-    let mut out = String::new();
-    for (what, value) in MEASURES {
+impl PassageReport {
+    /// What became of each set, and the path of the training.
+    pub fn section(&self) -> Section {
+        let verb = name(self.settings.verb);
+        let columns = [Column::before(), Column::after(), Column::n(), Column::interval()];
+        let mut table = Table::new(verb, columns);
+        for (set, before, after) in [
+            (verb, &self.before.passages, &self.after.passages),
+            ("retain", &self.before.retain, &self.after.retain),
+            ("hold-out", &self.before.holdout, &self.after.holdout),
+        ] {
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            for (what, unit, before, after, note) in [
+                ("NLL", Unit::Plain(2), before.nll, after.nll, "nats a token"),
+                ("extraction", Unit::Share, before.extraction, after.extraction, "share recited"),
+            ] {
+                let row = Row::of(format!("{set} {what}"), unit).cell(before.mean);
+                table.push(row.value(after.mean).cell(after.n).cell(&after).note(note));
+            }
+        }
+        MEASURES.into_iter().filter_map(|it| self.reference_row(it)).for_each(|it| table.push(it));
+        Section::from(table).block(self.figure())
+    }
+
+    /// Spread of the references, and how far the training went from where it began to their mean.
+    fn reference_row(&self, (what, unit, value): (&str, Unit, Measure)) -> Option<Row> {
         let all: Vec<f64> =
-            report.references.iter().filter_map(|found| value(&found.memory)).collect();
-        let sides = value(&report.before).zip(value(&report.after));
-        let (Some(spread), Some((before, after))) = (mean_interval(&all), sides) else { continue };
+            self.references.iter().filter_map(|found| value(&found.memory)).collect();
+        let (before, after) = value(&self.before).zip(value(&self.after))?;
+        let spread = mean_interval(&all)?;
         let low = all.iter().copied().fold(f64::INFINITY, f64::min);
         let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let closed = 100. * (after - before) / (spread.mean - before);
-        out.push_str(&format!(
-            "{:>LABEL$}  {:>7} {:>7.2} {:>5}  {:<12} {closed:.0} % of the gap\n",
-            format!("never saw, {what}"),
-            "",
-            spread.mean,
-            spread.n,
-            format!("{low:.2}-{high:.2}"),
-        ));
+        let row = Row::of(format!("never saw, {what}"), unit).cell(Cell::Text(String::new()));
+        let row = row.value(spread.mean).cell(spread.n).cell(Cell::Interval { low, high });
+        Some(row.note(format!("least-most; {closed:.0} % of the gap closed")))
     }
-    out
+
+    /// NLL step by step.
+    fn figure(&self) -> Figure {
+        let x = Axis::new("step", Unit::Count);
+        let mut figure =
+            Figure::lines("Training", x, Axis::new("NLL, nats a token", Unit::Plain(2)));
+        let passages = self.path.iter().map(|point| [point.step as f64, point.passages]);
+        let label = format!("{} while trained", name(self.settings.verb));
+        figure.series.push(Series::new(label, passages));
+        let retain = self.path.iter().filter_map(|it| Some([it.step as f64, it.retain?]));
+        let retain = Series::new("retain while trained", retain);
+        if !retain.points.is_empty() {
+            figure.series.push(retain);
+        }
+        figure
+    }
 }
 
 /// A number that a set's memory has, if it was measured.
 type Measure = fn(&SetsMemory) -> Option<f64>;
 
-const MEASURES: [(&str, Measure); 2] = [
-    ("NLL", |sets| sets.passages.as_ref().map(|memory| memory.nll.mean)),
-    ("extraction", |sets| sets.passages.as_ref().map(|memory| memory.extraction.mean)),
+const MEASURES: [(&str, Unit, Measure); 2] = [
+    ("NLL", Unit::Plain(2), |sets| sets.passages.as_ref().map(|memory| memory.nll.mean)),
+    ("extraction", Unit::Share, |sets| sets.passages.as_ref().map(|memory| memory.extraction.mean)),
 ];
 
 fn name(verb: PassageVerb) -> &'static str {
@@ -157,14 +155,14 @@ fn name(verb: PassageVerb) -> &'static str {
     }
 }
 
-/// The last lines: a sentence for each training.
+/// A sentence for each training.
 pub fn passage_sentences(report: &SpecReport) -> Vec<String> {
     report.passages.iter().map(sentence).collect()
 }
 
 fn sentence(report: &PassageReport) -> String {
     let nll = |memory: &SetsMemory| memory.passages.as_ref().map_or(0., |m| m.nll.mean);
-    let by_heart = |memory: &SetsMemory| memory.passages.as_ref().map_or(0., |m| m.extraction.mean);
+    let recited = |memory: &SetsMemory| memory.passages.as_ref().map_or(0., |m| m.extraction.mean);
     let retain = match (&report.before.retain, &report.after.retain) {
         (Some(before), Some(after)) => {
             let change = 100. * (after.nll.mean / before.nll.mean - 1.);
@@ -174,20 +172,22 @@ fn sentence(report: &PassageReport) -> String {
     };
     let end = match (report.settings.verb, report.stopped) {
         (PassageVerb::Learn, Stopped::Learnt) => "The passages are learnt",
-        (PassageVerb::Learn, _) => "The passages were trained for all steps",
-        (PassageVerb::Forget, Stopped::Holdout) => "The passages are as improbable as the hold-out",
+        (PassageVerb::Learn, _) => "Learning ran for all steps",
+        (PassageVerb::Forget, Stopped::Holdout) => {
+            "The passages are as improbable as the hold-out set"
+        }
         (PassageVerb::Forget, Stopped::Reference) => {
             "The passages are as improbable as for models that never saw them"
         }
         (PassageVerb::Forget, Stopped::Damage) => {
-            "Forgetting was stopped because the retain set suffered"
+            "Forgetting stopped because the retain set was damaged"
         }
-        (PassageVerb::Forget, _) => "The passages were trained down for all steps",
+        (PassageVerb::Forget, _) => "Forgetting ran for all steps",
     };
     format!(
-        "{end}: {:.0} % of them said by heart, {:.0} % before, NLL {:.2} after {} steps{retain}.",
-        100. * by_heart(&report.after),
-        100. * by_heart(&report.before),
+        "{end}: {:.0} % of their text is recited, {:.0} % before; NLL {:.2} after {} steps{retain}.",
+        100. * recited(&report.after),
+        100. * recited(&report.before),
         nll(&report.after),
         report.path.len()
     )

@@ -7,7 +7,7 @@ use crate::cli::args::{CompareArgs, Global};
 use crate::cli::failure::Usage;
 use crate::cli::session::Session;
 use crate::cli::ui::{NOTE, Ui, paragraph};
-use rescribe::report::{CompareReport, MethodRun, compare_sentences, compare_table};
+use rescribe::report::{CompareReport, MethodRun, compare_sentences};
 use rescribe::spec::{EditInput, EditSpec, PassageVerb, read_edit_input};
 
 pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -24,13 +24,7 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
     let report = compare(args, &spec, &session, global, ui)?;
-    if ui.is_json() {
-        return ui.print_json(&report);
-    }
-    let sentences = compare_sentences(&report);
-    let sentences: Vec<String> = sentences.iter().map(|text| paragraph(2, 2, text)).collect();
-    ui.print(&format!("\n{}\n  {}\n", compare_table(&report), sentences.join("\n  ")));
-    Ok(())
+    ui.show(&report.report()?.section(compare_sentences(&report).join("\n")))
 }
 
 fn compare(
