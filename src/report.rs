@@ -4,17 +4,16 @@
 //! [`text::render`] writes it for a terminal, [`markdown::render`] for a page, and its own `serde`
 //! form is what `--json` prints.
 
-mod batch;
 mod compare;
 mod figure;
 mod knowledge;
 mod leaks;
 pub mod markdown;
-mod passages;
 mod outcome;
 mod patches;
+mod scores;
+mod secrets;
 mod table;
-mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -23,28 +22,21 @@ mod trainings;
 
 use serde::Serialize;
 
-use crate::probe::{Completion, Drift, Leak, Measured, ProbeScores};
+use crate::probe::Completion;
 use crate::verdict::Verdict;
 
-pub use batch::{BatchPoint, BatchReport, Collapse, Health, batch_sentence, batch_table, collapse};
 pub use compare::comparison_report;
 pub use figure::{Axis, Figure, FigureKind, Series};
-pub use knowledge::{
-    KnowledgeReport, KnowledgeRow, MeasuredModel, Spread, knowledge_lines, knowledge_markdown,
-    knowledge_table,
-};
-pub use leaks::{ChannelSummary, EraseReport, erase_sentence, erase_table, summarise};
-pub use passages::{
-    PassageReport, ReferenceReport, SetsMemory, SpecReport, passage_sentences, passage_table,
-};
+pub use knowledge::{KnowledgeReport, KnowledgeRow, MeasuredModel, Spread};
+pub use leaks::{ChannelSummary, leak_section, summarise};
 pub use outcome::outcome_report;
 pub use patches::{
-    ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_lines,
-    patch_lines, short,
+    ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_table,
+    short,
 };
+pub use scores::Scores;
 pub use table::{Cell, Column, Row, Side, Table, Unit};
-pub use terminal::{probe_table, record_table, sentence};
-pub use tofu::{TofuReport, tofu_sentence, tofu_table};
+pub use tofu::{TofuReport, tofu_sentence};
 
 /// What a command found, before it is shown.
 #[derive(Debug, Clone, Serialize)]
@@ -164,6 +156,47 @@ impl Report {
     }
 }
 
+/// Labels of the rows that are measures, in reports of verbs that take `--require`.
+const MEASURES: [&str; 25] = [
+    "efficacy",
+    "paraphrase",
+    "neighborhood",
+    "ripple",
+    "score",
+    "magnitude",
+    "exact",
+    "exact paraphrase",
+    "drift",
+    "perplexity",
+    "fluency",
+    "seconds",
+    "prompt",
+    "paraphrases",
+    "answer frames",
+    "logit lens",
+    "samples",
+    "recoverable",
+    "conspicuous",
+    "never saw, NLL",
+    "never saw, extraction",
+    "model utility",
+    "forget quality",
+    "NLL",
+    "extraction",
+];
+
+/// Whether a report may have a measure of this name: a label, or the head of a table and a label.
+///
+/// Only a report itself knows whether it has one; this tells a misspelt name before any work.
+pub fn is_measure(name: &str) -> bool {
+    let name = normal(name);
+    let ends = |label: &&str| {
+        let rest = name.strip_suffix(&normal(label));
+        rest.is_some_and(|head| head.is_empty() || head.ends_with(' '))
+    };
+    MEASURES.iter().any(|label| ends(&label))
+}
+
 /// A name of a measure in the form in which names are compared.
 fn normal(name: &str) -> String {
     let words = name.split(|c: char| c.is_whitespace() || matches!(c, '-' | '_'));
@@ -214,54 +247,4 @@ impl From<String> for Block {
     }
 }
 
-/// One edit or probe run, as `--json` prints it.
-#[derive(Debug, Serialize)]
-pub struct EditReport {
-    /// Version of this structure.
-    pub schema: u32,
-    /// As people call the model.
-    pub model: String,
-    /// Facts or records.
-    pub n: usize,
-    /// The layer that was written; nothing for a probe.
-    pub layer: Option<usize>,
-    /// Before.
-    pub before: ProbeScores,
-    /// After; nothing where only one model was measured.
-    pub after: Option<ProbeScores>,
-    /// After, where the facts that follow from the edit were left out; nothing where none was
-    /// written with it.
-    pub without_ripples: Option<ProbeScores>,
-    /// On retain texts.
-    pub drift: Option<Drift>,
-    /// What can still be got out about each erased fact.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub leaks: Vec<Leak>,
-    /// Free continuations.
-    pub completions: Vec<Completion>,
-    /// One entry a fact.
-    pub edits: Vec<FactReport>,
-    /// Median wall-clock seconds of one edit, without loading, second moment and scoring.
-    pub seconds_per_edit: Option<f64>,
-    /// Outcomes of each prompt, before.
-    pub prompts_before: Vec<Measured>,
-    /// After.
-    pub prompts_after: Vec<Measured>,
-}
 
-/// How one fact was written.
-#[derive(Debug, Clone, Serialize)]
-pub struct FactReport {
-    /// Record or subject.
-    pub id: String,
-    /// Evaluations of the loss.
-    pub steps: usize,
-    /// At the end.
-    pub loss: f64,
-    /// ‖δ‖/‖v0‖.
-    pub value_change: f64,
-    /// ‖ΔW‖/‖W‖.
-    pub relative_norm: f64,
-    /// Wall-clock seconds.
-    pub seconds: f64,
-}

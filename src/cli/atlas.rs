@@ -7,14 +7,12 @@ use std::time::Instant;
 use super::args::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, Global};
 use super::failure::Usage;
 use super::session::Session;
-use super::ui::{Ui, paragraph};
+use super::ui::Ui;
 use rescribe::atlas::{self, Recipe, Training, WORLD_SEED, Without, World};
 use rescribe::files::{FileError, Overwrite, write_atomically};
 use rescribe::gradient::Checkpointing;
 use rescribe::model::TRAINING;
-use rescribe::report::{
-    KnowledgeReport, MeasuredModel, knowledge_lines, knowledge_markdown, knowledge_table,
-};
+use rescribe::report::{KnowledgeReport, MeasuredModel, Report, markdown};
 
 pub fn run(args: &AtlasArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     match &args.verb {
@@ -58,30 +56,27 @@ fn train(args: &AtlasTrainArgs, ui: &Ui) -> anyhow::Result<()> {
     let trained = training.run(&args.out, overwrite(args.force), ui)?;
     ui.close();
     let seconds = started.elapsed().as_secs_f64();
-    if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
-            "schema": 1,
-            "out": args.out,
-            "seed": args.seed,
-            "without": atlas::describe(&without),
-            "recipe": recipe,
-            "trained": trained,
-            "seconds": seconds,
-        }));
-    }
+    let data = serde_json::json!({
+        "out": args.out,
+        "seed": args.seed,
+        "without": atlas::describe(&without),
+        "recipe": recipe,
+        "trained": trained,
+        "seconds": seconds,
+    });
+    let out = args.out.display();
     let sentence = format!(
-        "{} holds a model of {:.2} M parameters, trained in {} steps on {:.2} M tokens in {:.0} s; \
-         its loss is {:.3} nats a token.",
-        args.out.display(),
+        "{out} holds a model of {:.2} M parameters, trained in {} steps on {:.2} M tokens in {:.0} \
+         s; its loss is {:.3} nats a token.",
         trained.parameters as f64 / 1e6,
         trained.steps,
         trained.tokens as f64 / 1e6,
         seconds,
         trained.loss
     );
-    let next = format!("rescribe atlas measure {}", args.out.display());
-    ui.print(&format!("\n  {}\n{:>10}  {next}\n", paragraph(2, 2, &sentence), "next"));
-    Ok(())
+    let mut report = Report::new("atlas train", &out.to_string(), &data)?.section(sentence);
+    report.next = Some(format!("rescribe atlas measure {out}"));
+    ui.show(&report)
 }
 
 fn measure(args: &AtlasMeasureArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -106,19 +101,12 @@ fn measure(args: &AtlasMeasureArgs, global: &Global, ui: &Ui) -> anyhow::Result<
             knowledge,
         });
     }
-    let report = KnowledgeReport::new(models);
-    if ui.is_json() {
-        return ui.print_json(&report);
-    }
-    if args.markdown {
-        ui.print(&knowledge_markdown(&report));
+    let report = KnowledgeReport::new(models).report()?;
+    if args.markdown && !ui.is_json() {
+        ui.print(&markdown::render(&report));
         return Ok(());
     }
-    match report.models.as_slice() {
-        [one] => ui.print(&format!("\n{}", knowledge_lines(one))),
-        _ => ui.print(&format!("\n{}", knowledge_table(&report))),
-    }
-    Ok(())
+    ui.show(&report)
 }
 
 /// Writes records, passages and held-out English: what the other commands read.
@@ -131,15 +119,10 @@ fn data(args: &AtlasDataArgs, ui: &Ui) -> anyhow::Result<()> {
             out.write_all(text.as_bytes())
         })?;
     }
-    let names: Vec<&String> = files.keys().collect();
-    if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
-            "schema": 1, "out": args.out, "files": names,
-        }));
-    }
-    let names = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let sentence = format!("{} holds {names}.", args.out.display());
-    let next = format!("rescribe edit {}", args.out.join("records.json").display());
-    ui.print(&format!("\n  {}\n{:>10}  {next}\n", paragraph(2, 2, &sentence), "next"));
-    Ok(())
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    let data = serde_json::json!({ "out": args.out, "files": names });
+    let sentence = format!("{} holds {}.", args.out.display(), names.join(", "));
+    let mut report = Report::new("atlas data", "atlas", &data)?.section(sentence);
+    report.next = Some(format!("rescribe edit {}", args.out.join("records.json").display()));
+    ui.show(&report)
 }

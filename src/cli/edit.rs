@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{EditArgs, Global};
 use super::failure::{Missed, Usage};
 use super::session::{self, Session};
-use super::ui::{NOTE, Ui, next_command, paragraph};
+use super::ui::{NOTE, Ui, paragraph};
 use super::{export, require};
 use rescribe::files::{FileError, Overwrite};
 use rescribe::gradient::Checkpointing;
@@ -38,7 +38,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if let (Some(file), Some(_)) = (&patch_file, &outcome.change) {
         let patch = write_patch(args, &session, &job, &plan, &outcome, file)?;
         if let (Some(out), Some(patch)) = (&args.out, patch) {
-            let summary = export::write(&session, &[patch], out, args.force, ui)?;
+            let summary = export::write(&session, &[patch], out, args.dtype, args.force, ui)?;
             export::show(&summary, ui);
         }
         let size = std::fs::metadata(file).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
@@ -165,7 +165,7 @@ fn executed(
         progress: ui,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
         checkpoint: checkpoint.as_ref(),
-        stored_as: None,
+        stored_as: args.out.as_ref().map(|_| export::stored(args.dtype)),
     };
     Ok(execute(&session.model, job, plan, &tools)?)
 }
@@ -195,5 +195,10 @@ fn next(model: &str, patch: &Path, session: &Session, plan: &Plan, job: &Job) ->
     };
     // A question that a passage answers shows more than the passage's own beginning.
     let prompt = fact.or_else(asked).or_else(|| plan.first_words(&session.model));
-    next_command(&ask, &prompt.unwrap_or_default())
+    let prompt = prompt.unwrap_or_default();
+    format!("{ask} {}", quoted(&prompt))
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
 }

@@ -16,6 +16,7 @@ use rescribe::model::{Batch, Decoder};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
 use rescribe::progress::Progress;
+use rescribe::report::{Column, Report, Row, Table, Unit};
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
@@ -27,31 +28,28 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     show(&summary, ui);
     let difference =
         args.check.then(|| check(&session, &patches, &args.out, ui)).transpose()?.flatten();
-    if ui.is_json() {
-        let edited = summary.edited.iter().map(|tensor| {
-            serde_json::json!({
-                "tensor": tensor.name,
-                "dtype": tensor.dtype.to_string(),
-                "relative_norm": tensor.relative_norm,
-                "share_lost": tensor.share_lost,
-                "rounding_residual": tensor.rounding_residual,
-                "key_residual": tensor.key_residual,
-            })
-        });
-        return ui.print_json(&serde_json::json!({
-            "schema": 1,
-            "out": args.out,
-            "edited": edited.collect::<Vec<_>>(),
-            "largest_logit_difference": difference,
-        }));
-    }
-    ui.print(&format!(
-        "{} holds the model with {} edited {}; it loads wherever the base loads.\n",
+    let edited = summary.edited.iter().map(|tensor| {
+        serde_json::json!({
+            "tensor": tensor.name,
+            "dtype": tensor.dtype.to_string(),
+            "relative_norm": tensor.relative_norm,
+            "share_lost": tensor.share_lost,
+            "rounding_residual": tensor.rounding_residual,
+            "key_residual": tensor.key_residual,
+        })
+    });
+    let data = serde_json::json!({
+        "out": args.out,
+        "edited": edited.collect::<Vec<_>>(),
+        "largest_logit_difference": difference,
+    });
+    let sentence = format!(
+        "{} holds the model with {} edited {}; it loads wherever the base loads.",
         args.out.display(),
         summary.edited.len(),
         if summary.edited.len() == 1 { "tensor" } else { "tensors" }
-    ));
-    Ok(())
+    );
+    ui.show(&Report::new("export", &session.name, &data)?.section(sentence))
 }
 
 /// Writes the patches as a PEFT adapter.
@@ -67,23 +65,20 @@ fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> 
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     let base = args.model.model.as_deref().unwrap_or(&session.name);
     let summary = adapter::export(&session.model, base, patches, &args.out, overwrite, ui)?;
-    if ui.is_json() {
-        let mut value = serde_json::to_value(&summary)?;
-        value["schema"] = 1.into();
-        return ui.print_json(&value);
-    }
+    let mut table =
+        Table::of_items("module", [Column::new("rank"), Column::of("norm", Unit::Plain(4))]);
     for module in &summary.modules {
-        let text = format!("{} · rank {} · norm {:.4}", module.module, module.rank, module.norm);
-        ui.note("adapter", &text);
+        table.push(Row::new(&module.module).cell(module.rank).cell(module.norm));
     }
     let modules = if summary.modules.len() == 1 { "module" } else { "modules" };
-    ui.print(&format!(
-        "{} is a LoRA adapter of rank {} for {} {modules} of {base}: the patches, exactly.\n",
+    let sentence = format!(
+        "{} is a LoRA adapter of rank {} for {} {modules} of {base}: the patches, exactly.",
         args.out.display(),
         summary.rank,
         summary.modules.len()
-    ));
-    Ok(())
+    );
+    let report = Report::new("export", &session.name, &summary)?.section(table);
+    ui.show(&report.section(sentence))
 }
 
 /// The keys that the patches were solved for, to measure what rounding costs at them.
@@ -112,15 +107,20 @@ pub fn write(
 ) -> anyhow::Result<ExportSummary> {
     let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
     let keys = keys(session, patches)?;
-    let dtype = match dtype {
-        None | Some(EditedDtype::Stored) => StoredDtype::Stored,
-        Some(EditedDtype::F32) => StoredDtype::F32,
-    };
+    let dtype = stored(dtype);
     let options = ExportOptions { overwrite, keys, dtype, ..ExportOptions::default() };
     let model = &session.model;
     let summary = checkpoint::export(&model.folder, &model.weights, patches, out, &options, ui)?;
     ui.close();
     Ok(summary)
+}
+
+/// How edited tensors are stored; without a word, as the base stores them.
+pub fn stored(dtype: Option<EditedDtype>) -> StoredDtype {
+    match dtype {
+        None | Some(EditedDtype::Stored) => StoredDtype::Stored,
+        Some(EditedDtype::F32) => StoredDtype::F32,
+    }
 }
 
 /// Edited tensors that are shown one by one.

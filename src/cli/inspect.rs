@@ -9,7 +9,7 @@ use super::ui::Ui;
 use rescribe::model::family::Family;
 use rescribe::model::{Tokenizer, Weights};
 use rescribe::patch::Composed;
-use rescribe::report::{growth, growth_lines};
+use rescribe::report::{Block, Column, Report, Row, Section, Table, Unit, growth, growth_table};
 
 pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<()> {
     if args.file.is_dir() { folder(&args.file, ui) } else { patch(&args.file, ui) }
@@ -18,42 +18,42 @@ pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<()> {
 fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
     let composed = Composed::read(file)?;
     let grown = growth(&composed)?;
-    if ui.is_json() {
-        let mut value = serde_json::json!({
-            "schema": 1,
-            "patch": composed.sha256(),
-            "changes": grown,
-        });
-        let mut parts = composed.parts();
-        match (parts.len(), parts.next()) {
-            (1, Some((_, only))) => value["recipe"] = serde_json::to_value(&only.recipe)?,
-            _ => {
-                let parts = composed.parts().map(|(digest, patch)| {
-                    serde_json::json!({ "patch": digest, "recipe": patch.recipe })
-                });
-                value["parts"] = parts.collect();
-            }
+    let mut data = serde_json::json!({ "patch": composed.sha256(), "changes": grown });
+    let mut parts = composed.parts();
+    match (parts.len(), parts.next()) {
+        (1, Some((_, only))) => data["recipe"] = serde_json::to_value(&only.recipe)?,
+        _ => {
+            let parts = composed.parts().map(
+                |(digest, patch)| serde_json::json!({ "patch": digest, "recipe": patch.recipe }),
+            );
+            data["parts"] = parts.collect();
         }
-        return ui.print_json(&value);
     }
-    let mut out = format!("patch  {}\n", composed.sha256());
-    out.push_str(&growth_lines(&grown));
+    let digest = format!("patch  {}\n", composed.sha256());
+    let mut report = Report::new("inspect", &file.display().to_string(), &data)?
+        .section(Block::Verbatim(digest))
+        .section(growth_table(&grown));
     for (digest, part) in composed.parts() {
         let recipe = &part.recipe;
+        let mut made = String::new();
         if composed.parts().len() > 1 {
-            out.push_str(&format!("\n part  {digest}\n"));
+            made.push_str(&format!(" part  {digest}\n"));
         }
-        out.push_str(&format!(" made  by rescribe {} for {}\n", recipe.version, recipe.model));
+        made.push_str(&format!(" made  by rescribe {} for {}\n", recipe.version, recipe.model));
         for (name, hash) in &recipe.base.tensors {
-            out.push_str(&format!(" base  {name}\n       {hash}\n"));
+            made.push_str(&format!(" base  {name}\n       {hash}\n"));
         }
-        out.push_str(
-            "\nThe spec, verbatim; with the same model and version it gives this patch again:\n\n",
-        );
-        recipe.spec.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
+        report = report.section(Section::from(Block::Verbatim(made)).block(spec(&recipe.spec)));
     }
-    ui.print(&out);
-    Ok(())
+    report = report.section(
+        "With the same model and version of rescribe, a spec makes its patch again.".to_owned(),
+    );
+    ui.show(&report)
+}
+
+/// A spec, verbatim and indented.
+fn spec(text: &str) -> Block {
+    Block::Verbatim(text.trim().lines().map(|line| format!("  {line}\n")).collect())
 }
 
 fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
@@ -70,60 +70,57 @@ fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
     }
     let recipes = std::fs::read_to_string(folder.join(rescribe::checkpoint::RECIPES)).ok();
     let recipes: Option<Value> = recipes.and_then(|text| serde_json::from_str(&text).ok());
-    if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
-            "schema": 1,
-            "config": decoder,
-            "parameters": parameters,
-            "tensors": weights.names().count(),
-            "tokenizer": tokenizer.hash().to_string(),
-            "recipes": recipes,
-        }));
-    }
-    let mut out = format!(
-        "model  {} · {} layers · hidden {} · keys {} · vocabulary {}\n",
+    let data = serde_json::json!({
+        "config": decoder,
+        "parameters": parameters,
+        "tensors": weights.names().count(),
+        "tokenizer": tokenizer.hash().to_string(),
+        "recipes": recipes,
+    });
+    let text = format!(
+        "model  {} · {} layers · hidden {} · keys {} · vocabulary {}\n \
+         size  {:.1} M parameters in {} tensors, {} file(s)\n",
         decoder.model_type,
         decoder.layers,
         decoder.hidden,
         decoder.intermediate,
-        decoder.vocabulary
-    );
-    out.push_str(&format!(
-        " size  {:.1} M parameters in {} tensors, {} file(s)\n",
+        decoder.vocabulary,
         parameters as f64 / 1e6,
         weights.names().count(),
         weights.shards().count()
-    ));
-    match &recipes {
-        Some(recipes) => history(recipes, &mut out),
-        None => out.push_str("edits  none by rescribe\n"),
-    }
-    ui.print(&out);
-    Ok(())
+    );
+    let report = Report::new("inspect", &folder.display().to_string(), &data)?;
+    let report = report.section(Block::Verbatim(text));
+    ui.show(&match &recipes {
+        Some(recipes) => history(recipes, report),
+        None => report.section(Block::Verbatim("edits  none by rescribe\n".into())),
+    })
 }
 
 /// The patches in an exported folder, those of its base after its own.
-fn history(recipes: &Value, out: &mut String) {
+fn history(recipes: &Value, mut report: Report) -> Report {
     let list = |key: &str| recipes[key].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let mut table = Table::of_items("tensor", [Column::of("|ΔW|/|W|", Unit::Percent)]);
     for edited in list("edited") {
-        let percent = 100. * edited["relative_norm"].as_f64().unwrap_or(f64::NAN);
-        let name = text(&edited["name"]);
-        out.push_str(&format!("edited {name} · |Δ|/|W| {percent:.1} %\n"));
+        table.push(Row::new(text(&edited["name"])).cell(edited["relative_norm"].as_f64()));
     }
+    report = report.section(table);
     for patch in list("patches") {
         let recipe = &patch["recipe"];
         let (version, model) = (text(&recipe["version"]), text(&recipe["model"]));
-        out.push_str(&format!("\npatch  {}\n", text(&patch["sha256"])));
-        out.push_str(&format!(" made  by rescribe {version} for {model}, from the spec\n\n"));
-        let spec = text(&recipe["spec"]);
-        for line in spec.trim().lines() {
-            out.push_str(format!("  {line}").trim_end());
-            out.push('\n');
-        }
+        let made = format!(
+            "patch  {}\n made  by rescribe {version} for {model}, from the spec\n",
+            text(&patch["sha256"])
+        );
+        let section = Section::from(Block::Verbatim(made));
+        report = report.section(section.block(spec(&text(&recipe["spec"]))));
     }
-    if let Some(earlier) = recipes.get("earlier") {
-        out.push_str("\nThe base of this export was itself an export:\n\n");
-        history(earlier, out);
+    match recipes.get("earlier") {
+        Some(earlier) => {
+            let text = "The base of this export was itself an export:".to_owned();
+            history(earlier, report.section(text))
+        }
+        None => report,
     }
 }

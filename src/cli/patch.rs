@@ -13,7 +13,7 @@ use rescribe::files::{Overwrite, Sha256};
 use rescribe::model::Weights;
 use rescribe::patch::Composed;
 use rescribe::progress::Progress;
-use rescribe::report::{PatchDescription, describe_patch, patch_lines, short};
+use rescribe::report::{PatchDescription, Report, describe_patch, short};
 use rescribe::source::{SourceOptions, resolve};
 
 /// How a folder's patches are recognised.
@@ -82,23 +82,25 @@ fn digests(part: &str, whole: &Composed) -> anyhow::Result<Vec<Sha256>> {
 
 fn written(file: &Path, whole: &Composed, ui: &Ui) -> anyhow::Result<()> {
     let described = describe(whole)?;
-    if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
-            "schema": 1,
-            "file": file,
-            "patch": whole.sha256(),
-            "parts": described,
-        }));
-    }
-    for part in &described {
-        ui.note("part", patch_lines(part, 0).trim_end());
-    }
+    let data = serde_json::json!({
+        "file": file,
+        "patch": whole.sha256(),
+        "parts": described,
+    });
     let holds = match described.len() {
         1 => "one patch, its own file byte for byte".into(),
         n => format!("{n} patches; applying it applies all of them"),
     };
-    ui.print(&format!("{} holds {holds}.\n", file.display()));
-    Ok(())
+    let mut report = Report::new("patch", &models(&described), &data)?;
+    report.sections = described.iter().map(|part| part.section(None)).collect();
+    ui.show(&report.section(format!("{} holds {holds}.", file.display())))
+}
+
+/// The bases of patches, as named when they were made.
+fn models(described: &[PatchDescription]) -> String {
+    let mut models: Vec<&str> = described.iter().map(|part| part.model.as_str()).collect();
+    models.dedup();
+    models.join(", ")
 }
 
 fn describe(whole: &Composed) -> anyhow::Result<Vec<PatchDescription>> {
@@ -109,13 +111,16 @@ fn describe(whole: &Composed) -> anyhow::Result<Vec<PatchDescription>> {
 fn list(args: &PatchListArgs, ui: &Ui) -> anyhow::Result<()> {
     let files = files(&args.paths)?;
     let base = args.model.model.as_deref().map(|name| Base::open(name, ui)).transpose()?;
-    let (mut entries, mut text, mut sets) = (Vec::new(), String::new(), Vec::new());
+    let (mut entries, mut sections, mut sets) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = Vec::new();
     for file in &files {
         let found = Composed::read(file)?;
         let described = describe(&found)?;
         let misfit = base.as_ref().map(|base| base.misfit(&found)).transpose()?;
-        text.push_str(&format!("{}{}\n", file.display(), verdict(misfit.as_ref())));
-        described.iter().for_each(|part| text.push_str(&patch_lines(part, 2)));
+        let title = format!("{}{}", file.display(), verdict(misfit.as_ref()));
+        for (at, part) in described.iter().enumerate() {
+            sections.push(part.section((at == 0).then_some(title.as_str())));
+        }
         entries.push(serde_json::json!({
             "file": file,
             "patch": found.sha256(),
@@ -124,22 +129,21 @@ fn list(args: &PatchListArgs, ui: &Ui) -> anyhow::Result<()> {
             "why_not": misfit.flatten(),
         }));
         sets.push(found);
+        all.extend(described);
     }
     let together = together(&files, sets);
-    if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
-            "schema": 1,
-            "files": entries,
-            "together": together.is_ok(),
-            "why_not": together.err(),
-        }));
-    }
+    let data = serde_json::json!({
+        "files": entries,
+        "together": together.is_ok(),
+        "why_not": together.as_ref().err(),
+    });
     let sentence = match together {
         Ok(sentence) => sentence,
         Err(why) => format!("They do not go together: {why}."),
     };
-    ui.print(&format!("{text}\n  {sentence}\n"));
-    Ok(())
+    let mut report = Report::new("patch list", &models(&all), &data)?;
+    report.sections = sections;
+    ui.show(&report.section(sentence))
 }
 
 /// Patch files named one by one, and those of named folders, sorted.
@@ -200,7 +204,7 @@ fn verdict(misfit: Option<&Option<String>>) -> String {
     }
 }
 
-/// The model that patches are held against: its files and hashes, without a decoder.
+/// The base that patches are compared with: its files and hashes, without a decoder.
 struct Base {
     weights: Weights,
     tokenizer: Sha256,

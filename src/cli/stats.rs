@@ -7,6 +7,7 @@ use super::session::Session;
 use super::ui::Ui;
 use rescribe::rank_one::Factored;
 use rescribe::rank_one::statistics::{Corpus, second_moment};
+use rescribe::report::Report;
 
 /// The ridge at which the condition is reported: the default of edits.
 const RIDGE: f64 = 1e-2;
@@ -24,26 +25,23 @@ pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     let moment = &found.moment;
     let condition = Factored::new(moment.mean(), width, RIDGE, layer)?.condition_estimate();
-    if ui.is_json() {
-        return ui.print_json(&serde_json::json!({
-            "schema": 1,
-            "layer": layer,
-            "tokens": moment.tokens,
-            "width": width,
-            "was_cached": found.was_cached,
-            "seconds": seconds,
-            "condition": condition,
-            "file": found.file,
-        }));
-    }
+    let data = serde_json::json!({
+        "layer": layer,
+        "tokens": moment.tokens,
+        "width": width,
+        "was_cached": found.was_cached,
+        "seconds": seconds,
+        "condition": condition,
+        "file": found.file,
+    });
     let origin = match found.was_cached {
         true => "read from the cache".to_owned(),
         false => format!("{:.0} tokens/s", moment.tokens as f64 / seconds),
     };
-    ui.print(&format!(
+    let text = format!(
         "layer {layer}: {} keys of width {width}, {origin};\n\
-         condition at least {condition:.1e} with a ridge of {RIDGE}\n",
+         condition at least {condition:.1e} with a ridge of {RIDGE}",
         moment.tokens
-    ));
-    Ok(())
+    );
+    ui.show(&Report::new("stats", &session.name, &data)?.section(text))
 }

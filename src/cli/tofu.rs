@@ -7,10 +7,10 @@ use super::args::{Global, ProbeArgs};
 use super::failure::Usage;
 use super::require::{self, Requirement};
 use super::session::Session;
-use super::ui::{Ui, paragraph};
+use super::ui::Ui;
 use rescribe::model::{Decoder, Model};
 use rescribe::probe::{TofuSummary, evaluate, forget_quality};
-use rescribe::report::{TofuReport, tofu_sentence, tofu_table};
+use rescribe::report::{TofuReport, tofu_sentence};
 use rescribe::spec::{TofuInput, TofuItem, TofuLog, TofuSet, read_tofu};
 
 /// What a reference is, by the look of its name.
@@ -136,15 +136,7 @@ fn finish(
         log,
         reference_log,
     };
-    if ui.is_json() {
-        ui.print_json(&report)?;
-    } else {
-        let sentence = paragraph(2, 2, &tofu_sentence(&report));
-        ui.print(&format!("\n{}\n  {sentence}\n", tofu_table(&report)));
-    }
-    require::check_with(requirements, |metric| match metric {
-        "utility" => report.summary.utility,
-        "forget_quality" => report.forget_quality.map(|test| test.p),
-        _ => None,
-    })
+    let shown = report.report()?.section(tofu_sentence(&report));
+    ui.show(&shown)?;
+    require::check(requirements, &shown)
 }

@@ -209,16 +209,6 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// The command to try next, whose last argument is a text.
-pub fn next_command(command: &str, text: &str) -> String {
-    let quoted = quoted(text);
-    let line = format!("{:>10}  {command} {quoted}", "next");
-    match line.chars().count() > COLUMNS {
-        true => format!("{:>10}  {command} \\\n{:14}{quoted}", "next", ""),
-        false => line,
-    }
-}
-
 impl Progress for Ui {
     fn phase(&self, name: &str, total: Option<u64>) {
         if self.is_quiet {
@@ -297,10 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn a_next_command_can_be_pasted() {
-        let short = next_command("rescribe ask", "It is in");
-        assert_eq!(short, "      next  rescribe ask \"It is in\"");
-        let long = next_command(&format!("rescribe ask --model {}", "m".repeat(50)), "It's $5 in");
-        assert!(long.ends_with(" \\\n              'It'\\''s $5 in'"), "{long}");
+    fn a_text_is_one_argument_of_a_shell() {
+        assert_eq!(quoted("It is in"), "\"It is in\"");
+        assert_eq!(quoted("It's $5 in"), r"'It'\''s $5 in'");
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::TrainError;
 use super::example::Example;
 use super::head::in_logits;
-use crate::math::{Interval, mean_interval};
+use crate::math::{Interval, mean_interval, share_mean_interval};
 use crate::model::Decoder;
 use crate::ops::log_sum_exp;
 use crate::progress::Progress;
@@ -49,15 +49,10 @@ pub fn memory(
             strength.push(extraction_strength(&hits));
         })?;
     }
-    let both = mean_interval(&nll).zip(mean_interval(&strength));
-    let within = |interval: Interval, most: f64| Interval {
-        low: interval.low.max(0.),
-        high: interval.high.min(most),
-        ..interval
-    };
-    Ok(both.map(|(nll, extraction)| Memory {
-        nll: within(nll, f64::INFINITY),
-        extraction: within(extraction, 1.),
+    let both = mean_interval(&nll).zip(share_mean_interval(&strength));
+    Ok(both.map(|(nll, extraction)| {
+        let nll = Interval { low: nll.low.max(0.), ..nll };
+        Memory { nll, extraction }
     }))
 }
 

@@ -4,7 +4,7 @@ use candle_core::Result;
 use serde::Serialize;
 
 use super::likelihood::{Query, likelihoods};
-use crate::math::{Interval, mean_interval, share_interval};
+use crate::math::{Interval, mean_interval, share_interval, share_mean_interval};
 use crate::model::{Decoder, Tokenizer, TokenizerError};
 use crate::spec::{Comparison, PromptSet};
 
@@ -195,7 +195,7 @@ impl ProbeScores {
         ];
         let intervals = kinds.into_iter().filter_map(|kind| {
             let means = per_record(records, kind, |prompt| f64::from(prompt.succeeds()));
-            mean_interval(&means).map(|interval| (kind, interval))
+            share_mean_interval(&means).map(|interval| (kind, interval))
         });
         Self::new(records, intervals.collect())
     }
@@ -224,21 +224,6 @@ impl ProbeScores {
     /// The interval of a kind of prompt.
     pub fn interval(&self, kind: PromptKind) -> Option<&Interval> {
         self.intervals.iter().find(|(found, _)| *found == kind).map(|(_, interval)| interval)
-    }
-
-    /// A metric by the name that `--require` uses.
-    pub fn metric(&self, name: &str) -> Option<Option<f64>> {
-        Some(match name {
-            "efficacy" => self.efficacy,
-            "paraphrase" => self.paraphrase,
-            "neighborhood" => self.neighborhood,
-            "ripple" => self.ripple,
-            "score" => self.score,
-            "magnitude" => self.magnitude,
-            "exact_rewrite" => self.exact_rewrite,
-            "exact_paraphrase" => self.exact_paraphrase,
-            _ => return None,
-        })
     }
 }
 

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::math::{Interval, KolmogorovSmirnov, kolmogorov_smirnov, mean_interval};
+use crate::math::{Interval, KolmogorovSmirnov, kolmogorov_smirnov, share_mean_interval};
 use crate::spec::{TofuLog, TofuScores, TofuSet};
 
 pub use answers::evaluate;
@@ -63,7 +63,7 @@ impl TofuSummary {
 
 fn measures(set: TofuSet, scores: &[TofuScores]) -> Option<TofuMeasures> {
     let mean = |value: &dyn Fn(&TofuScores) -> f64| {
-        mean_interval(&scores.iter().map(value).collect::<Vec<_>>())
+        share_mean_interval(&scores.iter().map(value).collect::<Vec<_>>())
     };
     let has_options = matches!(set, TofuSet::RealAuthors | TofuSet::WorldFacts);
     let probability = |item: &TofuScores| {

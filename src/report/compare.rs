@@ -1,8 +1,10 @@
-//! Ways to forget, beside models that never saw the passages.
+//! Ways to forget, relative to models that never saw the passages.
 
-use super::{Block, Report, Section};
+use super::Report;
+use super::table::{Cell, Column, Row, Table, Unit};
 use crate::run::{Comparison, MethodRun, SetsMemory};
 use crate::spec::ForgetMethod;
+use crate::verdict::Verdict;
 
 /// Mean, least and most of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,34 +32,44 @@ fn retain(sets: &SetsMemory) -> Option<f64> {
     sets.retain.as_ref().map(|memory| memory.nll.mean)
 }
 
-const LABEL: usize = 19;
-
 /// A row a method: means over its seeds, with least and most of the NLL.
-pub fn compare_table(report: &Comparison) -> String {
-    let mut out = line("", ["forget", "least to", "extraction", "retain", "gap", "seconds"]);
-    out.push_str(&line("", ["NLL", "most", "strength", "NLL", "", ""]));
-    let references: Vec<&SetsMemory> = report.references.iter().map(|r| &r.memory).collect();
-    out.push_str(&row("before", &[&report.before], None, "", ""));
-    if !references.is_empty() {
-        let seconds = report.retraining_seconds.map(|seconds| format!("{seconds:.1}"));
-        let seconds = seconds.unwrap_or_default();
-        out.push_str(&row("never saw", &references, None, "", &seconds));
+pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> {
+        let mut table = Table::of_items(
+            "",
+            [
+                Column::of("NLL", Unit::Plain(2)).under("forget"),
+                Column::of("least-most", Unit::Plain(2)).under("forget"),
+                Column::of("extraction", Unit::Share).under("forget"),
+                Column::of("NLL", Unit::Plain(3)).under("retain"),
+                Column::of("change", Unit::Change).under("retain"),
+                Column::of("gap closed", Unit::Percent),
+                Column::of("drift", Unit::Nats),
+                Column::of("seconds", Unit::Plain(1)),
+            ],
+        );
+        let references: Vec<&SetsMemory> = comparison.references.iter().map(|r| &r.memory).collect();
+        table.push(row("before", &[&comparison.before], None));
+        if !references.is_empty() {
+            let row = row("never saw", &references, None);
+            table.push(row.cell(Cell::Empty).cell(Cell::Empty).cell(comparison.retraining_seconds));
+        }
+        let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
+        for (method, runs) in by_method(comparison) {
+            let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.outcome.after).collect();
+            let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
+            let gap = match (nll(&comparison.before), ends, goal) {
+                (Some(before), Some(after), Some(goal)) => {
+                    Some((after.mean - before) / (goal.mean - before))
+                }
+                _ => None,
+            };
+            let row = row(method.name(), &after, retain(&comparison.before));
+            table.push(row.cell(gap).cell(drift(&runs)).cell(mean_seconds(&runs)));
+        }
+        let mut report = Report::new("compare", &comparison.model, comparison)?.section(table);
+        report.verdict = Some(verdict(comparison));
+        Ok(report)
     }
-    let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
-    for (method, runs) in by_method(report) {
-        let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.outcome.after).collect();
-        let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
-        let gap = match (nll(&report.before), ends, goal) {
-            (Some(before), Some(after), Some(goal)) => {
-                format!("{:.0} %", 100. * (after.mean - before) / (goal.mean - before))
-            }
-            _ => String::new(),
-        };
-        let seconds = format!("{:.1}", mean_seconds(&runs));
-        out.push_str(&row(method.name(), &after, retain(&report.before), &gap, &seconds));
-    }
-    out
-}
 
 fn by_method(report: &Comparison) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
     let mut groups: Vec<(ForgetMethod, Vec<&MethodRun>)> = Vec::new();
@@ -70,53 +82,51 @@ fn by_method(report: &Comparison) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
     groups
 }
 
+/// Mean drift of general text.
+fn drift(runs: &[&MethodRun]) -> Option<f64> {
+    let drifts = runs.iter().filter_map(|run| run.damage.as_ref()).map(|it| it.drift.mean);
+    spread(&drifts.collect::<Vec<_>>()).map(|spread| spread.mean)
+}
+
 fn mean_seconds(runs: &[&MethodRun]) -> f64 {
     runs.iter().map(|run| run.outcome.seconds).sum::<f64>() / runs.len() as f64
 }
 
-/// The retain NLL as a change from `start`, where there is one.
-fn row(label: &str, sets: &[&SetsMemory], start: Option<f64>, gap: &str, seconds: &str) -> String {
+/// Means over `sets`, with the retain NLL also as a change from `start`.
+fn row(label: &str, sets: &[&SetsMemory], start: Option<f64>) -> Row {
     let of = |value: fn(&SetsMemory) -> Option<f64>| {
         spread(&sets.iter().filter_map(|sets| value(sets)).collect::<Vec<_>>())
     };
-    let forget = of(nll);
-    let range = match forget.filter(|_| sets.len() > 1) {
-        Some(spread) => format!("{:.2}-{:.2}", spread.low, spread.high),
-        None => String::new(),
-    };
-    let retain = match (of(retain), start) {
-        (Some(now), Some(start)) => format!("{:+.1} %", 100. * (now.mean / start - 1.)),
-        (Some(now), None) => format!("{:.3}", now.mean),
-        (None, _) => "-".into(),
-    };
-    let number = |spread: Option<Spread>| spread.map_or("-".into(), |s| format!("{:.2}", s.mean));
-    let (forget, extraction) = (number(forget), number(of(extraction)));
-    line(label, [&forget, &range, &extraction, &retain, gap, seconds])
+    let mean = |spread: Option<Spread>| spread.map(|spread| spread.mean);
+    let (forget, retain) = (of(nll), mean(of(retain)));
+    let range = forget.filter(|_| sets.len() > 1);
+    let range = range.map(|Spread { low, high, .. }| Cell::Interval { low, high });
+    let change = retain.zip(start).map(|(now, start)| now / start - 1.);
+    let row = Row::new(label).cell(mean(forget)).cell(range).cell(mean(of(extraction)));
+    row.cell(retain).cell(change)
 }
 
-fn line(label: &str, [nll, range, extraction, retain, gap, seconds]: [&str; 6]) -> String {
-    let line = format!(
-        "{label:>LABEL$}  {nll:>6} {range:>11} {extraction:>10} {retain:>8} {gap:>5} {seconds:>8}"
-    );
-    format!("{}\n", line.trim_end())
+/// Where each method ended: no run is written, so nothing took.
+fn verdict(comparison: &Comparison) -> Verdict {
+    Verdict { sentence: sentences(comparison).join("\n"), ..Verdict::default() }
 }
 
-/// The last lines: where each method ended, and what retraining costs beside it.
-pub fn compare_sentences(report: &Comparison) -> Vec<String> {
+/// Where each method ended, and what retraining costs relative to it.
+fn sentences(report: &Comparison) -> Vec<String> {
     let goal: Vec<f64> = report.references.iter().filter_map(|r| nll(&r.memory)).collect();
     let mut sentences = Vec::new();
     for (method, runs) in by_method(report) {
         let n = runs.len();
         let name = method.name();
         let Some(goal) = spread(&goal) else {
-            sentences.push(format!("{name}: {n} seeds, nothing to compare with."));
+            sentences.push(format!("{name}: {n} seeds; there is no reference to compare with."));
             continue;
         };
         let ends = runs.iter().filter_map(|run| nll(&run.outcome.after));
         let inside = ends.filter(|end| (goal.low..=goal.high).contains(end)).count();
         let cost = report.retraining_seconds.map(|seconds| {
             let times = seconds / mean_seconds(&runs);
-            format!("; one retraining costs as much as {times:.1} such forgettings")
+            format!("; one retraining costs as much as {times:.1} such runs")
         });
         sentences.push(format!(
             "{name}: {inside} of {n} seeds end inside the references' spread{}.",
@@ -124,10 +134,4 @@ pub fn compare_sentences(report: &Comparison) -> Vec<String> {
         ));
     }
     sentences
-}
-
-/// r
-pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> {
-    let report = Report::new("compare", &comparison.model, comparison)?;
-    Ok(report.section(Section::from(Block::Verbatim(compare_table(comparison)))))
 }

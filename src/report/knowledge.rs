@@ -2,18 +2,20 @@
 
 use serde::Serialize;
 
+use super::Report;
+use super::table::{Cell, Column, Row, Table, Unit};
 use crate::atlas::{Group, Knowledge, Share};
 
 /// One measured model.
 #[derive(Debug, Clone, Serialize)]
 pub struct MeasuredModel {
-    /// As people call it.
+    /// Display name of the model.
     pub model: String,
     /// What it was trained without, in words; nothing where its folder does not say.
     pub without: Option<String>,
     /// Seed of its training.
     pub seed: Option<u64>,
-    /// What it knows.
+    /// What the model knows.
     pub knowledge: Knowledge,
 }
 
@@ -22,7 +24,7 @@ pub struct MeasuredModel {
 pub struct KnowledgeReport {
     /// Version of this structure.
     pub schema: u32,
-    /// In the order given.
+    /// The measured models, in the order given.
     pub models: Vec<MeasuredModel>,
     /// Means and spreads by what the models were trained without.
     pub table: Vec<KnowledgeRow>,
@@ -31,7 +33,7 @@ pub struct KnowledgeReport {
 /// One metric over all kinds of models.
 #[derive(Debug, Clone, Serialize)]
 pub struct KnowledgeRow {
-    /// Its name.
+    /// Name of the metric.
     pub metric: &'static str,
     /// One entry a kind of model.
     pub kinds: Vec<Spread>,
@@ -40,15 +42,15 @@ pub struct KnowledgeRow {
 /// A metric over models of one kind.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spread {
-    /// What they were trained without.
+    /// What the models were trained without.
     pub kind: String,
-    /// Models.
+    /// Number of models.
     pub n: usize,
-    /// Mean over them.
+    /// Mean over these models.
     pub mean: f64,
-    /// Standard deviation over them; nothing for one.
+    /// Standard deviation over these models; nothing for one.
     pub deviation: Option<f64>,
-    /// Smallest and largest.
+    /// Smallest and largest value.
     pub range: (f64, f64),
 }
 
@@ -75,7 +77,7 @@ const METRICS: [Metric; 12] = [
 ];
 
 impl KnowledgeReport {
-    /// Of measured models.
+    /// Tabulates measured models.
     pub fn new(models: Vec<MeasuredModel>) -> Self {
         let mut kinds: Vec<String> = Vec::new();
         for model in &models {
@@ -113,41 +115,77 @@ fn spread(kind: &str, values: &[f64]) -> Spread {
     Spread { kind: kind.to_owned(), n, mean, deviation, range: (fold(f64::min), fold(f64::max)) }
 }
 
-const LABEL: usize = 26;
+impl KnowledgeReport {
+    /// One model in detail; of several, means and spreads by what they were trained without.
+    pub fn report(&self) -> serde_json::Result<Report> {
+        let names: Vec<&str> = self.models.iter().map(|it| it.model.as_str()).collect();
+        let report = Report::new("atlas measure", &names.join(", "), self)?;
+        Ok(match self.models.as_slice() {
+            [one] => {
+                let report = report.section(facts(&one.knowledge));
+                report.section(people(&one.knowledge)).section(english(&one.knowledge))
+            }
+            _ => report.section(self.spreads()),
+        })
+    }
 
-/// One model in detail.
-pub fn knowledge_lines(model: &MeasuredModel) -> String {
-    let knowledge = &model.knowledge;
-    let mut out = format!("{:LABEL$}  {:>7} {:>6}\n", "", "share", "n");
-    let mut line = |label: &str, share: Share, note: &str| {
-        let text = format!("{label:>LABEL$}  {:>7.3} {:>6}  {note}", share.value(), share.n);
-        out.push_str(text.trim_end());
-        out.push('\n');
+    fn spreads(&self) -> Table {
+        let kinds = self.table.first().map_or(&[][..], |row| &row.kinds);
+        let head = |it: &Spread| Column::new(format!("n = {}", it.n)).under(&it.kind);
+        let mut table = Table::of_items("", kinds.iter().map(head).collect::<Vec<_>>());
+        for row in &self.table {
+            let cells = row.kinds.iter().map(|it| Cell::Text(cell(it)));
+            table.push(cells.fold(Row::new(row.metric), Row::cell));
+        }
+        table
+    }
+}
+
+/// Facts that the model completes, all and by relation.
+fn facts(knowledge: &Knowledge) -> Table {
+    let columns = ["trained templates", "held-out templates"];
+    let columns = columns
+        .map(|group| [Column::of("share", Unit::Plain(3)).under(group), Column::n().under(group)]);
+    let mut table = Table::new("facts", columns.concat());
+    let row = |label: &str, trained: Share, held_out: Share| {
+        let row = Row::new(label).cell(trained.value()).cell(trained.n);
+        row.value(held_out.value()).cell(held_out.n)
     };
-    line("facts, trained templates", knowledge.trained, "whole object by argmax");
-    line("facts, held-out templates", knowledge.held_out, "in no corpus");
+    table.push(row("all facts", knowledge.trained, knowledge.held_out));
     for part in &knowledge.relations {
-        line(part.relation.name(), part.trained, &format!("held out {:.3}", part.held_out.value()));
+        table.push(row(part.relation.name(), part.trained, part.held_out));
     }
-    out.push_str(&format!(
-        "\n{:LABEL$}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>4}\n",
-        "", "NLL", "extr.", "asked", "others", "follow", "n"
-    ));
+    table
+}
+
+/// Passages about people and questions on them, by group.
+fn people(knowledge: &Knowledge) -> Table {
+    let mut table = Table::of_items(
+        "passages",
+        [
+            Column::of("NLL", Unit::Plain(3)).under("recited"),
+            Column::of("extraction", Unit::Plain(3)).under("recited"),
+            Column::of("asked", Unit::Plain(3)).under("questions"),
+            Column::of("reworded", Unit::Plain(3)).under("questions"),
+            Column::of("inferred", Unit::Plain(3)).under("questions"),
+            Column::n(),
+        ],
+    );
     for part in &knowledge.groups {
-        out.push_str(&format!(
-            "{:>LABEL$}  {:>7.3} {:>7.3} {:>7.3} {:>7.3} {:>7.3} {:>4}\n",
-            format!("{} passages", group_name(part.group)),
-            part.memory.nll.mean,
-            part.memory.extraction.mean,
-            part.asked.value(),
-            part.held_out.value(),
-            part.inferred.value(),
-            part.memory.nll.n
-        ));
+        let memory = &part.memory;
+        let row = Row::new(group_name(part.group)).cell(memory.nll.mean);
+        let row = row.cell(memory.extraction.mean).cell(part.asked.value());
+        let row = row.cell(part.held_out.value()).cell(part.inferred.value());
+        table.push(row.cell(memory.nll.n));
     }
-    let (perplexity, n) = (knowledge.perplexity, knowledge.paragraphs);
-    out.push_str(&format!("{:>LABEL$}  {perplexity:>7.2} {n:>36}\n", "English perplexity"));
-    out
+    table
+}
+
+fn english(knowledge: &Knowledge) -> Table {
+    let mut table = Table::new("", [Column::of("measured", Unit::Ratio), Column::n()]);
+    let row = Row::new("English perplexity").value(knowledge.perplexity);
+    table.push(row.cell(knowledge.paragraphs).note("paragraphs that are in no corpus"));
+    table
 }
 
 fn group_name(group: Group) -> &'static str {
@@ -158,50 +196,11 @@ fn group_name(group: Group) -> &'static str {
     }
 }
 
-/// The table of means and spreads: mean ± standard deviation.
-pub fn knowledge_table(report: &KnowledgeReport) -> String {
-    let Some(first) = report.table.first() else { return String::new() };
-    let width = 20.max((52 / first.kinds.len().max(1)).min(24));
-    let head = |text: String| format!("  {text:>width$}");
-    let mut out = format!("{:LABEL$}", "");
-    out.extend(first.kinds.iter().map(|it| head(cut(&it.kind, width))));
-    out.push_str(&format!("\n{:LABEL$}", ""));
-    out.extend(first.kinds.iter().map(|it| head(format!("n = {}", it.n))));
-    out.push('\n');
-    for row in &report.table {
-        out.push_str(&format!("{:>LABEL$}", row.metric));
-        out.extend(row.kinds.iter().map(|it| head(cell(it))));
-        out.push('\n');
-    }
-    out
-}
-
-/// The same as Markdown.
-pub fn knowledge_markdown(report: &KnowledgeReport) -> String {
-    let Some(first) = report.table.first() else { return String::new() };
-    let mut out = String::from("| |");
-    out.extend(first.kinds.iter().map(|it| format!(" {}, n = {} |", it.kind, it.n)));
-    out.push_str("\n|---|");
-    out.extend(first.kinds.iter().map(|_| "---|"));
-    for row in &report.table {
-        out.push_str(&format!("\n| {} |", row.metric));
-        out.extend(row.kinds.iter().map(|it| format!(" {} |", cell(it))));
-    }
-    out + "\n"
-}
-
 fn cell(spread: &Spread) -> String {
     let digits = if spread.mean.abs() < 10. { 3 } else { 2 };
     match spread.deviation {
         None => format!("{:.digits$}", spread.mean),
         Some(deviation) => format!("{:.digits$} ± {deviation:.digits$}", spread.mean),
-    }
-}
-
-fn cut(text: &str, width: usize) -> String {
-    match text.chars().count() > width {
-        true => text.chars().take(width - 1).chain(['…']).collect(),
-        false => text.to_owned(),
     }
 }
 
@@ -216,11 +215,5 @@ mod tests {
         assert!((two.deviation.expect("two models") - 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(cell(&two), "2.000 ± 1.414");
         assert_eq!(cell(&spread("nothing", &[12.345])), "12.35");
-    }
-
-    #[test]
-    fn long_names_are_cut() {
-        assert_eq!(cut("without everybody", 8), "without…");
-        assert_eq!(cut("without", 8), "without");
     }
 }

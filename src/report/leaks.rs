@@ -1,46 +1,10 @@
-//! What can still be got out of a model about the facts that were erased.
+//! What is still recoverable from a model about the facts that were erased.
 
 use serde::Serialize;
 
-use super::FactReport;
-use super::terminal::{LABEL, percent};
-use crate::probe::{Channel, FOUND, Leak, ProbeScores, Seen, Sides};
-use crate::spec::Method;
-
-/// A run over records, each erased by itself from the unedited model, as `--json` prints it.
-#[derive(Debug, Serialize)]
-pub struct EraseReport {
-    /// Version of this structure.
-    pub schema: u32,
-    /// As people call the model.
-    pub model: String,
-    /// Member of the rank-one family.
-    pub method: Method,
-    /// The layers that were written.
-    pub layers: Vec<usize>,
-    /// What the model was to say instead, as a spec has it.
-    pub toward: String,
-    /// Facts.
-    pub n: usize,
-    /// Scores with the records' own targets, before: what matters is the neighborhood.
-    pub before: ProbeScores,
-    /// After.
-    pub after: ProbeScores,
-    /// Mean KL(before ‖ after) a token on held text over all edits, nats.
-    pub drift: f64,
-    /// By channel, over all facts.
-    pub channels: Vec<ChannelSummary>,
-    /// Facts that leak by any channel.
-    pub leaking: usize,
-    /// Facts whose absence shows.
-    pub conspicuous: usize,
-    /// Fact by fact.
-    pub leaks: Vec<Leak>,
-    /// One entry a fact.
-    pub edits: Vec<FactReport>,
-    /// Median wall-clock seconds of one edit, without planning and measuring.
-    pub seconds_per_edit: f64,
-}
+use super::table::{Cell, Column, Row, Side, Table, Unit};
+use super::Section;
+use crate::probe::{Channel, FOUND, Leak, Seen, Sides};
 
 /// What a channel finds over many facts.
 #[derive(Debug, Clone, Serialize)]
@@ -119,24 +83,19 @@ fn of_fact(leak: &Leak, channel: Channel) -> Option<Found> {
     Some((found, Sides { before: before.1, after: after.1, unknown: unknown.1 }))
 }
 
+/// Columns before, after and for other subjects, under one head.
+fn sides(group: &str, unit: Unit) -> [Column; 3] {
+    // What the prompt could not ask of other subjects is a dash as well.
+    let others = Column { side: Side::Before, ..Column::new("others") };
+    [Column::before(), Column::after(), others].map(|column| column.in_unit(unit).under(group))
+}
+
 /// One erased fact: the strongest of each channel, before, after, and for other subjects.
-fn leak_table(leak: &Leak) -> String {
-    let mut out = format!(
-        "{:>LABEL$}  {:>22}   {:>25}\n{:>LABEL$}  {:>6} {:>7} {:>7}   {:>8} {:>8} {:>7}\n",
-        "erased",
-        "rank",
-        "probability",
-        quoted(&leak.target_true),
-        "before",
-        "after",
-        "others",
-        "before",
-        "after",
-        "others"
-    );
-    let rank = |seen: Option<Seen>| seen.map_or_else(|| "-".into(), |seen| seen.rank.to_string());
-    let p =
-        |seen: Option<Seen>| seen.map_or_else(|| "-".into(), |seen| probability(seen.probability));
+fn leak_table(leak: &Leak) -> Table {
+    let columns = [sides("rank", Unit::Rank), sides("probability", Unit::Probability)].concat();
+    let mut table = Table::new(quoted(&leak.target_true), columns);
+    let rank = |seen: Option<Seen>| seen.map(|seen| seen.rank);
+    let p = |seen: Option<Seen>| seen.map(|seen| seen.probability);
     for (channel, label) in &CHANNELS[..4] {
         let Some(strongest) = leak.strongest(*channel) else { continue };
         let Sides { before, after, unknown } = strongest.found;
@@ -145,160 +104,69 @@ fn leak_table(leak: &Leak) -> String {
             (_, 1) => String::new(),
             (_, of) => format!("worst of {of}"),
         };
-        let line = format!(
-            "{label:>LABEL$}  {:>6} {:>7} {:>7}   {:>8} {:>8} {:>7}  {note}",
-            rank(before),
-            rank(after),
-            rank(unknown),
-            p(before),
-            p(after),
-            p(unknown)
-        );
-        out.push_str(line.trim_end());
-        out.push('\n');
+        let row = Row::new(*label).cell(rank(before)).cell(rank(after)).cell(rank(unknown));
+        table.push(row.cell(p(before)).value(p(after)).cell(p(unknown)).note(note));
     }
     let Sides { before, after, unknown } = leak.samples;
-    let share = |hits: usize| format!("{hits}/{}", leak.drawn);
-    out.push_str(&format!(
-        "{:>LABEL$}  {:>6} {:>7} {:>7}   sampled answers that say it\n",
-        "samples",
-        share(before),
-        share(after),
-        share(unknown)
-    ));
-    out
+    let share = |hits: usize| hits as f64 / leak.drawn as f64;
+    let row = Row::new("samples").cell(Cell::Text(String::new()));
+    let row = row.cell(Cell::Text(String::new())).cell(Cell::Text(String::new()));
+    let row = row.cell(share(before)).value(share(after)).cell(share(unknown));
+    table.push(row.note(format!("of {}", leak.drawn)));
+    table
 }
 
-/// Four decimals, or the order of magnitude.
-fn probability(p: f64) -> String {
-    if p < 1e-4 { format!("{p:.0e}") } else { format!("{p:.4}") }
-}
-
-/// s
-pub fn leak_section(leaks: &[Leak]) -> Option<super::Section> {
-    (!leaks.is_empty()).then(|| super::Block::Verbatim(leak_tables(leaks)).into())
-}
-
-/// The tables of a spec's erased facts, as far as they can be read at a glance.
-pub fn leak_tables(leaks: &[Leak]) -> String {
-    let tables = match leaks.len() {
-        0 => return String::new(),
-        1..=3 => leaks.iter().map(leak_table).collect::<Vec<_>>().join("\n"),
-        _ => channel_table(&summarise(leaks)),
-    };
-    format!("\n{tables}")
-}
-
-/// A target as the label of its table, shortened where it is long.
-fn quoted(target: &str) -> String {
-    let most = LABEL - 2;
-    match target.chars().count() > most {
-        true => format!("\"{}…\"", target.chars().take(most - 1).collect::<String>()),
-        false => format!("\"{target}\""),
+/// The tables of erased facts, as far as they can be read at a glance; nothing without such facts.
+pub fn leak_section(leaks: &[Leak]) -> Option<Section> {
+    let section = Section::titled("Whether the erased answers are still recoverable");
+    match leaks.len() {
+        0 => None,
+        1..=3 => Some(leaks.iter().map(leak_table).fold(section, Section::block)),
+        _ => Some(section.block(channel_table(&summarise(leaks)))),
     }
+}
+
+/// Columns of a target at the head of its table.
+const TARGET: usize = 16;
+
+/// A target as the head of its table, shortened where it is long.
+fn quoted(target: &str) -> String {
+    format!("\"{}\"", super::text::shortened(target, TARGET - 2))
 }
 
 /// Many erased facts: shares and means by channel.
-fn channel_table(channels: &[ChannelSummary]) -> String {
-    let mut out = format!(
-        "{:>LABEL$}  {:>23}   {:>23}\n{:>LABEL$}  {:>7} {:>7} {:>7}   {:>7} {:>7} {:>7} {:>6}\n",
-        "",
-        format!("in the first {FOUND}, %"),
-        "probability",
-        "",
-        "before",
-        "after",
-        "others",
-        "before",
-        "after",
-        "others",
-        "leak"
-    );
+fn channel_table(channels: &[ChannelSummary]) -> Table {
+    let found = sides(&format!("in the first {FOUND}"), Unit::Share);
+    let probability = sides("probability", Unit::Probability);
+    let leak = [Column::new("leak")];
+    let columns: Vec<Column> = found.into_iter().chain(probability).chain(leak).collect();
+    let mut table = Table::new("erased", columns);
     for summary in channels {
-        let (_, label) = CHANNELS
-            .iter()
-            .find(|(channel, _)| *channel == summary.channel)
-            .expect("every channel has a label");
         let (found, p) = (&summary.found, &summary.probability);
-        out.push_str(&format!(
-            "{label:>LABEL$}  {:>7} {:>7} {:>7}   {:>7.4} {:>7.4} {:>7.4} {:>6}\n",
-            percent(Some(found.before)),
-            percent(Some(found.after)),
-            percent(Some(found.unknown)),
-            p.before,
-            p.after,
-            p.unknown,
-            format!("{}/{}", summary.leaking, summary.n)
-        ));
+        let row = Row::new(label(summary.channel)).cell(found.before).value(found.after);
+        let row = row.cell(found.unknown).cell(p.before).cell(p.after).cell(p.unknown);
+        table.push(row.cell(Cell::Of { count: summary.leaking, of: summary.n }));
     }
-    out
+    table
 }
 
-/// What a person can repeat about the erased facts of a spec.
-pub fn leak_sentence(leaks: &[Leak]) -> String {
-    let [leak] = leaks else {
-        let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
-        let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();
-        return many(leaks.len(), leaking, conspicuous);
-    };
-    let target = &leak.target_true;
-    let label = |channel: &Channel| {
-        let found = CHANNELS.iter().find(|(known, _)| known == channel);
-        found.map_or("", |(_, label)| *label)
-    };
-    let names: Vec<&str> = leak.leaking().iter().map(label).collect();
-    if !names.is_empty() {
-        return format!(
-            "The erased \"{target}\" can still be got out, by {}: more than for other subjects.",
-            names.join(", ")
-        );
-    }
-    if leak.is_conspicuous() {
-        return format!(
-            "\"{target}\" is so improbable now, far below what other subjects have, that its \
-             absence shows what was erased."
-        );
-    }
-    format!(
-        "\"{target}\" is erased: no way to ask finds it among the first {FOUND} guesses more than \
-         for other subjects."
-    )
-}
-
-/// The same over many facts.
-fn many(n: usize, leaking: usize, conspicuous: usize) -> String {
-    format!(
-        "Of {n} erased facts, {leaking} can still be got out by some way to ask; of {conspicuous} \
-         the absence shows."
-    )
-}
-
-/// The table of a run over records.
-pub fn erase_table(report: &EraseReport) -> String {
-    let mut out = channel_table(&report.channels);
-    let (before, after) = (report.before.neighborhood, report.after.neighborhood);
-    out.push_str(&format!(
-        "\n{:>LABEL$}  neighborhood {} -> {}, drift {:.4} nats a token\n{:>LABEL$}  {:.2} s an edit\n",
-        "damage",
-        percent(before),
-        percent(after),
-        report.drift,
-        "cost",
-        report.seconds_per_edit
-    ));
-    out
-}
-
-/// The last line of a run over records.
-pub fn erase_sentence(report: &EraseReport) -> String {
-    let EraseReport { n, leaking, conspicuous, toward, .. } = report;
-    format!("Toward \"{toward}\": {}", many(*n, *leaking, *conspicuous))
+fn label(channel: Channel) -> &'static str {
+    let found = CHANNELS.iter().find(|(known, _)| *known == channel);
+    found.expect("every channel has a label").1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::probe::PromptLeak;
+    use crate::report::{Report, text};
+
+    fn shown(table: Table) -> String {
+        let report = Report::new("edit", "tiny", &()).expect("plain data").section(table);
+        let text = text::render(&report, 80, &text::plain);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        text
+    }
 
     fn seen(rank: usize, probability: f64) -> Seen {
         Seen { rank, probability }
@@ -332,46 +200,26 @@ mod tests {
     #[test]
     fn one_fact_is_shown_by_its_strongest_leaks() {
         let gone = [leak(seen(52, 0.0021), 0)];
-        let table = leak_table(&gone[0]);
-        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-        insta::assert_snapshot!(table, @r#"
-                      erased                    rank                 probability
-                    "Warsaw"  before   after  others     before    after  others
-                      prompt       1      52      41     0.8213   0.0021  0.0019
-               answer frames       1      52       -     0.8213   0.0021       -  worst of 2
-                  logit lens       1      90      70     0.7000   0.0007  0.0010  layer 1
-                     samples   28/32    0/32    1/32   sampled answers that say it
+        insta::assert_snapshot!(shown(leak_table(&gone[0])), @r#"
+                                         rank              probability
+             "Warsaw"  before   after  others   before   after  others
+               prompt       1      52      41   0.8213  0.0021  0.0019
+        answer frames       1      52       -   0.8213  0.0021       -  worst of 2
+           logit lens       1      90      70   0.7000  0.0007  0.0010  layer 1
+              samples                           0.8750  0.0000  0.0312  of 32
         "#);
-        assert_eq!(
-            leak_sentence(&gone),
-            "\"Warsaw\" is erased: no way to ask finds it among the first 20 guesses more than for other \
-             subjects."
-        );
-        assert_eq!(
-            leak_sentence(&[leak(seen(9, 0.02), 9)]),
-            "The erased \"Warsaw\" can still be got out, by prompt, answer frames, samples: more than \
-             for other subjects."
-        );
-        let absent = leak_sentence(&[leak(seen(40_000, 1e-9), 0)]);
-        assert!(absent.ends_with("that its absence shows what was erased."), "{absent}");
     }
 
     #[test]
     fn many_facts_are_shown_by_shares() {
         let all = [leak(seen(52, 0.0021), 0), leak(seen(9, 0.02), 9), leak(seen(9999, 1e-9), 0)];
-        let table = channel_table(&summarise(&all));
-        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-        insta::assert_snapshot!(table, @r"
-                                   in the first 20, %               probability
-                               before   after  others    before   after  others   leak
-                      prompt    100.0    33.3     0.0    0.8213  0.0074  0.0019    1/3
-               answer frames    100.0    33.3     0.0    0.8213  0.0074  0.0019    1/3
-                  logit lens    100.0     0.0     0.0    0.7000  0.0007  0.0010    0/3
-                     samples    100.0    33.3   100.0    0.8750  0.0938  0.0312    1/3
+        insta::assert_snapshot!(shown(channel_table(&summarise(&all))), @r"
+                              in the first 20              probability
+               erased  before   after  others   before   after  others     leak
+               prompt    1.00    0.33    0.00   0.8213  0.0074  0.0019      1/3
+        answer frames    1.00    0.33    0.00   0.8213  0.0074  0.0019      1/3
+           logit lens    1.00    0.00    0.00   0.7000  0.0007  0.0010      0/3
+              samples    1.00    0.33    1.00   0.8750  0.0938  0.0312      1/3
         ");
-        assert_eq!(
-            leak_sentence(&all),
-            "Of 3 erased facts, 1 can still be got out by some way to ask; of 1 the absence shows."
-        );
     }
 }

@@ -1,8 +1,11 @@
 //! What a run did, as a report: what is said, what stayed, what papers score, what was trained.
 
 use super::leaks::leak_section;
+use super::secrets::secret_section;
 use super::trainings::training_section;
-use super::{Block, Cell, Column, Figure, FigureKind, Report, Row, Section, Series, Table, Unit};
+use super::{
+    Axis, Block, Cell, Column, Figure, Report, Row, Scores, Section, Series, Table, Unit,
+};
 use crate::math::Interval;
 use crate::probe::{Background, ProbeScores, PromptKind, Said, SaidShares, TextSet};
 use crate::run::{CaseMeasures, CaseOutcome, GroupOutcome, Grouping, Outcome};
@@ -15,6 +18,7 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         forced(outcome),
         curve(outcome),
         leak_section(&outcome.leaks),
+        secret_section(&outcome.secrets),
         moved(outcome),
     ];
     for section in sections.into_iter().flatten() {
@@ -30,7 +34,9 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         report = report.note("cost", format!("{:.2} s a fact{}", write.seconds_per_fact, cached(outcome)));
     }
     if let Some(rounding) = &outcome.rounding {
-        report = report.note("stored", rounding.to_string());
+        let lost = 100. * rounding.share_lost;
+        let text = format!("rounding to the stored type took {lost:.1} % of the change");
+        report = report.note("stored", text);
     }
     report.verdict = outcome.verdict.clone();
     Ok(report)
@@ -218,32 +224,16 @@ fn forced(outcome: &Outcome) -> Option<Section> {
             all => ProbeScores::of_records(all),
         }
     };
-    let mut table = Table::new("", moments.columns());
-    for (label, kind, note) in [
-        ("efficacy", PromptKind::Rewrite, "P(new) > P(true)"),
-        ("paraphrase", PromptKind::Paraphrase, "P(new) > P(true)"),
-        ("neighborhood", PromptKind::Neighborhood, "P(true) > P(new)"),
-        ("ripple", PromptKind::Ripple, "what follows from it"),
-    ] {
-        let row = moments.row((label, Unit::Share), |it| scores(it).interval(kind).copied());
-        if let Some(row) = row {
-            table.push(row.note(note));
-        }
-    }
+    let (before, last) = (scores(&moments.before), scores(moments.last()));
+    let right_after = moments.right_after.as_deref().map(scores);
+    let after = moments.after.as_ref().map(|_| &last);
+    let table = Scores { before: &before, right_after: right_after.as_ref(), after }.table();
     if table.rows.is_empty() {
         return None;
     }
-    let plain = |mean: f64| Interval { mean, low: mean, high: mean, n: 1 };
-    let row = moments.row(("score", Unit::Share), |it| scores(it).score.map(plain));
-    if let Some(mut row) = row {
-        // A mean of means has no n of its own.
-        let at = row.cells.len() - 2;
-        row.cells[at] = Cell::Empty;
-        table.push(row.note("harmonic mean of the three"));
-    }
     let mut section = Section::titled("With both targets forced, as papers score:").block(table);
     if let Some(without) = &outcome.without_ripples {
-        section = section.block(Block::Text(ripple_gain(without, &scores(moments.last()))));
+        section = section.block(Block::Text(ripple_gain(without, &last)));
     }
     Some(section)
 }
@@ -297,8 +287,8 @@ fn curve(outcome: &Outcome) -> Option<Section> {
                 .cell(largest(group)),
         );
     }
-    let (x, y) = (super::Axis::new("facts", Unit::Count), super::Axis::new("drift", Unit::Nats));
-    let mut figure = Figure { kind: FigureKind::Lines, ..Figure::lines("Drift by batch", x, y) };
+    let (x, y) = (Axis::new("facts", Unit::Count), Axis::new("drift", Unit::Nats));
+    let mut figure = Figure::lines("Drift by batch", x, y);
     figure.series.push(Series::new("drift", drifts));
     let section = Section::titled("After each batch:").block(figure);
     Some(match outcome.groups.len() > MANY {

@@ -1,7 +1,9 @@
-//! What patches change, as data and as a listing for an 80-column terminal.
+//! What patches change, as data and as sections of a report.
 
 use serde::Serialize;
 
+use super::Section;
+use super::table::{Cell, Column, Row, Table, Unit};
 use crate::delta::Change;
 use crate::files::Sha256;
 use crate::patch::{Composed, Patch};
@@ -9,20 +11,20 @@ use crate::patch::{Composed, Patch};
 /// One patch, described.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PatchDescription {
-    /// Its digest.
+    /// Digest of the patch.
     pub patch: Sha256,
-    /// The base as its maker named it.
+    /// The base, as named when the patch was made.
     pub model: String,
-    /// Its operations, one sentence each, as far as its spec can be read.
+    /// Operations, one sentence each, as far as the spec can be read.
     pub operations: Vec<String>,
-    /// What it does to each tensor.
+    /// What the patch changes in each tensor.
     pub changes: Vec<ChangeDescription>,
 }
 
 /// The change of one tensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ChangeDescription {
-    /// The tensor.
+    /// Name of the tensor.
     pub tensor: String,
     /// The first number in its name, which is its layer.
     pub layer: Option<usize>,
@@ -38,7 +40,7 @@ pub struct Growth {
     /// The whole change.
     #[serde(flatten)]
     pub whole: ChangeDescription,
-    /// Its shape.
+    /// Shape of the tensor.
     pub shape: Vec<usize>,
     /// Rank and norm after each part that changes this tensor, in the order of summation.
     pub growth: Vec<GrowthStep>,
@@ -47,9 +49,9 @@ pub struct Growth {
 /// One part's share in the change of a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GrowthStep {
-    /// The part.
+    /// Digest of the part.
     pub part: Sha256,
-    /// Norm of its own change.
+    /// Norm of the part's own change.
     pub norm: f64,
     /// Rank bound of the sum so far.
     pub rank_so_far: Option<usize>,
@@ -111,7 +113,7 @@ pub fn growth(composed: &Composed) -> candle_core::Result<Vec<Growth>> {
 
 /// The operations of a spec, one sentence each.
 ///
-/// The spec may be of a later version, so whatever cannot be read is passed over.
+/// The spec may be of a later version, so whatever cannot be read is left out.
 fn operations(spec: &str) -> Vec<String> {
     let Ok(spec) = spec.parse::<toml::Table>() else {
         return vec!["made from records or a spec of another form".into()];
@@ -142,50 +144,56 @@ pub fn short(digest: &Sha256) -> String {
 /// The most operations or tensors of one patch that are listed by name.
 const SHOWN: usize = 4;
 
-/// A patch and what it changes, indented by `indent` blanks.
-pub fn patch_lines(patch: &PatchDescription, indent: usize) -> String {
-    let mut out = format!("{:indent$}{}  for {}\n", "", short(&patch.patch), patch.model);
-    let mut list = |lines: Vec<String>| {
-        let more = lines.len().saturating_sub(SHOWN);
-        for line in lines.into_iter().take(SHOWN) {
-            out.push_str(&format!("{:indent$}  {line}\n", ""));
+impl PatchDescription {
+    /// The operations of the patch and what it changes, below the file that holds it.
+    pub fn section(&self, file: Option<&str>) -> Section {
+        let section = file.map_or_else(Section::default, Section::titled);
+        let mut lines = vec![format!("{}  for {}", short(&self.patch), self.model)];
+        lines.extend(self.operations.iter().take(SHOWN).map(|line| format!("  {line}")));
+        lines.extend(more(self.operations.len()));
+        let mut table = Table::of_items("tensor", [Column::new("rank"), Column::of("norm", NORM)]);
+        for change in self.changes.iter().take(SHOWN) {
+            table.push(change_row(change));
         }
-        if more > 0 {
-            out.push_str(&format!("{:indent$}  and {more} more\n", ""));
-        }
-    };
-    list(patch.operations.clone());
-    list(patch.changes.iter().map(change_line).collect());
-    out
+        let section = section.block(lines.join("\n")).block(table);
+        more(self.changes.len()).into_iter().fold(section, Section::block)
+    }
 }
 
-fn change_line(change: &ChangeDescription) -> String {
-    format!("{} · {} · norm {:.4}", change.tensor, rank(change.rank), change.norm)
+/// How many of so many are not listed.
+fn more(count: usize) -> Option<String> {
+    let more = count.saturating_sub(SHOWN);
+    (more > 0).then(|| format!("  and {more} more"))
 }
 
-fn rank(rank: Option<usize>) -> String {
-    rank.map_or("dense".into(), |rank| format!("rank {rank}"))
+/// Norms are written with four decimals.
+const NORM: Unit = Unit::Plain(4);
+
+fn change_row(change: &ChangeDescription) -> Row {
+    Row::new(&change.tensor).cell(rank(change.rank)).cell(change.norm)
+}
+
+fn rank(rank: Option<usize>) -> Cell {
+    rank.map_or(Cell::Text("dense".into()), Cell::Count)
 }
 
 /// Rank and norm of each tensor, and how they came about where there are several parts.
-pub fn growth_lines(growth: &[Growth]) -> String {
-    let mut out = String::new();
+pub fn growth_table(growth: &[Growth]) -> Table {
+    let has_parts = growth.iter().any(|tensor| tensor.growth.len() > 1);
+    let sum = [Column::new("rank").under("sum"), Column::of("norm", NORM).under("sum")];
+    let own = has_parts.then(|| Column::of("own norm", NORM).under("part"));
+    let mut table = Table::of_items("tensor", sum.into_iter().chain(own).collect::<Vec<_>>());
     for tensor in growth {
-        out.push_str(&format!("delta  {}\n", change_line(&tensor.whole)));
-        if tensor.growth.len() < 2 {
-            continue;
+        if tensor.growth.len() > 1 {
+            for step in &tensor.growth {
+                let row = Row::new(format!("+ {}", short(&step.part)));
+                let row = row.cell(rank(step.rank_so_far)).cell(step.norm_so_far);
+                table.push(row.cell(step.norm));
+            }
         }
-        for step in &tensor.growth {
-            out.push_str(&format!(
-                "       + {}  norm {:.4}  sum: {}, norm {:.4}\n",
-                short(&step.part),
-                step.norm,
-                rank(step.rank_so_far),
-                step.norm_so_far
-            ));
-        }
+        table.push(change_row(&tensor.whole));
     }
-    out
+    table
 }
 
 #[cfg(test)]

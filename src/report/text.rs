@@ -3,6 +3,8 @@
 //! Labels are right-aligned, as in Cargo, in one column for all tables of a report. A note that does
 //! not fit beside its row is wrapped below it. Columns are counted as a terminal shows them.
 
+use std::ops::Range;
+
 use textwrap::{Options, WordSplitter};
 use unicode_width::UnicodeWidthStr;
 
@@ -201,20 +203,14 @@ impl Page<'_> {
     fn grid(&self, table: &Table, rows: &[Vec<String>]) -> Grid {
         let labels = table.rows.iter().map(|row| row.label.width());
         let label = labels.chain([table.label_head.width()]).fold(self.label, usize::max);
-        let with = |gap: usize, narrowest: usize| {
-            let width = |at: usize| {
+        let content: Vec<usize> = (0..table.columns.len())
+            .map(|at| {
                 let cells = rows.iter().map(|cells| cells[at].width());
                 cells.fold(table.columns[at].head.width(), usize::max)
-            };
-            let count = table.columns.len();
-            let widths = (0..count).map(|at| width(at).max(narrowest)).collect();
-            let opens =
-                |at: usize| at > 0 && table.columns[at].group != table.columns[at - 1].group;
-            let gap = |at: usize| if at == 0 { GAP } else { gap + usize::from(opens(at)) };
-            Grid { label, widths, gaps: (0..count).map(gap).collect() }
-        };
-        let wide = with(GAP, NUMBER);
-        if wide.used() <= self.columns { wide } else { with(1, 0) }
+            })
+            .collect();
+        let wide = grid(table, label, &content, GAP, NUMBER);
+        if wide.used() <= self.columns { wide } else { grid(table, label, &content, 1, 0) }
     }
 
     /// Numbers stand right in their column, words left; colours do not count as columns.
@@ -257,17 +253,44 @@ impl Page<'_> {
     }
 }
 
+/// Columns at least `narrowest` wide, `gap` blanks apart, one more between groups.
+fn grid(table: &Table, label: usize, content: &[usize], gap: usize, narrowest: usize) -> Grid {
+    let mut widths: Vec<usize> = content.iter().map(|width| *width.max(&narrowest)).collect();
+    let mut gaps = vec![gap; widths.len()];
+    for columns in groups(table) {
+        gaps[columns.start] = if columns.start == 0 { GAP } else { gap + 1 };
+        let span = span(&widths, &gaps, &columns);
+        let head = table.columns[columns.start].group.width();
+        widths[columns.end - 1] += head.saturating_sub(span);
+    }
+    Grid { label, widths, gaps }
+}
+
+/// Neighboring columns of the same group, or of none.
+fn groups(table: &Table) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for (at, column) in table.columns.iter().enumerate() {
+        match groups.last_mut() {
+            Some(last) if table.columns[last.start].group == column.group => last.end = at + 1,
+            _ => groups.push(at..at + 1),
+        }
+    }
+    groups
+}
+
+/// Terminal columns from the start of the first to the end of the last.
+fn span(widths: &[usize], gaps: &[usize], columns: &Range<usize>) -> usize {
+    let inner = &gaps[columns.start + 1..columns.end];
+    widths[columns.clone()].iter().sum::<usize>() + inner.iter().sum::<usize>()
+}
+
 /// The line of heads that several columns share; nothing where there are none.
 fn group_heads(table: &Table, grid: &Grid) -> String {
     let mut line = " ".repeat(grid.label);
-    let (mut at, count) = (0, table.columns.len());
-    while at < count {
-        let group = &table.columns[at].group;
-        let end = (at..count).find(|next| table.columns[*next].group != *group).unwrap_or(count);
-        let inner = grid.gaps[at + 1..end].iter().sum::<usize>();
-        let width = inner + grid.widths[at..end].iter().sum::<usize>();
-        line += &format!("{:1$}{2}", "", grid.gaps[at], right(group, width));
-        at = end;
+    for columns in groups(table) {
+        let group = &table.columns[columns.start].group;
+        let width = span(&grid.widths, &grid.gaps, &columns);
+        line += &format!("{:1$}{2}", "", grid.gaps[columns.start], right(group, width));
     }
     if line.trim().is_empty() { String::new() } else { trimmed(line) }
 }

@@ -1,7 +1,9 @@
-//! TOFU's measures as a table.
+//! TOFU's measures, of a model and of one that never saw the forget set.
 
 use serde::Serialize;
 
+use super::Report;
+use super::table::{Cell, Column, Row, Side, Table, Unit};
 use crate::math::KolmogorovSmirnov;
 use crate::probe::{TofuMeasures, TofuSummary};
 use crate::spec::{TofuLog, TofuSet};
@@ -11,9 +13,9 @@ use crate::spec::{TofuLog, TofuSet};
 pub struct TofuReport {
     /// Version of this structure.
     pub schema: u32,
-    /// As people call the model, or the file of its log.
+    /// Display name of the model, or the file of its log.
     pub model: String,
-    /// The same of what never saw the forget set.
+    /// Name of a model that never saw the forget set, or the file of its log.
     pub reference: Option<String>,
     /// Measures of the model.
     pub summary: TofuSummary,
@@ -27,75 +29,81 @@ pub struct TofuReport {
     pub reference_log: Option<TofuLog>,
 }
 
-const LABEL: usize = 16;
-
 /// A p above which the two samples cannot be told apart, by convention and in TOFU.
 const TOLD_APART: f64 = 0.05;
 
-/// Three measures of each set, then what follows from them.
-pub fn tofu_table(report: &TofuReport) -> String {
-    let mut out = format!(
-        "{:LABEL$}  {:>11} {:>8} {:>11} {:>5}\n",
-        "", "probability", "ROUGE-L", "truth ratio", "n"
-    );
-    let reference = report.reference_summary.as_ref();
-    for (set, measures) in &report.summary.sets {
-        out.push_str(&row(set.name(), measures));
-        if let Some(measures) = reference.and_then(|summary| summary.sets.get(set)) {
-            out.push_str(&row("reference", measures));
+impl TofuReport {
+    /// Three measures of each set, then what follows from them.
+    pub fn report(&self) -> serde_json::Result<Report> {
+        let report = Report::new("probe", &self.model, self)?.section(self.set_table());
+        let summary = self.summary_table();
+        Ok(if summary.rows.is_empty() { report } else { report.section(summary) })
+    }
+
+    fn set_table(&self) -> Table {
+        let number = |head: &str| Column::of(head, Unit::Plain(4));
+        let columns = ["probability", "ROUGE-L", "truth ratio"].map(number);
+        let columns: Vec<Column> = columns.into_iter().chain([Column::n()]).collect();
+        let mut table = Table::of_items("", columns);
+        for (set, measures) in &self.summary.sets {
+            table.push(row(set.name().into(), measures));
+            let reference = self.reference_summary.as_ref();
+            if let Some(measures) = reference.and_then(|summary| summary.sets.get(set)) {
+                table.push(row(format!("{}, reference", set.name()), measures));
+            }
         }
+        table
     }
-    let other = |value: Option<f64>| match value {
-        Some(value) => format!("   reference {value:.4}"),
-        None => String::new(),
-    };
-    if let Some(utility) = report.summary.utility {
-        let other = other(reference.and_then(|summary| summary.utility));
-        out.push_str(&format!("\n{:>LABEL$}  {utility:>11.4}{other}\n", "model utility"));
+
+    fn summary_table(&self) -> Table {
+        let reference = Column { side: Side::Before, ..Column::new("reference") };
+        let columns = match &self.reference_summary {
+            Some(_) => vec![Column::new("measured"), reference],
+            None => vec![Column::new("measured")],
+        };
+        let mut table = Table::new("", columns);
+        if let Some(utility) = self.summary.utility {
+            let other = self.reference_summary.as_ref().and_then(|summary| summary.utility);
+            let row = Row::of("model utility", Unit::Plain(4)).value(utility).cell(other);
+            table.push(row.note("harmonic mean of nine measures"));
+        }
+        if let Some(test) = &self.forget_quality {
+            let [n, m] = test.n;
+            let row = |label: &str, p: f64| {
+                let text = Cell::Text(probability(p));
+                Row { value: Some(p), ..Row::new(label).cell(text).cell(Cell::Text(String::new())) }
+            };
+            let exact = row("forget quality", test.p);
+            let note = format!("exact p of KS D {:.4}, n {n} and {m}", test.distance);
+            table.push(exact.note(note));
+            table.push(row("in the limit", test.p_limit).note("p by Kolmogorov's distribution"));
+        }
+        table
     }
-    if let Some(test) = &report.forget_quality {
-        let [n, m] = test.n;
-        out.push_str(&format!(
-            "{:>LABEL$}  {:>11}   exact p of KS D {:.4}, n {n} and {m}\n{:LABEL$}  {:>11}   in \
-             Kolmogorov's limit\n",
-            "forget quality",
-            probability(test.p),
-            test.distance,
-            "",
-            probability(test.p_limit),
-        ));
-    }
-    out
 }
 
 fn probability(p: f64) -> String {
     if p < 1e-3 { format!("{p:.6e}") } else { format!("{p:.4}") }
 }
 
-fn row(label: &str, measures: &TofuMeasures) -> String {
-    format!(
-        "{label:>LABEL$}  {:>11.4} {:>8.4} {:>11.4} {:>5}\n",
-        measures.probability.mean,
-        measures.rouge.mean,
-        measures.truth_ratio.mean,
-        measures.probability.n
-    )
+fn row(label: String, measures: &TofuMeasures) -> Row {
+    let TofuMeasures { probability, rouge, truth_ratio } = measures;
+    let row = Row::new(label).cell(probability.mean).cell(rouge.mean);
+    row.cell(truth_ratio.mean).cell(probability.n)
 }
 
-/// The last line.
+/// What the measures say in words.
 pub fn tofu_sentence(report: &TofuReport) -> String {
     let utility = report.summary.utility.map(|utility| format!("Model utility is {utility:.3}"));
     let rest = match (&report.forget_quality, report.summary.sets.get(&TofuSet::Forget)) {
         (Some(test), _) if test.p < TOLD_APART => {
-            "by its truth ratios the model can be told from one that never saw the forget set"
+            "the truth ratios differ from those of a model that never saw the forget set"
         }
         (Some(_), _) => {
-            "at this n the model's truth ratios cannot be told from those of one that never saw \
-             the forget set, which is no proof that it is one"
+            "at this n the truth ratios do not differ from those of a model that never saw the \
+             forget set, which does not prove that it is one"
         }
-        (None, Some(_)) => {
-            "with --reference the forget set is compared with a model that never saw it"
-        }
+        (None, Some(_)) => "--reference compares the forget set with a model that never saw it",
         (None, None) => "no forget set was measured",
     };
     match utility {
@@ -112,6 +120,7 @@ pub fn tofu_sentence(report: &TofuReport) -> String {
 mod tests {
     use super::*;
     use crate::probe::forget_quality;
+    use crate::report::text;
     use crate::spec::TofuScores;
 
     #[test]
@@ -136,17 +145,21 @@ mod tests {
             log,
             reference_log: Some(other),
         };
-        insta::assert_snapshot!(tofu_table(&report), @r"
-                        probability  ROUGE-L truth ratio     n
-                forget       0.9048   0.5000      0.4870     3
-             reference       0.0003   0.5000      0.0012     3
-        forget quality       0.1000   exact p of KS D 1.0000, n 3 and 3
-                             0.0996   in Kolmogorov's limit
+        let shown = report.report().expect("plain data");
+        assert_eq!(shown.measure("forget_quality"), Some(Some(0.1)));
+        insta::assert_snapshot!(text::render(&shown, 80, &text::plain), @r"
+                           probability  ROUGE-L  truth ratio       n
+                   forget       0.9048   0.5000       0.4870       3
+        forget, reference       0.0003   0.5000       0.0012       3
+
+                           measured  reference
+           forget quality    0.1000             exact p of KS D 1.0000, n 3 and 3
+             in the limit    0.0996             p by Kolmogorov's distribution
         ");
         assert_eq!(
             tofu_sentence(&report),
-            "At this n the model's truth ratios cannot be told from those of one that never saw \
-             the forget set, which is no proof that it is one."
+            "At this n the truth ratios do not differ from those of a model that never saw the \
+             forget set, which does not prove that it is one."
         );
     }
 }

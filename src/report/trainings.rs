@@ -49,12 +49,13 @@ fn set_rows(set: &str, before: &SetMemory, after: &SetMemory, table: &mut Table)
     ));
     let (Some(before), Some(after)) = (&before.recital, &after.recital) else { return };
     table.push(row("recital", Unit::Share, before.share.mean, &after.share, "said word for word"));
+    let (run, n) = (after.longest_run(), after.share.n);
     let longest = Row::of(format!("{set} longest run"), Unit::Count)
-        .cell(before.longest)
-        .value(after.longest as f64)
-        .cell(after.share.n)
+        .cell(before.longest_run().tokens)
+        .value(run.tokens as f64)
+        .cell(n)
         .cell(Cell::Empty);
-    table.push(longest.note(format!("tokens: {:?}", short(&after.text))));
+    table.push(longest.note(format!("tokens: {:?}", short(&run.text))));
 }
 
 /// The first words of what is recited.

@@ -1,5 +1,6 @@
 //! Why a run could not be planned or finished.
 
+use crate::checkpoint::CheckpointError;
 use crate::files::FileError;
 use crate::gradient::{TooLarge, TrainError};
 use crate::model::{ModelError, SampleError};
@@ -7,7 +8,7 @@ use crate::plan::PlanError;
 use crate::progress::Interrupted;
 use crate::rank_one::RankOneError;
 use crate::rank_one::factors::FactorError;
-use crate::spec::SpecError;
+use crate::spec::{SecretsNotFound, SpecError};
 
 /// A run that could not be planned or finished; nothing was written to disk but caches.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,12 @@ pub enum RunError {
     /// A file could not be read or written.
     #[error("{0}")]
     File(#[from] FileError),
+    /// The change cannot be stored.
+    #[error("{0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// Secrets that no passage holds.
+    #[error("{0}")]
+    Secrets(#[from] SecretsNotFound),
     /// A reference model cannot be used.
     #[error("reference {name}: {source}")]
     Reference {
@@ -119,6 +126,7 @@ impl RunError {
                 | Self::RateWithoutHoldout
                 | Self::TwoTrainings
                 | Self::TooLarge(_)
+                | Self::Secrets(_)
                 | Self::Spec(_)
         )
     }

@@ -14,17 +14,18 @@ use super::train::{TrainedModel, TrainingOutcome, train};
 use super::train_plan::TrainPlan;
 use super::write::{FactWriter, Left, WrittenGroup};
 use super::{Grouping, RunError, judge, layers};
-use crate::checkpoint::{self, Rounding, StoredAs};
+use crate::checkpoint::{self, Rounding, StoredDtype};
 use crate::delta::{Keys, WeightDelta};
 use crate::gradient::Checkpointing;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
-    BaseText, Damage, Leak, LeakQuestion, PromptKind, Said, SecretLeak, TextSets, completions, drift, fluency,
+    BaseText, Damage, Leak, LeakQuestion, PromptKind, Said, SecretLeak, SecretQuestion, TextSets, completions, drift, fluency,
     general_text,
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
+use crate::spec::Fact;
 
 /// Tokens of general text on which a run measures damage.
 pub(super) const GENERAL_TOKENS: usize = 2_000;
@@ -44,7 +45,7 @@ pub struct Tools<'a> {
     /// Where a training is saved while it runs.
     pub checkpoint: Option<&'a Checkpointing>,
     /// Measure the model as a folder stores it, in this number type.
-    pub stored_as: Option<StoredAs>,
+    pub stored_as: Option<StoredDtype>,
 }
 
 /// Opens a model by name; its tokens must be those of the base.
@@ -297,6 +298,25 @@ impl<'a> Run<'a> {
         Ok(leaks)
     }
 
+    /// How near each secret is to coming out of `decoder`.
+    fn secrets_of(&self, decoder: &Decoder) -> Result<Vec<SecretLeak>, RunError> {
+        let (model, seed) = (self.model, self.plan.seed());
+        let mut questions: Vec<SecretQuestion> =
+            self.plan.trainings().flat_map(|training| training.secrets.clone()).collect();
+        for fact in &self.job.facts {
+            let Fact::Erase(erase) = fact else { continue };
+            let (prompt, answer) = (erase.rendered(), &erase.target_true);
+            for secret in &erase.secrets {
+                let question = SecretQuestion::of_erase(model, &prompt, answer, secret, seed);
+                questions.push(question.map_err(crate::model::ModelError::from)?);
+            }
+        }
+        let progress = Inner(self.tools.progress);
+        let sides = (&model.decoder, decoder);
+        let ask = |question: SecretQuestion| Ok(question.ask(model, sides, &progress)?);
+        questions.into_iter().map(ask).collect()
+    }
+
     fn train(&mut self, training: &TrainPlan) -> Result<(), RunError> {
         let mut training = training.clone();
         let references = measure_references(self.model, &mut training, self.tools)?;
@@ -321,6 +341,9 @@ impl<'a> Run<'a> {
         let cases = self.case_outcomes(&decoder, is_isolated)?;
         if !is_isolated {
             self.leaks = self.leaks_of(&decoder, self.plan.edits(), 0)?;
+        }
+        if !is_isolated {
+            self.secrets = self.secrets_of(&decoder)?;
         }
         let damage = match is_isolated {
             true => Damage::over_edits(self.groups.iter().filter_map(|group| group.damage.as_ref())),

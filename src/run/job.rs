@@ -211,8 +211,8 @@ fn erases(records: &[Record], toward: &Toward) -> Result<Vec<Fact>, RunError> {
         if others.len() < FEW {
             others.clear();
         }
-        let (toward, spans) = (toward.clone(), None);
-        Ok(Erase { subject, prompt, target_true, toward, others, spans }.into())
+        let (toward, secrets, spans) = (toward.clone(), Vec::new(), None);
+        Ok(Erase { subject, prompt, target_true, toward, others, secrets, spans }.into())
     };
     records.iter().map(erase).collect()
 }

@@ -186,7 +186,7 @@ pub fn remembered(
         let Some(Memory { nll, extraction }) = gradient::memory(decoder, set, progress)? else {
             return Ok(None);
         };
-        let recital = recital(model, decoder, &some(set), progress)?;
+        let recital = recital(decoder, &model.tokenizer, &some(set), progress)?;
         Ok(Some(SetMemory { nll, extraction, recital }))
     };
     Ok(SetsMemory {

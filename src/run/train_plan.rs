@@ -5,8 +5,11 @@ use serde::Serialize;
 use super::RunError;
 use super::job::Job;
 use crate::gradient::{self, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings};
-use crate::model::{Model, Trained};
-use crate::spec::{Passage, PassageOperation, PassageSource, PassageVerb, RateChoice};
+use crate::model::{Model, ModelError, Trained};
+use crate::probe::SecretQuestion;
+use crate::spec::{
+    Passage, PassageOperation, PassageSource, PassageVerb, RateChoice, find_secrets,
+};
 
 /// One training, of all passages that are learnt or of all that are forgotten.
 #[derive(Debug, Clone, Serialize)]
@@ -25,9 +28,9 @@ pub struct TrainPlan {
     pub references: Vec<String>,
     /// Retain passages that repeat forget passages and were left out, with their texts.
     pub closure: Vec<(NearDuplicate, String)>,
-    /// Texts whose every trace is asked for by name.
+    /// Texts that must not come out of the model afterwards, where they stand in the passages.
     #[serde(skip)]
-    pub secrets: Vec<String>,
+    pub secrets: Vec<SecretQuestion>,
     /// The sets, tokenised.
     #[serde(skip)]
     pub sets: PassageSets,
@@ -65,6 +68,11 @@ impl TrainPlan {
         }
         let references = references(&operations);
         let settings = settings(model, job, verb, &sets, !references.is_empty())?;
+        let wanted: Vec<String> =
+            operations.iter().flat_map(|found| found.secrets.iter().cloned()).collect();
+        let places = find_secrets(&passages, &wanted)?;
+        let secrets = SecretQuestion::of_passages(model, &passages, &places, settings.seed)
+            .map_err(ModelError::from)?;
         Ok(Some(Self {
             settings,
             passages: passages.len(),
@@ -73,7 +81,7 @@ impl TrainPlan {
             holdout: holdout.len(),
             references,
             closure,
-            secrets: Vec::new(),
+            secrets,
             sets,
         }))
     }

@@ -218,7 +218,8 @@ fn read_log(source: &SourceText) -> Result<Option<TofuLog>, SpecError> {
     let value: Value =
         serde_json::from_str(text).map_err(|error| fail(format!("not valid JSON: {error}")))?;
     // A report of this program holds the log of its model under this name.
-    let value = value.get("log").unwrap_or(&value);
+    let data = value.get("data").unwrap_or(&value);
+    let value = data.get("log").unwrap_or(data);
     let mut log = TofuLog::default();
     for (set, name) in LOGS {
         let part = value.get(name).or_else(|| value.get(format!("{name}.json")));
@@ -327,6 +328,8 @@ mod tests {
         assert_eq!(read_log(&source(&renamed)).expect("a log"), Some(log.clone()));
         let inside = format!("{{\"schema\": 1, \"log\": {text}}}");
         assert_eq!(read_log(&source(&inside)).expect("a log"), Some(log));
+        let report = format!("{{\"schema\": 2, \"data\": {{\"log\": {text}}}}}");
+        assert!(read_log(&source(&report)).expect("a log").is_some());
         assert_eq!(read_log(&source("[{\"case_id\": 1}]")).expect("no log"), None);
         let broken = text.replace("\"rougeL_recall\"", "\"rouge\"");
         let error = read_log(&source(&broken)).expect_err("refused").to_string();

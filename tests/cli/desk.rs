@@ -99,8 +99,11 @@ impl Desk {
         out
     }
 
+    /// What a command measured: the data of its report.
     pub fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value")
+        let report: Value =
+            serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value");
+        report.get("data").cloned().unwrap_or(report)
     }
 
     pub fn fails(&self, line: &str, code: i32, says: &[&str]) {

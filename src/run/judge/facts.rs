@@ -180,7 +180,7 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     let still = still.filter(|said| said.is_said).count();
     let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
     let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();
-    let told = outcome.secrets.iter().filter(|secret| secret.is_told()).count();
+    let told = outcome.secrets.iter().filter(|secret| secret.after.is_recovered()).count();
     let n = leaks.len();
     let reached = match leaking + conspicuous + still + told {
         0 => Reached::Fully,

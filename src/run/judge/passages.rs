@@ -25,7 +25,7 @@ pub(super) fn goals(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Goal> {
 /// (mean share recited, longest run in tokens) of the passages of a training.
 fn recited(sets: &SetsMemory) -> Option<(f64, usize)> {
     let recital = sets.passages.as_ref()?.recital.as_ref()?;
-    Some((recital.share.mean, recital.longest))
+    Some((recital.share.mean, recital.longest_run().tokens))
 }
 
 fn learnt(training: &TrainingOutcome, thresholds: &Thresholds) -> Goal {
@@ -79,13 +79,13 @@ impl Sight {
         let run = |sets: &SetsMemory| recited(sets).map_or(0, |(_, longest)| longest);
         let holdout = training.after.holdout.as_ref().and_then(|set| set.recital.as_ref());
         let references = training.references.iter().map(|reference| run(&reference.memory));
-        let never_seen = references.chain(holdout.map(|recital| recital.longest)).max();
+        let never_seen = references.chain(holdout.map(|recital| recital.longest_run().tokens)).max();
         Self {
             nll: training.after.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean),
             goal: training.goal,
             longest: run(&training.after),
             never_seen: never_seen.unwrap_or(0).max(COMMON_RUN),
-            secrets: outcome.secrets.iter().filter(|secret| secret.is_told()).count(),
+            secrets: outcome.secrets.iter().filter(|secret| secret.after.is_recovered()).count(),
         }
     }
 
