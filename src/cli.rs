@@ -17,6 +17,7 @@ mod plan;
 mod probe;
 mod records;
 mod require;
+mod resolve;
 mod sequence;
 mod session;
 mod stats;

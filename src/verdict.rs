@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::VerdictOptions;
+
 /// What a user would say of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,4 +42,65 @@ pub struct Verdict {
     pub reasons: Vec<Reason>,
     /// One to three sentences that a person can repeat.
     pub sentence: String,
+}
+
+/// What a run must show for its edit to count as taken; `[verdict]` in a spec replaces each.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// Share of rewrite prompts whose whole target free decoding must say.
+    pub said: f64,
+    /// Share of paraphrases whose whole target free decoding must say.
+    pub paraphrases: f64,
+    /// Share of other subjects whose top answer must stay.
+    pub background: f64,
+    /// Largest drift on general text, in nats a token.
+    pub drift: f64,
+    /// Largest perplexity on general text, relative to the base.
+    pub perplexity: f64,
+    /// NLL, in nats a token, above which an optimisation did not converge.
+    pub nll: f64,
+    /// Share of a passage said word for word that counts as learnt by heart.
+    pub recital: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            said: 1.,
+            paraphrases: 0.5,
+            background: 0.9,
+            drift: 0.1,
+            perplexity: 1.1,
+            nll: 1.,
+            recital: 0.9,
+        }
+    }
+}
+
+impl Thresholds {
+    /// The defaults, where the user set no other.
+    pub fn new(options: &VerdictOptions) -> Self {
+        let default = Self::default();
+        Self {
+            said: options.said.unwrap_or(default.said),
+            paraphrases: options.paraphrases.unwrap_or(default.paraphrases),
+            background: options.background.unwrap_or(default.background),
+            drift: options.drift.unwrap_or(default.drift),
+            perplexity: options.perplexity.unwrap_or(default.perplexity),
+            nll: options.nll.unwrap_or(default.nll),
+            recital: options.recital.unwrap_or(default.recital),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_that_is_not_set_stays_at_its_default() {
+        let options = VerdictOptions { drift: Some(0.5), ..VerdictOptions::default() };
+        let expected = Thresholds { drift: 0.5, ..Thresholds::default() };
+        assert_eq!(Thresholds::new(&options), expected);
+    }
 }

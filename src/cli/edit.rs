@@ -7,7 +7,7 @@ use super::failure::Usage;
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, next_command, paragraph};
 use super::write::{Written, write};
-use super::{batches, export, passages, records, require};
+use super::{batches, export, passages, records, require, resolve};
 use rescribe::delta::{Keys, WeightDelta};
 use rescribe::files::{FileError, Overwrite};
 use rescribe::model::{Choice, Decoder, Model, generate};
@@ -26,12 +26,13 @@ use rescribe::spec::{
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
-    match read_edit_input(&args.spec)? {
-        EditInput::Records(found) => records::edit(args, &found, &requirements, global, ui),
-        EditInput::Spec(spec) if !spec.passages.is_empty() => {
-            passages::edit(args, &spec, &requirements, global, ui)
-        }
-        EditInput::Spec(spec) => edit_spec(args, &spec, &requirements, global, ui),
+    let spec = match read_edit_input(&args.spec)? {
+        EditInput::Records(found) => return records::edit(args, &found, &requirements, global, ui),
+        EditInput::Spec(spec) => resolve::edited(args, &spec)?,
+    };
+    match spec.passages.is_empty() {
+        false => passages::edit(args, &spec, &requirements, global, ui),
+        true => edit_spec(args, &spec, &requirements, global, ui),
     }
 }
 
@@ -42,18 +43,11 @@ fn edit_spec(
     global: &Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let is_for_records = args.limit.is_some() || args.batch.is_some() || args.skip_conflicts;
-    if is_for_records || args.erase.is_some() {
-        let message = "--limit, --batch, --erase and --skip-conflicts are for record files; a spec \
-                       is applied whole, erases with [[erase]], and --sequential N splits it";
-        return Err(Usage(message.into()).into());
-    }
     let mut prompts = prompts(spec)?;
     let patch_file = patch_file(args)?;
     let facts = facts(spec, &prompts)?;
     let session = Session::open(args.model.model.as_deref().or(spec.model.as_deref()), global, ui)?;
-    let options = session::options(&spec.rank_one, &args.rank_one);
-    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
+    let plan = plan(&session.model, &session.name, &facts, &spec.rank_one, ui)?;
     announce(&plan, ui);
     state_rewrites(&mut prompts, spec, &plan);
 
@@ -63,13 +57,13 @@ fn edit_spec(
     let before = measure(&session.model.decoder, &questions)?;
     warn_known(&before, &plan, ui);
 
-    let factored = batches::ready_layers(&session, &plan, &options, ui)?;
+    let factored = batches::ready_layers(&session, &plan, &spec.rank_one, ui)?;
     let Written { facts, delta, keys, edited } = write(&session, &plan, &factored, ui)?;
     let mut report =
         measured_report(&session, &plan, &prompts, &questions, before, facts, &edited, ui)?;
     report.without_ripples = without_ripples(&session, &plan, &factored, spec, &questions, ui)?;
     let metrics = serde_json::json!({ "before": report.before, "after": report.after });
-    let recipe = recipe(&session, &plan, spec.source.text(), &delta, metrics)?;
+    let recipe = recipe(&session, &plan, &spec.resolved_text(), &delta, metrics)?;
     let patch = Patch { delta, keys, recipe };
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     patch.write(&patch_file, overwrite)?;
@@ -223,7 +217,6 @@ fn warn_known(before: &Measured, plan: &WritePlan, ui: &Ui) {
 
 /// The plan for the facts of a spec that also has passages, if it has any.
 pub fn plan_facts(
-    args: &EditArgs,
     spec: &EditSpec,
     prompts: &PromptSet,
     session: &Session,
@@ -233,15 +226,13 @@ pub fn plan_facts(
     if facts.is_empty() {
         return Ok(None);
     }
-    let options = session::options(&spec.rank_one, &args.rank_one);
-    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
+    let plan = plan(&session.model, &session.name, &facts, &spec.rank_one, ui)?;
     announce(&plan, ui);
     Ok(Some(plan))
 }
 
 /// What they gave; without facts, the unedited decoder.
 pub fn write_facts(
-    args: &EditArgs,
     spec: &EditSpec,
     plan: Option<&WritePlan>,
     session: &Session,
@@ -255,8 +246,7 @@ pub fn write_facts(
             edited: session.model.decoder.clone(),
         });
     };
-    let options = session::options(&spec.rank_one, &args.rank_one);
-    let factored = batches::ready_layers(session, plan, &options, ui)?;
+    let factored = batches::ready_layers(session, plan, &spec.rank_one, ui)?;
     write(session, plan, &factored, ui)
 }
 

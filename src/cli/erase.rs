@@ -11,7 +11,7 @@ use super::edit::describe;
 use super::failure::Usage;
 use super::records::questions;
 use super::require::{self, Requirement};
-use super::session::{self, Session};
+use super::session::Session;
 use super::ui::{NOTE, Ui, paragraph};
 use super::write::fact_report;
 use rescribe::model::Decoder;
@@ -33,31 +33,21 @@ const FEW: usize = 4;
 /// Erases record by record and prints what still leaks, and the damage.
 pub fn edit(
     args: &EditArgs,
+    options: &RankOneOptions,
     toward: Toward,
     records: &[Record],
     requirements: &[Requirement],
     global: &Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    if args.batch.is_some() || args.rank_one.sequential.is_some() {
-        let message = "--erase goes record by record; a spec with [[erase]] tables and --method \
-                       memit erases several facts together";
-        return Err(Usage(message.into()).into());
-    }
-    if args.out.is_some() || args.patch.is_some() {
-        let message = "records are erased one by one from the clean model, which leaves no patch; \
-                       a spec with [[erase]] makes one";
-        return Err(Usage(message.into()).into());
-    }
     let erases = erases(records, &toward)?;
     let erases = &erases[..args.limit.unwrap_or(erases.len()).min(erases.len())];
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
-    let options = session::options(&RankOneOptions::default(), &args.rank_one);
-    let first = plan(&session.model, &session.name, &erases[..1], &options, ui)?;
+    let first = plan(&session.model, &session.name, &erases[..1], options, ui)?;
     ui.close();
     let what = format!("{}, record by record", describe(&first));
     ui.note("plan", &paragraph(NOTE, NOTE, &what));
-    let factored = ready_layers(&session, &first, &options, ui)?;
+    let factored = ready_layers(&session, &first, options, ui)?;
     let store = ValueStore::open(&session.cache, session.model.weights_hash()?)?;
     let run = Run { session: &session, first: &first, factored: &factored, store, ui };
     let report = run.all(erases, records, toward.text())?;

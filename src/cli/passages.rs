@@ -56,12 +56,12 @@ pub fn edit(
         .checkpoint
         .as_ref()
         .map(|file| Checkpointing { file: file.clone(), every: args.checkpoint_every as u64 });
-    let facts = edit::plan_facts(args, spec, &prompts, &session, ui)?;
+    let facts = edit::plan_facts(spec, &prompts, &session, ui)?;
     if let Some(facts) = &facts {
         edit::state_rewrites(&mut prompts, spec, facts);
     }
     let probes = Probes::new(&session, facts.as_ref(), prompts)?;
-    let written = edit::write_facts(args, spec, facts.as_ref(), &session, ui)?;
+    let written = edit::write_facts(spec, facts.as_ref(), &session, ui)?;
     let (mut delta, mut decoder) = (written.delta, written.edited);
     let mut passages = Vec::new();
     for mut plan in plans {
@@ -106,7 +106,7 @@ fn recipe(
     Ok(Recipe {
         schema: 1,
         version: env!("CARGO_PKG_VERSION").into(),
-        spec: spec.source.text().into(),
+        spec: spec.resolved_text(),
         plan: serde_json::json!({ "schema": 1, "passages": settings }),
         model: session.name.clone(),
         base: BaseHashes::measure(&session.model.weights, names)?,

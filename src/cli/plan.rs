@@ -4,7 +4,8 @@ use super::args::{Global, PlanArgs};
 use super::edit::{describe, facts, prompts};
 use super::failure::Usage;
 use super::passages;
-use super::session::{self, Session};
+use super::resolve;
+use super::session::Session;
 use super::ui::{Ui, paragraph};
 use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan, plan};
 use rescribe::progress::Progress;
@@ -15,14 +16,14 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         let message = format!("{} holds records; plan takes a spec", args.spec.display());
         return Err(Usage(message).into());
     };
+    let spec = resolve::planned(args, &spec)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
     if !spec.passages.is_empty() {
         return passages::show_plans(&session, &spec, ui);
     }
-    let options = session::options(&spec.rank_one, &args.rank_one);
     let facts = facts(&spec, &prompts(&spec)?)?;
-    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
+    let plan = plan(&session.model, &session.name, &facts, &spec.rank_one, ui)?;
     plan.warnings.iter().for_each(|warning| ui.warn(warning));
     if ui.is_json() {
         return ui.print_json(&plan);

@@ -8,10 +8,10 @@ use super::args::EditArgs;
 use super::batches::ready_layers;
 
 use super::erase;
-use super::failure::Usage;
 use super::require::{self, Requirement};
+use super::resolve;
 use super::sequence;
-use super::session::{self, Session};
+use super::session::Session;
 use super::ui::{Ui, paragraph};
 use super::write::fact_report;
 use rescribe::model::{Decoder, Model};
@@ -20,7 +20,7 @@ use rescribe::probe::{Measured, ProbeScores, Questions, measure};
 use rescribe::progress::Progress;
 use rescribe::rank_one::write_fact;
 use rescribe::report::{EditReport, record_table, sentence};
-use rescribe::spec::{Method, RankOneOptions, Record, Toward};
+use rescribe::spec::{Record, Toward};
 
 /// Edits record by record and prints the paper's table.
 pub fn edit(
@@ -30,24 +30,20 @@ pub fn edit(
     global: &super::args::Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
+    let resolved = resolve::records(args)?;
+    let options = &resolved.rank_one;
     if let Some(toward) = &args.erase {
-        return erase::edit(args, Toward::of_text(toward), records, requirements, global, ui);
+        let toward = Toward::of_text(toward);
+        return erase::edit(args, options, toward, records, requirements, global, ui);
     }
     let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
-    let is_batched = args.rank_one.method.is_some_and(Method::is_batched);
-    if args.batch.is_some() || args.rank_one.sequential.is_some() || is_batched {
-        return sequence::edit(args, records, requirements, global, ui);
-    }
-    if args.out.is_some() || args.patch.is_some() {
-        let message = "records are edited one by one from the clean model, which leaves no patch; \
-                       --batch N or --sequential N writes them into one model";
-        return Err(Usage(message.into()).into());
+    if resolved.is_in_batches() {
+        return sequence::edit(args, &resolved, records, requirements, global, ui);
     }
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
-    let options = session::options(&RankOneOptions::default(), &args.rank_one);
     let model = &session.model;
-    let first = plan(model, &session.name, &[records[0].insert.clone().into()], &options, ui)?;
-    let factored = ready_layers(&session, &first, &options, ui)?;
+    let first = plan(model, &session.name, &[records[0].insert.clone().into()], options, ui)?;
+    let factored = ready_layers(&session, &first, options, ui)?;
     let factored = &factored[0];
     let (mut before, mut after, mut edits) = (Vec::new(), Vec::new(), Vec::new());
     let mut warnings = Vec::new();

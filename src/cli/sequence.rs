@@ -12,7 +12,8 @@ use super::export;
 use super::failure::{Clash, Missed, Usage};
 use super::records::questions;
 use super::require::{self, Requirement};
-use super::session::{self, Session};
+use super::resolve::ForRecords;
+use super::session::Session;
 use super::ui::{NOTE, Ui, paragraph};
 use rescribe::files::Overwrite;
 use rescribe::model::Decoder;
@@ -25,19 +26,20 @@ use rescribe::rank_one::{Factored, Writer};
 use rescribe::report::{
     BatchPoint, BatchReport, FactReport, Health, batch_sentence, batch_table, collapse,
 };
-use rescribe::spec::{Conflict, Fact, RankOneOptions, Record, record_conflicts, spec_text};
+use rescribe::spec::{Conflict, Fact, Record, record_conflicts, spec_text_with};
 
 /// Edits a record file in batches and prints the paper's table.
 pub fn edit(
     args: &EditArgs,
+    resolved: &ForRecords,
     records: &[Record],
     requirements: &[Requirement],
     global: &Global,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let options = session::options(&RankOneOptions::default(), &args.rank_one);
+    let options = &resolved.rank_one;
     let is_sequential = options.sequential.is_some();
-    let size = args.batch.or(options.sequential).unwrap_or(1);
+    let size = resolved.batch.or(options.sequential).unwrap_or(1);
     // Facts that stand in one model must not contradict each other.
     let whole = if is_sequential { records.len() } else { size };
     let batches = without_conflicts(records, whole, args.skip_conflicts, ui)?;
@@ -50,20 +52,15 @@ pub fn edit(
     let patch_file = patch_file(args, is_one_model)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let facts: Vec<Fact> = records.iter().map(|record| record.insert.clone().into()).collect();
-    let plan = plan(&session.model, &session.name, &facts, &options, ui)?;
-    if !plan.method.is_batched() && size > 1 {
-        let message = "method rome writes one fact at a time; batches need --method memit, emmet \
-                       or alphaedit";
-        return Err(Usage(message.into()).into());
-    }
+    let plan = plan(&session.model, &session.name, &facts, options, ui)?;
     ui.note("plan", &paragraph(NOTE, NOTE, &describe(&plan)));
     ui.warn_first(&plan.warnings);
-    let factored = ready_layers(&session, &plan, &options, ui)?;
+    let factored = ready_layers(&session, &plan, options, ui)?;
     let mut run = Run::new(&session, &plan, &factored, &records, is_one_model, ui)?;
     let writer = run.all(&sizes, is_sequential)?;
     let report = run.finish(size, is_sequential, writer.decoder())?;
     if let (Some(file), None) = (&patch_file, &report.collapse) {
-        let text = spec_text(&facts);
+        let text = spec_text_with(&facts, options);
         let metrics = serde_json::json!({ "before": report.before, "after": report.after });
         save(&session, &plan, args, file, (&text, metrics), writer, ui)?;
     }

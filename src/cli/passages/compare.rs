@@ -5,6 +5,7 @@ use super::references;
 use super::train::{self, remembered};
 use crate::cli::args::{CompareArgs, Global};
 use crate::cli::failure::Usage;
+use crate::cli::resolve;
 use crate::cli::session::Session;
 use crate::cli::ui::{NOTE, Ui, paragraph};
 use rescribe::report::{CompareReport, MethodRun, compare_sentences, compare_table};
@@ -21,6 +22,7 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         let message = "compare takes a spec with [[forget]] and no other operation";
         return Err(Usage(message.into()).into());
     }
+    let spec = resolve::compared(args, &spec)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
     let report = compare(args, &spec, &session, global, ui)?;

@@ -1,0 +1,1 @@
+//! Every setting of every group, as key, as flag and as text.
