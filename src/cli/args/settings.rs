@@ -151,11 +151,13 @@ fn accepted(settings: &Shared, text: &str) -> Result<String, String> {
 fn help(settings: &Shared) -> String {
     let mut docs: Vec<String> = Vec::new();
     for (_, setting) in settings {
-        let doc = match setting.kind {
-            Kind::Word(words) => format!("{}: {}", setting.doc(), words.join(", ")),
+        let doc = match (setting.kind, setting.doc().split_once(" [")) {
+            (Kind::Word(words), Some((doc, default))) => {
+                format!("{doc}: {} [{default}", words.join(", "))
+            }
             _ => setting.doc().to_owned(),
         };
-        docs.extend((!docs.contains(&doc)).then_some(doc));
+        docs.push(doc);
     }
     docs.join("; of passages: ")
 }

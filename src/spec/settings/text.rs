@@ -54,7 +54,7 @@ pub fn spec_text_with(facts: &[Fact], options: &RankOneOptions) -> String {
 }
 
 impl EditSpec {
-    fn settings(&self) -> (&RankOneOptions, &GradientOptions, &VerdictOptions) {
+    pub(super) fn settings(&self) -> (&RankOneOptions, &GradientOptions, &VerdictOptions) {
         (&self.rank_one, &self.gradient, &self.verdict)
     }
 
