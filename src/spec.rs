@@ -43,7 +43,8 @@ pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_sp
 pub use records::Record;
 pub use ripple::{Rippled, with_ripples};
 pub use settings::{
-    Condition, Group, Kind, Options, Reals, Setting, Unused, Uses, Value, spec_text_with,
+    Condition, Group, Kind, NO_FACTS, NO_PASSAGES, Options, Reals, Setting, Unused, Uses, Value,
+    spec_text_with,
 };
 pub use source::{SourceText, Span};
 pub use tofu::{TofuInput, TofuItem, TofuLog, TofuScores, TofuSet, read_tofu};

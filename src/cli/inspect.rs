@@ -48,7 +48,7 @@ fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
             out.push_str(&format!(" base  {name}\n       {hash}\n"));
         }
         out.push_str(
-            "\nThe spec, verbatim; with the same model and version it gives this patch again:\n\n",
+            "\nThe resolved spec; with the same model and version it gives this patch again:\n\n",
         );
         recipe.spec.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
     }

@@ -4,7 +4,9 @@
 
 use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs};
 use super::failure::Usage;
-use rescribe::spec::{EditSpec, GradientOptions, Options, RankOneOptions, Unused, Uses};
+use rescribe::spec::{
+    EditSpec, GradientOptions, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
+};
 
 /// The spec with the flags of `rescribe edit` laid over it.
 pub fn edited(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
@@ -72,10 +74,6 @@ pub fn records(args: &EditArgs) -> anyhow::Result<ForRecords> {
 
 /// The flag that counts the passages of a step, or the records of a batch.
 const BATCH: &str = "batch";
-/// Why flags of passages are not used by a spec of facts.
-const NO_PASSAGES: &str = "is not used: the spec has no [[learn]] and no [[forget]]";
-/// Why flags of facts are not used by a spec of passages.
-const NO_FACTS: &str = "is not used: the spec has no [[insert]] and no [[erase]]";
 /// Why flags of passages are not used by records.
 const NOT_PASSAGES: &str = "is for specs with passages; records are facts";
 

@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub use kind::{Kind, Reals};
 pub use text::spec_text_with;
-pub use unused::{Condition, Unused, Uses};
+pub use unused::{Condition, NO_FACTS, NO_PASSAGES, Unused, Uses};
 pub(super) use value::Typed;
 pub use value::Value;
 

@@ -142,9 +142,7 @@ impl EditSpec {
     }
 }
 
-/// Why settings of facts are not used.
-pub(in crate::spec) const NO_FACTS: &str =
-    "is not used: the spec has no [[insert]] and no [[erase]]";
-/// Why settings of passages are not used.
-pub(in crate::spec) const NO_PASSAGES: &str =
-    "is not used: the spec has no [[learn]] and no [[forget]]";
+/// Why a spec of passages does not use the settings of facts.
+pub const NO_FACTS: &str = "is not used: the spec has no [[insert]] and no [[erase]]";
+/// Why a spec of facts does not use the settings of passages.
+pub const NO_PASSAGES: &str = "is not used: the spec has no [[learn]] and no [[forget]]";
