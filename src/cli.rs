@@ -14,6 +14,7 @@ mod patch;
 mod plan;
 mod probe;
 mod require;
+mod resolve;
 mod session;
 mod stats;
 mod tofu;

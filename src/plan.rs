@@ -168,7 +168,7 @@ fn planned(
     progress: &dyn Progress,
 ) -> Result<WritePlan, PlanError> {
     let options = &suited(model, options);
-    let method = options.method.unwrap_or(Method::Rome);
+    let method = options.method.unwrap_or_default();
     let settings = settings(options, model.decoder.config().intermediate);
     let layers = layers(model, method, options)?;
     let layer = *layers.last().expect("at least one layer");

@@ -32,7 +32,7 @@ use serde::Serialize;
 pub use compare::{Comparison, MethodRun, compare};
 pub use error::RunError;
 pub use execute::{Tools, execute};
-pub use job::{Case, Compatible, Job, Settings, chunks, compatible};
+pub use job::{Case, Compatible, Job, chunks, compatible};
 pub use outcome::{
     CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome, WriteSummary,
 };

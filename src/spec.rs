@@ -6,7 +6,7 @@
 //! once and are read as they are.
 //!
 //! A file is checked as a whole: [`SpecError`] holds every problem found in it, each
-//! with the places to underline and a mend. An option that the user did not write is
+//! with the places to underline and a fix. An option that the user did not write is
 //! `None`; what it then means is decided by the plan, in one place.
 
 mod conflict;
@@ -16,7 +16,6 @@ mod fact;
 mod gradient;
 mod insert;
 mod json;
-mod number;
 mod options;
 mod passages;
 mod prompts;
@@ -24,9 +23,11 @@ mod read;
 mod records;
 mod ripple;
 mod secrets;
+mod settings;
 mod source;
 mod table;
 mod tofu;
+mod verdict;
 
 use std::path::PathBuf;
 
@@ -36,15 +37,20 @@ pub use error::{Look, Problem, SpecError};
 pub use fact::{Fact, spec_text};
 pub use gradient::{ForgetMethod, GradientOptions, RateChoice, RetainLoss, TrainChoice};
 pub use insert::{Insert, InsertSpans};
-pub use options::{LayerChoice, MOST_LAYERS, Method, RankOneOptions};
+pub use options::{LayerChoice, Method, RankOneOptions};
 pub use passages::{Passage, PassageOperation, PassageSource, PassageVerb, parse_passages};
 pub use prompts::{Comparison, PromptSet};
 pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
 pub use records::Record;
 pub use ripple::{Rippled, with_ripples};
 pub use secrets::{SecretPlace, SecretsNotFound, find_secrets};
+pub use settings::{
+    Condition, Group, Kind, NO_FACTS, NO_PASSAGES, Options, Reals, Setting, Unused, Uses, Value,
+    spec_text_with,
+};
 pub use source::{SourceText, Span};
 pub use tofu::{TofuInput, TofuItem, TofuLog, TofuScores, TofuSet, read_tofu};
+pub use verdict::VerdictOptions;
 
 /// One spec file: the operations and how to carry them out.
 #[derive(Debug, Clone)]
@@ -63,6 +69,8 @@ pub struct EditSpec {
     pub gradient: GradientOptions,
     /// `[[learn]]`, then `[[forget]]`, each in the order of the file; at least one if no fact.
     pub passages: Vec<PassageOperation>,
+    /// `[verdict]`: only what was written.
+    pub verdict: VerdictOptions,
     /// `[probe] prompts`, joined to the spec's folder.
     pub probe: Option<PathBuf>,
 }

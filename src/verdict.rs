@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::VerdictOptions;
+
 /// What a user would say of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,24 +45,22 @@ pub struct Verdict {
     pub sentence: String,
 }
 
-/// What a verdict is measured against: `[verdict]` in a spec, `--verdict-NAME` on the command line.
-///
-/// The one place where these numbers stand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a run must show for its edit to count as taken; `[verdict]` in a spec replaces each.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// Share of the edited prompts whose whole target comes by free decoding.
+    /// Share of rewrite prompts whose whole target free decoding must say.
     pub said: f64,
-    /// The same of their paraphrases.
+    /// Share of paraphrases whose whole target free decoding must say.
     pub paraphrases: f64,
-    /// Share of other subjects under the same prompts whose top answer stays.
+    /// Share of other subjects whose top answer must stay.
     pub background: f64,
-    /// Drift on general text, nats a token.
+    /// Largest drift on general text, in nats a token.
     pub drift: f64,
-    /// Perplexity on general text, after / before.
+    /// Largest perplexity on general text, relative to the base.
     pub perplexity: f64,
-    /// NLL, nats a token, above which a value optimisation did not converge.
+    /// NLL, in nats a token, above which an optimisation did not converge.
     pub nll: f64,
-    /// Share of a passage said word for word that counts as known by heart.
+    /// Share of a passage said word for word that counts as learnt by heart.
     pub recital: f64,
 }
 
@@ -75,5 +75,33 @@ impl Default for Thresholds {
             nll: 1.,
             recital: 0.9,
         }
+    }
+}
+
+impl Thresholds {
+    /// The defaults, where the user set no other.
+    pub fn new(options: &VerdictOptions) -> Self {
+        let default = Self::default();
+        Self {
+            said: options.said.unwrap_or(default.said),
+            paraphrases: options.paraphrases.unwrap_or(default.paraphrases),
+            background: options.background.unwrap_or(default.background),
+            drift: options.drift.unwrap_or(default.drift),
+            perplexity: options.perplexity.unwrap_or(default.perplexity),
+            nll: options.nll.unwrap_or(default.nll),
+            recital: options.recital.unwrap_or(default.recital),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_that_is_not_set_stays_at_its_default() {
+        let options = VerdictOptions { drift: Some(0.5), ..VerdictOptions::default() };
+        let expected = Thresholds { drift: 0.5, ..Thresholds::default() };
+        assert_eq!(Thresholds::new(&options), expected);
     }
 }

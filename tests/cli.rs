@@ -42,7 +42,8 @@ fn a_fact_is_edited_probed_asked_exported_and_reloaded() {
     let patch = desk.json("inspect spec.patch.safetensors --json");
     assert_eq!(patch["recipe"]["plan"], plan, "what is planned is what is executed");
     assert_eq!(patch["changes"][0]["rank"], 1);
-    assert_eq!(patch["recipe"]["spec"], SPEC);
+    let spec = format!("{SPEC}\n[rank_one]\nmax_delta = 100.0\n");
+    assert_eq!(patch["recipe"]["spec"], spec, "the flag is part of what gives this patch again");
 
     let line = "probe prompts.toml --model MODEL --patch spec.patch.safetensors --json";
     let probed = desk.json(line);
@@ -144,7 +145,7 @@ fn records() -> String {
     format!("[{}]", all.collect::<Vec<_>>().join(","))
 }
 
-const BATCH: &str = "edit records.json --model MODEL --max-delta 100 --max-perplexity 1e9";
+const BATCH: &str = "edit records.json --model MODEL --max-delta 100";
 
 #[test]
 fn records_are_written_in_batches_and_in_sequence() {
@@ -164,14 +165,15 @@ fn records_are_written_in_batches_and_in_sequence() {
             let (before, after) = (nll("prompts_before", at), nll("prompts_after", at));
             assert!(after < before, "{method}: fact {at} went from {before} to {after}");
         }
-        let line = format!("{BATCH} --method {method} --sequential 2 --json");
+        let line = format!("{BATCH} --max-perplexity 1e9 --method {method} --sequential 2 --json");
         let sequence = desk.json(&line);
         assert_eq!(sequence["is_sequential"], true);
         assert_eq!(sequence["curve"].as_array().map(Vec::len), Some(2));
         assert_eq!(sequence["values_from_cache"], 4, "found once for all ways to write them");
         assert!(sequence["curve"][1]["health"]["fluency"].as_f64().is_some());
     }
-    let table = desk.ok(&format!("{BATCH} --method memit --layers 1 --sequential 3"));
+    let table =
+        desk.ok(&format!("{BATCH} --max-perplexity 1e9 --method memit --layers 1 --sequential 3"));
     for row in ["right after", "after all", "perplexity", "one after the other"] {
         assert!(table.contains(row), "no {row:?} in\n{table}");
     }
@@ -179,9 +181,10 @@ fn records_are_written_in_batches_and_in_sequence() {
 
     let one = format!("{BATCH} --method memit --layers 0-1");
     desk.fails(&format!("{one} --batch 2 --patch p.safetensors"), 2, &["--sequential"]);
-    desk.ok(&format!("{one} --sequential 2 --patch p.safetensors"));
+    desk.ok(&format!("{one} --max-perplexity 1e9 --sequential 2 --patch p.safetensors"));
     let probed = desk.json("probe records.json --model MODEL --patch p.safetensors --json");
-    let sequence = desk.json(&format!("{one} --sequential 2 --json"));
+    let line = format!("{one} --max-perplexity 1e9 --sequential 2 --json");
+    let sequence = desk.json(&line);
     for at in 0..4 {
         let nll = |report: &Value| {
             report["prompts_after"][at]["prompts"][0]["nll_new"].as_f64().expect("a number")

@@ -2,20 +2,21 @@
 
 mod atlas;
 mod patch;
+mod settings;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use rescribe::spec::{ForgetMethod, Method};
+use rescribe::spec::ForgetMethod;
 
 pub use atlas::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb};
 pub use patch::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchSubtractArgs, PatchVerb,
 };
-pub use values::Layers;
-use values::{bytes, forget_method, layers, method, positive};
+pub use settings::{Edits, Flags, Groups, Passages, Verdict};
+use values::{bytes, count, forget_method, seconds, temperature};
 
 /// Rewrite what a language model knows, and prove what changed.
 #[derive(Parser)]
@@ -46,7 +47,7 @@ pub struct Global {
     #[arg(long, global = true, value_enum, default_value_t = When::Auto)]
     pub color: When,
     /// Threads to compute with [default: all cores]
-    #[arg(long, global = true, value_parser = positive)]
+    #[arg(long, global = true, value_parser = count::<1, 1024>)]
     pub threads: Option<usize>,
     /// Where to compute
     #[arg(long, global = true, value_enum, default_value_t = DeviceName::Cpu)]
@@ -106,72 +107,6 @@ pub struct ModelArg {
     pub model: Option<String>,
 }
 
-/// Keys of `[rank_one]` that flags override.
-#[derive(Args)]
-#[command(next_help_heading = "How facts are written (keys of [rank_one] in the spec)")]
-pub struct RankOneArgs {
-    /// rome, emmet, memit or alphaedit [default: rome]
-    #[arg(long, value_parser = method)]
-    pub method: Option<Method>,
-    /// Layers to write, from 0, such as 6 or 4-8 or 4,6 [default: the family's]
-    #[arg(long, visible_alias = "layer", value_parser = layers)]
-    pub layers: Option<Layers>,
-    /// λ of memit and alphaedit, relative to the keys' own scale
-    #[arg(long)]
-    pub lambda: Option<f64>,
-    /// Share of the second moment's energy in alphaedit's null space
-    #[arg(long)]
-    pub null_space: Option<f64>,
-    /// Write batches of this many facts one after the other, keeping what earlier ones wrote
-    #[arg(long, value_parser = positive)]
-    pub sequential: Option<usize>,
-    /// Perplexity on held text, as a multiple of the unedited model's, at which a sequence stops
-    #[arg(long)]
-    pub max_perplexity: Option<f64>,
-    /// Seed of prefixes and samples
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Contexts beside the bare prompt
-    #[arg(long)]
-    pub contexts: Option<usize>,
-    /// Evaluations of the loss
-    #[arg(long, value_parser = positive)]
-    pub steps: Option<usize>,
-    /// Loss at which the optimisation ends
-    #[arg(long)]
-    pub stop_loss: Option<f64>,
-    /// Largest |δ| as a multiple of |v0| (rome), or of the residual stream
-    #[arg(long)]
-    pub clamp: Option<f64>,
-    /// Weight of the decay of δ
-    #[arg(long)]
-    pub weight_decay: Option<f64>,
-    /// Weight of the divergence at "{subject} is a"
-    #[arg(long)]
-    pub kl_weight: Option<f64>,
-    /// How much other names under the same prompts count beside C
-    #[arg(long)]
-    pub neighbor_weight: Option<f64>,
-    /// How much the spread of the subject's own keys counts beside C (rome)
-    #[arg(long)]
-    pub scatter_weight: Option<f64>,
-    /// Added to C's diagonal, relative to its mean
-    #[arg(long)]
-    pub ridge: Option<f64>,
-    /// Largest |ΔW|/|W|
-    #[arg(long)]
-    pub max_delta: Option<f64>,
-    /// Tokens behind the second moment
-    #[arg(long, value_parser = positive)]
-    pub second_moment_tokens: Option<usize>,
-    /// Text for the second moment instead of the model's own samples
-    #[arg(long)]
-    pub corpus: Option<PathBuf>,
-    /// The published objective and contexts
-    #[arg(long)]
-    pub parity: bool,
-}
-
 /// `rescribe edit`.
 #[derive(Args)]
 pub struct EditArgs {
@@ -192,12 +127,9 @@ pub struct EditArgs {
     #[arg(long)]
     pub force: bool,
     /// First records only
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = count::<1, 1_000_000_000>)]
     pub limit: Option<usize>,
-    /// Write this many records at a time into the unedited model [default: 1]
-    #[arg(long, value_parser = positive)]
-    pub batch: Option<usize>,
-    /// Erase what records say is true, each by itself: toward "unknown", "minimise" or a text
+    /// Erase what records say is true, each separately: toward "unknown", "minimise" or a text
     #[arg(
         long,
         value_name = "TOWARD",
@@ -212,18 +144,20 @@ pub struct EditArgs {
     /// Exit 1 unless a metric holds, such as 'neighborhood>=0.95'
     #[arg(long)]
     pub require: Vec<String>,
-    /// Save the training of passages here while it runs, and go on from it if it exists
+    /// Save the training on passages here while it runs, and resume from it if it exists
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
-    /// Memory that a training of passages may take, such as 2G: it then takes smaller steps at a
-    /// time, or runs layers twice
+    /// Memory limit for training on passages, e.g. 2G; uses smaller micro-batches, then computes
+    /// activations again
     #[arg(long, value_parser = bytes)]
     pub memory: Option<u64>,
     /// Steps between two savings
-    #[arg(long, default_value_t = 20, value_parser = positive, requires = "checkpoint")]
+    #[arg(long, default_value_t = 20, value_parser = count::<1, 1_000_000>, requires = "checkpoint")]
     pub checkpoint_every: usize,
     #[command(flatten)]
-    pub rank_one: RankOneArgs,
+    pub settings: Flags<Edits>,
+    #[command(flatten)]
+    pub verdict: Flags<Verdict>,
 }
 
 /// `rescribe plan`.
@@ -234,7 +168,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub model: ModelArg,
     #[command(flatten)]
-    pub rank_one: RankOneArgs,
+    pub settings: Flags<Edits>,
 }
 
 /// `rescribe probe`.
@@ -251,7 +185,7 @@ pub struct ProbeArgs {
     #[arg(long, conflicts_with = "patch")]
     pub against: Option<String>,
     /// First records only; of TOFU, the first questions of each set
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = count::<1, 1_000_000_000>)]
     pub limit: Option<usize>,
     /// Which forget set of TOFU's folder, such as forget05
     #[arg(long)]
@@ -276,14 +210,16 @@ pub struct CompareArgs {
           default_value = "gradient-difference,npo,simnpo")]
     pub methods: Vec<ForgetMethod>,
     /// Seeds of each method
-    #[arg(long, default_value_t = 1, value_parser = positive)]
+    #[arg(long, default_value_t = 1, value_parser = count::<1, 1000>)]
     pub seeds: usize,
-    /// What training a model without the passages took, to be set beside what forgetting takes
-    #[arg(long)]
+    /// Seconds that training a model without the passages took, to compare with forgetting
+    #[arg(long, value_parser = seconds)]
     pub retraining_seconds: Option<f64>,
-    /// Memory that a training may take, such as 2G
+    /// Memory limit for each training, e.g. 2G
     #[arg(long, value_parser = bytes)]
     pub memory: Option<u64>,
+    #[command(flatten)]
+    pub settings: Flags<Passages>,
 }
 
 /// `rescribe ask`.
@@ -297,10 +233,10 @@ pub struct AskArgs {
     #[arg(long)]
     pub patch: Vec<PathBuf>,
     /// Tokens to write
-    #[arg(long, default_value_t = 24, value_parser = positive)]
+    #[arg(long, default_value_t = 24, value_parser = count::<1, 1_000_000>)]
     pub tokens: usize,
     /// Sample at this temperature instead of taking the most probable token
-    #[arg(long)]
+    #[arg(long, value_parser = temperature, allow_negative_numbers = true)]
     pub temperature: Option<f64>,
     /// Seed of the sampling
     #[arg(long, default_value_t = 0)]
@@ -363,10 +299,10 @@ pub struct StatsArgs {
     #[command(flatten)]
     pub model: ModelArg,
     /// Layer, from 0 [default: the family's]
-    #[arg(long)]
+    #[arg(long, value_parser = count::<0, 9999>)]
     pub layer: Option<usize>,
     /// Tokens [default: eight times the width of a key]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = count::<1, 1_000_000_000>)]
     pub tokens: Option<usize>,
     /// Text, blank lines between paragraphs, instead of the model's own samples
     #[arg(long)]

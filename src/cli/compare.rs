@@ -3,7 +3,8 @@
 use super::args::{CompareArgs, Global};
 use super::edit::spec_job;
 use super::failure::Usage;
-use super::session::{self, Session};
+use super::resolve;
+use super::session::Session;
 use super::ui::Ui;
 use rescribe::report::comparison_report;
 use rescribe::run::{Tools, compare};
@@ -15,7 +16,7 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return Err(Usage(message).into());
     };
     check(&spec)?;
-    let job = spec_job(&spec, session::compare_settings(args, &spec)?)?;
+    let job = spec_job(&resolve::compared(args, &spec)?, args.memory)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
     let tools = Tools {

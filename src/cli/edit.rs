@@ -6,18 +6,20 @@ use super::args::{EditArgs, Global};
 use super::failure::{Missed, Usage};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph};
-use super::{export, require};
+use super::{export, require, resolve};
 use rescribe::files::{FileError, Overwrite};
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
 use rescribe::progress::Progress;
 use rescribe::report::outcome_report;
 use rescribe::run::{
-    self, Compatible, Grouping, Job, Outcome, Plan, RunError, Tools, chunks, compatible, execute,
+    Compatible, Grouping, Job, Outcome, Plan, RunError, Tools, chunks, compatible, execute,
 };
 use rescribe::spec::{
-    EditInput, EditSpec, PromptFile, PromptSet, Record, Toward, read_edit_input, read_prompts,
+    EditInput, EditSpec, PromptFile, PromptSet, Record, Toward, VerdictOptions, read_edit_input,
+    read_prompts,
 };
+use rescribe::verdict::Thresholds;
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
@@ -57,17 +59,15 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
 fn job(args: &EditArgs, input: &EditInput, ui: &Ui) -> anyhow::Result<Job> {
     match input {
         EditInput::Spec(spec) => {
-            session::refuse_unused(args, spec)?;
-            spec_job(spec, session::settings(args, spec)?)
+            spec_job(&resolve::edited(args, spec)?, args.memory)
         }
         EditInput::Records(records) => record_job(args, records, ui),
     }
 }
 
-/// The job of a spec with the prompts of its probe file.
-pub fn spec_job(spec: &EditSpec, settings: run::Settings) -> anyhow::Result<Job> {
-    let source = session::resolved_spec(spec, &settings);
-    Ok(Job::of_spec(spec, prompts(spec)?, source, settings)?)
+/// The job of a resolved spec with the prompts of its probe file.
+pub fn spec_job(spec: &EditSpec, memory: Option<u64>) -> anyhow::Result<Job> {
+    Ok(Job::of_spec(spec, prompts(spec)?, memory)?)
 }
 
 /// The prompts of the spec's probe file.
@@ -85,9 +85,10 @@ fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
 
 fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Job> {
     let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
-    let settings = session::record_settings(args)?;
-    let sequential = settings.rank_one.sequential;
-    let size = args.batch.or(sequential).unwrap_or(1);
+    let resolved = resolve::records(args)?;
+    let thresholds = Thresholds::new(&args.verdict.over(&VerdictOptions::default())?);
+    let sequential = resolved.rank_one.sequential;
+    let size = resolved.batch.or(sequential).unwrap_or(1);
     // Facts that stand in one model must not contradict each other.
     let whole = if sequential.is_some() { records.len() } else { size };
     let Compatible { groups, left_out } = compatible(records, whole);
@@ -102,7 +103,7 @@ fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Jo
         None => (Grouping::Isolated, groups.iter().map(Vec::len).collect()),
     };
     let toward = args.erase.as_deref().map(Toward::of_text);
-    Ok(Job::of_records(&kept, grouping, toward.as_ref(), settings)?)
+    Ok(Job::of_records(&kept, grouping, toward.as_ref(), (resolved.rank_one, thresholds))?)
 }
 
 /// The patch to write, refused before any work where it exists: always one for a spec; for records, if

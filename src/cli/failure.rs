@@ -108,12 +108,12 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                  one of two facts about one subject"
                     .into()
             }
-            _ => "lower the learning rate in [rank_one], or try another --layer".into(),
+            _ => "lower --learning-rate, or try another --layer".into(),
         });
     }
     match find::<TrainError>(error) {
         Some(TrainError::NotFinite { .. }) => {
-            return Some("lower the learning_rate in [gradient]".into());
+            return Some("lower --learning-rate".into());
         }
         Some(TrainError::State { .. }) => {
             return Some("remove it to begin anew, or name another file with --checkpoint".into());
@@ -121,7 +121,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         _ => {}
     }
     if find::<TooLarge>(error).is_some() {
-        return Some("train less: rank, layers or train = \"mlp\" in [gradient]".into());
+        return Some("train less: --rank, --layers or --train mlp".into());
     }
     if matches!(find::<RunError>(error), Some(RunError::Clashes { .. })) {
         return Some("remove them, or keep the first of each with --skip-conflicts".into());

@@ -46,7 +46,7 @@ fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
         report = report.section(Section::from(Block::Verbatim(made)).block(spec(&recipe.spec)));
     }
     report = report.section(
-        "With the same model and version of rescribe, a spec makes its patch again.".to_owned(),
+        "The spec is as resolved: with the same model and version it gives this patch again.".to_owned(),
     );
     ui.show(&report)
 }

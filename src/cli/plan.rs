@@ -3,7 +3,8 @@
 use super::args::{Global, PlanArgs};
 use super::edit::{announce_warnings, spec_job};
 use super::failure::Usage;
-use super::session::{self, Session};
+use super::resolve;
+use super::session::Session;
 use super::ui::{Ui, paragraph};
 use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
 use rescribe::run::{Plan, Step};
@@ -14,7 +15,7 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         let message = format!("{} holds records; plan takes a spec", args.spec.display());
         return Err(Usage(message).into());
     };
-    let job = spec_job(&spec, session::plan_settings(args, &spec)?)?;
+    let job = spec_job(&resolve::planned(args, &spec)?, None)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;

@@ -6,15 +6,13 @@ use anyhow::Context;
 use candle_core::Device;
 use tempfile::TempDir;
 
-use super::args::{CompareArgs, DeviceName, EditArgs, Global, PlanArgs, RankOneArgs};
+use super::args::{DeviceName, Global};
 use super::failure::Usage;
 use super::ui::Ui;
 use rescribe::model::{Decoder, Model};
 use rescribe::patch::{Composed, Patch, compose};
 use rescribe::progress::Progress;
 use rescribe::source::{SourceOptions, resolve};
-use rescribe::run::Settings;
-use rescribe::spec::{EditSpec, LayerChoice, RankOneOptions};
 
 /// An opened model and how people call it.
 pub struct Session {
@@ -131,80 +129,4 @@ impl Session {
 /// ` --model NAME` for the command to try next; nothing where no model was named.
 pub fn model_flag(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(" --model {name}") }
-}
-
-/// The spec's options with the flags laid over them.
-pub fn options(spec: &RankOneOptions, flags: &RankOneArgs) -> RankOneOptions {
-    let mut options = spec.clone();
-    if let Some(layers) = &flags.layers {
-        options.layers = Some(LayerChoice::Given(layers.0.clone()));
-    }
-    options.method = flags.method.or(options.method);
-    options.lambda = flags.lambda.or(options.lambda);
-    options.null_space = flags.null_space.or(options.null_space);
-    options.sequential = flags.sequential.or(options.sequential);
-    options.max_perplexity = flags.max_perplexity.or(options.max_perplexity);
-    options.seed = flags.seed.or(options.seed);
-    options.contexts = flags.contexts.or(options.contexts);
-    options.steps = flags.steps.or(options.steps);
-    options.stop_loss = flags.stop_loss.or(options.stop_loss);
-    options.clamp = flags.clamp.or(options.clamp);
-    options.weight_decay = flags.weight_decay.or(options.weight_decay);
-    options.kl_weight = flags.kl_weight.or(options.kl_weight);
-    options.neighbor_weight = flags.neighbor_weight.or(options.neighbor_weight);
-    options.scatter_weight = flags.scatter_weight.or(options.scatter_weight);
-    options.ridge = flags.ridge.or(options.ridge);
-    options.max_delta = flags.max_delta.or(options.max_delta);
-    options.second_moment_tokens = flags.second_moment_tokens.or(options.second_moment_tokens);
-    options.corpus = flags.corpus.clone().or(options.corpus);
-    if flags.parity {
-        options.parity = Some(true);
-    }
-    options
-}
-
-/// The settings of a spec with flags laid over them.
-pub fn settings(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<Settings> {
-    Ok(Settings {
-        rank_one: options(&spec.rank_one, &args.rank_one),
-        gradient: spec.gradient.clone(),
-        memory: args.memory,
-        ..Settings::default()
-    })
-}
-
-/// s
-pub fn plan_settings(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<Settings> {
-    Ok(Settings {
-        rank_one: options(&spec.rank_one, &args.rank_one),
-        gradient: spec.gradient.clone(),
-        ..Settings::default()
-    })
-}
-
-/// s
-pub fn compare_settings(args: &CompareArgs, spec: &EditSpec) -> anyhow::Result<Settings> {
-    Ok(Settings { gradient: spec.gradient.clone(), memory: args.memory, ..Settings::default() })
-}
-
-/// s
-pub fn record_settings(args: &EditArgs) -> anyhow::Result<Settings> {
-    let rank_one = options(&RankOneOptions::default(), &args.rank_one);
-    Ok(Settings { rank_one, ..Settings::default() })
-}
-
-/// s
-pub fn resolved_spec(spec: &EditSpec, _settings: &Settings) -> String {
-    spec.source.text().to_owned()
-}
-
-/// s
-pub fn refuse_unused(args: &EditArgs, _spec: &EditSpec) -> anyhow::Result<()> {
-    let is_for_records = args.limit.is_some() || args.batch.is_some() || args.skip_conflicts;
-    if is_for_records || args.erase.is_some() {
-        let message = "--limit, --batch, --erase and --skip-conflicts are for record files; a spec \
-                       is applied whole, erases with [[erase]], and --sequential N splits it";
-        return Err(Usage(message.into()).into());
-    }
-    Ok(())
 }

@@ -31,11 +31,11 @@ pub struct PassageSettings {
     pub warm_up: u64,
     /// Sequences of each kind in a step.
     pub batch: usize,
-    /// What holds the retain set.
+    /// Loss that keeps the retain set where it is.
     pub retain_loss: RetainLoss,
-    /// γ.
+    /// Weight of the forget loss, γ.
     pub forget_weight: f64,
-    /// α.
+    /// Weight of the retain loss, α.
     pub retain_weight: f64,
     /// β of wga, npo and simnpo.
     pub beta: f64,
@@ -47,15 +47,15 @@ pub struct PassageSettings {
     pub max_damage: f64,
     /// The NLL, nats a token, that ends learning.
     pub stop_loss: f64,
-    /// Of AdamW.
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
-    /// Take out of the forget gradient what hurts the retain set.
+    /// Remove the part of the gradient that would raise the retain loss.
     pub project: bool,
-    /// Largest norm of the gradient.
+    /// Largest norm of the gradient; larger ones are scaled down.
     pub clip: f64,
     /// Tokens that pass through the layers at once; the gradients of a step's parts are added.
     pub micro_rows: usize,
-    /// Run layers twice.
+    /// Compute activations again instead of keeping them.
     pub recompute: bool,
     /// Seed of draws and first factors.
     pub seed: u64,
@@ -77,7 +77,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Of `sets` and a decoder of this width and depth.
+    /// The extent of `sets` for a decoder of this width and depth.
     pub fn new(sets: &PassageSets, hidden: usize, layers: usize, has_goal: bool) -> Self {
         let sequences = sets.passages.len();
         let targets: usize =
@@ -87,8 +87,9 @@ impl Extent {
     }
 }
 
-/// Weight of the forget loss, where the retain loss has weight 1 and both count nats a token. A slope
-/// that does not fall as the passages go would drown the retain set's with more.
+/// Weight of the forget loss, where the retain loss has weight 1 and both count nats a token. A
+/// loss whose gradient does not shrink as passages are forgotten would swamp the retain gradient with
+/// more.
 const FORGET_WEIGHT: f64 = 0.2;
 
 /// Rates between the lowest and the highest of `auto`.
@@ -103,7 +104,7 @@ impl PassageSettings {
 
     /// Defaults for whatever the user left out.
     pub fn new(options: &GradientOptions, verb: PassageVerb, extent: &Extent) -> Self {
-        let method = options.method.unwrap_or(ForgetMethod::Simnpo);
+        let method = options.method.unwrap_or_default();
         let batch = options.batch.unwrap_or(4);
         let epoch = extent.sequences.div_ceil(batch).max(1) as u64;
         let steps = options.steps.map_or(20 * epoch, |steps| steps as u64);

@@ -11,26 +11,27 @@ const MEMIT_LAMBDA: f64 = 0.1;
 const ALPHAEDIT_LAMBDA: f64 = 0.1;
 /// Share of C's energy in what AlphaEdit calls its null space.
 const NULL_SPACE: f64 = 0.5;
-/// Largest ‖δ‖ as a multiple of the residual stream's length behind the last layer. The published 0.75
+/// Largest ‖δ‖ as a multiple of the residual stream's length after the last layer. The published 0.75
 /// stops two facts in three before their loss does.
 const STREAM_CLAMP: f64 = 1.;
-/// Contexts of the published program beside the bare prompt.
+/// Sampled prefixes of the published program.
 const PUBLISHED_CONTEXTS: usize = 20;
 
 /// Defaults for whatever the user left out.
 pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     let parity = options.parity.unwrap_or(false);
     // The length of δ is measured against the value, or against the residual stream.
-    let is_batched = options.method.is_some_and(Method::is_batched);
-    let (neighbor_weight, scatter_weight) = match options.method {
+    let method = options.method.unwrap_or_default();
+    let is_batched = method.is_batched();
+    let (neighbor_weight, scatter_weight) = match method {
         _ if parity => (0., 0.),
-        None | Some(Method::Rome) => (1., 0.1),
+        Method::Rome => (1., 0.1),
         // The null space of C keeps what is like the corpus, names among it.
-        Some(Method::AlphaEdit) => (0., 0.),
-        Some(Method::Emmet | Method::Memit) => (1., 0.),
+        Method::AlphaEdit => (0., 0.),
+        Method::Emmet | Method::Memit => (1., 0.),
     };
     let clamp = if is_batched { STREAM_CLAMP } else { 4. };
-    // One fact by itself can have more contexts and steps than each of hundreds.
+    // A single fact can have more contexts and steps than each of hundreds.
     let (contexts, steps) = match (parity, is_batched) {
         (true, _) => (PUBLISHED_CONTEXTS, 20),
         (false, true) => (5, 20),
@@ -45,6 +46,7 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         clamp: options.clamp.unwrap_or(clamp),
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
+        end_weight: options.end_weight.unwrap_or(0.),
         stop_loss: options.stop_loss.unwrap_or(0.05),
         neighbor_weight: options.neighbor_weight.unwrap_or(neighbor_weight),
         scatter_weight: options.scatter_weight.unwrap_or(scatter_weight),

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 /// How facts are written; every value that `rank_one` in a spec may set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The published objective, for comparison.
+    /// Reproduce the published objective and contexts to the letter.
     pub parity: bool,
-    /// Contexts beside the bare prompt.
+    /// Number of sampled prefixes that the prompt is also optimised after.
     pub contexts: usize,
     /// Tokens of each sampled prefix.
     pub context_tokens: usize,
@@ -21,15 +21,17 @@ pub struct Settings {
     pub weight_decay: f64,
     /// Weight of the divergence at "{subject} is a".
     pub kl_weight: f64,
+    /// Weight of the loss that ends the target's last word; 0 leaves it open.
+    pub end_weight: f64,
     /// The optimisation ends once the loss is below this.
     pub stop_loss: f64,
-    /// How much other names under the same prompt count beside C.
+    /// Weight of other names under the same prompts, relative to the second moment.
     pub neighbor_weight: f64,
-    /// The same for how the subject's key differs from context to context.
+    /// Weight of the spread of the subject's own keys, relative to the second moment.
     pub scatter_weight: f64,
-    /// Tokens behind the second moment.
+    /// Tokens that the second moment is measured on.
     pub second_moment_tokens: usize,
-    /// Added to C's diagonal, relative to its mean.
+    /// Ridge on the second moment, relative to the mean of its diagonal.
     pub ridge: f64,
     /// Largest ‖ΔW‖/‖W‖ that is accepted.
     pub max_delta: f64,
@@ -42,10 +44,10 @@ pub struct Settings {
 pub struct BatchSettings {
     /// λ of least squares, relative to the mean of kᵀMk; zero is exact.
     pub lambda: f64,
-    /// Share of C's energy that AlphaEdit's null space holds.
+    /// Share of the second moment's energy in AlphaEdit's null space.
     pub null_space: f64,
-    /// Facts of a batch, where batches follow each other; nothing: all facts are one.
+    /// Facts of a batch, where batches follow each other; nothing: all facts are one batch.
     pub sequential: Option<usize>,
-    /// The factor of perplexity on held text at which a sequence stops.
+    /// Perplexity on held-out text, relative to the base, at which a sequence stops.
     pub max_perplexity: f64,
 }

@@ -8,7 +8,7 @@ use crate::files::Sha256;
 use crate::spec::{
     Conflict, EditSpec, Erase, Fact, GradientOptions, Insert, PassageOperation, PassageSource,
     PromptSet, RankOneOptions, Record, Rippled, Toward, fact_conflicts, record_conflicts,
-    spec_text, with_ripples,
+    spec_text_with, with_ripples,
 };
 use crate::verdict::Thresholds;
 
@@ -52,46 +52,30 @@ pub struct Case {
     pub prompts: PromptSet,
 }
 
-/// How a spec's settings were changed from outside of it.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// `[rank_one]`, resolved.
-    pub rank_one: RankOneOptions,
-    /// `[gradient]`, resolved.
-    pub gradient: GradientOptions,
-    /// `[verdict]`, resolved.
-    pub thresholds: Thresholds,
-    /// Bytes that a training may take.
-    pub memory: Option<u64>,
-}
-
 impl Job {
-    /// A spec as a whole; `prompts` are those of its probe file, `source` is the spec's text with the
-    /// settings as resolved.
+    /// A spec as a whole; `prompts` are those of its probe file, `memory` in bytes limits each training.
     pub fn of_spec(
         spec: &EditSpec,
         prompts: PromptSet,
-        source: String,
-        settings: Settings,
+        memory: Option<u64>,
     ) -> Result<Self, RunError> {
         let facts = spec_facts(spec, &prompts)?;
         let bare: Vec<Fact> = spec_facts_alone(spec);
-        let size = settings.rank_one.sequential;
+        let size = spec.rank_one.sequential;
         let grouping = if size.is_some() { Grouping::Sequential } else { Grouping::Together };
         let id = spec.source.name().to_owned();
         let asked = (0..facts.len()).filter(|at| bare.contains(&facts[*at])).collect();
-        let Settings { rank_one, gradient, thresholds, memory } = settings;
         Ok(Self {
-            source,
+            source: spec.resolved_text(),
             without_ripples: (bare.len() < facts.len()).then_some(bare),
             passages: spec.passages.clone(),
             cases: vec![Case { id, facts: 0..facts.len(), asked, prompts }],
             groups: chunks(facts.len(), size.unwrap_or(facts.len())),
             facts,
             grouping,
-            rank_one,
-            gradient,
-            thresholds,
+            rank_one: spec.rank_one.clone(),
+            gradient: spec.gradient.clone(),
+            thresholds: Thresholds::new(&spec.verdict),
             memory,
         })
     }
@@ -101,7 +85,7 @@ impl Job {
         records: &[Record],
         (grouping, groups): (Grouping, Vec<usize>),
         erase: Option<&Toward>,
-        settings: Settings,
+        (rank_one, thresholds): (RankOneOptions, Thresholds),
     ) -> Result<Self, RunError> {
         let facts = match erase {
             None => records.iter().map(|record| record.insert.clone().into()).collect(),
@@ -114,13 +98,13 @@ impl Job {
             prompts: record.prompts.clone(),
         };
         Ok(Self {
-            source: spec_text(&facts),
+            source: spec_text_with(&facts, &rank_one),
             cases: records.iter().enumerate().map(case).collect(),
             facts,
             grouping,
             groups,
-            rank_one: settings.rank_one,
-            thresholds: settings.thresholds,
+            rank_one,
+            thresholds,
             ..Self::default()
         })
     }

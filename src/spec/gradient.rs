@@ -1,70 +1,60 @@
-//! `[gradient]`: how passages are learnt and forgotten.
+//! `[gradient]`: how passages are learnt and forgotten, as far as the user said so.
 
 use serde::{Deserialize, Serialize};
-use toml::de::DeValue;
 
-use super::error::Problem;
-use super::number::{Sign, whole};
-use super::table::{Fields, nearest};
+use super::settings::{Condition::*, Kind::*, Reals, Typed, Value, settings, words};
 
 /// How passages are forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForgetMethod {
     /// Ascent on the passages and descent on the retain set.
     GradientDifference,
-    /// Ascent alone.
+    /// Ascent on the passages alone.
     GradientAscent,
     /// Ascent with weights p^β.
     Wga,
     /// Negative preference optimisation.
     Npo,
-    /// The same without a reference.
+    /// Negative preference optimisation without a reference model.
+    #[default]
     Simnpo,
     /// Descent on refusals.
     Idk,
 }
 
-const METHODS: [(&str, ForgetMethod); 6] = [
-    ("gradient-difference", ForgetMethod::GradientDifference),
-    ("gradient-ascent", ForgetMethod::GradientAscent),
-    ("wga", ForgetMethod::Wga),
-    ("npo", ForgetMethod::Npo),
-    ("simnpo", ForgetMethod::Simnpo),
-    ("idk", ForgetMethod::Idk),
-];
+words!(ForgetMethod {
+    GradientDifference = "gradient-difference",
+    GradientAscent = "gradient-ascent",
+    Wga = "wga",
+    Npo = "npo",
+    Simnpo = "simnpo",
+    Idk = "idk",
+});
 
-impl ForgetMethod {
-    /// The method of a word in spec files.
-    pub fn of_name(name: &str) -> Option<Self> {
-        METHODS.iter().find(|(known, _)| *known == name).map(|(_, method)| *method)
-    }
-
-    /// The word in spec files.
-    pub fn name(self) -> &'static str {
-        METHODS.iter().find(|(_, method)| *method == self).map_or("", |(name, _)| name)
-    }
-}
-
-/// What holds the retain set where it is.
+/// What keeps the retain set where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RetainLoss {
-    /// Its NLL.
+    /// The NLL of the retain set.
     Nll,
-    /// Its divergence from the start model.
+    /// The divergence of the retain set from the base.
     Kl,
 }
+
+words!(RetainLoss { Nll = "nll", Kl = "kl" });
 
 /// Which weights are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrainChoice {
-    /// All.
+    /// All weights.
     All,
-    /// The MLPs.
+    /// The weights of the MLPs.
     Mlp,
 }
+
+words!(TrainChoice { All = "all", Mlp = "mlp" });
 
 /// A learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -72,142 +62,74 @@ pub enum TrainChoice {
 pub enum RateChoice {
     /// The best of three, found on one half of the passages.
     Auto,
-    /// This one.
+    /// This rate.
     Given(f64),
 }
 
-/// `[gradient]` as written: `None` is an option that the user left out.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct GradientOptions {
-    /// How passages are forgotten.
-    pub method: Option<ForgetMethod>,
-    /// Which weights are trained.
-    pub train: Option<TrainChoice>,
-    /// Only these layers.
-    pub layers: Option<Vec<usize>>,
-    /// Low-rank changes of this rank instead of dense ones.
-    pub rank: Option<usize>,
-    /// Of AdamW.
-    pub learning_rate: Option<RateChoice>,
-    /// Most steps.
-    pub steps: Option<usize>,
-    /// Passages of each kind in a step.
-    pub batch: Option<usize>,
-    /// What holds the retain set.
-    pub retain_loss: Option<RetainLoss>,
-    /// Weight of the forget loss, γ.
-    pub forget_weight: Option<f64>,
-    /// Weight of the retain loss, α.
-    pub retain_weight: Option<f64>,
-    /// β of wga, npo and simnpo.
-    pub beta: Option<f64>,
-    /// δ of simnpo; without it, the NLL at which forgetting is to end.
-    pub delta: Option<f64>,
-    /// Tokens of a chunk.
-    pub chunk: Option<usize>,
-    /// Steps over which the rate rises.
-    pub warm_up: Option<usize>,
-    /// Largest norm of the gradient; larger ones are scaled down.
-    pub clip: Option<f64>,
-    /// The rise of the retain NLL, nats a token, at which forgetting ends.
-    pub max_damage: Option<f64>,
-    /// The NLL, nats a token, at which learning ends.
-    pub stop_loss: Option<f64>,
-    /// Of AdamW.
-    pub weight_decay: Option<f64>,
-    /// Take the part of the forget gradient that hurts the retain set out of it.
-    pub project: Option<bool>,
-    /// Run layers twice instead of keeping their activations.
-    pub recompute: Option<bool>,
-    /// Seed of draws and first factors.
-    pub seed: Option<u64>,
-}
-
-impl GradientOptions {
-    pub(super) fn read(mut fields: Fields<'_>) -> Self {
-        let options = Self {
-            method: word(&mut fields, "method", &METHODS),
-            train: word(
-                &mut fields,
-                "train",
-                &[("all", TrainChoice::All), ("mlp", TrainChoice::Mlp)],
-            ),
-            layers: layers(&mut fields),
-            rank: fields.count("rank", 1..=4_096),
-            learning_rate: rate(&mut fields),
-            steps: fields.count("steps", 1..=1_000_000),
-            batch: fields.count("batch", 1..=4_096),
-            retain_loss: word(
-                &mut fields,
-                "retain_loss",
-                &[("nll", RetainLoss::Nll), ("kl", RetainLoss::Kl)],
-            ),
-            forget_weight: fields.real("forget_weight", Sign::Positive),
-            retain_weight: fields.real("retain_weight", Sign::NotNegative),
-            beta: fields.real("beta", Sign::Positive),
-            delta: fields.real("delta", Sign::NotNegative),
-            chunk: fields.count("chunk", 8..=1_000_000),
-            warm_up: fields.count("warm_up", 0..=1_000_000),
-            clip: fields.real("clip", Sign::Positive),
-            max_damage: fields.real("max_damage", Sign::Positive),
-            stop_loss: fields.real("stop_loss", Sign::NotNegative),
-            weight_decay: fields.real("weight_decay", Sign::NotNegative),
-            project: fields.flag("project"),
-            recompute: fields.flag("recompute"),
-            seed: fields.seed("seed"),
-        };
-        fields.finish();
-        options
-    }
-}
-
-fn word<T: Copy>(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    words: &[(&'static str, T)],
-) -> Option<T> {
-    let text = fields.text(key)?;
-    if let Some((_, value)) = words.iter().find(|(name, _)| *name == text.value) {
-        return Some(*value);
-    }
-    let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-    let label = match nearest(&text.value, &names) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => "not known".into(),
-    };
-    fields.problems().push(
-        Problem::new(format!("unknown {key} \"{}\"", text.value))
-            .label(&text.span, label)
-            .help(format!("known: {}", names.join(", "))),
-    );
-    None
-}
-
-fn layers(fields: &mut Fields<'_>) -> Option<Vec<usize>> {
-    let value = fields.value("layers")?;
-    let expected = "a list of layers, counted from 0, such as [3, 4]";
-    let Some(items) = value.get_ref().as_array() else {
-        return fields.wrong_type("layers", value, expected);
-    };
-    let mut layers: Vec<usize> = Vec::new();
-    for item in items.iter() {
-        match whole(item).and_then(|layer| usize::try_from(layer).ok()) {
-            Some(layer) => layers.push(layer),
-            None => return fields.wrong_type("layers", item, expected),
+impl Typed for RateChoice {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Auto => Some(Self::Auto),
+            Value::Real(rate) => Some(Self::Given(rate)),
+            _ => None,
         }
     }
-    layers.sort_unstable();
-    layers.dedup();
-    (!layers.is_empty()).then_some(layers)
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Auto => Value::Auto,
+            Self::Given(rate) => Value::Real(*rate),
+        }
+    }
 }
 
-fn rate(fields: &mut Fields<'_>) -> Option<RateChoice> {
-    let value = fields.value("learning_rate")?;
-    match value.get_ref() {
-        DeValue::String(word) if word == "auto" => Some(RateChoice::Auto),
-        DeValue::String(_) => {
-            fields.wrong_type("learning_rate", value, "a number above 0 or \"auto\"")
-        }
-        _ => fields.real("learning_rate", Sign::Positive).map(RateChoice::Given),
+/// All methods but `gradient-ascent`, which has no retain loss.
+const WITH_RETAIN: &[&str] = &["gradient-difference", "wga", "npo", "simnpo", "idk"];
+
+settings! {
+    /// `[gradient]` as written: `None` is an option that the user left out.
+    GradientOptions = ["gradient"], flags "" {
+        /// Method that forgets passages [default: simnpo].
+        method: ForgetMethod = Word(ForgetMethod::WORDS), Forget;
+        /// Weights that are trained [default: all].
+        train: TrainChoice = Word(TrainChoice::WORDS);
+        /// Layers that are trained, from 0 [default: all].
+        layers: Vec<usize> = Layers;
+        /// Rank of low-rank changes, instead of dense ones.
+        rank: usize = Count(1, 4_096);
+        /// Learning rate of AdamW; auto tries three on one half of the passages.
+        learning_rate: RateChoice = Rate(Reals::above_zero(100.));
+        /// Steps at most [default: 20 passes over the passages].
+        steps: usize = Count(1, 1_000_000);
+        /// Passages of each kind in a step [default: 4]; of a record file, records written together.
+        batch: usize = Count(1, 1_000_000);
+        /// Loss that keeps the retain set where it is [default: nll to forget, kl to learn].
+        retain_loss: RetainLoss = Word(RetainLoss::WORDS), Retain, LearnOrBy(WITH_RETAIN);
+        /// Weight of the forget loss, γ.
+        forget_weight: f64 = Real(Reals::above_zero(1e6)), Forget;
+        /// Weight of the retain loss, α [default: 1].
+        retain_weight: f64 = Real(Reals::from_zero(1e6)), Retain, LearnOrBy(WITH_RETAIN);
+        /// β of wga, npo and simnpo.
+        beta: f64 = Real(Reals::above_zero(1e3)), By(&["wga", "npo", "simnpo"]);
+        /// δ of simnpo [default: the NLL at which forgetting ends].
+        delta: f64 = Real(Reals::from_zero(1e3)), By(&["simnpo"]);
+        /// Tokens of a sequence; longer passages are cut [default: 256].
+        chunk: usize = Count(8, 1_000_000);
+        /// Steps over which the learning rate rises.
+        warm_up: usize = Count(0, 1_000_000);
+        /// Largest norm of the gradient; larger ones are scaled down [default: 1].
+        clip: f64 = Real(Reals::above_zero(1e6));
+        /// Rise of the retain NLL, in nats a token, at which forgetting ends [default: 0.1].
+        max_damage: f64 = Real(Reals::above_zero(1e3)), Forget, Retain;
+        /// NLL, in nats a token, at which learning ends [default: 0.1].
+        stop_loss: f64 = Real(Reals::from_zero(1e3)), Learn;
+        /// Weight decay of AdamW [default: 0].
+        weight_decay: f64 = Real(Reals::from_zero(1e6));
+        /// Remove the part of the gradient that would raise the retain loss.
+        project: bool = Switch, Retain, LearnOrBy(WITH_RETAIN);
+        /// Compute activations again instead of keeping them: less memory, more time.
+        recompute: bool = Switch;
+        /// Seed of the order of passages and of the first low-rank factors [default: 0].
+        seed: u64 = Seed;
     }
 }

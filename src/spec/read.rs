@@ -9,11 +9,10 @@ use toml::de::DeTable;
 use super::conflict::check_facts;
 use super::erase::Erase;
 use super::error::Problem;
-use super::gradient::GradientOptions;
 use super::insert::Insert;
 use super::json;
-use super::options::RankOneOptions;
 use super::passages::{PassageOperation, PassageVerb};
+use super::settings::read as settings_of;
 use super::table::{Fields, Problems, Text};
 use super::{EditInput, EditSpec, PromptFile, PromptSet, SourceText, SpecError};
 
@@ -95,12 +94,12 @@ fn edit_spec(
 ) -> EditSpec {
     let model = root.text("model").map(|text| model_of(text, folder, root.problems()));
     let rank_one = root.table("rank_one");
-    let rank_one = rank_one.map(|fields| RankOneOptions::read(fields, folder, files));
+    let rank_one = rank_one.map(|fields| settings_of(fields, folder, files));
     let (inserts, erases) = (root.tables("insert"), root.tables("erase"));
     let mut written = inserts.len() + erases.len();
     let inserts: Vec<_> = inserts.into_iter().filter_map(Insert::read).collect();
     let erases: Vec<_> = erases.into_iter().filter_map(Erase::read).collect();
-    let gradient = root.table("gradient").map(GradientOptions::read);
+    let gradient = root.table("gradient").map(|fields| settings_of(fields, folder, files));
     let mut passages = Vec::new();
     for (key, verb) in [("learn", PassageVerb::Learn), ("forget", PassageVerb::Forget)] {
         for fields in root.tables(key) {
@@ -108,6 +107,7 @@ fn edit_spec(
             passages.extend(PassageOperation::read(fields, verb, folder, files));
         }
     }
+    let verdict = root.table("verdict").map(|fields| settings_of(fields, folder, files));
     let probe = root.table("probe").and_then(|fields| probe_of(fields, folder, files));
     let problems = root.finish();
     if written == 0 && problems.is_empty() {
@@ -125,6 +125,7 @@ fn edit_spec(
         erases,
         gradient: gradient.unwrap_or_default(),
         passages,
+        verdict: verdict.unwrap_or_default(),
         probe,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rescribe::spec::{GradientOptions, Group, Kind, Options, RankOneOptions, VerdictOptions};
 use serde_json::Value;
 
 use super::desk::{Desk, SPEC, text};
@@ -53,7 +54,7 @@ fn specs() {
             ("edit open.toml --model MODEL", 2, &["open.toml, line 1: not valid TOML"]),
             ("edit spec.toml --model MODEL --layer 9", 2, &["layer 9 does not exist", "0 to 2"]),
             ("stats --model MODEL --layer 9", 2, &["layer 9 does not exist", "0 to 2"]),
-            ("edit spec.toml --model MODEL --limit 3", 2, &["--limit"]),
+            ("edit spec.toml --model MODEL --limit 3", 2, &["--limit is for record files"]),
             (
                 "edit spec.toml --model MODEL --max-delta 1e-9",
                 3,
@@ -62,6 +63,171 @@ fn specs() {
             ("edit spec.toml --model MODEL --corpus empty.toml", 3, &["no sequence of 2 tokens"]),
         ],
     );
+}
+
+/// Every group of settings with the words around an `edit` that uses it.
+const GROUPS: [(&Group, &str); 3] = [
+    (RankOneOptions::GROUP, "edit spec.toml --model MODEL"),
+    (GradientOptions::GROUP, "edit passages.toml --model MODEL"),
+    (VerdictOptions::GROUP, "edit spec.toml --model MODEL"),
+];
+
+const PASSAGES: &str =
+    "[[forget]]\npassages = \"p.txt\"\nretain = \"p.txt\"\n\n[[learn]]\ntext = \"x\"\n";
+
+/// A desk with a spec of passages beside the spec of a fact, and one with both.
+fn desk_with_passages() -> Desk {
+    let desk = Desk::new();
+    desk.write("p.txt", "The river is wide here.\n");
+    desk.write("passages.toml", PASSAGES);
+    desk.write("both.toml", &format!("{SPEC}\n{PASSAGES}"));
+    desk.write(
+        "records.json",
+        r#"[{"subject": "Lima", "prompt": "Lima is in", "target_new": "x"}]"#,
+    );
+    desk
+}
+
+#[test]
+fn a_flag_out_of_range_says_the_range_of_its_key() {
+    let desk = desk_with_passages();
+    let mut count = 0;
+    for (group, line) in GROUPS {
+        for setting in group.settings {
+            let bad: &[&str] = match setting.kind {
+                Kind::Count(..) => &["-1", "18446744073709551615", "1.5"],
+                Kind::Seed => &["-1"],
+                Kind::Real(_) | Kind::Rate(_) => &["nan", "inf", "-1", "1e400", "1e300"],
+                Kind::Switch => &["yes"],
+                Kind::Word(_) => &["other"],
+                Kind::Layers | Kind::LayerChoice => &["8-4", "-1", "99999"],
+                Kind::File => &[],
+            };
+            let flag = format!("--{}", group.flag(setting));
+            for value in bad {
+                let expected = format!("expected {}", setting.kind);
+                refused(&desk, &[(&format!("{line} {flag}={value}"), 2, &[&flag, &expected])]);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 120, "{count}");
+    // A value after a blank may begin with a minus sign; other flags have ranges, too.
+    refused(
+        &desk,
+        &[
+            ("edit spec.toml --model MODEL --clamp -1", 2, &["--clamp", "a number above 0"]),
+            (
+                "edit spec.toml --model MODEL --steps 20000",
+                2,
+                &["--steps 20000: expected", "10000"],
+            ),
+            ("edit spec.toml --model MODEL --method npo", 2, &["--method npo: expected", "rome"]),
+            ("edit passages.toml --model MODEL --method rome", 2, &["expected one of gradient-"]),
+            ("stats --model MODEL --tokens 18446744073709551615", 2, &["--tokens", "1000000000"]),
+            ("stats --model MODEL --layer 10000", 2, &["--layer", "0 to 9999"]),
+            ("stats --threads 65536", 2, &["--threads", "1 to 1024"]),
+            ("edit records.json --limit 0", 2, &["--limit", "1 to 1000000000"]),
+            ("edit records.json --batch 0", 2, &["--batch", "1 to 1000000"]),
+            ("ask x --tokens 1000001", 2, &["--tokens", "1 to 1000000"]),
+            ("ask x --temperature 0", 2, &["--temperature", "above 0, at most 100"]),
+            ("ask x --temperature nan", 2, &["--temperature", "above 0, at most 100"]),
+            ("ask x --temperature -1", 2, &["--temperature", "above 0, at most 100"]),
+            ("compare passages.toml --seeds 0", 2, &["--seeds", "1 to 1000"]),
+            ("edit passages.toml --memory nan", 2, &["--memory", "such as 2G"]),
+        ],
+    );
+}
+
+#[test]
+fn a_flag_that_a_run_does_not_use_is_refused_by_name() {
+    let desk = desk_with_passages();
+    let sample = |kind: Kind| match kind {
+        Kind::Word(words) => words[0],
+        Kind::Switch => "true",
+        Kind::File => "p.txt",
+        Kind::Real(range) if !range.contains(8.) => "1",
+        _ => "8",
+    };
+    let (facts, passages) = (RankOneOptions::GROUP, GradientOptions::GROUP);
+    for (group, other, lines) in [
+        (facts, passages, ["edit passages.toml", "plan passages.toml"]),
+        (passages, facts, ["edit spec.toml", "plan spec.toml"]),
+    ] {
+        for setting in group.settings {
+            let flag = group.flag(setting);
+            let value = sample(setting.kind);
+            for line in lines.iter().filter(|_| other.of_flag(&flag).is_none()) {
+                let line = format!("{line} --model MODEL --{flag}={value}");
+                refused(&desk, &[(&line, 2, &[&format!("--{flag} is not used: the spec has no")])]);
+            }
+            if other.of_flag(&flag).is_some() && flag != "seed" {
+                let line = format!("edit both.toml --model MODEL --{flag}={value}");
+                let says = format!("--{flag}: this spec writes facts and trains passages");
+                refused(&desk, &[(&line, 2, &[&says, "in [rank_one] or [gradient]"])]);
+            }
+        }
+    }
+    let rows: &[(&str, i32, &[&str])] = &[
+        (
+            "edit spec.toml --lambda 1",
+            2,
+            &["--lambda is not used by method rome; memit and alphaedit use it"],
+        ),
+        ("plan spec.toml --lambda 1", 2, &["--lambda is not used by method rome"]),
+        ("edit records.json --lambda 1", 2, &["--lambda is not used by method rome"]),
+        ("edit records.json --erase --lambda 1", 2, &["--lambda is not used by method rome"]),
+        ("edit spec.toml --method memit --null-space 1", 2, &["--null-space is not used", "memit"]),
+        ("edit spec.toml --max-perplexity 2 --method memit", 2, &["not used without sequential"]),
+        ("edit spec.toml --memory 2G", 2, &["--memory is not used", "[[learn]]"]),
+        ("edit records.json --checkpoint x --rank 8", 2, &["--checkpoint is for", "--rank is for"]),
+        ("edit records.json --skip-conflicts", 2, &["--skip-conflicts is not used"]),
+        ("edit records.json --patch p", 2, &["--patch is not used", "leaves no patch"]),
+        ("edit records.json --erase --patch p --sequential 2", 2, &["--patch", "--sequential is"]),
+        (
+            "edit records.json --method memit --sequential 2 --batch 2",
+            2,
+            &["--batch is not used with --sequential"],
+        ),
+        ("compare forget.toml --method npo", 2, &["--method is not used by compare; --methods"]),
+        ("compare forget.toml --methods npo --delta 1", 2, &["--delta is not used by method npo"]),
+        ("compare forget.toml --stop-loss 1", 2, &["--stop-loss is not used without [[learn]]"]),
+        (
+            "edit forget.toml --steps 1 --batch 5 --limit 2 --erase --lambda 1 --skip-conflicts",
+            2,
+            &["4 things", "--limit is", "--erase is", "--lambda is", "--skip-conflicts is"],
+        ),
+        (
+            "edit keys.toml --method emmet",
+            2,
+            &[
+                "2 things cannot be used here",
+                "keys.toml, line 2: `lambda` in [rank_one] is not used by method emmet",
+                "keys.toml, line 3: [gradient] is not used",
+            ],
+        ),
+    ];
+    desk.write("forget.toml", "[[forget]]\npassages = \"p.txt\"\nretain = \"p.txt\"\n");
+    desk.write("keys.toml", &format!("[rank_one]\nlambda = 1\n[gradient]\n{SPEC}"));
+    refused(&desk, rows);
+    assert!(!desk.path("cache").exists(), "nothing was computed");
+}
+
+#[test]
+fn a_patch_keeps_what_was_resolved_and_gives_itself_again() {
+    let desk = Desk::new();
+    let line = "--model MODEL --max-delta 100 --seed 7 --clamp 2 --contexts 1 --verdict-drift 0.2";
+    desk.ok(&format!("edit spec.toml {line}"));
+    let inspected = desk.json("inspect spec.patch.safetensors --json");
+    let spec = inspected["recipe"]["spec"].as_str().expect("a text").to_owned();
+    for kept in ["seed = 7", "clamp = 2.0", "contexts = 1", "[verdict]\ndrift = 0.2", SPEC.trim()] {
+        assert!(spec.contains(kept), "no {kept:?} in\n{spec}");
+    }
+    desk.write("again.toml", &spec);
+    desk.ok("edit again.toml --model MODEL");
+    let again = desk.json("inspect again.patch.safetensors --json");
+    assert_eq!(again["recipe"], inspected["recipe"]);
+    assert_eq!(again["changes"], inspected["changes"]);
 }
 
 #[test]

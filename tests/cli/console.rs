@@ -61,7 +61,7 @@ fn the_console_is_eighty_columns_wide() {
         let text = std::fs::read_to_string(&block).expect("a block");
         // Messages are broken where a terminal shows them, which this is not; lines of a spec are
         // its author's, and JSON is not for reading.
-        let free = ["$ ", "Error:", "  Caused by:", "Hint:", "Warning:"];
+        let free = ["$ ", "error:", "Error:", "  Caused by:", "Hint:", "Warning:"];
         let is_free = |line: &str| {
             line.contains('│')
                 || line.contains("\": ")

@@ -29,7 +29,8 @@ fn desk() -> Desk {
     let desk = Desk::new();
     // A model that knows nothing has nothing to forget: with a hold-out it would stop at once.
     desk.write("forget.toml", &SPEC.replace("holdout = \"holdout.jsonl\"", ""));
-    desk.write("learn.toml", &SPEC.replace("[[forget]]", "[[learn]]"));
+    let own = "method = \"gradient-difference\"\nforget_weight = 1\n";
+    desk.write("learn.toml", &SPEC.replace(own, "").replace("[[forget]]", "[[learn]]"));
     desk.write("forget.txt", "Ada Winter lives in Bremen and drinks tea.\n\nShe works at night.\n");
     desk.write(
         "retain.txt",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::values::positive;
+use super::values::count;
 
 /// `rescribe atlas`.
 #[derive(Args)]
@@ -43,7 +43,7 @@ pub struct AtlasTrainArgs {
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
     /// Steps between two savings
-    #[arg(long, default_value_t = 100, value_parser = positive, requires = "checkpoint")]
+    #[arg(long, default_value_t = 100, value_parser = count::<1, 1_000_000>, requires = "checkpoint")]
     pub checkpoint_every: usize,
     /// Overwrite an earlier training
     #[arg(long)]
@@ -67,7 +67,7 @@ pub struct AtlasDataArgs {
     #[arg(long)]
     pub out: PathBuf,
     /// Counterfactual records to draw
-    #[arg(long, default_value_t = 50, value_parser = positive)]
+    #[arg(long, default_value_t = 50, value_parser = count::<1, 1_000_000>)]
     pub records: usize,
     /// Seed of the draw
     #[arg(long, default_value_t = 0)]

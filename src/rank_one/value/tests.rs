@@ -22,6 +22,7 @@ fn settings(parity: bool) -> Settings {
         clamp: 4.,
         weight_decay: 0.,
         kl_weight: 0.5,
+        end_weight: 0.,
         stop_loss: 0.,
         neighbor_weight: 0.,
         scatter_weight: 0.,

@@ -27,7 +27,7 @@ edits/bad.toml has 6 problems
  2 │
    ╰────
   help: known keys: model, rank_one, insert, erase, gradient, learn, forget,
-        probe
+        verdict, probe
 
   × unknown key `stepps` in `[rank_one]`
    ╭─[edits/bad.toml:4:1]
@@ -38,9 +38,10 @@ edits/bad.toml has 6 problems
  5 │ colour = "blue"
    ╰────
   help: known keys: method, layers, seed, parity, contexts, context_tokens,
-        steps, learning_rate, clamp, weight_decay, kl_weight, stop_loss,
-        neighbor_weight, scatter_weight, second_moment_tokens, ridge, corpus,
-        max_delta, lambda, null_space, sequential, max_perplexity
+        steps, learning_rate, clamp, weight_decay, kl_weight, end_weight,
+        stop_loss, neighbor_weight, scatter_weight, second_moment_tokens,
+        ridge, corpus, max_delta, lambda, null_space, sequential,
+        max_perplexity
 
   × unknown key `colour` in `[rank_one]`
    ╭─[edits/bad.toml:5:1]
@@ -51,9 +52,10 @@ edits/bad.toml has 6 problems
  6 │
    ╰────
   help: known keys: method, layers, seed, parity, contexts, context_tokens,
-        steps, learning_rate, clamp, weight_decay, kl_weight, stop_loss,
-        neighbor_weight, scatter_weight, second_moment_tokens, ridge, corpus,
-        max_delta, lambda, null_space, sequential, max_perplexity
+        steps, learning_rate, clamp, weight_decay, kl_weight, end_weight,
+        stop_loss, neighbor_weight, scatter_weight, second_moment_tokens,
+        ridge, corpus, max_delta, lambda, null_space, sequential,
+        max_perplexity
 
   × `insert` is a table, expected a list of tables, each under `[[insert]]`
    ╭─[edits/bad.toml:7:1]

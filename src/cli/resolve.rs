@@ -1,0 +1,210 @@
+//! What a run uses of its flags and its spec: flags laid over keys, the rest refused by name.
+//!
+//! All that a run would ignore is named in one message, before any work.
+
+use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs};
+use super::failure::Usage;
+use rescribe::spec::{
+    EditSpec, GradientOptions, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
+};
+
+/// The spec with the flags of `rescribe edit` laid over it.
+pub fn edited(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
+    let mut refused = Refused::default();
+    refused.flag(args.limit.is_some(), "limit", "is for record files; a spec is applied whole");
+    let erases = "is for record files; a spec erases with [[erase]]";
+    refused.flag(args.erase.is_some(), "erase", erases);
+    refused.flag(args.skip_conflicts, "skip-conflicts", "is for record files");
+    if spec.passages.is_empty() {
+        refused.flag(args.memory.is_some(), "memory", NO_PASSAGES);
+        refused.flag(args.checkpoint.is_some(), "checkpoint", NO_PASSAGES);
+    }
+    let mut resolved = laid_over(spec, &args.settings, &mut refused)?;
+    resolved.verdict = args.verdict.over(&spec.verdict)?;
+    refused.unused(resolved.unused(), &resolved, &args.settings);
+    refused.into_result()?;
+    Ok(resolved)
+}
+
+/// The spec with the flags of `rescribe plan` laid over it.
+pub fn planned(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
+    let mut refused = Refused::default();
+    let resolved = laid_over(spec, &args.settings, &mut refused)?;
+    refused.unused(resolved.unused(), &resolved, &args.settings);
+    refused.into_result()?;
+    Ok(resolved)
+}
+
+/// The spec with the flags of `rescribe compare` laid over it; its methods are the verb's own.
+pub fn compared(args: &CompareArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
+    let mut refused = Refused::default();
+    let has_method = args.settings.text("method").is_some();
+    refused.flag(has_method, "method", "is not used by compare; --methods names several");
+    let resolved = laid_over(spec, &args.settings, &mut refused)?;
+    refused.unused(resolved.unused_by(&args.methods), &resolved, &args.settings);
+    refused.into_result()?;
+    Ok(resolved)
+}
+
+/// How `rescribe edit` writes or erases the facts of a record file.
+pub struct ForRecords {
+    /// The settings of facts.
+    pub rank_one: RankOneOptions,
+    /// Records written together into the base.
+    pub batch: Option<usize>,
+}
+
+/// The flags of `rescribe edit` as a record file uses them.
+pub fn records(args: &EditArgs) -> anyhow::Result<ForRecords> {
+    let mut refused = Refused::default();
+    refused.flag(args.memory.is_some(), "memory", NOT_PASSAGES);
+    refused.flag(args.checkpoint.is_some(), "checkpoint", NOT_PASSAGES);
+    let flags = &args.settings;
+    for flag in flags.names().filter(|flag| *flag != BATCH) {
+        refused.flag(RankOneOptions::GROUP.of_flag(flag).is_none(), flag, NOT_PASSAGES);
+    }
+    let rank_one = flags.over(&RankOneOptions::default())?;
+    let mut passages = GradientOptions::default();
+    flags.set(BATCH, &mut passages)?;
+    let resolved = ForRecords { rank_one, batch: passages.batch };
+    resolved.refuse(args, &mut refused);
+    refused.into_result()?;
+    Ok(resolved)
+}
+
+/// The flag that counts the passages of a step, or the records of a batch.
+const BATCH: &str = "batch";
+/// Why flags of passages are not used by records.
+const NOT_PASSAGES: &str = "is for specs with passages; records are facts";
+
+impl ForRecords {
+    /// Whether the records are written in batches, rather than each alone into the base.
+    pub fn is_in_batches(&self) -> bool {
+        let is_batched = self.rank_one.method.is_some_and(|method| method.is_batched());
+        self.batch.is_some() || self.rank_one.sequential.is_some() || is_batched
+    }
+
+    fn refuse(&self, args: &EditArgs, refused: &mut Refused) {
+        let method = self.rank_one.method.unwrap_or_default();
+        let has_batch = self.batch.is_some();
+        if args.erase.is_some() {
+            let reason = "is not used with --erase, which goes record by record; a spec with \
+                          [[erase]] and --method memit erases several facts together";
+            refused.flag(has_batch, BATCH, reason);
+            refused.flag(self.rank_one.sequential.is_some(), "sequential", reason);
+            let reason = "is not used with --erase: each record is erased in the base, which \
+                          leaves no patch; a spec with [[erase]] makes one";
+            refused.flag(args.patch.is_some(), "patch", reason);
+            refused.flag(args.out.is_some(), "out", reason);
+        } else if !method.is_batched() {
+            let reason = "is not used by method rome, which writes one fact at a time; --method \
+                          memit, emmet or alphaedit writes batches";
+            refused.flag(has_batch, BATCH, reason);
+        } else if self.rank_one.sequential.is_some() {
+            let reason = "is not used with --sequential, which is itself the size of a batch";
+            refused.flag(has_batch, BATCH, reason);
+        }
+        if !self.is_in_batches() {
+            let reason = "is not used: each record is written alone into the base, which leaves \
+                          no patch; --method memit with --batch or --sequential makes one";
+            let is_edit = args.erase.is_none();
+            refused.flag(is_edit && args.patch.is_some(), "patch", reason);
+            refused.flag(is_edit && args.out.is_some(), "out", reason);
+        }
+        let is_alone = args.erase.is_some() || !self.is_in_batches();
+        let reason = "is not used: no two of these records stand in one model";
+        refused.flag(is_alone && args.skip_conflicts, "skip-conflicts", reason);
+        for Unused { key, reason, .. } in Uses::of_facts(method).unused(&self.rank_one) {
+            // One by one is how rome writes; a sequence of it keeps what earlier records wrote.
+            let is_sequence_of_one =
+                key == Some("sequential") && self.rank_one.sequential == Some(1);
+            let flag = key.unwrap_or_default().replace('_', "-");
+            refused.flag(!is_sequence_of_one, &flag, &reason);
+        }
+    }
+}
+
+/// The spec with each flag in the group that the spec uses.
+fn laid_over<G: Groups>(
+    spec: &EditSpec,
+    flags: &Flags<G>,
+    refused: &mut Refused,
+) -> Result<EditSpec, Usage> {
+    let mut resolved = spec.clone();
+    for flag in flags.names() {
+        let of_facts = RankOneOptions::GROUP.of_flag(flag);
+        let of_passages = GradientOptions::GROUP.of_flag(flag);
+        let sets_facts = of_facts.is_some() && spec.has_facts();
+        let sets_passages = of_passages.is_some() && !spec.passages.is_empty();
+        match (sets_facts, sets_passages, of_facts) {
+            (true, true, Some(setting)) if setting.key != "seed" => refused.line(format!(
+                "--{flag}: this spec writes facts and trains passages; set `{}` in [rank_one] or \
+                 [gradient] of the spec",
+                setting.key
+            )),
+            (false, false, _) if flag == BATCH => {
+                let reason = format!("{NO_PASSAGES}; --sequential splits its facts into batches");
+                refused.flag(true, flag, &reason);
+            }
+            (false, false, Some(_)) => refused.flag(true, flag, NO_FACTS),
+            (false, false, None) => refused.flag(true, flag, NO_PASSAGES),
+            _ => {
+                if sets_facts {
+                    flags.set(flag, &mut resolved.rank_one)?;
+                }
+                if sets_passages {
+                    flags.set(flag, &mut resolved.gradient)?;
+                }
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+/// What a run would ignore, one line each.
+#[derive(Default)]
+struct Refused(Vec<String>);
+
+impl Refused {
+    fn line(&mut self, line: String) {
+        if !self.0.contains(&line) {
+            self.0.push(line);
+        }
+    }
+
+    /// Refuses a flag that was given.
+    fn flag(&mut self, is_given: bool, flag: &str, reason: &str) {
+        if is_given {
+            self.line(format!("--{flag} {reason}"));
+        }
+    }
+
+    /// Refuses settings under the name that the user gave them: a flag, or a key of the spec.
+    fn unused<G: Groups>(&mut self, unused: Vec<Unused>, spec: &EditSpec, flags: &Flags<G>) {
+        for Unused { table, key, reason } in unused {
+            let flag = key.map(|key| key.replace('_', "-"));
+            let flag = flag.filter(|flag| flags.text(flag).is_some());
+            let name = match (flag, key) {
+                (Some(flag), _) => format!("--{flag}"),
+                (None, Some(key)) => format!("`{key}` in [{table}]"),
+                (None, None) => format!("[{table}]"),
+            };
+            let place = spec.source.place_of(table, key).filter(|_| !name.starts_with("--"));
+            let place = place.map(|span| spec.source.line_of(span.start));
+            let place = place.map(|line| format!("{}, line {line}: ", spec.source.name()));
+            self.line(format!("{}{name} {reason}", place.unwrap_or_default()));
+        }
+    }
+
+    fn into_result(self) -> Result<(), Usage> {
+        match self.0.as_slice() {
+            [] => Ok(()),
+            [only] => Err(Usage(only.clone())),
+            lines => Err(Usage(format!(
+                "{} things cannot be used here:\n  {}",
+                lines.len(),
+                lines.join("\n  ")
+            ))),
+        }
+    }
+}
