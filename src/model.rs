@@ -20,6 +20,7 @@ pub mod parameters;
 mod tokenizer;
 mod trace;
 mod trainable;
+mod value_path;
 pub mod weights;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub use parameters::{Parameters, Role, Slot};
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
 pub use trainable::{Parameter, TrainRule, Trainable, Trained};
+pub use value_path::ValuePath;
 pub use weights::Weights;
 
 use crate::files::Sha256;

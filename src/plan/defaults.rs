@@ -45,6 +45,7 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         clamp: options.clamp.unwrap_or(clamp),
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
+        end_weight: 0.,
         stop_loss: options.stop_loss.unwrap_or(0.05),
         neighbor_weight: options.neighbor_weight.unwrap_or(neighbor_weight),
         scatter_weight: options.scatter_weight.unwrap_or(scatter_weight),

@@ -101,6 +101,7 @@ fn value(bencher: Bencher) {
         kl_weight: 0.0625,
         neighbor_weight: 0.,
         scatter_weight: 0.,
+        end_weight: 0.,
         stop_loss: 0.,
         second_moment_tokens: 0,
         ridge: 0.,
