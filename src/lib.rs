@@ -39,6 +39,7 @@ pub mod gguf;
 pub mod gradient;
 pub mod math;
 pub mod model;
+pub mod objective;
 pub mod ops;
 pub mod patch;
 pub mod plan;

@@ -21,6 +21,7 @@ mod samples;
 mod tokenizer;
 mod trace;
 mod trainable;
+mod value_path;
 pub mod weights;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub use samples::{SampleError, SampleGroup, samples};
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
 pub use trainable::{Parameter, TrainRule, Trainable, Trained};
+pub use value_path::ValuePath;
 pub use weights::Weights;
 
 use crate::files::Sha256;

@@ -13,6 +13,9 @@ mod others;
 mod prefixes;
 mod settings;
 mod sinks;
+mod word_ends;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -21,10 +24,11 @@ pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use located::Located;
 pub use never_knew::{mean_answer, never_knew};
 pub use settings::{BatchSettings, Settings};
+pub use word_ends::WordEnds;
 
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
-use crate::spec::{Fact, Method, RankOneOptions};
+use crate::spec::{Fact, Method, RankOneOptions, Toward};
 use background_subjects::BackgroundPrompts;
 use defaults::{batch_settings, layers, settings, suited};
 
@@ -49,6 +53,9 @@ pub struct WritePlan {
     pub prefixes: Vec<String>,
     /// The prompts about other names, whose values a write is to keep.
     pub background: Vec<BackgroundPrompt>,
+    /// The tokens at which a target's last word ends, where they are looked for.
+    #[serde(skip)]
+    pub word_ends: Option<Arc<WordEnds>>,
     /// The facts, in order.
     pub edits: Vec<PlannedEdit>,
     /// What the user should know before it runs.
@@ -172,6 +179,7 @@ fn planned(
     let settings = settings(options, model.decoder.config().intermediate);
     let layers = layers(model, method, options)?;
     let layer = *layers.last().expect("at least one layer");
+    let word_ends = (settings.end_weight > 0.).then(|| WordEnds::new(model)).transpose()?;
     let prefixes = prefixes::sampled(model, &settings, progress)?;
     let mut warnings = Vec::new();
     if layer + 1 == model.decoder.config().layers {
@@ -201,6 +209,7 @@ fn planned(
         batch: batch_settings(options, method),
         prefixes,
         background,
+        word_ends: word_ends.map(Arc::new),
         edits,
         warnings,
     })
@@ -230,6 +239,12 @@ impl WritePlan {
 }
 
 impl PlannedEdit {
+    /// Whether the end of its target can be asked for: a text is said, and its last word ends.
+    pub fn has_end(&self) -> bool {
+        let is_said = |erase: &PlannedErase| matches!(erase.toward, Toward::Text(_));
+        self.erase.as_ref().is_none_or(is_said) && word_ends::ends_in_word(&self.target_new)
+    }
+
     /// The contexts that count: those that are not looked up at a sink, unless no other is left.
     pub fn counted(&self) -> Vec<Located> {
         let kept: Vec<&TokenisedPrompt> = self.contexts.iter().filter(|it| !it.is_sink).collect();

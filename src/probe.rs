@@ -17,8 +17,8 @@ mod likelihood;
 mod recital;
 mod said;
 mod scores;
-mod texts;
 mod secrets;
+mod texts;
 mod tofu;
 
 pub use background::{
@@ -35,6 +35,6 @@ pub use likelihood::{Query, TargetScore, likelihoods};
 pub use recital::{PassageRecital, Recital, Run, recital};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
-pub use texts::{TextSet, TextSets};
 pub use secrets::{SecretLeak, SecretQuestion, SecretSeen};
+pub use texts::{TextSet, TextSets};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

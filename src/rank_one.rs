@@ -9,18 +9,17 @@
 //!    while keys that are common under C = E[k kᵀ] move least; what the prompt is likely to meet,
 //!    other names and the subject itself in other contexts, is added to C.
 //!
-//! Several facts at once: [`targets`] finds what each asks of the residual stream behind the
+//! Several facts at once: [`targets`] finds the target of each in the residual stream after the
 //! last layer, [`spread`] writes it into one layer or several, [`mod@solve`] is the same n×n
 //! solve for every method.
 //!
-//! A fact to remove differs in what δ is asked for alone: [`mod@erase`].
+//! A fact to remove differs only in its loss: [`objective`](crate::objective).
 //!
 //! ROME, arXiv 2202.05262; MEMIT, 2210.07229; EMMET, 2403.14236; AlphaEdit, 2410.02355. One key stands on both sides of the update, which the published
 //! program does not do (R-ROME, arXiv 2403.07175).
 
 pub mod apply;
 pub mod context;
-pub mod erase;
 pub mod factors;
 pub mod key;
 pub mod metric;
@@ -33,7 +32,7 @@ pub mod targets;
 pub mod value;
 
 pub use apply::{WrittenFact, write_fact};
-pub use context::EditContexts;
+pub use context::{Asked, EditContexts};
 pub use metric::Factored;
 pub use second_moment::SecondMoment;
 pub use solve::{RankOneChange, RankOneError, Request, solve};

@@ -246,5 +246,3 @@ impl From<String> for Block {
         Self::Text(text)
     }
 }
-
-

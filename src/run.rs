@@ -34,7 +34,8 @@ pub use error::RunError;
 pub use execute::{Tools, execute};
 pub use job::{Case, Compatible, Job, chunks, compatible};
 pub use outcome::{
-    CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome, WriteSummary,
+    CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome,
+    WriteSummary,
 };
 pub use plan::{Input, Plan, Step};
 pub use probe::Probe;

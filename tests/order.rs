@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "progress",
     "files",
     "math",
@@ -13,6 +13,7 @@ const ORDER: [&str; 20] = [
     "gguf",
     "source",
     "plan",
+    "objective",
     "rank_one",
     "patch",
     "checkpoint",

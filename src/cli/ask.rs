@@ -6,8 +6,8 @@ use super::args::{AskArgs, Global};
 use super::session::Session;
 use super::ui::Ui;
 use rescribe::model::{Choice, Decoder, generate};
-use rescribe::progress::Progress;
 use rescribe::probe::Completion;
+use rescribe::progress::Progress;
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;

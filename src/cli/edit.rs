@@ -58,9 +58,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
 /// What the user asks for.
 fn job(args: &EditArgs, input: &EditInput, ui: &Ui) -> anyhow::Result<Job> {
     match input {
-        EditInput::Spec(spec) => {
-            spec_job(&resolve::edited(args, spec)?, args.memory)
-        }
+        EditInput::Spec(spec) => spec_job(&resolve::edited(args, spec)?, args.memory),
         EditInput::Records(records) => record_job(args, records, ui),
     }
 }

@@ -46,7 +46,8 @@ fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
         report = report.section(Section::from(Block::Verbatim(made)).block(spec(&recipe.spec)));
     }
     report = report.section(
-        "The spec is as resolved: with the same model and version it gives this patch again.".to_owned(),
+        "The spec is as resolved: with the same model and version it gives this patch again."
+            .to_owned(),
     );
     ui.show(&report)
 }

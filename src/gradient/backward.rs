@@ -5,11 +5,14 @@
 //! are added to their parameters. With `recompute`, a layer keeps only its input and runs once more
 //! when its turn comes: a third more arithmetic for a small share of the memory.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Result, Tensor, Var};
 
 use super::example::Example;
-use super::head::{Outcome, descend, of};
+use super::head::{Placed, descend, descend_state, of, placed};
 use crate::model::{Batch, Parameter, Role, Trainable, Unobserved};
+use crate::objective::{Objective, Outcome, Readout};
 use crate::ops::{seed_gradient, with_values};
 
 /// Adds the gradient of Σ scale · loss to the parameters; outcomes in the order of the examples.
@@ -21,13 +24,22 @@ pub(super) fn accumulate(
     let fed: Vec<&[u32]> = examples.iter().map(Example::fed).collect();
     let batch = Batch::new(&fed);
     let run = Run { trainable, batch: &batch };
+    let placed = placed(examples);
+    let states = States::of(&placed);
+    let reading: Vec<&Placed<'_>> =
+        placed.iter().filter(|one| matches!(one.readout(), Readout::Logits(_))).collect();
     let layers = trainable.decoder.config().layers;
-    let lowest = run.lowest_layer();
+    if states.end() > layers {
+        candle_core::bail!("a loss reads layer {} of {layers}", states.end() - 1);
+    }
+    let end = if reading.is_empty() { states.end() } else { layers };
+    let lowest = run.lowest_layer().min(states.start()).min(end);
     let mut hidden = trainable.frozen.embed(&batch)?;
     let below = trainable.frozen.run_layers(0..lowest, hidden, &batch, None, &mut Unobserved)?;
     hidden = below.expect("an unobserved run does not stop");
-    let mut segments = Vec::with_capacity(layers - lowest);
-    for layer in lowest..layers {
+    let mut segments = Vec::with_capacity(end - lowest);
+    let mut outcomes = BTreeMap::new();
+    for layer in lowest..end {
         let input = Var::from_tensor(&hidden)?;
         let output = if recompute {
             hidden = run.layer(layer, &hidden, false)?;
@@ -37,18 +49,66 @@ pub(super) fn accumulate(
             hidden = output.detach();
             Some(output)
         };
-        segments.push((layer, input, output));
+        let seed = states.descend(layer, &hidden, &mut outcomes)?;
+        segments.push((layer, input, output, seed));
     }
-    let (outcomes, mut gradient) = descend(trainable, examples, &hidden)?;
-    while let Some((layer, input, output)) = segments.pop() {
+    let (read, mut gradient) = descend(trainable, &reading, &hidden)?;
+    while let Some((layer, input, output, seed)) = segments.pop() {
         let output = match output {
             Some(output) => output,
             None => run.layer(layer, &input, true)?,
         };
+        if let Some(seed) = seed {
+            gradient = (gradient + seed)?;
+        }
         gradient = run.descend_layer(layer, &input, &output, gradient)?;
     }
     run.descend_embeddings(&gradient)?;
-    Ok(outcomes)
+    let mut read = read.into_iter();
+    let own = |at| outcomes.remove(&at).or_else(|| read.next());
+    Ok((0..examples.len()).filter_map(own).collect())
+}
+
+/// The sequences whose losses read a layer's residual stream, by their places among the examples.
+struct States<'a>(Vec<(usize, usize, &'a Placed<'a>)>);
+
+impl<'a> States<'a> {
+    fn of(placed: &'a [Placed<'a>]) -> Self {
+        let state = |(at, one): (usize, &'a Placed<'a>)| match one.readout() {
+            Readout::State { layer, .. } => Some((layer, at, one)),
+            Readout::Logits(_) => None,
+        };
+        Self(placed.iter().enumerate().filter_map(state).collect())
+    }
+
+    /// The lowest layer that is read.
+    fn start(&self) -> usize {
+        self.0.iter().map(|(layer, ..)| *layer).min().unwrap_or(usize::MAX)
+    }
+
+    /// One more than the highest.
+    fn end(&self) -> usize {
+        self.0.iter().map(|(layer, ..)| layer + 1).max().unwrap_or(0)
+    }
+
+    /// Outcomes of those that read the stream after `layer`, and the gradient with respect to it.
+    fn descend(
+        &self,
+        layer: usize,
+        hidden: &Tensor,
+        outcomes: &mut BTreeMap<usize, Outcome>,
+    ) -> Result<Option<Tensor>> {
+        let mut sum: Option<Tensor> = None;
+        for (_, at, one) in self.0.iter().filter(|(own, ..)| *own == layer) {
+            let (outcome, gradient) = descend_state(one, hidden)?;
+            outcomes.insert(*at, outcome);
+            sum = Some(match sum {
+                None => gradient,
+                Some(sum) => (sum + gradient)?,
+            });
+        }
+        Ok(sum)
+    }
 }
 
 struct Run<'a> {

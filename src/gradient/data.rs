@@ -2,8 +2,8 @@
 
 use super::TrainError;
 use super::example::Example;
-use super::loss::TokenLoss;
 use crate::model::{Model, TokenizerError};
+use crate::objective::TokenLoss;
 use crate::spec::Passage;
 
 /// What a model is taught to say in place of what it is to forget.

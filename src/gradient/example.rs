@@ -1,6 +1,6 @@
 //! A sequence with its targets, and how sequences are put into batches.
 
-use super::loss::TokenLoss;
+use crate::objective::TokenLoss;
 
 /// One sequence and what is asked of it.
 #[derive(Debug, Clone)]

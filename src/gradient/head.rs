@@ -3,54 +3,81 @@
 //! Logits are the largest matrix of a step, so they exist for a few sequences at a time, only for
 //! rows that predict a target, and their gradient takes their place.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor, Var};
 use rayon::prelude::*;
 
 use super::example::{Example, runs};
-use super::loss::TokenLoss;
-use super::reference::Reference;
 use crate::math::{add_tn, matmul_nn, matmul_nt};
 use crate::model::{Decoder, Parameter, Role, Trainable};
-use crate::ops::simd::{exp, vectorised};
+use crate::objective::{Objective, Outcome, Readout, Reference, TokenLoss};
 use crate::ops::{log_sum_exp, matrix, seed_gradient, with_values};
 
 /// Rows of logits held at once.
 const ROWS: usize = 256;
 
-/// What came out of one sequence.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Its loss, not scaled.
-    pub loss: f64,
-    /// Negative log-likelihood of each target, nats.
-    pub nll: Vec<f32>,
+/// A sequence, and the row of the batch that predicts its first target.
+pub(super) struct Placed<'a> {
+    pub(super) example: &'a Example,
+    first: usize,
 }
 
-/// Row of the batch that predicts the first target of each sequence.
-pub(super) fn first_rows(examples: &[Example]) -> Vec<usize> {
+/// The sequences of a batch at their rows.
+pub(super) fn placed(examples: &[Example]) -> Vec<Placed<'_>> {
     let mut start = 0;
-    let first = |example: &Example| {
-        let first = start + example.first_target - 1;
+    let mut placed = Vec::with_capacity(examples.len());
+    for example in examples {
+        placed.push(Placed { example, first: start + example.first_target - 1 });
         start += example.ids.len() - 1;
-        first
-    };
-    examples.iter().map(first).collect()
+    }
+    placed
 }
 
-/// Losses, and the gradient with respect to the last residual stream, [rows, hidden]. The gradients
-/// of head and norm are added to their parameters.
+impl Placed<'_> {
+    /// The rows that predict its targets.
+    pub(super) fn rows(&self) -> Range<usize> {
+        self.first..self.first + self.example.targets()
+    }
+
+    fn targets(&self) -> &[u32] {
+        &self.example.ids[self.example.first_target..]
+    }
+}
+
+impl Objective for Placed<'_> {
+    type Loss = Outcome;
+
+    fn readout(&self) -> Readout {
+        let rows = self.rows().collect();
+        match &self.example.loss {
+            TokenLoss::Steer(steer) => Readout::State { layer: steer.layer, rows },
+            _ => Readout::Logits(rows),
+        }
+    }
+
+    fn descend(&self, rows: &mut [f32]) -> Outcome {
+        let Example { loss, scale, .. } = self.example;
+        match loss {
+            TokenLoss::Steer(steer) => steer.descend(rows, *scale),
+            loss => loss.descend(self.targets(), rows, *scale),
+        }
+    }
+}
+
+/// Losses of sequences that read logits, and the gradient with respect to the last residual stream,
+/// [rows, hidden]. The gradients of head and norm are added to their parameters.
 pub(super) fn descend(
     trainable: &Trainable,
-    examples: &[Example],
+    objectives: &[&Placed<'_>],
     hidden: &Tensor,
 ) -> Result<(Vec<Outcome>, Tensor)> {
     let (rows, width) = hidden.dims2()?;
     let mut gradient = vec![0f32; rows * width];
-    let mut outcomes = Vec::with_capacity(examples.len());
-    let placed: Vec<(&Example, usize)> = examples.iter().zip(first_rows(examples)).collect();
-    for run in runs(&placed, ROWS, |(example, _)| example.targets()) {
-        let chosen: Vec<usize> =
-            run.iter().flat_map(|(example, first)| *first..first + example.targets()).collect();
+    let mut outcomes = Vec::with_capacity(objectives.len());
+    for run in runs(objectives, ROWS, |placed| placed.example.targets()) {
+        let chosen = run.iter().flat_map(|placed| placed.readout().rows().to_vec());
+        let chosen: Vec<usize> = chosen.collect();
         let input = Var::from_tensor(&gather(hidden, &chosen)?)?;
         let normed = trainable.decoder.final_normed(&input)?;
         let (part, d_normed) = through_logits(trainable, run, &normed)?;
@@ -63,13 +90,30 @@ pub(super) fn descend(
         }
         let d_input = store.get(&input).expect("the norm's input is tracked");
         with_values(d_input, "head", |part| {
-            for (row, part) in chosen.iter().zip(part.chunks_exact(width)) {
-                gradient[row * width..][..width].copy_from_slice(part);
-            }
+            scatter(&mut gradient, part, &chosen, width);
             Ok(())
         })?;
     }
     Ok((outcomes, matrix(gradient, rows, width)?))
+}
+
+/// The loss of a sequence that reads the residual stream `hidden`, and the gradient with respect to
+/// it, [rows, hidden].
+pub(super) fn descend_state(placed: &Placed<'_>, hidden: &Tensor) -> Result<(Outcome, Tensor)> {
+    let (rows, width) = hidden.dims2()?;
+    let readout = placed.readout();
+    let mut part = gather(hidden, readout.rows())?.flatten_all()?.to_vec1()?;
+    let outcome = placed.descend(&mut part);
+    let mut gradient = vec![0f32; rows * width];
+    scatter(&mut gradient, &part, readout.rows(), width);
+    Ok((outcome, matrix(gradient, rows, width)?))
+}
+
+/// Rows to their places.
+fn scatter(to: &mut [f32], from: &[f32], rows: &[usize], width: usize) {
+    for (row, part) in rows.iter().zip(from.chunks_exact(width)) {
+        to[row * width..][..width].copy_from_slice(part);
+    }
 }
 
 /// The trained parameters of a role.
@@ -80,7 +124,7 @@ pub(super) fn of(trainable: &Trainable, role: Role) -> impl Iterator<Item = &Par
 /// Outcomes of sequences, and the gradient at their normed rows.
 fn through_logits(
     trainable: &Trainable,
-    run: &[(&Example, usize)],
+    run: &[&Placed<'_>],
     normed: &Tensor,
 ) -> Result<(Vec<Outcome>, Tensor)> {
     let (rows, width) = normed.dims2()?;
@@ -95,9 +139,9 @@ fn through_logits(
             let mut logits = vec![0f32; rows * vocabulary];
             matmul_nt(&mut logits, normed, head, rows, vocabulary, width);
             let mut rest = logits.as_mut_slice();
-            for (example, _) in run {
-                let (own, later) = rest.split_at_mut(example.targets() * vocabulary);
-                outcomes.push(differentiate(example, own, vocabulary));
+            for placed in run {
+                let (own, later) = rest.split_at_mut(placed.rows().len() * vocabulary);
+                outcomes.push(placed.descend(own));
                 rest = later;
             }
             matmul_nn(&mut d_normed, &logits, head, rows, width, vocabulary);
@@ -109,33 +153,6 @@ fn through_logits(
         })
     })?;
     Ok((outcomes, matrix(d_normed, rows, width)?))
-}
-
-/// The outcome of one sequence; its logits become their gradient.
-fn differentiate(example: &Example, logits: &mut [f32], vocabulary: usize) -> Outcome {
-    let targets = &example.ids[example.first_target..];
-    let shifts: Vec<f32> = logits.par_chunks_exact(vocabulary).map(log_sum_exp).collect();
-    let row_nll = logits.chunks_exact(vocabulary).zip(&shifts).zip(targets);
-    let nll: Vec<f32> = row_nll.map(|((row, shift), id)| shift - row[*id as usize]).collect();
-    let (mut loss, slopes) = example.loss.evaluate(&nll);
-    let rows = logits.par_chunks_exact_mut(vocabulary);
-    if let TokenLoss::Divergence(reference) = &example.loss {
-        let scale = example.scale / targets.len() as f32;
-        let parts: Vec<f64> =
-            rows.enumerate().map(|(target, row)| reference.descend(target, row, scale)).collect();
-        loss = parts.iter().sum::<f64>() / targets.len() as f64;
-    } else {
-        let given = shifts.par_iter().zip(&slopes).zip(targets);
-        rows.zip(given).for_each(|(row, ((shift, slope), target))| {
-            let slope = slope * example.scale;
-            vectorised(
-                #[inline(always)]
-                || row.iter_mut().for_each(|x| *x = slope * exp(*x - shift)),
-            );
-            row[*target as usize] -= slope;
-        });
-    }
-    Outcome { loss, nll }
 }
 
 /// NLL of every target of the sequences on any decoder, without gradients.
@@ -186,18 +203,14 @@ pub(super) fn in_logits(
         run.iter().try_for_each(Example::check)?;
         let fed: Vec<&[u32]> = run.iter().map(Example::fed).collect();
         let hidden = decoder.forward(&crate::model::Batch::new(&fed), None)?;
-        let placed: Vec<(&Example, usize)> = run.iter().zip(first_rows(run)).collect();
-        for part in runs(&placed, ROWS, |(example, _)| example.targets()) {
-            let chosen: Vec<usize> = part
-                .iter()
-                .flat_map(|(example, first)| *first..first + example.targets())
-                .collect();
+        for part in runs(&placed(run), ROWS, |placed| placed.rows().len()) {
+            let chosen: Vec<usize> = part.iter().flat_map(Placed::rows).collect();
             let logits = decoder.logits(&hidden, &chosen)?;
             let vocabulary = logits.dims2()?.1;
             with_values(&logits, "head", |mut logits| {
-                for (example, _) in part {
-                    let (own, rest) = logits.split_at(example.targets() * vocabulary);
-                    see(example, own, vocabulary);
+                for placed in part {
+                    let (own, rest) = logits.split_at(placed.rows().len() * vocabulary);
+                    see(placed.example, own, vocabulary);
                     logits = rest;
                 }
                 Ok(())

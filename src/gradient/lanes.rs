@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::TrainError;
 use super::backward::accumulate;
 use super::example::Example;
-use super::head::Outcome;
 use crate::model::Trainable;
+use crate::objective::Outcome;
 
 /// The lanes beside the trained decoder itself, and a pool of one thread for each of all.
 pub(super) struct Lanes {

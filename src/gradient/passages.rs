@@ -17,14 +17,15 @@ use serde_json::json;
 use super::TrainError;
 use super::data::refusals;
 use super::example::Example;
-use super::head::{Outcome, measure, references};
+use super::head::{measure, references};
 use super::landing::land;
-use super::loss::TokenLoss;
 use super::schedule::Order;
 use super::settings::PassageSettings;
 use super::trainer::Trainer;
 use crate::files::Sha256;
 use crate::model::{Decoder, Model, Trainable};
+use crate::objective::Outcome;
+use crate::objective::TokenLoss;
 use crate::progress::Progress;
 use crate::spec::{ForgetMethod, PassageVerb, RetainLoss};
 

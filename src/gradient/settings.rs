@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::loss::ForgetLoss;
 use super::passages::PassageSets;
 use super::schedule::{End, Schedule};
 use super::trainer::TrainerSettings;
 use crate::math::AdamW;
 use crate::model::{TrainRule, Trained};
+use crate::objective::ForgetLoss;
 use crate::spec::{
     ForgetMethod, GradientOptions, PassageVerb, RateChoice, RetainLoss, TrainChoice,
 };
@@ -222,8 +222,8 @@ fn default_rate(verb: PassageVerb, rank: Option<usize>, extent: &Extent) -> f64 
 
 #[cfg(test)]
 mod tests {
-    use super::super::loss::TokenLoss;
     use super::*;
+    use crate::objective::TokenLoss;
 
     const EXTENT: Extent =
         Extent { sequences: 40, targets: 100., hidden: 576, layers: 30, has_goal: true };

@@ -32,10 +32,13 @@ fn examples(model: &Model) -> Vec<Example> {
     let reference = std::sync::Arc::new(reference.remove(0));
     let npo = ForgetLoss::Npo { beta: 0.1, reference: -20. };
     let weights = vec![0.5, 0., 2., 1., 0.25];
+    let toward = (0..model.decoder.config().hidden).map(|i| (i as f32).cos()).collect();
+    let steer = Steer { layer: 1, toward: std::sync::Arc::new(toward) };
     vec![
         example(ids(1, 12), 1, TokenLoss::Mean, 0.7),
         example(ids(2, 8), 3, TokenLoss::Weights(weights), 0.3),
         example(ids(3, 10), 1, TokenLoss::Forget(npo), 0.5),
+        example(ids(4, 7), 2, TokenLoss::Steer(steer), 2.),
         Example { loss: TokenLoss::Divergence(reference), ..retain },
     ]
 }

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::TrainError;
 use super::example::{Example, runs};
-use super::head::Outcome;
 use super::lanes::Lanes;
 use super::schedule::Schedule;
 use super::state;
 use crate::math::{AdamW, Moments, Step, sum_of_squares};
 use crate::model::{Decoder, Trainable};
+use crate::objective::Outcome;
 use crate::ops::with_values_mut;
 use crate::progress::Progress;
 

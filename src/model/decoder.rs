@@ -145,6 +145,20 @@ impl Decoder {
         edited
     }
 
+    /// This decoder with a norm between each value and the stream, of weights that differ.
+    #[cfg(test)]
+    pub(crate) fn with_post_mlp_norms(&self) -> Result<Self> {
+        let mut normed = self.clone();
+        for (index, layer) in normed.layers.iter_mut().enumerate() {
+            let width = self.config.hidden;
+            let weight = (0..width).map(|i| 0.5 + 0.3 * ((i + 7 * index) as f32 * 0.9).sin());
+            let weight = Tensor::from_iter(weight, self.device())?;
+            layer.post_mlp_norm = Some(RowNorm::Rms { weight, epsilon: 1e-6 });
+        }
+        normed.config.has_post_mlp_norm = true;
+        Ok(normed)
+    }
+
     pub(super) fn check(&self, batch: &Batch) -> Result<()> {
         let longest = batch.spans.iter().map(|span| span.past.len() + span.rows.len()).max();
         if longest.unwrap_or(0) > self.config.context {
@@ -203,7 +217,11 @@ impl DecoderLayer {
         let Some(value) = pass(visitor, layer, Site::Value, self.mlp.down.forward(&key)?)? else {
             return Ok(None);
         };
-        pass(visitor, layer, Site::Residual, (middle + value)?)
+        let added = match &self.post_mlp_norm {
+            None => value,
+            Some(norm) => norm.forward(&value)?,
+        };
+        pass(visitor, layer, Site::Residual, (middle + added)?)
     }
 }
 

@@ -3,7 +3,8 @@
 //! An optimisation of one vector repeats the same layers some twenty times. This pass keeps every
 //! buffer from one time to the next and computes no gradient but that of its input:
 //!
-//! n = norm(h), m = h + O attention(Q n, K n, V n), h' = m + D (φ(G norm(m)) · U norm(m));
+//! n = norm(h), m = h + O attention(Q n, K n, V n), h' = m + D (φ(G norm(m)) · U norm(m)),
+//! where a norm may follow D;
 //! with g = ∂L/∂h': g ← g + ∂norm(m)ᵀ (Gᵀ dgate + Uᵀ dup), g ← g + ∂norm(h)ᵀ (Qᵀ dq + Kᵀ dk + Vᵀ dv).
 //!
 //! On the CPU, in f32, and without adapters; elsewhere the decoder's own layers do the same with
@@ -26,7 +27,7 @@ use tape::{Scratch, Tape, add};
 
 /// Some layers of a decoder on the rows of one batch.
 ///
-/// Only chosen rows are read behind the last layer, which attends from all rows and computes the rest
+/// Only chosen rows are read after the last layer, which attends from all rows and computes the rest
 /// for these alone.
 pub struct FrozenPass<'a> {
     layers: &'a [DecoderLayer],
@@ -36,12 +37,12 @@ pub struct FrozenPass<'a> {
     read: Vec<usize>,
     /// The residual stream, then its gradient, of all rows and of those that are read.
     stream: Vec<f32>,
-    behind: Vec<f32>,
+    after: Vec<f32>,
 }
 
 impl<'a> FrozenPass<'a> {
-    /// `layers` of `decoder` on the rows of `batch`, behind what `cache` holds of their sequences;
-    /// `read` are the rows that are read behind the last of them.
+    /// `layers` of `decoder` on the rows of `batch`, after what `cache` holds of their sequences;
+    /// `read` are the rows that are read after the last of them.
     pub fn new(
         decoder: &'a Decoder,
         layers: Range<usize>,
@@ -66,59 +67,59 @@ impl<'a> FrozenPass<'a> {
             tapes: layers.map(tape).collect(),
             scratch: Scratch::new(config, rows),
             stream: vec![0.; rows * config.hidden],
-            behind: vec![0.; read.len() * config.hidden],
+            after: vec![0.; read.len() * config.hidden],
             read,
         })
     }
 
-    /// The residual stream behind the last layer at the rows that are read, [read, hidden], where
-    /// `start` writes the one in front of the first layer, [rows, hidden].
-    pub fn forward(&mut self, start: impl FnOnce(&mut [f32])) -> Result<&[f32]> {
+    /// The residual stream after the last layer at the rows that are read, [read, hidden], where
+    /// `start` writes the one before the first layer, [rows, hidden].
+    pub fn forward(&mut self, start: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<&[f32]> {
         let (rotary, scratch) = (self.rotary.as_ref(), &mut self.scratch);
-        start(&mut self.stream);
+        start(&mut self.stream)?;
         let last = self.layers.len().wrapping_sub(1);
         for (i, (layer, tape)) in self.layers.iter().zip(&mut self.tapes).enumerate() {
-            tape.attend(layer, &self.stream, rotary, scratch)?;
+            tape.attention(layer, &self.stream, rotary, scratch)?;
             if i < last {
-                tape.finish(layer, &mut self.stream, scratch)?;
+                tape.mlp(layer, &mut self.stream, scratch)?;
             }
         }
-        let width = self.behind.len() / self.read.len();
-        gather(&mut self.behind, &self.stream, &self.read, width);
+        let width = self.after.len() / self.read.len();
+        gather(&mut self.after, &self.stream, &self.read, width);
         if let (Some(layer), Some(tape)) = (self.layers.last(), self.tapes.last_mut()) {
             let width = layer.attention.shape.query_width();
             gather(&mut scratch.query, &scratch.attended, &self.read, width);
             std::mem::swap(&mut scratch.query, &mut scratch.attended);
-            tape.finish(layer, &mut self.behind, scratch)?;
+            tape.mlp(layer, &mut self.after, scratch)?;
         }
-        Ok(&self.behind)
+        Ok(&self.after)
     }
 
     /// The gradient with respect to what `start` wrote in the latest [`forward`](Self::forward),
     /// [rows, hidden], where `end` writes that with respect to what it gave, [read, hidden].
     pub fn backward(&mut self, end: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<&[f32]> {
         let (rotary, scratch) = (self.rotary.as_ref(), &mut self.scratch);
-        end(&mut self.behind)?;
+        end(&mut self.after)?;
         if let (Some(layer), Some(tape)) = (self.layers.last(), self.tapes.last()) {
-            tape.unfinish(layer, &mut self.behind, scratch)?;
+            tape.mlp_backward(layer, &mut self.after, scratch)?;
             let width = layer.attention.shape.query_width();
             scatter(&mut scratch.query, &scratch.attended, &self.read, width);
             std::mem::swap(&mut scratch.query, &mut scratch.attended);
         }
-        let width = self.behind.len() / self.read.len();
-        scatter(&mut self.stream, &self.behind, &self.read, width);
+        let width = self.after.len() / self.read.len();
+        scatter(&mut self.stream, &self.after, &self.read, width);
         let last = self.layers.len().wrapping_sub(1);
         for (i, (layer, tape)) in self.layers.iter().zip(&self.tapes).enumerate().rev() {
             if i < last {
-                tape.unfinish(layer, &mut self.stream, scratch)?;
+                tape.mlp_backward(layer, &mut self.stream, scratch)?;
             }
-            tape.unattend(layer, &mut self.stream, rotary, scratch)?;
+            tape.attention_backward(layer, &mut self.stream, rotary, scratch)?;
         }
         Ok(&self.stream)
     }
 }
 
-/// The chosen rows, one behind the other.
+/// Gathers the chosen rows, one after the other.
 fn gather(to: &mut [f32], from: &[f32], rows: &[usize], width: usize) {
     for (to, row) in to.chunks_exact_mut(width).zip(rows) {
         to.copy_from_slice(&from[row * width..][..width]);

@@ -42,6 +42,34 @@ impl RowNorm {
         })
     }
 
+    /// The input nearest to `x` whose norm has the direction of `y`, both one row, on the CPU.
+    ///
+    /// With u = (y − b) / w, inputs with that norm are α u + β; a norm that is not centred has β = 0.
+    /// Where w is zero the norm says nothing about its input, which stays.
+    pub(super) fn nearest_input(&self, x: &[f32], y: &[f32]) -> Result<Vec<f32>> {
+        let values = |tensor: &Tensor| with_values(tensor, "norm", |values| Ok(values.to_vec()));
+        let weight = values(self.weight())?;
+        let bias = match self {
+            Self::Rms { .. } => vec![0.; x.len()],
+            Self::Layer { bias, .. } => values(bias)?,
+        };
+        let centre = match self {
+            Self::Rms { .. } => 0.,
+            Self::Layer { .. } => x.iter().sum::<f32>() / x.len() as f32,
+        };
+        let own: Vec<f32> = x.iter().map(|x| x - centre).collect();
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        let scale = (dot(&own, &own) / x.len() as f64).sqrt().max(f64::MIN_POSITIVE) as f32;
+        let direction: Vec<f32> = (0..x.len())
+            .map(|i| if weight[i] == 0. { own[i] / scale } else { (y[i] - bias[i]) / weight[i] })
+            .collect();
+        let square = dot(&direction, &direction).max(f64::MIN_POSITIVE);
+        let along = (dot(&own, &direction) / square) as f32;
+        Ok(direction.into_iter().map(|u| along * u + centre).collect())
+    }
+
     fn weight(&self) -> &Tensor {
         let (Self::Rms { weight, .. } | Self::Layer { weight, .. }) = self;
         weight

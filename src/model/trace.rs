@@ -11,7 +11,7 @@ pub enum Site {
     AttentionOutput,
     /// Input of the down projection, [rows, intermediate].
     Key,
-    /// Output of the down projection, [rows, hidden]; the MLP output, where no norm follows it.
+    /// Output of the down projection, [rows, hidden], before any norm.
     Value,
     /// The residual stream behind the layer, [rows, hidden].
     Residual,

@@ -21,7 +21,8 @@ pub struct Settings {
     pub weight_decay: f64,
     /// Weight of the divergence at "{subject} is a".
     pub kl_weight: f64,
-    /// Weight of the loss that ends the target's last word; 0 leaves it open.
+    /// Weight of −ln P(the target's last word ends); at zero the end is not asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub end_weight: f64,
     /// The optimisation ends once the loss is below this.
     pub stop_loss: f64,
@@ -37,6 +38,11 @@ pub struct Settings {
     pub max_delta: f64,
     /// Seed of prefixes and samples.
     pub seed: u64,
+}
+
+/// Plans and digests of a run without the setting are those from before there was one.
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.
 }
 
 /// How a batch is solved for.

@@ -1,16 +1,17 @@
 //! The contexts of one fact, run once: everything that no step of the optimisation changes.
 //!
-//! δ enters at layer l and token t. Layers up to l, and at every layer the tokens before t,
+//! δ enters at the value of layer l at token t. Layers up to l, and at every layer the tokens before t,
 //! are the same in all steps. They are computed here: the key at t, the residual stream
-//! behind layer l from t on, and the keys and values that later tokens attend to.
+//! after layer l from t on, and the keys and values that later tokens attend to.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use super::erase::Goal;
 use crate::model::{Batch, Decoder, KvCache, Recorder, Site, Unobserved};
-use crate::plan::Located;
+use crate::objective::answer::Goal;
+use crate::plan::{Located, WordEnds};
 
 /// What the optimisation of one fact starts from.
 pub struct EditContexts {
@@ -20,9 +21,11 @@ pub struct EditContexts {
     pub keys: Tensor,
     /// Values at the lookup tokens, [contexts, d_v].
     pub values: Tensor,
-    /// Residual stream behind layer l, from each lookup token on, [tail rows, hidden].
+    /// Values at the lookup tokens, the essence prompt's last, [sequences, d_v].
+    pub(super) lookup_values: Tensor,
+    /// Residual stream after layer l, from each lookup token on, [tail rows, hidden].
     pub(super) residual: Tensor,
-    /// The tail rows, behind what the cache holds of their sequences.
+    /// The tail rows, after what the cache holds of their sequences.
     pub(super) tail: Batch,
     pub(super) cache: KvCache,
     /// Tail rows that predict the target's tokens, context by context.
@@ -31,6 +34,33 @@ pub struct EditContexts {
     pub(super) targets: Vec<u32>,
     /// What each context's targets are there for; without any, all are to be said.
     pub(super) goals: Vec<(Range<usize>, Goal)>,
+    /// Tail rows of the last tokens of targets that should end there.
+    pub(super) end_rows: Vec<usize>,
+    /// The tokens with which they end.
+    pub(super) word_ends: Option<Arc<WordEnds>>,
+}
+
+/// One context, and the target that follows it.
+pub struct Asked<'a> {
+    /// The context.
+    pub context: &'a Located,
+    /// The target's tokens.
+    pub target: &'a [u32],
+    /// Whether the token after the target is read too.
+    pub reads_end: bool,
+}
+
+impl Asked<'_> {
+    /// The tokens that are fed; the last of those that are read is only predicted.
+    fn fed(&self) -> Vec<u32> {
+        let fed = self.target.len() - usize::from(!self.reads_end);
+        [&self.context.ids, &self.target[..fed]].concat()
+    }
+
+    /// The row of the context's last token, where the row of its lookup token is `lookup`.
+    fn last_row(&self, lookup: usize) -> usize {
+        lookup + self.context.ids.len() - 1 - self.context.lookup
+    }
 }
 
 impl EditContexts {
@@ -43,23 +73,21 @@ impl EditContexts {
         target: &[u32],
         essence: &Located,
     ) -> Result<Self> {
-        let asked: Vec<_> = contexts.iter().map(|context| (context, target)).collect();
+        let asked = |context| Asked { context, target, reads_end: false };
+        let asked: Vec<Asked<'_>> = contexts.iter().map(asked).collect();
         Self::of_each(decoder, layer, &asked, essence)
     }
 
-    /// The same where each context has a target of its own: several facts under one key.
+    /// Runs contexts that have a target each: several facts under one key.
     pub fn of_each(
         decoder: &Decoder,
         layer: usize,
-        asked: &[(&Located, &[u32])],
+        asked: &[Asked<'_>],
         essence: &Located,
     ) -> Result<Self> {
-        let fed = |(context, target): &(&Located, &[u32])| {
-            [&context.ids, &target[..target.len() - 1]].concat()
-        };
-        let mut sequences: Vec<Vec<u32>> = asked.iter().map(fed).collect();
+        let mut sequences: Vec<Vec<u32>> = asked.iter().map(Asked::fed).collect();
         sequences.push(essence.ids.clone());
-        let lookups = asked.iter().map(|(context, _)| context.lookup).chain([essence.lookup]);
+        let lookups = asked.iter().map(|one| one.context.lookup).chain([essence.lookup]);
         let lookups: Vec<usize> = lookups.collect();
 
         let whole = Batch::filling(&sequences);
@@ -79,22 +107,30 @@ impl EditContexts {
             tail.push(&ids[*lookup..], *start..start + lookup, None);
             tail_rows.extend(start + lookup..start + ids.len());
         }
-        let target_rows = asked.iter().zip(&tail.spans).flat_map(|((context, target), span)| {
-            let first = span.rows.start + context.ids.len() - 1 - context.lookup;
-            first..first + target.len()
+        let placed = || asked.iter().zip(&tail.spans).map(|(one, span)| (one, span.rows.start));
+        let target_rows = placed().flat_map(|(one, lookup)| {
+            let first = one.last_row(lookup);
+            first..first + one.target.len()
         });
         let target_rows = target_rows.collect();
+        let ended = placed().filter(|(one, _)| one.reads_end);
+        let end_rows = ended.map(|(one, lookup)| one.last_row(lookup) + one.target.len());
+        let end_rows = end_rows.collect();
         let facts = &at_lookup[..asked.len()];
+        let values = recorder.take(layer, Site::Value)?;
         Ok(Self {
             layer,
             keys: rows(&recorder.take(layer, Site::Key)?, facts)?,
-            values: rows(&recorder.take(layer, Site::Value)?, facts)?,
+            values: rows(&values, facts)?,
+            lookup_values: rows(&values, &at_lookup)?,
             residual: rows(&residual, &tail_rows)?,
             tail,
             cache,
             target_rows,
             goals: Vec::new(),
-            targets: asked.iter().flat_map(|(_, target)| *target).copied().collect(),
+            end_rows,
+            word_ends: None,
+            targets: asked.iter().flat_map(|one| one.target).copied().collect(),
         })
     }
 
@@ -103,9 +139,11 @@ impl EditContexts {
         self.tail.spans.iter().map(|span| span.rows.start).collect()
     }
 
-    /// Tail rows whose next token is read: those of the targets, then the last of the essence prompt.
+    /// Tail rows whose next token is read: those of the targets, those of their ends, then the last
+    /// of the essence prompt.
     pub(super) fn read_rows(&self) -> Vec<usize> {
-        self.target_rows.iter().copied().chain([self.tail.rows() - 1]).collect()
+        let rows = self.target_rows.iter().chain(&self.end_rows).copied();
+        rows.chain([self.tail.rows() - 1]).collect()
     }
 }
 

@@ -40,7 +40,9 @@ struct Chunk {
 pub struct Readings {
     /// k at the layer that was asked for, `[d_k]` each.
     pub keys: Vec<Vec<f32>>,
-    /// The residual stream behind the last layer, `[hidden]` each.
+    /// Output of the down projection of that layer, `[d_v]` each.
+    pub values: Vec<Vec<f32>>,
+    /// The residual stream after the last layer, `[hidden]` each.
     pub streams: Vec<Vec<f32>>,
 }
 
@@ -77,16 +79,18 @@ impl Reading {
         layer: usize,
         progress: &dyn Progress,
     ) -> std::result::Result<Readings, ValueError> {
-        let (mut keys, mut streams) = (Vec::new(), Vec::new());
+        let (mut keys, mut values, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         for Chunk { batch, hidden, lookups } in &self.asked {
             progress.check()?;
-            let mut recorder = Recorder::of([(layer, Site::Key), (self.last, Site::Residual)]);
+            let sites = [(layer, Site::Key), (layer, Site::Value), (self.last, Site::Residual)];
+            let mut recorder = Recorder::of(sites);
             let layers = self.first..self.last + 1;
             decoder.run_layers(layers, hidden.clone(), batch, None, &mut recorder)?;
             keys.extend(means(&recorder.take(layer, Site::Key)?, lookups)?);
+            values.extend(means(&recorder.take(layer, Site::Value)?, lookups)?);
             streams.extend(means(&recorder.take(self.last, Site::Residual)?, lookups)?);
         }
-        Ok(Readings { keys, streams })
+        Ok(Readings { keys, values, streams })
     }
 
     /// Keys `[d_k]` of the neighbors at `layer`.

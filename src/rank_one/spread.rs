@@ -3,7 +3,7 @@
 //! From the first layer to the last, with m layers still to come (this one included):
 //!
 //! 1. keys K of the layer, and the streams h behind the last layer, in the model as it is by now;
-//! 2. residuals R = (z − h) / m: an equal share of what is left;
+//! 2. residuals R = (z − h) / m: an equal share of what is left, as a change of the value;
 //! 3. ΔW = R G⁻¹ KᵀM ([`mod@super::solve`]), applied before the next layer is read; to the C of M
 //!    the keys of other names under the same prompts are added.
 //!
@@ -93,20 +93,25 @@ impl<'a> Writer<'a> {
         let clean = &self.model.decoder;
         let edits: Vec<&PlannedEdit> = asks.iter().flatten().copied().collect();
         let reading = Reading::new(clean, asks, &self.plan.background_of(&edits), ends)?;
-        let mut wanted = reading.at(clean, self.plan.layer, progress)?.streams;
-        for (stream, owner) in wanted.iter_mut().zip(&reading.owners) {
-            let value = &values[*owner];
-            stream.iter_mut().zip(&value.delta).for_each(|(z, delta)| *z += delta);
+        let Readings { streams: mut wanted, values: before, .. } =
+            reading.at(clean, self.plan.layer, progress)?;
+        let path = clean.value_path(self.plan.layer);
+        for ((stream, before), owner) in wanted.iter_mut().zip(&before).zip(&reading.owners) {
+            path.add_change(stream, before, &values[*owner].delta)?;
         }
         let (mut decoder, mut delta) = (self.decoder.clone(), self.delta.clone());
         let (mut keys, mut relative_norms) = (Vec::new(), Vec::new());
         let mut start = None;
         for (at, layer) in layers.iter().enumerate() {
-            let Readings { keys: found, streams } = reading.at(&decoder, *layer, progress)?;
+            let Readings { keys: found, values: now, streams } =
+                reading.at(&decoder, *layer, progress)?;
             let neighbors = reading.neighbors_at(&decoder, *layer)?;
             start.get_or_insert_with(|| streams.clone());
             let left = (layers.len() - at) as f32;
-            let residuals = difference(&wanted, &streams, left);
+            let path = decoder.value_path(*layer);
+            let residuals = difference(&wanted, &streams, left).into_iter().zip(&now);
+            let residuals = residuals.map(|(change, now)| path.change_of_value(now, change));
+            let residuals = residuals.collect::<candle_core::Result<_>>()?;
             let request = Request { keys: found, residuals, kept: self.kept[at].clone() };
             let (weight, layout) = decoder.down_projection(*layer);
             let lambda = self.plan.batch.lambda;

@@ -1,6 +1,7 @@
 //! What the facts of a batch ask of the residual stream behind the last written layer.
 //!
-//! z = h + δ, where δ is found for each fact by itself in the unedited model, as in MEMIT (arXiv
+//! z = h + δ, or h changed as δ at the value site changes it where a norm follows the value. δ is
+//! found for each fact separately in the base model, as in MEMIT (arXiv
 //! 2210.07229, section 4.2). Layers behind the last written one never change, so a δ holds for
 //! the whole sequence of batches, whatever was written before. Its length is measured against
 //! the residual stream h, as published, where ROME's is against the value.
@@ -16,12 +17,12 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::context::EditContexts;
-use super::erase::Goal;
+use super::context::{Asked, EditContexts};
 use super::solve::RankOneError;
 use super::value::{OptimisedValue, StepLoss, optimise};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::model::Decoder;
+use crate::objective::answer::Goal;
 use crate::plan::{Located, PlannedEdit, Settings, WritePlan, never_knew};
 use crate::progress::Progress;
 use crate::spec::Toward;
@@ -73,7 +74,8 @@ pub fn find(
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RankOneError> {
     let mut contexts = contexts(decoder, plan, ask)?;
-    if plan.method.is_batched() {
+    // A δ that a norm follows is no change of the stream, against which it could be measured.
+    if plan.method.is_batched() && decoder.value_path(plan.layer).is_identity() {
         let rows: Vec<u32> = contexts.lookup_rows().iter().map(|row| *row as u32).collect();
         let asked = contexts.values.dims()[0];
         let rows = Tensor::new(&rows[..asked], decoder.device())?;
@@ -89,13 +91,14 @@ pub fn contexts(
     ask: &[&PlannedEdit],
 ) -> candle_core::Result<EditContexts> {
     let located: Vec<Vec<Located>> = ask.iter().map(|edit| edit.counted()).collect();
-    let mut asked: Vec<(&Located, &[u32])> = Vec::new();
+    let mut asked: Vec<Asked<'_>> = Vec::new();
     let (mut goals, mut rows) = (Vec::new(), 0);
     for (edit, located) in ask.iter().zip(&located) {
         let goal = edit.goal(decoder)?;
         let target = edit.wanted();
         for context in located {
-            asked.push((context, target));
+            let reads_end = plan.word_ends.is_some() && edit.has_end();
+            asked.push(Asked { context, target, reads_end });
             let first = if matches!(goal, Goal::Answer(..)) { target.len() - 1 } else { 0 };
             goals.push((rows + first..rows + target.len(), goal.clone()));
             rows += target.len();
@@ -109,6 +112,7 @@ pub fn contexts(
     if ask.iter().any(|edit| edit.erase.is_some()) {
         contexts.goals = goals;
     }
+    contexts.word_ends = plan.word_ends.clone();
     Ok(contexts)
 }
 
@@ -145,6 +149,8 @@ pub struct ValueStore {
 const OBJECTIVE: u32 = 1;
 /// The same for what is particular to erasing.
 const ERASE: u32 = 2;
+/// The same for the end of targets.
+const END: u32 = 1;
 
 impl ValueStore {
     /// In the cache folder `cache`, for the model whose weights have this digest.
@@ -224,6 +230,10 @@ impl ValueStore {
         if ask.iter().any(|edit| edit.erase.is_some()) {
             let erased: Vec<_> = ask.iter().map(erased).collect();
             text += &serde_json::to_string(&erased).expect("numbers are JSON");
+        }
+        if let Some(word_ends) = &plan.word_ends {
+            let has_end: Vec<bool> = ask.iter().map(|edit| edit.has_end()).collect();
+            text += &format!("{END} {has_end:?} {}", word_ends.sha256());
         }
         let digest = Sha256::of(format!("{} {text}", self.weights));
         self.folder.join(format!("{digest}.safetensors"))

@@ -1,17 +1,19 @@
-//! δ = argmin of mean NLL(target) + λ_KL KL(essence) + λ_W decay, by Adam, within a ball.
+//! δ = argmin of mean NLL(target) + λ_end mean end + λ_KL KL(essence) + λ_W decay, by Adam, within a
+//! ball.
 //!
 //! δ is added to the value at the lookup token of every context and of "{subject} is a",
 //! whose next-token distribution must not move. ‖δ‖ ≤ clamp · ‖v0‖, where v0 is the value
 //! in the bare prompt or, for methods that write batches, the residual stream there.
 //!
 //! Published form (ROME, arXiv 2202.05262, section 3.1, and its program): KL(new ‖ initial) at the
-//! lookup token, decay ‖δ‖/‖v0‖². Ours: KL(initial ‖ new) behind the "a", where the text goes on,
+//! lookup token, decay ‖δ‖/‖v0‖². Ours: KL(initial ‖ new) after the "a", where the text goes on,
 //! and decay ‖δ‖²/‖v0‖², which does not depend on the scale of v0.
 //!
 //! On the CPU the rows run through a [`FrozenPass`](crate::model::FrozenPass); on other devices
 //! candle finds the gradient.
 
 mod direct;
+mod fact;
 mod tracked;
 
 use candle_core::Result;
@@ -25,9 +27,9 @@ use crate::plan::Settings;
 use crate::progress::{Interrupted, Progress};
 
 /// The parts of the loss at one step.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct StepLoss {
-    /// Sum of the three parts.
+    /// Sum of the parts.
     pub loss: f64,
     /// Mean negative log-likelihood of the target's tokens over contexts, nats; of an erase, its
     /// loss in place of that.
@@ -36,6 +38,13 @@ pub struct StepLoss {
     pub kl: f64,
     /// Weighted decay.
     pub decay: f64,
+    /// Weighted −ln P(the target's last word ends), where that is asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub end: f64,
+}
+
+fn is_zero(part: &f64) -> bool {
+    *part == 0.
 }
 
 /// The end of an optimisation.
@@ -80,7 +89,7 @@ pub fn optimise(
     let width = decoder.config().hidden;
     let mut delta = vec![0f32; width];
     let mut adam = Adam::new(width, settings.learning_rate);
-    let mut objective = objective(decoder, contexts, settings)?;
+    let mut objective = loss_of_delta(decoder, contexts, settings)?;
     let mut steps = Vec::new();
     progress.phase("value", Some(settings.steps as u64));
     for step in 1..=settings.steps {
@@ -105,19 +114,19 @@ pub fn optimise(
 }
 
 /// The loss as a function of δ, without its decay.
-trait Objective {
-    /// The loss at δ.
+trait LossOfDelta {
+    /// The loss at δ and its parts.
     fn evaluate(&mut self, delta: &[f32]) -> Result<StepLoss>;
 
     /// Its gradient at the δ of the latest evaluation; once for each.
     fn gradient(&mut self) -> Result<Vec<f32>>;
 }
 
-fn objective<'a>(
+fn loss_of_delta<'a>(
     decoder: &'a Decoder,
     contexts: &'a EditContexts,
     settings: &'a Settings,
-) -> Result<Box<dyn Objective + 'a>> {
+) -> Result<Box<dyn LossOfDelta + 'a>> {
     Ok(match decoder.device().is_cpu() {
         true => Box::new(Direct::new(decoder, contexts, settings)?),
         false => Box::new(Tracked::new(decoder, contexts, settings)?),

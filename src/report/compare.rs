@@ -34,42 +34,42 @@ fn retain(sets: &SetsMemory) -> Option<f64> {
 
 /// A row a method: means over its seeds, with least and most of the NLL.
 pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> {
-        let mut table = Table::of_items(
-            "",
-            [
-                Column::of("NLL", Unit::Plain(2)).under("forget"),
-                Column::of("least-most", Unit::Plain(2)).under("forget"),
-                Column::of("extraction", Unit::Share).under("forget"),
-                Column::of("NLL", Unit::Plain(3)).under("retain"),
-                Column::of("change", Unit::Change).under("retain"),
-                Column::of("gap closed", Unit::Percent),
-                Column::of("drift", Unit::Nats),
-                Column::of("seconds", Unit::Plain(1)),
-            ],
-        );
-        let references: Vec<&SetsMemory> = comparison.references.iter().map(|r| &r.memory).collect();
-        table.push(row("before", &[&comparison.before], None));
-        if !references.is_empty() {
-            let row = row("never saw", &references, None);
-            table.push(row.cell(Cell::Empty).cell(Cell::Empty).cell(comparison.retraining_seconds));
-        }
-        let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
-        for (method, runs) in by_method(comparison) {
-            let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.outcome.after).collect();
-            let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
-            let gap = match (nll(&comparison.before), ends, goal) {
-                (Some(before), Some(after), Some(goal)) => {
-                    Some((after.mean - before) / (goal.mean - before))
-                }
-                _ => None,
-            };
-            let row = row(method.name(), &after, retain(&comparison.before));
-            table.push(row.cell(gap).cell(drift(&runs)).cell(mean_seconds(&runs)));
-        }
-        let mut report = Report::new("compare", &comparison.model, comparison)?.section(table);
-        report.verdict = Some(verdict(comparison));
-        Ok(report)
+    let mut table = Table::of_items(
+        "",
+        [
+            Column::of("NLL", Unit::Plain(2)).under("forget"),
+            Column::of("least-most", Unit::Plain(2)).under("forget"),
+            Column::of("extraction", Unit::Share).under("forget"),
+            Column::of("NLL", Unit::Plain(3)).under("retain"),
+            Column::of("change", Unit::Change).under("retain"),
+            Column::of("gap closed", Unit::Percent),
+            Column::of("drift", Unit::Nats),
+            Column::of("seconds", Unit::Plain(1)),
+        ],
+    );
+    let references: Vec<&SetsMemory> = comparison.references.iter().map(|r| &r.memory).collect();
+    table.push(row("before", &[&comparison.before], None));
+    if !references.is_empty() {
+        let row = row("never saw", &references, None);
+        table.push(row.cell(Cell::Empty).cell(Cell::Empty).cell(comparison.retraining_seconds));
     }
+    let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
+    for (method, runs) in by_method(comparison) {
+        let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.outcome.after).collect();
+        let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
+        let gap = match (nll(&comparison.before), ends, goal) {
+            (Some(before), Some(after), Some(goal)) => {
+                Some((after.mean - before) / (goal.mean - before))
+            }
+            _ => None,
+        };
+        let row = row(method.name(), &after, retain(&comparison.before));
+        table.push(row.cell(gap).cell(drift(&runs)).cell(mean_seconds(&runs)));
+    }
+    let mut report = Report::new("compare", &comparison.model, comparison)?.section(table);
+    report.verdict = Some(verdict(comparison));
+    Ok(report)
+}
 
 fn by_method(report: &Comparison) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
     let mut groups: Vec<(ForgetMethod, Vec<&MethodRun>)> = Vec::new();

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::table::{Cell, Column, Row, Side, Table, Unit};
 use super::Section;
+use super::table::{Cell, Column, Row, Side, Table, Unit};
 use crate::probe::{Channel, FOUND, Leak, Seen, Sides};
 
 /// What a channel finds over many facts.

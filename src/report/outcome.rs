@@ -3,9 +3,7 @@
 use super::leaks::leak_section;
 use super::secrets::secret_section;
 use super::trainings::training_section;
-use super::{
-    Axis, Block, Cell, Column, Figure, Report, Row, Scores, Section, Series, Table, Unit,
-};
+use super::{Axis, Block, Cell, Column, Figure, Report, Row, Scores, Section, Series, Table, Unit};
 use crate::math::Interval;
 use crate::probe::{Background, ProbeScores, PromptKind, Said, SaidShares, TextSet};
 use crate::run::{CaseMeasures, CaseOutcome, GroupOutcome, Grouping, Outcome};
@@ -31,7 +29,8 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         report = report.section(outcome.completions.clone());
     }
     if let Some(write) = &outcome.write {
-        report = report.note("cost", format!("{:.2} s a fact{}", write.seconds_per_fact, cached(outcome)));
+        report = report
+            .note("cost", format!("{:.2} s a fact{}", write.seconds_per_fact, cached(outcome)));
     }
     if let Some(rounding) = &outcome.rounding {
         let lost = 100. * rounding.share_lost;
@@ -141,7 +140,9 @@ fn free(outcome: &Outcome) -> Table {
             })
             .map(|row| row.note("after the prompt")),
         moments
-            .row(("still said", Unit::Share), |it| said_of(it, should_not, rewrite).map(|it| it.said))
+            .row(("still said", Unit::Share), |it| {
+                said_of(it, should_not, rewrite).map(|it| it.said)
+            })
             .map(|row| row.note("erased, but decoded freely")),
     ];
     rows.into_iter().flatten().for_each(|row| table.push(row));
@@ -166,10 +167,22 @@ fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
     rows.into_iter().flatten().for_each(|row| table.push(row));
     let has_right_after = moments.right_after.is_some();
     if let Some(damage) = &outcome.damage {
-        damage_rows(&(damage.drift, damage.perplexity_before, damage.perplexity_after), "", "general text", has_right_after, table);
+        damage_rows(
+            &(damage.drift, damage.perplexity_before, damage.perplexity_after),
+            "",
+            "general text",
+            has_right_after,
+            table,
+        );
     }
     if let Some(retain) = &outcome.retain {
-        damage_rows(&(retain.kl, retain.perplexity_before, retain.perplexity_after), "retain ", "[[retain]] texts", has_right_after, table);
+        damage_rows(
+            &(retain.kl, retain.perplexity_before, retain.perplexity_after),
+            "retain ",
+            "[[retain]] texts",
+            has_right_after,
+            table,
+        );
     }
     let texts = outcome.texts.as_ref();
     for (name, set) in [

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::RunError;
 use super::execute::{GENERAL_TOKENS, Tools};
 use super::job::Job;
 use super::references::measure_references;
@@ -9,7 +10,6 @@ use super::train::{
     ReferenceOutcome, SetsMemory, TrainedModel, TrainingOutcome, remembered, train,
 };
 use super::train_plan::TrainPlan;
-use super::RunError;
 use crate::model::Model;
 use crate::probe::{BaseText, Damage, general_text};
 use crate::progress::Inner;
@@ -71,8 +71,7 @@ pub fn compare(
             }
             let TrainedModel { outcome, decoder, .. } =
                 train(model, &model.decoder, &plan, references.clone(), None, progress)?;
-            let damage =
-                text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
+            let damage = text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
             runs.push(MethodRun { method: *method, seed, outcome, damage });
         }
     }

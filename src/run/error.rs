@@ -75,7 +75,9 @@ pub enum RunError {
     #[error("{0}")]
     Interrupted(#[from] Interrupted),
     /// `with_ripples` without any ripple.
-    #[error("with_ripples = true, but no [[ripple]] prompt of the spec's probe file names {subjects}")]
+    #[error(
+        "with_ripples = true, but no [[ripple]] prompt of the spec's probe file names {subjects}"
+    )]
     NoRipples {
         /// The subjects that ask for ripples.
         subjects: String,

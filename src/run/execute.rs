@@ -20,8 +20,8 @@ use crate::gradient::Checkpointing;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
-    BaseText, Damage, Leak, LeakQuestion, PromptKind, Said, SecretLeak, SecretQuestion, TextSets, completions, drift, fluency,
-    general_text,
+    BaseText, Damage, Leak, LeakQuestion, PromptKind, Said, SecretLeak, SecretQuestion, TextSets,
+    completions, drift, fluency, general_text,
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
@@ -346,7 +346,9 @@ impl<'a> Run<'a> {
             self.secrets = self.secrets_of(&decoder)?;
         }
         let damage = match is_isolated {
-            true => Damage::over_edits(self.groups.iter().filter_map(|group| group.damage.as_ref())),
+            true => {
+                Damage::over_edits(self.groups.iter().filter_map(|group| group.damage.as_ref()))
+            }
             false => self.damage_of_group(&decoder, false)?,
         };
         let mut outcome = Outcome {

@@ -29,8 +29,10 @@ pub(super) struct Goal {
 
 /// The verdict on a run.
 pub(super) fn verdict(outcome: &Outcome, thresholds: &Thresholds) -> Verdict {
-    let goals: Vec<Goal> =
-        facts::goals(outcome, thresholds).into_iter().chain(passages::goals(outcome, thresholds)).collect();
+    let goals: Vec<Goal> = facts::goals(outcome, thresholds)
+        .into_iter()
+        .chain(passages::goals(outcome, thresholds))
+        .collect();
     let harm = harm(outcome, thresholds);
     let state = state(&goals, !harm.is_empty());
     let mut sentences: Vec<String> = Vec::new();

@@ -103,11 +103,7 @@ impl CaseQuestions {
     }
 
     /// Asks the base.
-    pub(super) fn ask(
-        self,
-        model: &Model,
-        progress: &dyn Progress,
-    ) -> Result<AskedCase, RunError> {
+    pub(super) fn ask(self, model: &Model, progress: &dyn Progress) -> Result<AskedCase, RunError> {
         let before = self.measures(model, &model.decoder, progress)?;
         let base = self.background.base(&model.decoder, progress)?;
         Ok(AskedCase { questions: self, base, before })
@@ -191,11 +187,8 @@ fn background(
     let own = BackgroundFact { subject: "", prompt: "", own_prompts: neighborhood };
     let about = |fact: &'_ AskedFact| (fact.subject.clone(), fact.prompt.clone());
     let named: Vec<(String, String)> = facts.iter().map(about).collect();
-    let facts = named.iter().map(|(subject, prompt)| BackgroundFact {
-        subject,
-        prompt,
-        own_prompts: &[],
-    });
+    let facts =
+        named.iter().map(|(subject, prompt)| BackgroundFact { subject, prompt, own_prompts: &[] });
     let mut all: Vec<BackgroundFact<'_>> = facts.collect();
     if !neighborhood.is_empty() {
         all.push(own);

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use serde_json::json;
 
+use super::Grouping;
 use super::job::Job;
 use super::plan::Plan;
 use super::train::TrainingOutcome;
-use super::Grouping;
 use crate::checkpoint::Rounding;
 use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
@@ -226,7 +226,12 @@ impl Outcome {
     /// The patch of the change; `job` and `plan` are what it was made for.
     ///
     /// Nothing where the change does not stand in one model.
-    pub fn patch(&self, model: &Model, job: &Job, plan: &Plan) -> Result<Option<Patch>, PatchError> {
+    pub fn patch(
+        &self,
+        model: &Model,
+        job: &Job,
+        plan: &Plan,
+    ) -> Result<Option<Patch>, PatchError> {
         let Some(change) = &self.change else { return Ok(None) };
         let names = change.delta.changes.keys().map(String::as_str);
         let recipe = Recipe {

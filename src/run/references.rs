@@ -1,9 +1,9 @@
 //! Models that never saw the passages: what they say of them is what forgetting aims at.
 
+use super::RunError;
 use super::execute::Tools;
 use super::train::{ReferenceOutcome, remembered};
 use super::train_plan::TrainPlan;
-use super::RunError;
 use crate::gradient;
 use crate::model::{Decoder, Model};
 

@@ -100,7 +100,8 @@ impl<'a> FactWriter<'a> {
                 batch_outcome(edits, ids, &asks, values, written)
             }
             State::Singly { decoder, delta, keys } => {
-                let ends = Singly { model, plan, factored: &self.factored[0], decoder, delta, keys };
+                let ends =
+                    Singly { model, plan, factored: &self.factored[0], decoder, delta, keys };
                 ends.write(edits, ids, shown)?
             }
         };
@@ -154,8 +155,7 @@ impl Singly<'_, '_> {
             let seconds = (progress.now() - started).as_secs_f64();
             describe_fact(&fact, seconds, progress);
             let relative_norm = fact.change.relative_norm;
-            let one =
-                WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
+            let one = WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
             *self.delta = std::mem::take(self.delta).plus(&one)?;
             self.keys.extend(fact.keys);
             *self.decoder = edited;

@@ -9,7 +9,7 @@ use crate::ops::{AttentionRows, Past, RotaryTable, Span};
 /// What a layer keeps from its forward pass for its backward pass.
 pub(super) struct Tape {
     attention: AttentionRows,
-    /// The residual stream in front of the layer, and behind its attention, [rows, hidden].
+    /// The residual stream before the layer, and after its attention, [rows, hidden].
     before: Vec<f32>,
     middle: Vec<f32>,
     /// Rotated, [rows, heads · head width].
@@ -19,6 +19,8 @@ pub(super) struct Tape {
     /// Inputs of the nonlinearity, [rows, intermediate]; the gate only where there is one.
     gate: Vec<f32>,
     up: Vec<f32>,
+    /// What the down projection gives, [rows, hidden], only where a norm follows it.
+    out: Vec<f32>,
 }
 
 /// Rows that no layer keeps.
@@ -56,7 +58,7 @@ impl Scratch {
 }
 
 impl Tape {
-    /// For a number of rows in spans, behind what the layer has of their past.
+    /// For a number of rows in spans, after what the layer has of their past.
     pub(super) fn new(
         config: &DecoderConfig,
         layer: &DecoderLayer,
@@ -74,11 +76,12 @@ impl Tape {
             value: zeros(shape.kv_width()),
             gate: zeros(if layer.mlp.gate.is_some() { inner } else { 0 }),
             up: zeros(inner),
+            out: zeros(if layer.post_mlp_norm.is_some() { config.hidden } else { 0 }),
         }
     }
 
-    /// From in front of the layer to what its attention read.
-    pub(super) fn attend(
+    /// From the input of the layer to what its attention read.
+    pub(super) fn attention(
         &mut self,
         layer: &DecoderLayer,
         stream: &[f32],
@@ -98,8 +101,8 @@ impl Tape {
         self.attention.write(&mut scratch.attended, &self.query, &self.key, &self.value)
     }
 
-    /// From there to behind the layer, for the rows of `stream`, which are all or the first ones.
-    pub(super) fn finish(
+    /// From there to the output of the layer, for the rows of `stream`, which are all or the first ones.
+    pub(super) fn mlp(
         &mut self,
         layer: &DecoderLayer,
         stream: &mut [f32],
@@ -122,13 +125,17 @@ impl Tape {
             None => mlp.activation.write(inner, up),
         }
         mlp.down.write(sum, inner)?;
+        if let Some(norm) = &layer.post_mlp_norm {
+            self.out[..of.hidden].copy_from_slice(sum);
+            norm.write(sum, &self.out[..of.hidden])?;
+        }
         add(stream, sum);
         Ok(())
     }
 
-    /// Back through [`finish`](Self::finish): `g` becomes the gradient of the stream in front of it,
+    /// Back through [`mlp`](Self::mlp): `g` becomes the gradient of the stream before it,
     /// and the scratch rows that of what attention read.
-    pub(super) fn unfinish(
+    pub(super) fn mlp_backward(
         &self,
         layer: &DecoderLayer,
         g: &mut [f32],
@@ -137,7 +144,14 @@ impl Tape {
         let (mlp, of) = (&layer.mlp, self.lengths(g));
         let (sum, part) = (&mut scratch.sum[..of.hidden], &mut scratch.hidden[..of.hidden]);
         let (up, inner) = (&self.up[..of.inner], &mut scratch.inner[..of.inner]);
-        mlp.down.write_gradient(inner, g)?;
+        match &layer.post_mlp_norm {
+            None => mlp.down.write_gradient(inner, g)?,
+            Some(norm) => {
+                sum.fill(0.);
+                norm.add_gradient(sum, &self.out[..of.hidden], g)?;
+                mlp.down.write_gradient(inner, sum)?;
+            }
+        }
         match &mlp.gate {
             Some(projection) => {
                 let d_gate = &mut scratch.gate[..of.inner];
@@ -157,8 +171,8 @@ impl Tape {
         layer.attention.output.write_gradient(&mut scratch.attended[..of.attended], g)
     }
 
-    /// Back through [`attend`](Self::attend), for all rows.
-    pub(super) fn unattend(
+    /// Back through [`attention`](Self::attention), for all rows.
+    pub(super) fn attention_backward(
         &self,
         layer: &DecoderLayer,
         g: &mut [f32],

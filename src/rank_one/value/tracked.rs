@@ -1,9 +1,11 @@
-//! The objective through candle's gradients, on any device.
+//! The loss of δ through candle's gradients, on any device.
 
-use candle_core::{D, DType, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 
-use super::{Objective, StepLoss};
-use crate::model::{AddToRows, Decoder, Site, Unobserved};
+use super::fact::FactObjective;
+use super::{LossOfDelta, StepLoss};
+use crate::model::{Decoder, Unobserved};
+use crate::objective::Objective;
 use crate::plan::Settings;
 use crate::rank_one::EditContexts;
 
@@ -11,58 +13,41 @@ use crate::rank_one::EditContexts;
 pub(super) struct Tracked<'a> {
     decoder: &'a Decoder,
     contexts: &'a EditContexts,
-    settings: &'a Settings,
+    objective: FactObjective<'a>,
     variable: Var,
     /// The loss of the latest evaluation.
     loss: Option<Tensor>,
-    /// Log-probabilities of the essence prompt at δ = 0, [1, vocabulary].
-    initial: Option<Tensor>,
 }
 
 impl<'a> Tracked<'a> {
     pub(super) fn new(
         decoder: &'a Decoder,
         contexts: &'a EditContexts,
-        settings: &'a Settings,
+        settings: &Settings,
     ) -> Result<Self> {
         let variable = Var::zeros(decoder.config().hidden, DType::F32, decoder.device())?;
-        Ok(Self { decoder, contexts, settings, variable, loss: None, initial: None })
-    }
-
-    fn divergence(&mut self, logits: &Tensor) -> Result<Tensor> {
-        let new = candle_nn::ops::log_softmax(logits, D::Minus1)?;
-        let initial = self.initial.get_or_insert_with(|| new.detach());
-        let difference = (&new - &*initial)?;
-        if self.settings.parity {
-            (new.exp()? * difference)?.sum_all()
-        } else {
-            (initial.exp()? * difference)?.sum_all()?.neg()
-        }
+        let objective = FactObjective::new(contexts, settings);
+        Ok(Self { decoder, contexts, objective, variable, loss: None })
     }
 }
 
-impl Objective for Tracked<'_> {
+impl LossOfDelta for Tracked<'_> {
     fn evaluate(&mut self, delta: &[f32]) -> Result<StepLoss> {
         let contexts = self.contexts;
         self.variable.set(&Tensor::new(delta, self.decoder.device())?)?;
-        let rows = contexts.lookup_rows();
-        let site = (contexts.layer, Site::Residual);
-        let add = AddToRows::new(site, &rows, contexts.tail.rows(), &self.variable)?;
-        let hidden = add.apply(&contexts.residual)?;
+        let rows: Vec<u32> = contexts.lookup_rows().into_iter().map(|row| row as u32).collect();
+        let rows = Tensor::new(rows, self.decoder.device())?;
+        let path = self.decoder.value_path(contexts.layer);
+        let change = path.change(&contexts.lookup_values, &self.variable.unsqueeze(0)?)?;
+        let hidden = contexts.residual.index_add(&rows, &change, 0)?;
         let above = contexts.layer + 1..self.decoder.config().layers;
         let cache = Some(&contexts.cache);
         let hidden =
             self.decoder.run_layers(above, hidden, &contexts.tail, cache, &mut Unobserved)?;
         let hidden = hidden.expect("an unobserved run does not stop");
 
-        let logits = self.decoder.logits(&hidden, &contexts.read_rows())?;
-        let targets = contexts.targets.len();
-        let nll = contexts.fact_loss(&logits.narrow(0, 0, targets)?)?;
-        let kl = (self.divergence(&logits.narrow(0, targets, 1)?)? * self.settings.kl_weight)?;
-        let loss = (&nll + &kl)?;
-        let number = |scalar: &Tensor| scalar.to_scalar::<f32>().map(f64::from);
-        let parts =
-            StepLoss { loss: number(&loss)?, nll: number(&nll)?, kl: number(&kl)?, decay: 0. };
+        let logits = self.decoder.logits(&hidden, self.objective.readout().rows())?;
+        let (loss, parts) = self.objective.compose(&logits)?;
         self.loss = Some(loss);
         Ok(parts)
     }

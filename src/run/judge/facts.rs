@@ -28,8 +28,7 @@ fn inserted(
     let shares = SaidShares::of(own.iter().copied())?;
     let others = of_kind(said, PromptKind::Paraphrase);
     let paraphrases = SaidShares::of(others.iter().copied());
-    let is_unchanged =
-        !facts.is_empty() && facts.iter().all(|fact| fact.relative_norm == 0.);
+    let is_unchanged = !facts.is_empty() && facts.iter().all(|fact| fact.relative_norm == 0.);
     let follows = paraphrases.as_ref().is_none_or(|it| it.said.mean >= thresholds.paraphrases);
     let reached = match shares.said.mean {
         _ if is_unchanged => Reached::NotAtAll,
@@ -105,11 +104,8 @@ fn questions(before: &[&Said], own: &[&Said]) -> String {
 fn many(n: usize, own: &[&Said], reached: Reached) -> String {
     let hits = own.iter().filter(|said| said.is_said).count();
     let head = head(n, reached);
-    let missed: Vec<String> = own
-        .iter()
-        .filter(|said| !said.is_said)
-        .map(|said| format!("{:?}", said.target))
-        .collect();
+    let missed: Vec<String> =
+        own.iter().filter(|said| !said.is_said).map(|said| format!("{:?}", said.target)).collect();
     let names = match missed.len() {
         1..=3 if n <= NAMED => format!(", all but {}", list(&missed)),
         _ => String::new(),

@@ -79,7 +79,8 @@ impl Sight {
         let run = |sets: &SetsMemory| recited(sets).map_or(0, |(_, longest)| longest);
         let holdout = training.after.holdout.as_ref().and_then(|set| set.recital.as_ref());
         let references = training.references.iter().map(|reference| run(&reference.memory));
-        let never_seen = references.chain(holdout.map(|recital| recital.longest_run().tokens)).max();
+        let never_seen =
+            references.chain(holdout.map(|recital| recital.longest_run().tokens)).max();
         Self {
             nll: training.after.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean),
             goal: training.goal,
@@ -128,10 +129,9 @@ fn probability(sight: &Sight, training: &TrainingOutcome) -> String {
         false => "that of models that never saw them",
     };
     match sight.goal {
-        Some(goal) => format!(
-            "their NLL went from {before:.2} to {:.2}, {never_saw} is {goal:.2}",
-            sight.nll
-        ),
+        Some(goal) => {
+            format!("their NLL went from {before:.2} to {:.2}, {never_saw} is {goal:.2}", sight.nll)
+        }
         None => format!(
             "their NLL went from {before:.2} to {:.2}, with no hold-out to compare with",
             sight.nll
@@ -160,9 +160,11 @@ fn advice(sight: &Sight, training: &TrainingOutcome) -> String {
         (None, _) => " Name passages of the same kind that the model never saw with `holdout` in \
                       [[forget]]: they say when enough is forgotten."
             .into(),
-        (_, Stopped::Damage) => " Forgetting was stopped because the retain set suffered; a larger \
+        (_, Stopped::Damage) => {
+            " Forgetting was stopped because the retain set suffered; a larger \
                                  --max-damage lets it go on."
-            .into(),
+                .into()
+        }
         (Some(_), Stopped::Steps) if !sight.is_improbable() => {
             " All steps were taken: try more --steps or a higher --learning-rate.".into()
         }

@@ -1,4 +1,4 @@
-//! What is asked of one sequence: a loss of its targets' NLL n_t and the slopes ∂L/∂n_t.
+//! Losses of the tokens of one sequence: a loss of its targets' NLL n_t and the slopes ∂L/∂n_t.
 //!
 //! Every first-order method of unlearning is Σ w_t ∇ log p_t with a weight w_t that is held
 //! constant, so ∂L/∂n_t = −w_t. With T targets, N = Σ n_t and log p(y) = −N:
@@ -12,7 +12,12 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::reference::Reference;
+use super::{Outcome, Steer};
+use crate::ops::log_sum_exp;
+use crate::ops::simd::{exp, vectorised};
 
 /// What one sequence contributes to the loss.
 #[derive(Debug, Clone)]
@@ -25,6 +30,8 @@ pub enum TokenLoss {
     Forget(ForgetLoss),
     /// The mean divergence KL(reference ‖ model) at its targets.
     Divergence(Arc<Reference>),
+    /// The distance of a hidden state from a vector, at the rows that predict its targets.
+    Steer(Steer),
 }
 
 /// How a sequence is made improbable.
@@ -54,12 +61,41 @@ pub enum ForgetLoss {
 }
 
 impl TokenLoss {
-    /// (L, ∂L/∂n_t) for the NLL of the targets; a divergence is not a function of them.
-    pub(super) fn evaluate(&self, nll: &[f32]) -> (f64, Vec<f32>) {
+    /// The outcome at logits [targets, vocabulary], which become `scale` times the gradient.
+    pub(crate) fn descend(&self, targets: &[u32], logits: &mut [f32], scale: f32) -> Outcome {
+        let vocabulary = logits.len() / targets.len();
+        let shifts: Vec<f32> = logits.par_chunks_exact(vocabulary).map(log_sum_exp).collect();
+        let row_nll = logits.chunks_exact(vocabulary).zip(&shifts).zip(targets);
+        let nll: Vec<f32> = row_nll.map(|((row, shift), id)| shift - row[*id as usize]).collect();
+        let (mut loss, slopes) = self.evaluate(&nll);
+        let rows = logits.par_chunks_exact_mut(vocabulary);
+        if let Self::Divergence(reference) = self {
+            let scale = scale / targets.len() as f32;
+            let parts = rows.enumerate().map(|(at, row)| reference.descend(at, row, scale));
+            let parts: Vec<f64> = parts.collect();
+            loss = parts.iter().sum::<f64>() / targets.len() as f64;
+        } else {
+            let given = shifts.par_iter().zip(&slopes).zip(targets);
+            rows.zip(given).for_each(|(row, ((shift, slope), target))| {
+                let slope = slope * scale;
+                vectorised(
+                    #[inline(always)]
+                    || row.iter_mut().for_each(|x| *x = slope * exp(*x - shift)),
+                );
+                row[*target as usize] -= slope;
+            });
+        }
+        Outcome { loss, nll }
+    }
+
+    /// (L, ∂L/∂n_t) for the NLL of the targets, of which a divergence or a state is no function.
+    pub(crate) fn evaluate(&self, nll: &[f32]) -> (f64, Vec<f32>) {
         let count = nll.len() as f64;
         let sum: f64 = nll.iter().map(|n| f64::from(*n)).sum();
         match self {
-            Self::Mean | Self::Divergence(_) => (sum / count, vec![(1. / count) as f32; nll.len()]),
+            Self::Mean | Self::Divergence(_) | Self::Steer(_) => {
+                (sum / count, vec![(1. / count) as f32; nll.len()])
+            }
             Self::Weights(weights) => {
                 let terms = weights.iter().zip(nll).map(|(w, n)| f64::from(*w) * f64::from(*n));
                 (terms.sum(), weights.clone())

@@ -25,7 +25,7 @@ const FLOOR: f64 = 1e-12;
 
 impl Reference {
     /// Keeps the `kept` most probable tokens of each row of logits, `[targets, vocabulary]`.
-    pub(super) fn new(logits: &[f32], vocabulary: usize, kept: usize) -> Self {
+    pub(crate) fn new(logits: &[f32], vocabulary: usize, kept: usize) -> Self {
         let kept = kept.min(vocabulary);
         let mut reference = Self { kept, ids: Vec::new(), probabilities: Vec::new() };
         for row in logits.chunks_exact(vocabulary) {
@@ -54,7 +54,7 @@ impl Reference {
     }
 
     /// The divergence at a target whose logits are `row`, which becomes its gradient times `scale`.
-    pub(super) fn descend(&self, target: usize, row: &mut [f32], scale: f32) -> f64 {
+    pub(crate) fn descend(&self, target: usize, row: &mut [f32], scale: f32) -> f64 {
         let range = target * self.kept..(target + 1) * self.kept;
         let (ids, p) = (&self.ids[range.clone()], &self.probabilities[range]);
         let shift = crate::ops::log_sum_exp(row);

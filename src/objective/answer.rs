@@ -1,8 +1,8 @@
-//! What δ is asked for where a fact shall go: the answer of a model that never knew it.
+//! What is asked for where a fact should go: the answer of a model that never knew it.
 //!
 //! With p_j the model's next-token distribution at the same prompt about another subject j of the
 //! kind, and o the first token of the true target (where answers about other subjects begin alike,
-//! the first behind that),
+//! the first after that),
 //!
 //!   q = mean of p_j, but q(o) = min(mean, median of p_j(o)), and scaled to a sum of one.
 //!
@@ -23,20 +23,19 @@ use std::ops::Range;
 
 use candle_core::{D, Result, Tensor};
 
-use super::context::EditContexts;
-use crate::ops::{log_sum_exp, token_nll};
+use crate::ops::log_sum_exp;
 
 /// The share of an insert's stopping loss at which an erase stops.
-const STOP: f64 = 0.1;
+pub(crate) const STOP: f64 = 0.1;
 /// Keeps −ln(1 − p) finite where p rounds to one.
 const CERTAIN: f64 = 1e-6;
 
 /// A probability that no guess looks for; an excess over less is none.
 const UNSEEN: f32 = 1e-4;
 
-/// What the rows behind one context are asked for.
+/// What the rows after one context are asked for.
 #[derive(Clone)]
-pub(super) enum Goal {
+pub(crate) enum Goal {
     /// The target's tokens.
     Say,
     /// The answer of a model that never knew.
@@ -47,7 +46,7 @@ pub(super) enum Goal {
 
 /// A distribution over the vocabulary in which one token has no more than its share.
 #[derive(Clone)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     q: Vec<f32>,
     entropy: f64,
     /// o.
@@ -62,38 +61,30 @@ impl Answer {
 }
 
 impl Goal {
-    /// The goal of answering as `q` has it, and with `token` no more often.
-    pub(super) fn answer(q: Vec<f32>, token: u32) -> Self {
+    /// The goal of answering as in `q`, and with `token` no more often.
+    pub(crate) fn answer(q: Vec<f32>, token: u32) -> Self {
         let nats = |p: &f32| if *p > 0. { f64::from(*p) * f64::from(*p).ln() } else { 0. };
         let entropy = -q.iter().map(nats).sum::<f64>();
         Self::Answer(Answer { q, entropy, token })
     }
 }
 
-impl EditContexts {
-    /// The loss of the rows that predict the targets, [rows, vocabulary] to a scalar.
-    pub(super) fn fact_loss(&self, logits: &Tensor) -> Result<Tensor> {
-        let nll = token_nll(logits, &self.targets)?;
-        match self.goals.as_slice() {
-            [] => nll.mean_all(),
-            goals => goals_loss(logits, &nll, goals),
-        }
-    }
-
-    /// The loss at which the optimisation ends, where an insert ends at `stop`.
-    pub(super) fn stop_loss(&self, stop: f64) -> f64 {
-        let is_erased = |(_, goal): &(Range<usize>, Goal)| !matches!(goal, Goal::Say);
-        if self.goals.iter().any(is_erased) { STOP * stop } else { stop }
-    }
+/// Whether goals ask for anything but to be said.
+pub(crate) fn erases(goals: &[(Range<usize>, Goal)]) -> bool {
+    goals.iter().any(|(_, goal)| !matches!(goal, Goal::Say))
 }
 
-/// The mean over all terms.
-fn goals_loss(logits: &Tensor, nll: &Tensor, goals: &[(Range<usize>, Goal)]) -> Result<Tensor> {
+/// The mean loss over all terms, for logits whose gradient candle finds.
+pub(crate) fn compose_goals(
+    logits: &Tensor,
+    nll: &Tensor,
+    goals: &[(Range<usize>, Goal)],
+) -> Result<Tensor> {
     let terms = goals.iter().map(|(rows, goal)| term(logits, nll, rows, goal));
     Tensor::cat(&terms.collect::<Result<Vec<_>>>()?, 0)?.mean_all()
 }
 
-/// The loss of one context: one number a token for what shall be said, else one.
+/// The loss of one context: one number a token for what should be said, else one.
 fn term(logits: &Tensor, nll: &Tensor, rows: &Range<usize>, goal: &Goal) -> Result<Tensor> {
     let nll = nll.narrow(0, rows.start, rows.len())?;
     match goal {
@@ -114,11 +105,11 @@ fn term(logits: &Tensor, nll: &Tensor, rows: &Range<usize>, goal: &Goal) -> Resu
     }
 }
 
-/// The same loss where gradients are found by hand: the logits become its gradient.
+/// The loss of [`compose_goals`] with its gradient by hand, which takes the place of the logits.
 ///
 /// ∂NLL = p − 1[target], ∂KL(q ‖ p) = p − q, ∂ ln p(o) = 1[o] − p, and ∂(−ln(1 − P)) =
 /// −P/(1 − P) Σ ∂NLL with P the probability of all tokens of the target.
-pub(super) fn descend_goals(
+pub(crate) fn descend_goals(
     logits: &mut [f32],
     targets: &[u32],
     goals: &[(Range<usize>, Goal)],
@@ -178,6 +169,7 @@ fn descend_goal((logits, targets): (&mut [f32], &[u32]), goal: &Goal, share: f64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::token_nll;
 
     #[test]
     fn the_losses_vanish_where_their_goals_are_met_and_have_gradients() -> Result<()> {
@@ -225,7 +217,7 @@ mod tests {
         let values: Vec<f32> = (0..35).map(|i| (f64::from(i) * 1.7).sin() as f32).collect();
         let logits = Tensor::from_vec(values.clone(), (targets.len(), width), &device)?;
         let logits = candle_core::Var::from_tensor(&logits)?;
-        let loss = goals_loss(&logits, &token_nll(&logits, &targets)?, &goals)?;
+        let loss = compose_goals(&logits, &token_nll(&logits, &targets)?, &goals)?;
         let expected = loss.backward()?.get(&logits).expect("tracked").flatten_all()?;
         let mut found = values;
         let excess = |row: usize, o: usize, share: f32| {
