@@ -5,7 +5,7 @@
 use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs};
 use super::failure::Usage;
 use rescribe::spec::{
-    EditSpec, GradientOptions, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
+    EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
 };
 
 /// The spec with the flags of `rescribe edit` laid over it.
@@ -86,30 +86,10 @@ impl ForRecords {
 
     fn refuse(&self, args: &EditArgs, refused: &mut Refused) {
         let method = self.rank_one.method.unwrap_or_default();
-        let has_batch = self.batch.is_some();
-        if args.erase.is_some() {
-            let reason = "is not used with --erase, which goes record by record; a spec with \
-                          [[erase]] and --method memit erases several facts together";
-            refused.flag(has_batch, BATCH, reason);
-            refused.flag(self.rank_one.sequential.is_some(), "sequential", reason);
-            let reason = "is not used with --erase: each record is erased in the base, which \
-                          leaves no patch; a spec with [[erase]] makes one";
-            refused.flag(args.patch.is_some(), "patch", reason);
-            refused.flag(args.out.is_some(), "out", reason);
-        } else if !method.is_batched() {
-            let reason = "is not used by method rome, which writes one fact at a time; --method \
-                          memit, emmet or alphaedit writes batches";
-            refused.flag(has_batch, BATCH, reason);
-        } else if self.rank_one.sequential.is_some() {
-            let reason = "is not used with --sequential, which is itself the size of a batch";
-            refused.flag(has_batch, BATCH, reason);
-        }
-        if !self.is_in_batches() {
-            let reason = "is not used: each record is written alone into the base, which leaves \
-                          no patch; --method memit with --batch or --sequential makes one";
-            let is_edit = args.erase.is_none();
-            refused.flag(is_edit && args.patch.is_some(), "patch", reason);
-            refused.flag(is_edit && args.out.is_some(), "out", reason);
+        match args.erase.is_some() {
+            true => self.refuse_with_erase(args, refused),
+            false if !self.is_in_batches() => refuse_alone(args, refused),
+            false => self.refuse_batch(method, refused),
         }
         let is_alone = args.erase.is_some() || !self.is_in_batches();
         let reason = "is not used: no two of these records stand in one model";
@@ -122,6 +102,37 @@ impl ForRecords {
             refused.flag(!is_sequence_of_one, &flag, &reason);
         }
     }
+
+    fn refuse_with_erase(&self, args: &EditArgs, refused: &mut Refused) {
+        let reason = "is not used with --erase, which goes record by record; a spec with \
+                      [[erase]] and --method memit erases several facts together";
+        refused.flag(self.batch.is_some(), BATCH, reason);
+        refused.flag(self.rank_one.sequential.is_some(), "sequential", reason);
+        let reason = "is not used with --erase: each record is erased in the base, which leaves \
+                      no patch; a spec with [[erase]] makes one";
+        refused.flag(args.patch.is_some(), "patch", reason);
+        refused.flag(args.out.is_some(), "out", reason);
+    }
+
+    fn refuse_batch(&self, method: Method, refused: &mut Refused) {
+        let reason = match method.is_batched() {
+            true if self.rank_one.sequential.is_none() => return,
+            true => "is not used with --sequential, which is itself the size of a batch",
+            false => {
+                "is not used by method rome, which writes one fact at a time; --method memit, \
+                 emmet or alphaedit writes batches"
+            }
+        };
+        refused.flag(self.batch.is_some(), BATCH, reason);
+    }
+}
+
+/// Refuses what needs several records in one model, where each is written alone.
+fn refuse_alone(args: &EditArgs, refused: &mut Refused) {
+    let reason = "is not used: each record is written alone into the base, which leaves no patch; \
+                  --method memit with --batch or --sequential makes one";
+    refused.flag(args.patch.is_some(), "patch", reason);
+    refused.flag(args.out.is_some(), "out", reason);
 }
 
 /// The spec with each flag in the group that the spec uses.
