@@ -13,7 +13,7 @@ use super::example::Example;
 use crate::model::Trainable;
 use crate::objective::Outcome;
 
-/// The lanes beside the trained decoder itself, and a pool of one thread for each of all.
+/// The lanes other than the trained decoder itself, and a pool of one thread for each of all.
 pub(super) struct Lanes {
     others: Vec<Trainable>,
     pools: Vec<rayon::ThreadPool>,

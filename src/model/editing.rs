@@ -19,7 +19,7 @@ pub struct Editing {
     pub weight_decay: f64,
     /// Largest |ΔW|/|W|.
     pub max_delta: f64,
-    /// Contexts beside the bare prompt.
+    /// Contexts in addition to the bare prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contexts: Option<usize>,
 }

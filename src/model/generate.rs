@@ -127,7 +127,7 @@ impl Slots {
         batch
     }
 
-    /// The last token of each active sequence, behind what its slot holds.
+    /// The last token of each active sequence, after what its slot holds.
     fn next(&mut self, active: &[usize], written: &[Vec<u32>]) -> Batch {
         let mut batch = Batch::default();
         for &sequence in active {

@@ -14,7 +14,7 @@ pub(super) struct Projection {
     pub(super) bias: Option<Tensor>,
     /// Where the weight's gradient goes, while it is trained.
     pub(super) gradient: Option<Gradient>,
-    /// A low-rank change beside the weight: W + left · right in its stored orientation.
+    /// A low-rank change added to the weight: W + left · right in its stored orientation.
     pub(super) adapter: Option<LowRank>,
 }
 

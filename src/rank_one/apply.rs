@@ -75,7 +75,7 @@ fn keys_by_prompt<'a>(
     Ok(found)
 }
 
-/// Keys that the ask's own prompts are likely to meet, beside those of the second moment: other names
+/// Keys that the ask's own prompts are likely to meet, in addition to those of the second moment: other names
 /// in the subject's place; and how the subject's key differs from context to context, so that all of
 /// them get the same.
 fn expected(
