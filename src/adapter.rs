@@ -1,4 +1,5 @@
-//! Low-rank patches as a PEFT LoRA adapter, which transformers, vLLM and llama.cpp load on top of the base.
+//! Low-rank patches as a PEFT LoRA adapter, which transformers, vLLM and llama.cpp load on top of
+//! the base.
 //!
 //! PEFT adds (α/r) B A to a linear map's [out, in] weight, with A [r, in] and B [out, r]. For a
 //! tensor stored so, ΔT = left · right is B = left, A = right; where it is stored [in, out]

@@ -1,4 +1,5 @@
-//! How facts are best written to a model, as its maker measured; the folder of a trained model says it.
+//! How facts are best written to a model, as its maker measured; the folder of a trained model says
+//! it.
 
 use std::path::Path;
 

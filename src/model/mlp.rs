@@ -82,7 +82,7 @@ pub(super) struct MlpBlock {
 }
 
 impl MlpBlock {
-    /// x [rows, hidden], already normalised → the input of the down projection, [rows, intermediate].
+    /// x [rows, hidden], already normalised → the down projection's input, [rows, intermediate].
     pub(super) fn key(&self, x: &Tensor) -> Result<Tensor> {
         let up = self.up.forward(x)?;
         match &self.gate {

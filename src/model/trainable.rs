@@ -173,7 +173,7 @@ impl Trainable {
             if [pair[0].factor, pair[1].factor] != [Factor::Left, Factor::Right] {
                 continue;
             }
-            // A slice along the rows belongs to the left factor, one along the columns to the right.
+            // A slice of the rows belongs to the left factor, one of the columns to the right.
             let along = |axis| pair[0].slot.slice.filter(|slice| slice.axis == axis);
             let change = Change::LowRank {
                 left: padded(&pair[0].values.detach(), along(0))?,

@@ -1,10 +1,11 @@
 //! What a layer gives for many asks, in the model as it is by now.
 //!
 //! For each ask, at the lookup token: the key of a layer, and the residual stream after the last
-//! layer that is written; for each neighbor, the key alone. The bare prompt has a key of its own besides
-//! the mean over the prefixed ones: near the start of a text keys are of another kind, and a write that
-//! meets only their mean can miss the bare prompt. Nothing after the lookup token can matter, so each
-//! context ends there; nothing before the first written layer changes, so that part is run once.
+//! layer that is written; for each neighbor, the key alone. The bare prompt has a key of its own
+//! besides the mean over the prefixed ones: near the start of a text keys are of another kind, and
+//! a write that meets only their mean can miss the bare prompt. Nothing after the lookup token can
+//! matter, so each context ends there; nothing before the first written layer changes, so that part
+//! is run once.
 
 use candle_core::{Result, Tensor};
 

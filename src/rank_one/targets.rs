@@ -51,8 +51,8 @@ pub fn asks(edits: &[PlannedEdit]) -> Vec<Ask<'_>> {
     asks
 }
 
-/// The facts of writes that follow each other, gathered by subject: a later write would otherwise undo
-/// what an earlier one gave to nearly the same key. As published, each is separate.
+/// The facts of writes that follow each other, gathered by subject: a later write would otherwise
+/// undo what an earlier one gave to nearly the same key. As published, each is separate.
 pub fn asks_by_subject(plan: &WritePlan) -> Vec<Ask<'_>> {
     let mut asks: Vec<Ask<'_>> = Vec::new();
     for edit in &plan.edits {
