@@ -1,4 +1,5 @@
-//! Low-rank patches as a PEFT LoRA adapter, which transformers, vLLM and llama.cpp load beside the base.
+//! Low-rank patches as a PEFT LoRA adapter, which transformers, vLLM and llama.cpp load on top of
+//! the base.
 //!
 //! PEFT adds (α/r) B A to a linear map's [out, in] weight, with A [r, in] and B [out, r]. For a
 //! tensor stored so, ΔT = left · right is B = left, A = right; where it is stored [in, out]
@@ -56,7 +57,7 @@ pub struct AdapterModule {
     pub norm: f64,
 }
 
-/// Why an adapter could not be written. Nothing is left behind.
+/// Why an adapter could not be written. No file is left in its place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdapterError {
@@ -170,7 +171,7 @@ fn factors(model: &Model, patches: &[Patch]) -> Result<(Vec<AdapterModule>, Name
     Ok((modules, tensors))
 }
 
-/// The error that names the patch behind a dense change.
+/// The error that names the patch with a dense change.
 fn dense(tensor: &str, patches: &[Patch]) -> AdapterError {
     let is_dense =
         |patch: &&Patch| matches!(patch.delta.changes.get(tensor), Some(Change::Dense(_)));

@@ -5,8 +5,8 @@
 //!
 //! 1. [`key`](mod@key): k* = mean over contexts of k at t;
 //! 2. [`value`](mod@value): δ = the change of the value at t that makes the model say the target;
-//! 3. [`solve`](mod@solve): ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v* exactly,
-//!    while keys that are common under C = E[k kᵀ] move least; what the prompt is likely to meet,
+//! 3. [`solve`](mod@solve): ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v*
+//!    exactly, while keys that are common under C = E[k kᵀ] move least; what the prompt is likely to meet,
 //!    other names and the subject itself in other contexts, is added to C.
 //!
 //! Several facts at once: [`targets`] finds the target of each in the residual stream after the
@@ -15,8 +15,9 @@
 //!
 //! A fact to remove differs only in its loss: [`objective`](crate::objective).
 //!
-//! ROME, arXiv 2202.05262; MEMIT, 2210.07229; EMMET, 2403.14236; AlphaEdit, 2410.02355. One key stands on both sides of the update, which the published
-//! program does not do (R-ROME, arXiv 2403.07175).
+//! ROME, arXiv 2202.05262; MEMIT, 2210.07229; EMMET, 2403.14236; AlphaEdit, 2410.02355. One key
+//! stands on both sides of the update, which the published program does not do (R-ROME, arXiv
+//! 2403.07175).
 
 pub mod apply;
 pub mod context;

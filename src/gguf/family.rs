@@ -1,4 +1,6 @@
-//! Architectures as data: which tensors a GGUF file holds, their Hugging Face names, shapes and order.
+//! Architectures as data: which tensors a GGUF file holds, what they are for, shapes and order.
+//!
+//! What a role is called in a Hugging Face folder stands in the table of the model's family.
 
 use super::{
     config,
@@ -7,15 +9,17 @@ use super::{
     metadata::Metadata,
     sizes::{Size, Sizes},
 };
+use crate::model::Role;
+use crate::model::family::{Family as ModelFamily, TensorNames};
 
 /// One architecture.
 pub(super) struct Family {
     /// The value of `general.architecture`, and the prefix of its keys.
     pub(super) architecture: &'static str,
-    /// Keys behind the prefix that are understood; any other key is refused.
+    /// Keys after the prefix that are understood; any other key is refused.
     pub(super) keys: &'static [&'static str],
     /// All tensors it may hold; any other tensor is refused.
-    pub(super) roles: &'static [Role],
+    pub(super) tensors: &'static [Stored],
     /// Writes `config.json`, without the token ids.
     pub(super) config: fn(&Header<'_>, &Described<'_>) -> Result<config::Object, GgufFault>,
     /// The pre-tokenizer of files from before `tokenizer.ggml.pre` was introduced.
@@ -29,35 +33,30 @@ pub(super) struct Described<'a> {
     pub(super) is_tied: bool,
 }
 
-/// One tensor of an architecture. `{}` in the names stands for the index of the layer.
-pub(super) struct Role {
-    gguf: &'static str,
-    hugging_face: &'static str,
-    /// As stored in the GGUF file, rows first.
+/// The tensors of one role. `{}` in the name stands for the index of the layer.
+pub(super) struct Stored {
+    /// What they are for; nothing where they describe something that `config.json` says in words,
+    /// and get no tensor.
+    role: Option<Role>,
+    /// Stem of their names.
+    stem: &'static str,
+    /// Shape of the weight in the GGUF file, rows first; that of a bias is its rows.
     shape: &'static [Size],
+    /// Order of the weight.
     order: Order,
-    need: Need,
+    has_bias: bool,
 }
 
 /// How the stored rows and columns relate to those of the Hugging Face tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The same.
+    /// As in the Hugging Face tensor.
     Same,
     /// llama.cpp rotates neighbouring rows of a head, Hugging Face rotates row j
     /// with row j + d/2: stored row 2j + p of a head is row p·d/2 + j here.
     RotaryPairs,
     /// Rows are columns here (GPT-2 multiplies x·W with W [in, out]).
     Transposed,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Need {
-    Always,
-    /// The output head, which may share the embedding's weights.
-    UnlessTied,
-    /// Describes something that `config.json` says in words; it gets no tensor.
-    ForConfig,
 }
 
 /// A tensor of the output, and where it comes from.
@@ -78,29 +77,18 @@ impl Planned<'_> {
     }
 }
 
-const fn role(
-    gguf: &'static str,
-    hugging_face: &'static str,
-    shape: &'static [Size],
-    order: Order,
-) -> Role {
-    Role { gguf, hugging_face, shape, order, need: Need::Always }
+const fn tensor(role: Role, stem: &'static str, shape: &'static [Size], order: Order) -> Stored {
+    Stored { role: Some(role), stem, shape, order, has_bias: false }
+}
+
+const fn with_bias(tensor: Stored) -> Stored {
+    Stored { has_bias: true, ..tensor }
 }
 
 const HEAD: &str = "output.weight";
 const EMBEDDING: &str = "token_embd.weight";
 /// Frequency factors of Llama 3.1 and later.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
-
-const fn head(hugging_face: &'static str) -> Role {
-    Role {
-        gguf: HEAD,
-        hugging_face,
-        shape: &[Size::Vocabulary, Size::Hidden],
-        order: Order::Same,
-        need: Need::UnlessTied,
-    }
-}
 
 use Order::{RotaryPairs, Same, Transposed};
 use Size::{Context, FusedHeads, HalfHead, Hidden, Intermediate, Keys, Queries, Vocabulary};
@@ -128,66 +116,20 @@ static LLAMA: Family = Family {
         "rope.scaling.finetuned",
         "rope.scale_linear",
     ],
-    roles: &[
-        role(EMBEDDING, "model.embed_tokens.weight", &[Vocabulary, Hidden], Same),
-        role("blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight", &[Hidden], Same),
-        role(
-            "blk.{}.attn_q.weight",
-            "model.layers.{}.self_attn.q_proj.weight",
-            &[Queries, Hidden],
-            RotaryPairs,
-        ),
-        role(
-            "blk.{}.attn_k.weight",
-            "model.layers.{}.self_attn.k_proj.weight",
-            &[Keys, Hidden],
-            RotaryPairs,
-        ),
-        role(
-            "blk.{}.attn_v.weight",
-            "model.layers.{}.self_attn.v_proj.weight",
-            &[Keys, Hidden],
-            Same,
-        ),
-        role(
-            "blk.{}.attn_output.weight",
-            "model.layers.{}.self_attn.o_proj.weight",
-            &[Hidden, Queries],
-            Same,
-        ),
-        role(
-            "blk.{}.ffn_norm.weight",
-            "model.layers.{}.post_attention_layernorm.weight",
-            &[Hidden],
-            Same,
-        ),
-        role(
-            "blk.{}.ffn_gate.weight",
-            "model.layers.{}.mlp.gate_proj.weight",
-            &[Intermediate, Hidden],
-            Same,
-        ),
-        role(
-            "blk.{}.ffn_up.weight",
-            "model.layers.{}.mlp.up_proj.weight",
-            &[Intermediate, Hidden],
-            Same,
-        ),
-        role(
-            "blk.{}.ffn_down.weight",
-            "model.layers.{}.mlp.down_proj.weight",
-            &[Hidden, Intermediate],
-            Same,
-        ),
-        role("output_norm.weight", "model.norm.weight", &[Hidden], Same),
-        head("lm_head.weight"),
-        Role {
-            gguf: ROPE_FACTORS,
-            hugging_face: "",
-            shape: &[HalfHead],
-            order: Same,
-            need: Need::ForConfig,
-        },
+    tensors: &[
+        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
+        tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
+        tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], RotaryPairs),
+        tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], RotaryPairs),
+        tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same),
+        tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
+        tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
+        tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
+        tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
+        tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
+        tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
+        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
+        Stored { role: None, stem: "rope_freqs", shape: &[HalfHead], order: Same, has_bias: false },
     ],
     config: config::llama,
     pre_tokenizer: None,
@@ -204,44 +146,18 @@ static GPT2: Family = Family {
         "attention.head_count",
         "attention.layer_norm_epsilon",
     ],
-    roles: &[
-        role(EMBEDDING, "transformer.wte.weight", &[Vocabulary, Hidden], Same),
-        role("position_embd.weight", "transformer.wpe.weight", &[Context, Hidden], Same),
-        role("blk.{}.attn_norm.weight", "transformer.h.{}.ln_1.weight", &[Hidden], Same),
-        role("blk.{}.attn_norm.bias", "transformer.h.{}.ln_1.bias", &[Hidden], Same),
-        role(
-            "blk.{}.attn_qkv.weight",
-            "transformer.h.{}.attn.c_attn.weight",
-            &[FusedHeads, Hidden],
-            Transposed,
-        ),
-        role("blk.{}.attn_qkv.bias", "transformer.h.{}.attn.c_attn.bias", &[FusedHeads], Same),
-        role(
-            "blk.{}.attn_output.weight",
-            "transformer.h.{}.attn.c_proj.weight",
-            &[Hidden, Hidden],
-            Transposed,
-        ),
-        role("blk.{}.attn_output.bias", "transformer.h.{}.attn.c_proj.bias", &[Hidden], Same),
-        role("blk.{}.ffn_norm.weight", "transformer.h.{}.ln_2.weight", &[Hidden], Same),
-        role("blk.{}.ffn_norm.bias", "transformer.h.{}.ln_2.bias", &[Hidden], Same),
-        role(
-            "blk.{}.ffn_up.weight",
-            "transformer.h.{}.mlp.c_fc.weight",
-            &[Intermediate, Hidden],
-            Transposed,
-        ),
-        role("blk.{}.ffn_up.bias", "transformer.h.{}.mlp.c_fc.bias", &[Intermediate], Same),
-        role(
-            "blk.{}.ffn_down.weight",
-            "transformer.h.{}.mlp.c_proj.weight",
-            &[Hidden, Intermediate],
-            Transposed,
-        ),
-        role("blk.{}.ffn_down.bias", "transformer.h.{}.mlp.c_proj.bias", &[Hidden], Same),
-        role("output_norm.weight", "transformer.ln_f.weight", &[Hidden], Same),
-        role("output_norm.bias", "transformer.ln_f.bias", &[Hidden], Same),
-        head("lm_head.weight"),
+    tensors: &[
+        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
+        tensor(Role::Positions, "position_embd", &[Context, Hidden], Same),
+        with_bias(tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same)),
+        // The first of the three roles that share it.
+        with_bias(tensor(Role::Query, "blk.{}.attn_qkv", &[FusedHeads, Hidden], Transposed)),
+        with_bias(tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Hidden], Transposed)),
+        with_bias(tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same)),
+        with_bias(tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Transposed)),
+        with_bias(tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Transposed)),
+        with_bias(tensor(Role::FinalNorm, "output_norm", &[Hidden], Same)),
+        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
     ],
     config: config::gpt2,
     pre_tokenizer: Some("gpt-2"),
@@ -263,6 +179,12 @@ impl Family {
         };
         family.refuse_unknown_keys(metadata)?;
         Ok(family)
+    }
+
+    /// What its tensors are called in a Hugging Face folder.
+    fn names(&self) -> &'static TensorNames {
+        let family = ModelFamily::named(self.architecture);
+        &family.expect("every architecture here is a family of models by the same name").names
     }
 
     /// The full name of one of its keys.
@@ -296,28 +218,24 @@ impl Family {
     ) -> Result<Vec<Planned<'a>>, GgufFault> {
         let mut unused = header.tensors.clone();
         let mut planned = Vec::new();
-        for role in self.roles {
-            let layers = if role.gguf.contains("{}") { sizes.layers } else { 1 };
-            for layer in 0..layers {
-                let name = at_layer(role.gguf, layer);
-                let Some((&source, entry)) = header.tensors.get_key_value(name.as_str()) else {
-                    if role.need == Need::Always {
-                        return Err(GgufFault::MissingTensor(name));
-                    }
-                    continue;
-                };
-                unused.remove(source);
-                let shape = role.checked_shape(source, entry, sizes)?;
-                let is_written = match role.need {
-                    Need::Always => true,
-                    Need::UnlessTied => !is_tied,
-                    Need::ForConfig => false,
-                };
-                if is_written {
-                    let name = at_layer(role.hugging_face, layer);
-                    planned.push(Planned { name, source, entry, shape, order: role.order });
+        let all = self.tensors.iter().flat_map(|stored| stored.parts(sizes.layers));
+        for (stored, part, layer) in all {
+            let name = format!("{}.{part}", at_layer(stored.stem, layer));
+            let Some((&source, entry)) = header.tensors.get_key_value(name.as_str()) else {
+                match stored.role {
+                    // A head may be left out, and so may what no tensor is made of.
+                    None | Some(Role::Head) => continue,
+                    Some(_) => return Err(GgufFault::MissingTensor(name)),
                 }
-            }
+            };
+            unused.remove(source);
+            let order = if part == "bias" { Order::Same } else { stored.order };
+            let shape = stored.checked_shape(source, entry, sizes)?;
+            let Some(role) = stored.role.filter(|role| *role != Role::Head || !is_tied) else {
+                continue;
+            };
+            let name = self.names().stored(role, part == "bias", Some(layer));
+            planned.push(Planned { name, source, entry, shape, order });
         }
         if let Some(tensor) = unused.into_keys().next() {
             return Err(GgufFault::UnknownTensor {
@@ -330,7 +248,14 @@ impl Family {
     }
 }
 
-impl Role {
+impl Stored {
+    /// Its weight, and its bias, of each layer where it belongs to one.
+    fn parts(&self, layers: usize) -> impl Iterator<Item = (&Self, &'static str, usize)> {
+        let layers = if self.stem.contains("{}") { layers } else { 1 };
+        let parts: &[&str] = if self.has_bias { &["weight", "bias"] } else { &["weight"] };
+        parts.iter().flat_map(move |part| (0..layers).map(move |layer| (self, *part, layer)))
+    }
+
     /// The shape in the output.
     fn checked_shape(
         &self,
@@ -339,6 +264,9 @@ impl Role {
         sizes: &Sizes,
     ) -> Result<Vec<usize>, GgufFault> {
         let mut expected: Vec<usize> = self.shape.iter().map(|size| sizes.get(*size)).collect();
+        if name.ends_with(".bias") {
+            expected.truncate(1);
+        }
         if entry.shape != expected {
             return Err(GgufFault::invalid(
                 format!("the shape of tensor {name:?}"),

@@ -1,9 +1,9 @@
 //! Forward and backward through a decoder, layer by layer.
 //!
 //! Each layer is a computation of its own, whose input is a copy of what the layer below gave.
-//! Backward goes from the last to the first and drops a layer's activations as soon as its gradients
-//! are added to their parameters. With `recompute`, a layer keeps only its input and runs once more
-//! when its turn comes: a third more arithmetic for a small share of the memory.
+//! Backward goes from the last to the first and drops a layer's activations as soon as its
+//! gradients are added to their parameters. With `recompute`, a layer keeps only its input and runs
+//! once more when its turn comes: a third more arithmetic for a small share of the memory.
 
 use std::collections::BTreeMap;
 

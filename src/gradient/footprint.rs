@@ -59,7 +59,8 @@ impl Footprint {
         let rows = rows.max(self.longest);
         let shape = config.attention;
         let (heads, key_values) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-        // Norms, residual sums and outputs; query, key and value twice, for their rotation; the MLP.
+        // Norms, residual sums and outputs; query, key and value twice, for their rotation; the
+        // MLP.
         let layer = 7 * config.hidden + 3 * heads + 3 * key_values + 3 * config.intermediate;
         let kept = match recompute {
             true => layer + config.layers * config.hidden,

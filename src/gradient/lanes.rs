@@ -2,8 +2,8 @@
 //!
 //! The matrices of a small model give a product too little work for two threads: sharing out whole
 //! runs keeps them busy where sharing out products does not. A lane is a view of the weights with
-//! gradients of its own. Which run goes to which lane, and the order in which lanes are added, depend
-//! on the settings alone, so the result is the same to the bit on any number of threads.
+//! gradients of its own. Which run goes to which lane, and the order in which lanes are added,
+//! depend on the settings alone, so the result is the same to the bit on any number of threads.
 
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use super::example::Example;
 use crate::model::Trainable;
 use crate::objective::Outcome;
 
-/// The lanes beside the trained decoder itself, and a pool of one thread for each of all.
+/// The lanes other than the trained decoder itself, and a pool of one thread for each of all.
 pub(super) struct Lanes {
     others: Vec<Trainable>,
     pools: Vec<rayon::ThreadPool>,

@@ -38,7 +38,7 @@ impl Batch {
         batch
     }
 
-    /// Adds `ids` behind the cache rows `past`; stores their keys and values from `store` on.
+    /// Adds `ids` after the cache rows `past`; stores their keys and values from `store` on.
     pub fn push(&mut self, ids: &[u32], past: Range<usize>, store: Option<usize>) {
         let start = self.rows();
         self.ids.extend_from_slice(ids);

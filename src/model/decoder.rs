@@ -66,7 +66,7 @@ impl Decoder {
         hidden + table.index_select(&Tensor::new(positions, self.device())?, 0)?
     }
 
-    /// All layers: the residual stream behind the last, [rows, hidden].
+    /// All layers: the residual stream after the last, [rows, hidden].
     pub fn forward(&self, batch: &Batch, cache: Option<&KvCache>) -> Result<Tensor> {
         let hidden = self.embed(batch)?;
         let run = self.run_layers(0..self.layers.len(), hidden, batch, cache, &mut Unobserved)?;
@@ -84,7 +84,7 @@ impl Decoder {
         self.run_layers(0..self.layers.len(), hidden, batch, cache, visitor)
     }
 
-    /// Some layers, from the residual stream in front of the first of them, [rows, hidden].
+    /// Some layers, from the residual stream before the first of them, [rows, hidden].
     pub fn run_layers(
         &self,
         layers: Range<usize>,

@@ -1,4 +1,5 @@
-//! How facts are best written to a model, as its maker measured; the folder of a trained model says it.
+//! How facts are best written to a model, as its maker measured; the folder of a trained model says
+//! it.
 
 use std::path::Path;
 
@@ -19,7 +20,7 @@ pub struct Editing {
     pub weight_decay: f64,
     /// Largest |ΔW|/|W|.
     pub max_delta: f64,
-    /// Contexts beside the bare prompt.
+    /// Contexts in addition to the bare prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contexts: Option<usize>,
 }

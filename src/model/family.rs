@@ -39,6 +39,26 @@ impl TensorNames {
         own.expect("a family names every role that its config has").1
     }
 
+    /// The stored name of a role's weight or bias, with the first prefix.
+    pub fn stored(&self, role: Role, is_bias: bool, layer: Option<usize>) -> String {
+        self.stored_under(self.prefixes[0], role, is_bias, layer)
+    }
+
+    /// The stored name of a role's weight or bias, in files with this prefix.
+    pub(super) fn stored_under(
+        &self,
+        prefix: &str,
+        role: Role,
+        is_bias: bool,
+        layer: Option<usize>,
+    ) -> String {
+        let stem = self.stem(role).replace("{}", &layer.unwrap_or_default().to_string());
+        let part = if is_bias { "bias" } else { "weight" };
+        // The head is outside the model that the prefix names.
+        let prefix = if role == Role::Head { "" } else { prefix };
+        format!("{prefix}{stem}.{part}")
+    }
+
     /// The roles that share a role's tensors, itself included.
     pub(super) fn sharing(&self, role: Role) -> impl Iterator<Item = Role> {
         let own = self.stem(role);
@@ -49,13 +69,17 @@ impl TensorNames {
 const FAMILIES: &[&Family] = &[&llama::FAMILY, &gpt2::FAMILY];
 
 impl Family {
+    /// The family of a `model_type`.
+    pub fn named(model_type: &str) -> Option<&'static Family> {
+        FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).copied()
+    }
+
     /// The family that reads this `config.json`, and what it read.
     pub fn recognise(
         config: &Map<String, Value>,
     ) -> Result<(&'static Family, DecoderConfig), ConfigError> {
         let found = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        let Some(family) = FAMILIES.iter().find(|family| family.model_types.contains(&found))
-        else {
+        let Some(family) = Self::named(found) else {
             let supported: Vec<&str> =
                 FAMILIES.iter().flat_map(|family| family.model_types.iter().copied()).collect();
             let supported = supported.join(", ");

@@ -5,7 +5,8 @@
 //!
 //! n = norm(h), m = h + O attention(Q n, K n, V n), h' = m + D (φ(G norm(m)) · U norm(m)),
 //! where a norm may follow D;
-//! with g = ∂L/∂h': g ← g + ∂norm(m)ᵀ (Gᵀ dgate + Uᵀ dup), g ← g + ∂norm(h)ᵀ (Qᵀ dq + Kᵀ dk + Vᵀ dv).
+//! with g = ∂L/∂h': g ← g + ∂norm(m)ᵀ (Gᵀ dgate + Uᵀ dup),
+//! g ← g + ∂norm(h)ᵀ (Qᵀ dq + Kᵀ dk + Vᵀ dv).
 //!
 //! On the CPU, in f32, and without adapters; elsewhere the decoder's own layers do the same with
 //! candle's gradients, and the tests hold the two against each other.
@@ -27,8 +28,8 @@ use tape::{Scratch, Tape, add};
 
 /// Some layers of a decoder on the rows of one batch.
 ///
-/// Only chosen rows are read after the last layer, which attends from all rows and computes the rest
-/// for these alone.
+/// Only chosen rows are read after the last layer, which attends from all rows and computes the
+/// rest for these alone.
 pub struct FrozenPass<'a> {
     layers: &'a [DecoderLayer],
     rotary: Option<RotaryTable>,

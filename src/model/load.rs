@@ -35,8 +35,9 @@ impl<'a> Loader<'a> {
         config: &'a DecoderConfig,
         device: &'a Device,
     ) -> Self {
-        let embedding = names.stem(Role::Embedding);
-        let holds = |prefix: &&&str| weights.contains(&format!("{prefix}{embedding}.weight"));
+        let holds = |prefix: &&&str| {
+            weights.contains(&names.stored_under(prefix, Role::Embedding, false, None))
+        };
         let prefix = names.prefixes.iter().find(holds).unwrap_or(&names.prefixes[0]);
         let parameters = Arc::new(Parameters::new(names, config, prefix));
         Self { weights, config, device, parameters, shared: RefCell::default() }

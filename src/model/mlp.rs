@@ -14,7 +14,7 @@ pub(super) struct Projection {
     pub(super) bias: Option<Tensor>,
     /// Where the weight's gradient goes, while it is trained.
     pub(super) gradient: Option<Gradient>,
-    /// A low-rank change beside the weight: W + left · right in its stored orientation.
+    /// A low-rank change added to the weight: W + left · right in its stored orientation.
     pub(super) adapter: Option<LowRank>,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct MlpBlock {
 }
 
 impl MlpBlock {
-    /// x [rows, hidden], already normalised → the input of the down projection, [rows, intermediate].
+    /// x [rows, hidden], already normalised → the down projection's input, [rows, intermediate].
     pub(super) fn key(&self, x: &Tensor) -> Result<Tensor> {
         let up = self.up.forward(x)?;
         match &self.gate {

@@ -44,8 +44,8 @@ impl RowNorm {
 
     /// The input nearest to `x` whose norm has the direction of `y`, both one row, on the CPU.
     ///
-    /// With u = (y − b) / w, inputs with that norm are α u + β; a norm that is not centred has β = 0.
-    /// Where w is zero the norm says nothing about its input, which stays.
+    /// With u = (y − b) / w, inputs with that norm are α u + β, where β is zero unless the norm is
+    /// centred. Where w is zero the norm says nothing about its input, which stays.
     pub(super) fn nearest_input(&self, x: &[f32], y: &[f32]) -> Result<Vec<f32>> {
         let values = |tensor: &Tensor| with_values(tensor, "norm", |values| Ok(values.to_vec()));
         let weight = values(self.weight())?;

@@ -248,11 +248,7 @@ fn slot(
         (_, false, WeightLayout::InOut) => vec![width_in, width_out],
     };
     let output = if shape.len() > 1 && layout == WeightLayout::InOut { 1 } else { 0 };
-    let stem = names.stem(role).replace("{}", &layer.unwrap_or_default().to_string());
-    let part = if is_bias { "bias" } else { "weight" };
-    // The head stands beside the model that the prefix names.
-    let prefix = if role == Role::Head { "" } else { prefix };
-    let name = format!("{prefix}{stem}.{part}");
+    let name = names.stored_under(prefix, role, is_bias, layer);
     let slice = slice(names, config, role, output);
     Slot { role, is_bias, layer, name, slice, shape, layout }
 }

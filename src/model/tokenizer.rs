@@ -73,7 +73,7 @@ impl Tokenizer {
         self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
     }
 
-    /// A text as the model reads it: BOS once where the tokenizer adds one, nothing behind the text.
+    /// A text as the model reads it: BOS once where the tokenizer adds one, nothing after the text.
     pub fn encode(&self, text: &str) -> Result<Encoded, TokenizerError> {
         let encoding = self.run(text, true)?;
         let (mut ids, mut offsets) = (encoding.get_ids().to_vec(), encoding.get_offsets().to_vec());
@@ -89,10 +89,10 @@ impl Tokenizer {
         Ok(Encoded { ids, offsets })
     }
 
-    /// Ids of `continuation` behind `prompt`, from which a blank separates it.
+    /// Ids of `continuation` after `prompt`, from which a blank separates it.
     ///
     /// Where the tokenizer does not merge across the border these are the ids that follow the
-    /// prompt's own; otherwise the continuation is tokenised by itself.
+    /// prompt's own; otherwise the continuation is tokenised separately.
     pub fn continuation(
         &self,
         prompt: &str,

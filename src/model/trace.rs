@@ -13,7 +13,7 @@ pub enum Site {
     Key,
     /// Output of the down projection, [rows, hidden], before any norm.
     Value,
-    /// The residual stream behind the layer, [rows, hidden].
+    /// The residual stream after the layer, [rows, hidden].
     Residual,
 }
 
@@ -42,7 +42,7 @@ impl Visitor for Unobserved {
     }
 }
 
-/// Keeps the rows of chosen sites; optionally stops behind the last of them.
+/// Keeps the rows of chosen sites; optionally stops after the last of them.
 #[derive(Default)]
 pub struct Recorder {
     wanted: Vec<(usize, Site)>,
@@ -82,9 +82,9 @@ impl Visitor for Recorder {
 
 /// Adds one vector to chosen rows of a site.
 pub struct AddToRows {
-    /// Where.
+    /// The layer of the site.
     pub layer: usize,
-    /// Where.
+    /// The site whose rows change.
     pub site: Site,
     /// [rows, 1]: 1 where the vector is added, 0 elsewhere.
     mask: Tensor,

@@ -1,6 +1,6 @@
 //! A decoder whose chosen weights are copies that an optimiser may change in place.
 //!
-//! Matrices of the layers collect their gradients in buffers beside them; norms and biases are
+//! Matrices of the layers collect their gradients in buffers of their own; norms and biases are
 //! variables of candle; the embedding and the head are left to the caller, who knows the tokens.
 //! A parameter is named as the file stores it, so that what was learnt can be written back.
 
@@ -23,7 +23,7 @@ pub struct TrainRule {
     pub trained: Trained,
     /// Only in these layers; then neither embedding nor head nor last norm.
     pub layers: Option<Vec<usize>>,
-    /// Instead of the matrices, low-rank changes of this rank beside them; nothing else.
+    /// Instead of the matrices, low-rank changes of this rank that are added to them; nothing else.
     pub rank: Option<usize>,
     /// Seed of the first factors.
     pub seed: u64,
@@ -72,7 +72,7 @@ enum Factor {
 }
 
 impl TrainRule {
-    /// Whether a slot is trained, itself or by a low-rank change beside it.
+    /// Whether a slot is trained, itself or by a low-rank change.
     pub fn trains(&self, slot: &Slot) -> bool {
         let is_chosen = match (slot.layer, &self.layers) {
             (Some(layer), Some(layers)) => layers.contains(&layer),
@@ -173,7 +173,7 @@ impl Trainable {
             if [pair[0].factor, pair[1].factor] != [Factor::Left, Factor::Right] {
                 continue;
             }
-            // A slice along the rows belongs to the left factor, one along the columns to the right.
+            // A slice of the rows belongs to the left factor, one of the columns to the right.
             let along = |axis| pair[0].slot.slice.filter(|slice| slice.axis == axis);
             let change = Change::LowRank {
                 left: padded(&pair[0].values.detach(), along(0))?,

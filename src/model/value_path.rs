@@ -28,7 +28,7 @@ impl ValuePath<'_> {
         self.norm.is_none()
     }
 
-    /// The change of the stream, [rows, hidden], that δ `[1, hidden]` makes to values [rows, hidden].
+    /// The change of the stream, [rows, hidden], where δ `[1, hidden]` is added to the values.
     pub fn change(self, values: &Tensor, delta: &Tensor) -> Result<Tensor> {
         match self.norm {
             None => delta.broadcast_as(values.shape())?.contiguous(),
@@ -68,8 +68,8 @@ impl ValuePath<'_> {
         }
     }
 
-    /// The change of a value that changes the stream by `change`, or, as a norm reaches only rows of
-    /// one length, as nearly as it can.
+    /// The change of a value that changes the stream by `change`, or, as a norm reaches only rows
+    /// of one length, as nearly as it can.
     pub fn change_of_value(self, value: &[f32], change: Vec<f32>) -> Result<Vec<f32>> {
         let Some(norm) = self.norm else { return Ok(change) };
         let mut wanted = vec![0.; value.len()];

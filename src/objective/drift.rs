@@ -36,7 +36,7 @@ impl Drift {
         }
     }
 
-    /// The same loss for logits [1, vocabulary] whose gradient candle finds.
+    /// weight · KL for logits [1, vocabulary] whose gradient candle finds.
     pub(crate) fn compose(&self, logits: &Tensor) -> Result<Tensor> {
         let new = candle_nn::ops::log_softmax(logits, D::Minus1)?;
         let initial = match self.initial.get() {

@@ -35,7 +35,7 @@ fn descend_row(row: &mut [f32], ends: &WordEnds, share: f64) -> f64 {
     f64::from(shift - shift_of_ends)
 }
 
-/// The same loss for logits whose gradient candle finds.
+/// weight · mean over rows of the loss, for logits whose gradient candle finds.
 pub(crate) fn compose(logits: &Tensor, ends: &WordEnds, weight: f64) -> Result<Tensor> {
     let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?;
     let ids = Tensor::new(ends.ids(), logits.device())?;

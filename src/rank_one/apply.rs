@@ -56,8 +56,8 @@ pub fn write_fact(
     Ok((WrittenFact { keys, value, change }, edited))
 }
 
-/// The keys of each prompt of an ask, [contexts, d_k]; prompts that are the same up to the lookup token
-/// have the same keys, and count once.
+/// The keys of each prompt of an ask, [contexts, d_k]; prompts that are the same up to the lookup
+/// token have the same keys, and count once.
 fn keys_by_prompt<'a>(
     ask: &[&'a PlannedEdit],
     keys: &Tensor,
@@ -75,9 +75,9 @@ fn keys_by_prompt<'a>(
     Ok(found)
 }
 
-/// Keys that the ask's own prompts are likely to meet, beside those of the second moment: other names
-/// in the subject's place; and how the subject's key differs from context to context, so that all of
-/// them get the same.
+/// Keys that the ask's own prompts are likely to meet, in addition to those of the second moment:
+/// other names in the subject's place; and how the subject's key differs from context to context,
+/// so that all of them get the same.
 fn expected(
     decoder: &Decoder,
     plan: &WritePlan,

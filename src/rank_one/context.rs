@@ -1,7 +1,7 @@
 //! The contexts of one fact, run once: everything that no step of the optimisation changes.
 //!
-//! δ enters at the value of layer l at token t. Layers up to l, and at every layer the tokens before t,
-//! are the same in all steps. They are computed here: the key at t, the residual stream
+//! δ enters at the value of layer l at token t. Layers up to l, and at every layer the tokens
+//! before t, are the same in all steps. They are computed here: the key at t, the residual stream
 //! after layer l from t on, and the keys and values that later tokens attend to.
 
 use std::ops::Range;

@@ -1,10 +1,11 @@
 //! What a layer gives for many asks, in the model as it is by now.
 //!
-//! For each ask, at the lookup token: the key of a layer, and the residual stream behind the last
-//! layer that is written; for each neighbor, the key alone. The bare prompt has a key of its own beside
-//! the mean over the prefixed ones: near the start of a text keys are of another kind, and a write that
-//! meets only their mean can miss the bare prompt. Nothing behind the lookup token can matter, so each
-//! context ends there; nothing in front of the first written layer changes, so that part is run once.
+//! For each ask, at the lookup token: the key of a layer, and the residual stream after the last
+//! layer that is written; for each neighbor, the key alone. The bare prompt has a key of its own
+//! besides the mean over the prefixed ones: near the start of a text keys are of another kind, and
+//! a write that meets only their mean can miss the bare prompt. Nothing after the lookup token can
+//! matter, so each context ends there; nothing before the first written layer changes, so that part
+//! is run once.
 
 use candle_core::{Result, Tensor};
 
@@ -30,7 +31,7 @@ pub struct Reading {
 /// Some sequences, packed.
 struct Chunk {
     batch: Batch,
-    /// The residual stream in front of the first layer, [rows, hidden].
+    /// The residual stream before the first layer, [rows, hidden].
     hidden: Tensor,
     /// Rows of the lookup tokens that make one key together, key by key.
     lookups: Vec<Vec<usize>>,
@@ -72,7 +73,7 @@ impl Reading {
         Ok(Self { first, last, asked, neighbors, owners })
     }
 
-    /// Keys at `layer` and streams behind the last layer, as `decoder` computes them.
+    /// Keys at `layer` and streams after the last layer, as `decoder` computes them.
     pub fn at(
         &self,
         decoder: &Decoder,
@@ -144,7 +145,7 @@ impl Packing {
     }
 }
 
-/// The bare prompt's row by itself, and all others together.
+/// The bare prompt's row separately, and all others together.
 fn grouped(mut rows: Vec<usize>, begins_bare: bool) -> Vec<Vec<usize>> {
     if begins_bare && rows.len() > 1 {
         let prefixed = rows.split_off(1);

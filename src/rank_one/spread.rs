@@ -2,7 +2,7 @@
 //!
 //! From the first layer to the last, with m layers still to come (this one included):
 //!
-//! 1. keys K of the layer, and the streams h behind the last layer, in the model as it is by now;
+//! 1. keys K of the layer, and the streams h after the last layer, in the model as it is by now;
 //! 2. residuals R = (z − h) / m: an equal share of what is left, as a change of the value;
 //! 3. ΔW = R G⁻¹ KᵀM ([`mod@super::solve`]), applied before the next layer is read; to the C of M
 //!    the keys of other names under the same prompts are added.
@@ -45,7 +45,7 @@ pub struct WrittenBatch {
 }
 
 impl<'a> Writer<'a> {
-    /// Starts from the unedited model; `factored` holds C of each layer of the plan.
+    /// Starts from the base model; `factored` holds C of each layer of the plan.
     pub fn new(model: &'a Model, plan: &'a WritePlan, factored: &'a [Factored]) -> Self {
         assert_eq!(factored.len(), plan.layers.len(), "C of each layer");
         Self {
@@ -90,12 +90,12 @@ impl<'a> Writer<'a> {
     ) -> Result<WrittenBatch, RankOneError> {
         let layers = &self.plan.layers;
         let ends = (layers[0], self.plan.layer);
-        let clean = &self.model.decoder;
+        let base = &self.model.decoder;
         let edits: Vec<&PlannedEdit> = asks.iter().flatten().copied().collect();
-        let reading = Reading::new(clean, asks, &self.plan.background_of(&edits), ends)?;
+        let reading = Reading::new(base, asks, &self.plan.background_of(&edits), ends)?;
         let Readings { streams: mut wanted, values: before, .. } =
-            reading.at(clean, self.plan.layer, progress)?;
-        let path = clean.value_path(self.plan.layer);
+            reading.at(base, self.plan.layer, progress)?;
+        let path = base.value_path(self.plan.layer);
         for ((stream, before), owner) in wanted.iter_mut().zip(&before).zip(&reading.owners) {
             path.add_change(stream, before, &values[*owner].delta)?;
         }

@@ -1,8 +1,8 @@
-//! What the facts of a batch ask of the residual stream behind the last written layer.
+//! The residual-stream target of each fact after the last edited layer.
 //!
 //! z = h + δ, or h changed as δ at the value site changes it where a norm follows the value. δ is
 //! found for each fact separately in the base model, as in MEMIT (arXiv
-//! 2210.07229, section 4.2). Layers behind the last written one never change, so a δ holds for
+//! 2210.07229, section 4.2). Layers after the last edited one never change, so a δ holds for
 //! the whole sequence of batches, whatever was written before. Its length is measured against
 //! the residual stream h, as published, where ROME's is against the value.
 //!
@@ -66,7 +66,7 @@ pub fn asks_by_subject<'e>(plan: &WritePlan, edits: &'e [PlannedEdit]) -> Vec<As
     asks
 }
 
-/// δ of one ask at the plan's last layer, in the unedited `decoder`.
+/// δ of one ask at the plan's last layer, in the base model, `decoder`.
 pub fn find(
     decoder: &Decoder,
     plan: &WritePlan,
@@ -147,9 +147,9 @@ pub struct ValueStore {
 
 /// Part of every digest; another objective needs another number.
 const OBJECTIVE: u32 = 1;
-/// The same for what is particular to erasing.
+/// Part of the digests of erased facts; another loss for them needs another number.
 const ERASE: u32 = 2;
-/// The same for the end of targets.
+/// Part of the digests of facts whose targets end; another loss for it needs another number.
 const END: u32 = 1;
 
 impl ValueStore {

@@ -1,5 +1,5 @@
-//! δ = argmin of mean NLL(target) + λ_end mean end + λ_KL KL(essence) + λ_W decay, by Adam, within a
-//! ball.
+//! δ = argmin of mean NLL(target) + λ_end mean end + λ_KL KL(essence) + λ_W decay, by Adam, within
+//! a ball.
 //!
 //! δ is added to the value at the lookup token of every context and of "{subject} is a",
 //! whose next-token distribution must not move. ‖δ‖ ≤ clamp · ‖v0‖, where v0 is the value

@@ -92,7 +92,8 @@ fn rotary(config: &mut ConfigReader<'_>, head_dim: usize) -> Result<Vec<f32>, Co
     }
 }
 
-/// Llama 3.1's scaling: long waves are stretched by `factor`, short ones kept, those between blended.
+/// Llama 3.1's scaling: long waves are stretched by `factor`, short ones kept, those between
+/// blended.
 struct Llama3 {
     factor: f64,
     low: f64,

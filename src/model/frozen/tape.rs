@@ -101,7 +101,8 @@ impl Tape {
         self.attention.write(&mut scratch.attended, &self.query, &self.key, &self.value)
     }
 
-    /// From there to the output of the layer, for the rows of `stream`, which are all or the first ones.
+    /// From there to the output of the layer, for the rows of `stream`, which are all or the first
+    /// ones.
     pub(super) fn mlp(
         &mut self,
         layer: &DecoderLayer,
