@@ -5,7 +5,7 @@ use super::edit::{describe, facts, prompts};
 use super::failure::Usage;
 use super::passages;
 use super::session::{self, Session};
-use super::ui::{Ui, paragraph};
+use super::ui::{MARK, Ui, display_width, painted, paragraph};
 use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan, plan};
 use rescribe::progress::Progress;
 use rescribe::spec::{EditInput, read_edit_input};
@@ -27,16 +27,16 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if ui.is_json() {
         return ui.print_json(&plan);
     }
-    ui.print(&show(&plan, ui));
+    ui.print(&show(&plan));
     Ok(())
 }
 
-fn show(plan: &WritePlan, ui: &Ui) -> String {
+fn show(plan: &WritePlan) -> String {
     let mut out = format!("{}\n", describe(plan));
     for edit in &plan.edits {
         out.push_str(&goal(edit));
         for prompt in edit.contexts.iter().chain([&edit.essence]) {
-            out.push_str(&marked(prompt, ui));
+            out.push_str(&marked(prompt));
         }
     }
     out.push_str(
@@ -74,14 +74,14 @@ fn goal(edit: &PlannedEdit) -> String {
 const WIDTH: (usize, &str, &str) = (80, "    ", "      ");
 
 /// Tokens separated by bars, the lookup token in brackets, in lines of the terminal's width.
-fn marked(prompt: &TokenisedPrompt, ui: &Ui) -> String {
+fn marked(prompt: &TokenisedPrompt) -> String {
     let (columns, first, further) = WIDTH;
     let (mut out, mut column) = (first.to_owned(), first.len());
     for (i, piece) in prompt.pieces.iter().enumerate() {
         let is_lookup = i == prompt.lookup;
         let text = if is_lookup { format!("[{}]", shown(piece)) } else { shown(piece) };
         let bar = if i == 0 { "" } else { "|" };
-        let width = text.chars().count();
+        let width = display_width(&text);
         if column + bar.len() + width >= columns {
             out.push_str(&format!("{bar}\n{further}"));
             column = further.len() + width;
@@ -89,7 +89,7 @@ fn marked(prompt: &TokenisedPrompt, ui: &Ui) -> String {
             out.push_str(bar);
             column += bar.len() + width;
         }
-        out.push_str(&if is_lookup { ui.paint("32;1", &text) } else { text });
+        out.push_str(&if is_lookup { painted(MARK, &text) } else { text });
     }
     out + "\n"
 }

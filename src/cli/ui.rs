@@ -1,10 +1,16 @@
 //! The terminal: results on stdout, everything else on stderr; nothing else prints.
 
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod text;
 
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub use text::{NOTE, display_width, next_command, paragraph};
 
 use super::args::{Global, When};
 use super::failure::{DATA, INTERRUPTED};
@@ -18,13 +24,23 @@ static IDLE: AtomicBool = AtomicBool::new(false);
 /// Warnings about many records that are shown in full.
 const FULL_WARNINGS: usize = 3;
 
+/// The label of an error.
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+/// The label of what an error came from.
+pub const CAUSE: Style = Style::new().dimmed();
+/// The label of advice.
+pub const HINT: Style = AnsiColor::Cyan.on_default().bold();
+/// What a result points at.
+pub const MARK: Style = AnsiColor::Green.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
 /// The terminal as this run uses it.
 pub struct Ui {
     is_json: bool,
     is_quiet: bool,
     has_bars: bool,
     is_terminal: bool,
-    has_color: bool,
+    color: ColorChoice,
     bar: Mutex<Option<ProgressBar>>,
 }
 
@@ -38,11 +54,10 @@ impl Ui {
         })
         .ok();
         let terminal = std::io::stderr().is_terminal();
-        let wanted = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let has_color = match global.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => (terminal || wanted("CLICOLOR_FORCE")) && !wanted("NO_COLOR"),
+        let color = match global.color {
+            When::Always => ColorChoice::Always,
+            When::Never => ColorChoice::Never,
+            When::Auto => ColorChoice::Auto,
         };
         let is_quiet = global.quiet;
         let has_bars = terminal && !is_quiet;
@@ -51,7 +66,7 @@ impl Ui {
             is_quiet,
             has_bars,
             is_terminal: terminal,
-            has_color,
+            color,
             bar: Mutex::new(None),
         }
     }
@@ -60,20 +75,16 @@ impl Ui {
         self.is_json
     }
 
-    pub fn has_color(&self) -> bool {
-        self.has_color
-    }
-
     /// A result, on stdout. A closed pipe ends the program quietly, a full disk does not.
     pub fn print(&self, text: &str) {
         self.close();
-        let mut out = std::io::stdout().lock();
+        let mut out = AutoStream::new(std::io::stdout().lock(), self.color);
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => {
                 let text = format!("cannot write the result to stdout: {error}");
-                self.message("31;1", "Error:", &text);
+                self.message(ERROR, "Error:", &text);
                 std::process::exit(i32::from(DATA));
             }
         }
@@ -106,31 +117,37 @@ impl Ui {
     }
 
     /// A labelled message on stderr, broken between words where a terminal shows it.
-    pub fn message(&self, code: &str, label: &str, text: &str) {
+    pub fn message(&self, style: Style, label: &str, text: &str) {
         let start = label.chars().count() + 1;
         let text = if self.is_terminal { paragraph(start, start, text) } else { text.to_owned() };
         let shown = label.trim_start();
         let blanks = " ".repeat(label.len() - shown.len());
-        self.above_bar(&format!("{blanks}{} {text}", self.paint(code, shown)));
-    }
-
-    /// `text` in a colour, where colours are shown.
-    pub fn paint(&self, code: &str, text: &str) -> String {
-        if self.has_color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+        self.above_bar(&format!("{blanks}{} {text}", painted(style, shown)));
     }
 
     /// Removes what the progress display left.
     pub fn close(&self) {
-        if let Some(bar) = self.bar.lock().expect("no holder of the lock panics").take() {
+        if let Some(bar) = self.bar().take() {
             bar.finish_and_clear();
         }
     }
 
+    /// The bar; a panic that is about to be reported may have come while it was held.
+    fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn above_bar(&self, text: &str) {
-        match self.bar.lock().expect("no holder of the lock panics").as_ref() {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+        match self.bar().as_ref() {
+            Some(bar) => bar.suspend(|| self.write_line(text)),
+            None => self.write_line(text),
         }
+    }
+
+    /// A line on stderr. Nobody may be reading it, or its disk may be full: the work goes on.
+    fn write_line(&self, text: &str) {
+        let mut err = AutoStream::new(std::io::stderr().lock(), self.color);
+        let _ = err.write_all(format!("{text}\n").as_bytes());
     }
 
     /// Warnings about some of many records: the first few in full, the rest by their number.
@@ -143,44 +160,9 @@ impl Ui {
     }
 }
 
-/// Columns that results and messages keep to.
-const COLUMNS: usize = 80;
-
-/// Columns before the text of a note.
-pub const NOTE: usize = 15;
-
-/// `text` broken between words, every line but the first behind `indent` blanks; `start` columns of
-/// the first line are taken.
-pub fn paragraph(start: usize, indent: usize, text: &str) -> String {
-    let (mut out, mut column) = (String::new(), start);
-    for word in text.split(' ') {
-        let width = word.chars().count();
-        if out.is_empty() {
-            column += width;
-        } else if column + 1 + width > COLUMNS {
-            out.push_str(&format!("\n{:indent$}", ""));
-            column = indent + width;
-        } else {
-            out.push(' ');
-            column += 1 + width;
-        }
-        out.push_str(word);
-    }
-    out
-}
-
-/// The command to try next, whose last argument is a text.
-pub fn next_command(command: &str, text: &str) -> String {
-    let is_plain = |c: char| !matches!(c, '"' | '$' | '`' | '\\' | '!');
-    let quoted = match text.chars().all(is_plain) {
-        true => format!("\"{text}\""),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    };
-    let line = format!("{:>10}  {command} {quoted}", "next");
-    match line.chars().count() > COLUMNS {
-        true => format!("{:>10}  {command} \\\n{:14}{quoted}", "next", ""),
-        false => line,
-    }
+/// `text` in a style; a stream that shows no colours drops them.
+pub fn painted(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
 }
 
 impl Progress for Ui {
@@ -191,7 +173,7 @@ impl Progress for Ui {
         if !self.has_bars {
             // Value optimisations are too short to be worth a line each.
             if name != "value" {
-                eprintln!("{name:>13}  …");
+                self.write_line(&format!("{name:>13}  …"));
             }
             return;
         }
@@ -208,14 +190,14 @@ impl Progress for Ui {
         });
         bar.set_style(style.expect("a valid template").progress_chars("━━─"));
         bar.set_prefix(name.to_owned());
-        let old = self.bar.lock().expect("no holder of the lock panics").replace(bar);
+        let old = self.bar().replace(bar);
         if let Some(old) = old {
             old.finish_and_clear();
         }
     }
 
     fn advance(&self, done: u64, note: &str) {
-        if let Some(bar) = self.bar.lock().expect("no holder of the lock panics").as_ref() {
+        if let Some(bar) = self.bar().as_ref() {
             bar.set_message(note.to_owned());
             bar.set_position(done);
         }
@@ -224,39 +206,15 @@ impl Progress for Ui {
     fn finish(&self, summary: &str) {
         self.close();
         if !self.is_quiet {
-            eprintln!("{:>13}  {summary}", "");
+            self.write_line(&format!("{:>13}  {summary}", ""));
         }
     }
 
     fn warn(&self, message: &str) {
-        self.message("33;1", "Warning:", message);
+        self.message(WARNING, "Warning:", message);
     }
 
     fn check(&self) -> Result<(), Interrupted> {
         if STOPPED.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paragraphs_fit_the_terminal_and_lose_nothing() {
-        let words =
-            "The edit took: 10 of 10 paraphrases follow it, 12 of 12 neighbors keep theirs.";
-        let broken = paragraph(7, 4, words);
-        assert_eq!(broken.split_whitespace().collect::<Vec<_>>().join(" "), words);
-        assert_eq!(broken.lines().count(), 2);
-        assert!(broken.lines().nth(1).is_some_and(|line| line.starts_with("    ")));
-        assert!(broken.lines().all(|line| line.len() <= COLUMNS - 7), "{broken}");
-    }
-
-    #[test]
-    fn a_next_command_can_be_pasted() {
-        let short = next_command("rescribe ask", "It is in");
-        assert_eq!(short, "      next  rescribe ask \"It is in\"");
-        let long = next_command(&format!("rescribe ask --model {}", "m".repeat(50)), "It's $5 in");
-        assert!(long.ends_with(" \\\n              'It'\\''s $5 in'"), "{long}");
     }
 }
