@@ -10,6 +10,7 @@ mod export;
 mod failure;
 mod import;
 mod inspect;
+mod internal;
 mod patch;
 mod plan;
 mod probe;
@@ -28,13 +29,23 @@ use ui::Ui;
 /// Runs the command that the process arguments name.
 pub fn main() -> std::process::ExitCode {
     rest_candle_threads();
+    internal::quieten();
     let arguments = Arguments::parse();
     let ui = Ui::new(&arguments.global);
-    let outcome = in_pool(&arguments, &ui);
+    let outcome = internal::caught(|| in_pool(&arguments, &ui));
+    exit_code(outcome, &ui)
+}
+
+/// The code of a run that ended, or that panicked with a line to report.
+fn exit_code(outcome: Result<anyhow::Result<()>, String>, ui: &Ui) -> std::process::ExitCode {
     ui.close();
     match outcome {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => failure::report(&error, &ui),
+        Ok(Ok(())) => std::process::ExitCode::SUCCESS,
+        Ok(Err(error)) => failure::report(&error, ui),
+        Err(line) => {
+            ui.say(&line);
+            failure::INTERNAL.into()
+        }
     }
 }
 
@@ -71,5 +82,22 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Import(args) => import::run(args, ui),
         Command::Atlas(args) => atlas::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_exits_with_70_as_the_help_says() {
+        let arguments = Arguments::parse_from(["rescribe", "completions", "bash"]);
+        let ui = Ui::new(&arguments.global);
+        let code = |outcome| exit_code(outcome, &ui);
+        let panicked = code(Err("rescribe stopped at an internal error".into()));
+        assert_eq!(panicked, std::process::ExitCode::from(70));
+        assert_eq!(code(Ok(Ok(()))), std::process::ExitCode::SUCCESS);
+        let missed = failure::Missed("efficacy".into());
+        assert_eq!(code(Ok(Err(missed.into()))), std::process::ExitCode::from(1));
     }
 }

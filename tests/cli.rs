@@ -19,6 +19,9 @@ mod passages;
 mod patches;
 #[path = "cli/readme.rs"]
 mod readme;
+#[cfg(unix)]
+#[path = "cli/streams.rs"]
+mod streams;
 #[expect(dead_code, reason = "the unit tests of the GGUF reader use all of it")]
 #[path = "../src/gguf/tests/fixture.rs"]
 mod tiny_gguf;

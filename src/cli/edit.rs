@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{EditArgs, Global};
 use super::failure::{Missed, Usage};
 use super::session::{self, Session};
-use super::ui::{NOTE, Ui, paragraph};
+use super::ui::{NOTE, Ui, paragraph, quoted};
 use super::{export, require, resolve};
 use rescribe::files::{FileError, Overwrite};
 use rescribe::gradient::Checkpointing;
@@ -196,8 +196,4 @@ fn next(model: &str, patch: &Path, session: &Session, plan: &Plan, job: &Job) ->
     let prompt = fact.or_else(asked).or_else(|| plan.first_words(&session.model));
     let prompt = prompt.unwrap_or_default();
     format!("{ask} {}", quoted(&prompt))
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{text}\"")
 }

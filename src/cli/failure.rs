@@ -1,8 +1,8 @@
-//! Where an error meets its exit code and the hint that mends it.
+//! Where an error meets its exit code and the hint that fixes it.
 
 use std::process::ExitCode;
 
-use super::ui::Ui;
+use super::ui::{CAUSE, ERROR, HINT, Ui};
 use rescribe::checkpoint::CheckpointError;
 use rescribe::files::FileError;
 use rescribe::gradient::{TooLarge, TrainError};
@@ -22,6 +22,8 @@ pub const MISSED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A model, data or other file cannot be used.
 pub const DATA: u8 = 3;
+/// A bug of this program.
+pub const INTERNAL: u8 = 70;
 /// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
@@ -43,22 +45,22 @@ pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
         return ExitCode::from(code);
     }
     if let Some(spec) = find::<SpecError>(error).filter(|spec| !spec.problems().is_empty()) {
-        let look = Look { width: 80, color: ui.has_color(), unicode: true };
-        ui.message("31;1", "Error:", &spec.to_string());
+        let look = Look { width: 80, color: true, unicode: true };
+        ui.message(ERROR, "Error:", &spec.to_string());
         ui.say(spec.excerpts(look).trim_end());
     } else {
-        ui.message("31;1", "Error:", &error.to_string());
+        ui.message(ERROR, "Error:", &error.to_string());
         let mut shown = error.to_string();
         for cause in error.chain().skip(1) {
             let text = cause.to_string();
             if !shown.contains(&text) {
-                ui.message("2", "  Caused by:", &text);
+                ui.message(CAUSE, "  Caused by:", &text);
                 shown = text;
             }
         }
     }
     if let Some(hint) = hint(error) {
-        ui.message("36;1", "Hint:", &hint);
+        ui.message(HINT, "Hint:", &hint);
     }
     ExitCode::from(code)
 }

@@ -5,7 +5,7 @@ use super::edit::{announce_warnings, spec_job};
 use super::failure::Usage;
 use super::resolve;
 use super::session::Session;
-use super::ui::{Ui, paragraph};
+use super::ui::{MARK, Ui, display_width, painted, paragraph};
 use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
 use rescribe::run::{Plan, Step};
 use rescribe::spec::{EditInput, read_edit_input};
@@ -23,27 +23,27 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if ui.is_json() {
         return ui.print_json(&plan);
     }
-    ui.print(&show(&plan, ui));
+    ui.print(&show(&plan));
     Ok(())
 }
 
-fn show(plan: &Plan, ui: &Ui) -> String {
+fn show(plan: &Plan) -> String {
     let mut out = String::new();
     for (step, sentence) in plan.steps.iter().zip(plan.describe()) {
         out.push_str(&format!("{}\n", paragraph(0, 2, &sentence)));
         if let Step::Write(write) = step {
-            out.push_str(&tokens(write, ui));
+            out.push_str(&tokens(write));
         }
     }
     out + "\n  Nothing was changed.\n"
 }
 
-fn tokens(plan: &WritePlan, ui: &Ui) -> String {
+fn tokens(plan: &WritePlan) -> String {
     let mut out = String::new();
     for edit in &plan.edits {
         out.push_str(&goal(edit));
         for prompt in edit.contexts.iter().chain([&edit.essence]) {
-            out.push_str(&marked(prompt, ui));
+            out.push_str(&marked(prompt));
         }
     }
     out + "\n  The token in brackets is the lookup token: there the key is read and the value\n  \
@@ -78,14 +78,14 @@ fn goal(edit: &PlannedEdit) -> String {
 const WIDTH: (usize, &str, &str) = (80, "    ", "      ");
 
 /// Tokens separated by bars, the lookup token in brackets, in lines of the terminal's width.
-fn marked(prompt: &TokenisedPrompt, ui: &Ui) -> String {
+fn marked(prompt: &TokenisedPrompt) -> String {
     let (columns, first, further) = WIDTH;
     let (mut out, mut column) = (first.to_owned(), first.len());
     for (i, piece) in prompt.pieces.iter().enumerate() {
         let is_lookup = i == prompt.lookup;
         let text = if is_lookup { format!("[{}]", shown(piece)) } else { shown(piece) };
         let bar = if i == 0 { "" } else { "|" };
-        let width = text.chars().count();
+        let width = display_width(&text);
         if column + bar.len() + width >= columns {
             out.push_str(&format!("{bar}\n{further}"));
             column = further.len() + width;
@@ -93,7 +93,7 @@ fn marked(prompt: &TokenisedPrompt, ui: &Ui) -> String {
             out.push_str(bar);
             column += bar.len() + width;
         }
-        out.push_str(&if is_lookup { ui.paint("32;1", &text) } else { text });
+        out.push_str(&if is_lookup { painted(MARK, &text) } else { text });
     }
     out + "\n"
 }

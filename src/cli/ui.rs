@@ -1,17 +1,24 @@
 //! The terminal: results on stdout, everything else on stderr; nothing else prints.
 
+mod text;
+
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use text::COLUMNS;
+pub use text::{NOTE, display_width, paragraph, quoted};
 
 use super::args::{Global, When};
 use super::failure::{DATA, INTERRUPTED};
 use rescribe::progress::{Interrupted, Progress};
 use rescribe::report::Report;
-use rescribe::report::text::{self, Tone};
+use rescribe::report::text::{Tone, render};
 
 /// Raised by Ctrl-C; long work polls it.
 static STOPPED: AtomicBool = AtomicBool::new(false);
@@ -21,15 +28,23 @@ static IDLE: AtomicBool = AtomicBool::new(false);
 /// Warnings about many records that are shown in full.
 const FULL_WARNINGS: usize = 3;
 
+/// The label of an error.
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+/// The label of what an error came from.
+pub const CAUSE: Style = Style::new().dimmed();
+/// The label of advice.
+pub const HINT: Style = AnsiColor::Cyan.on_default().bold();
+/// What a result points at.
+pub const MARK: Style = AnsiColor::Green.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
 /// The terminal as this run uses it.
 pub struct Ui {
     is_json: bool,
     is_quiet: bool,
     has_bars: bool,
     is_terminal: bool,
-    has_color: bool,
-    /// Of results, which may go to a file while messages go to a terminal.
-    has_result_color: bool,
+    color: ColorChoice,
     bar: Mutex<Option<ProgressBar>>,
     started: Instant,
 }
@@ -44,11 +59,10 @@ impl Ui {
         })
         .ok();
         let terminal = std::io::stderr().is_terminal();
-        let wanted = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let has_color = |is_terminal: bool| match global.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => (is_terminal || wanted("CLICOLOR_FORCE")) && !wanted("NO_COLOR"),
+        let color = match global.color {
+            When::Always => ColorChoice::Always,
+            When::Never => ColorChoice::Never,
+            When::Auto => ColorChoice::Auto,
         };
         let is_quiet = global.quiet;
         let has_bars = terminal && !is_quiet;
@@ -57,8 +71,7 @@ impl Ui {
             is_quiet,
             has_bars,
             is_terminal: terminal,
-            has_color: has_color(terminal),
-            has_result_color: has_color(std::io::stdout().is_terminal()),
+            color,
             bar: Mutex::new(None),
             started: Instant::now(),
         }
@@ -68,20 +81,16 @@ impl Ui {
         self.is_json
     }
 
-    pub fn has_color(&self) -> bool {
-        self.has_color
-    }
-
     /// A result, on stdout. A closed pipe ends the program quietly, a full disk does not.
     pub fn print(&self, text: &str) {
         self.close();
-        let mut out = std::io::stdout().lock();
+        let mut out = AutoStream::new(std::io::stdout().lock(), self.color);
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => {
                 let text = format!("cannot write the result to stdout: {error}");
-                self.message("31;1", "Error:", &text);
+                self.message(ERROR, "Error:", &text);
                 std::process::exit(i32::from(DATA));
             }
         }
@@ -100,11 +109,8 @@ impl Ui {
         if self.is_json {
             return self.print_json(report);
         }
-        let paint = |tone: Tone, text: &str| match self.has_result_color {
-            true => format!("\x1b[{}m{text}\x1b[0m", colour(tone)),
-            false => text.to_owned(),
-        };
-        self.print(&format!("\n{}", text::render(report, COLUMNS, &paint)));
+        let paint = |tone: Tone, text: &str| painted(style(tone), text);
+        self.print(&format!("\n{}", render(report, COLUMNS, &paint)));
         Ok(())
     }
 
@@ -127,31 +133,37 @@ impl Ui {
     }
 
     /// A labelled message on stderr, broken between words where a terminal shows it.
-    pub fn message(&self, code: &str, label: &str, text: &str) {
+    pub fn message(&self, style: Style, label: &str, text: &str) {
         let start = label.chars().count() + 1;
         let text = if self.is_terminal { paragraph(start, start, text) } else { text.to_owned() };
         let shown = label.trim_start();
         let blanks = " ".repeat(label.len() - shown.len());
-        self.above_bar(&format!("{blanks}{} {text}", self.paint(code, shown)));
-    }
-
-    /// `text` in a colour, where colours are shown.
-    pub fn paint(&self, code: &str, text: &str) -> String {
-        if self.has_color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+        self.above_bar(&format!("{blanks}{} {text}", painted(style, shown)));
     }
 
     /// Removes what the progress display left.
     pub fn close(&self) {
-        if let Some(bar) = self.bar.lock().expect("no holder of the lock panics").take() {
+        if let Some(bar) = self.bar().take() {
             bar.finish_and_clear();
         }
     }
 
+    /// The bar; a panic that is about to be reported may have come while it was held.
+    fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn above_bar(&self, text: &str) {
-        match self.bar.lock().expect("no holder of the lock panics").as_ref() {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+        match self.bar().as_ref() {
+            Some(bar) => bar.suspend(|| self.write_line(text)),
+            None => self.write_line(text),
         }
+    }
+
+    /// A line on stderr. Nobody may be reading it, or its disk may be full: the work goes on.
+    fn write_line(&self, text: &str) {
+        let mut err = AutoStream::new(std::io::stderr().lock(), self.color);
+        let _ = err.write_all(format!("{text}\n").as_bytes());
     }
 
     /// Warnings about some of many records: the first few in full, the rest by their number.
@@ -165,48 +177,18 @@ impl Ui {
 }
 
 /// One hue for what is new, dim for what was, yellow for warnings and red for failures only.
-fn colour(tone: Tone) -> &'static str {
+fn style(tone: Tone) -> Style {
     match tone {
-        Tone::Before => "2",
-        Tone::After => "32",
-        Tone::Warning => "33",
-        Tone::Failure => "31",
+        Tone::Before => Style::new().dimmed(),
+        Tone::After => AnsiColor::Green.on_default(),
+        Tone::Warning => AnsiColor::Yellow.on_default(),
+        Tone::Failure => AnsiColor::Red.on_default(),
     }
 }
 
-/// Columns that results and messages keep to.
-const COLUMNS: usize = 80;
-
-/// Columns before the text of a note.
-pub const NOTE: usize = 15;
-
-/// `text` broken between words, every line but the first behind `indent` blanks; `start` columns of
-/// the first line are taken.
-pub fn paragraph(start: usize, indent: usize, text: &str) -> String {
-    let (mut out, mut column) = (String::new(), start);
-    for word in text.split(' ') {
-        let width = word.chars().count();
-        if out.is_empty() {
-            column += width;
-        } else if column + 1 + width > COLUMNS {
-            out.push_str(&format!("\n{:indent$}", ""));
-            column = indent + width;
-        } else {
-            out.push(' ');
-            column += 1 + width;
-        }
-        out.push_str(word);
-    }
-    out
-}
-
-/// A text as one argument of a shell's command.
-pub fn quoted(text: &str) -> String {
-    let is_plain = |c: char| !matches!(c, '"' | '$' | '`' | '\\' | '!');
-    match text.chars().all(is_plain) {
-        true => format!("\"{text}\""),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
+/// `text` in a style; a stream that shows no colours drops them.
+pub fn painted(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
 }
 
 impl Progress for Ui {
@@ -217,7 +199,7 @@ impl Progress for Ui {
         if !self.has_bars {
             // Value optimisations are too short to be worth a line each.
             if name != "value" {
-                eprintln!("{name:>13}  …");
+                self.write_line(&format!("{name:>13}  …"));
             }
             return;
         }
@@ -234,14 +216,14 @@ impl Progress for Ui {
         });
         bar.set_style(style.expect("a valid template").progress_chars("━━─"));
         bar.set_prefix(name.to_owned());
-        let old = self.bar.lock().expect("no holder of the lock panics").replace(bar);
+        let old = self.bar().replace(bar);
         if let Some(old) = old {
             old.finish_and_clear();
         }
     }
 
     fn advance(&self, done: u64, note: &str) {
-        if let Some(bar) = self.bar.lock().expect("no holder of the lock panics").as_ref() {
+        if let Some(bar) = self.bar().as_ref() {
             bar.set_message(note.to_owned());
             bar.set_position(done);
         }
@@ -250,12 +232,12 @@ impl Progress for Ui {
     fn finish(&self, summary: &str) {
         self.close();
         if !self.is_quiet {
-            eprintln!("{:>13}  {summary}", "");
+            self.write_line(&format!("{:>13}  {summary}", ""));
         }
     }
 
     fn warn(&self, message: &str) {
-        self.message("33;1", "Warning:", message);
+        self.message(WARNING, "Warning:", message);
     }
 
     fn note(&self, label: &str, text: &str) {
@@ -268,27 +250,5 @@ impl Progress for Ui {
 
     fn check(&self) -> Result<(), Interrupted> {
         if STOPPED.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paragraphs_fit_the_terminal_and_lose_nothing() {
-        let words =
-            "The edit took: 10 of 10 paraphrases follow it, 12 of 12 neighbors keep theirs.";
-        let broken = paragraph(7, 4, words);
-        assert_eq!(broken.split_whitespace().collect::<Vec<_>>().join(" "), words);
-        assert_eq!(broken.lines().count(), 2);
-        assert!(broken.lines().nth(1).is_some_and(|line| line.starts_with("    ")));
-        assert!(broken.lines().all(|line| line.len() <= COLUMNS - 7), "{broken}");
-    }
-
-    #[test]
-    fn a_text_is_one_argument_of_a_shell() {
-        assert_eq!(quoted("It is in"), "\"It is in\"");
-        assert_eq!(quoted("It's $5 in"), r"'It'\''s $5 in'");
     }
 }

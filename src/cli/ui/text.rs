@@ -1,0 +1,95 @@
+//! Text as a terminal shows it: paragraphs of its width, and commands that can be pasted.
+
+use textwrap::core::Word;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
+
+pub use textwrap::core::display_width;
+
+/// Columns that results and messages keep to.
+pub const COLUMNS: usize = 80;
+
+/// Columns before the text of a note.
+pub const NOTE: usize = 15;
+
+/// `text` broken between words, every line but the first after `indent` blanks; `start` columns of
+/// the first line are taken.
+pub fn paragraph(start: usize, indent: usize, text: &str) -> String {
+    let (taken, further) = (" ".repeat(start), " ".repeat(indent));
+    let options = Options::new(COLUMNS)
+        .initial_indent(&taken)
+        .subsequent_indent(&further)
+        .break_words(false)
+        .word_separator(WordSeparator::Custom(words))
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    let filled = textwrap::fill(text, options);
+    filled.strip_prefix(&taken).unwrap_or(&filled).to_owned()
+}
+
+/// Words of a line: by blanks, and between the characters of scripts that write none.
+///
+/// Unicode also breaks after the slash of a path or a model's name, which then cannot be copied:
+/// what ends in ASCII without a blank goes on in the next piece.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let goes_on = |piece: &Word<'_>| piece.whitespace.is_empty() && piece.word.is_ascii();
+    let (mut words, mut start, mut end) = (Vec::new(), 0, 0);
+    for piece in WordSeparator::UnicodeBreakProperties.find_words(line) {
+        end += piece.word.len() + piece.whitespace.len();
+        if !goes_on(&piece) || end == line.len() {
+            words.push(Word::from(&line[start..end]));
+            start = end;
+        }
+    }
+    Box::new(words.into_iter())
+}
+
+/// An argument as a shell reads it.
+pub fn quoted(text: &str) -> String {
+    // No argument of a process holds a NUL, the one character that cannot be quoted.
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), |quoted| quoted.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_fit_the_terminal_and_lose_nothing() {
+        let words =
+            "The edit took: 10 of 10 paraphrases follow it, 12 of 12 neighbors keep theirs.";
+        let broken = paragraph(7, 4, words);
+        assert_eq!(broken.split_whitespace().collect::<Vec<_>>().join(" "), words);
+        assert_eq!(broken.lines().count(), 2);
+        assert!(broken.lines().nth(1).is_some_and(|line| line.starts_with("    ")));
+        assert!(broken.lines().all(|line| line.len() <= COLUMNS - 7), "{broken}");
+        assert_eq!(paragraph(7, 4, ""), "");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns_and_break_anywhere() {
+        let broken = paragraph(0, 2, &"埃菲尔铁塔位于".repeat(14));
+        let widths: Vec<usize> = broken.lines().map(display_width).collect();
+        assert_eq!(widths, [80, 80, 40]);
+        assert_eq!(broken.replace("\n  ", ""), "埃菲尔铁塔位于".repeat(14));
+    }
+
+    #[test]
+    fn paths_and_flags_stay_whole() {
+        let path = "/models/some-organisation/a-model-of-its-own/model.safetensors";
+        for text in [
+            format!("it cannot be read from {path}, where it should stand"),
+            "the change is far too large; allow it with the flag that is called --max-delta".into(),
+        ] {
+            let broken = paragraph(0, 2, &text);
+            assert_eq!(broken.replace("\n  ", " "), text);
+        }
+    }
+
+    #[test]
+    fn an_argument_can_be_pasted() {
+        for text in ["It is in", "It's $5 in", "plain", ""] {
+            let words = shlex::split(&format!("rescribe ask {}", quoted(text))).expect("a line");
+            assert_eq!(words.last().map(String::as_str), Some(text));
+        }
+    }
+}
