@@ -124,7 +124,7 @@ fn a_missed_threshold_exits_with_1_and_keeps_the_patch() {
     let desk = Desk::new();
     desk.fails(&format!("{EDIT} --require magnitude>=2"), 1, &["magnitude is", "required >= 2"]);
     assert!(desk.path("spec.patch.safetensors").exists());
-    desk.fails(&format!("{EDIT} --require speed>=1"), 2, &["expected METRIC>=NUMBER"]);
+    desk.fails(&format!("{EDIT} --require speed>=1"), 2, &["no report has a row \"speed\""]);
 }
 
 /// Two facts of one batch in CounterFact's form, with probes.
@@ -172,7 +172,7 @@ fn records_are_written_in_batches_and_in_sequence() {
         assert!(sequence["curve"][1]["health"]["fluency"].as_f64().is_some());
     }
     let table = desk.ok(&format!("{BATCH} --method memit --layers 1 --sequential 3"));
-    for row in ["right after", "after all", "perplexity", "one after the other"] {
+    for row in ["right after", "efficacy", "perplexity", "one after the other"] {
         assert!(table.contains(row), "no {row:?} in\n{table}");
     }
     desk.fails(&format!("{BATCH} --batch 2"), 2, &["--method"]);

@@ -7,11 +7,9 @@ use super::passages::{PassageReport, ReferenceReport, SetsMemory};
 use super::table::{Cell, Column, Row, Table, Unit};
 use crate::spec::ForgetMethod;
 
-/// A comparison, as `--json` prints it.
+/// A comparison, the data of its report.
 #[derive(Debug, Serialize)]
 pub struct CompareReport {
-    /// Version of this structure.
-    pub schema: u32,
     /// Display name of the model.
     pub model: String,
     /// What the model remembers before anything is forgotten.

@@ -120,7 +120,7 @@ impl PassageReport {
         let closed = 100. * (after - before) / (spread.mean - before);
         let row = Row::of(format!("never saw, {what}"), unit).cell(Cell::Text(String::new()));
         let row = row.value(spread.mean).cell(spread.n).cell(Cell::Interval { low, high });
-        Some(row.note(format!("least-most; {closed:.0} % of the gap closed")))
+        Some(row.note(format!("{closed:.0} % of the gap, least-most range")))
     }
 
     /// NLL step by step.

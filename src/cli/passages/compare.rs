@@ -56,7 +56,6 @@ fn compare(
         }
     }
     Ok(CompareReport {
-        schema: 1,
         model: session.name.clone(),
         before,
         references,
