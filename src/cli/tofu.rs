@@ -127,7 +127,6 @@ fn finish(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let report = TofuReport {
-        schema: 1,
         model,
         reference: args.reference.clone(),
         summary: TofuSummary::new(&log),

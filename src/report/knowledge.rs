@@ -19,11 +19,9 @@ pub struct MeasuredModel {
     pub knowledge: Knowledge,
 }
 
-/// `rescribe atlas measure`, as `--json` prints it.
+/// `rescribe atlas measure`, the data of its report.
 #[derive(Debug, Serialize)]
 pub struct KnowledgeReport {
-    /// Version of this structure.
-    pub schema: u32,
     /// The measured models, in the order given.
     pub models: Vec<MeasuredModel>,
     /// Means and spreads by what the models were trained without.
@@ -94,7 +92,7 @@ impl KnowledgeReport {
             KnowledgeRow { metric, kinds: kinds.iter().map(spread).collect() }
         };
         let table = METRICS.into_iter().map(row).collect();
-        Self { schema: 1, models, table }
+        Self { models, table }
     }
 }
 

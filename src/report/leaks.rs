@@ -108,11 +108,14 @@ fn leak_table(leak: &Leak) -> Table {
         table.push(row.cell(p(before)).value(p(after)).cell(p(unknown)).note(note));
     }
     let Sides { before, after, unknown } = leak.samples;
-    let share = |hits: usize| hits as f64 / leak.drawn as f64;
     let row = Row::new("samples").cell(Cell::Text(String::new()));
     let row = row.cell(Cell::Text(String::new())).cell(Cell::Text(String::new()));
-    let row = row.cell(share(before)).value(share(after)).cell(share(unknown));
-    table.push(row.note(format!("of {}", leak.drawn)));
+    let row = [before, after, unknown]
+        .map(|count| Cell::Of { count, of: leak.drawn })
+        .into_iter()
+        .fold(row, Row::cell);
+    let value = Some(after as f64 / leak.drawn as f64);
+    table.push(Row { value, ..row.note("answers that say it") });
     table
 }
 

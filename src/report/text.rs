@@ -209,8 +209,13 @@ impl Page<'_> {
                 cells.fold(table.columns[at].head.width(), usize::max)
             })
             .collect();
+        let notes = table.rows.iter().map(|row| row.note.width().min(SQUEEZED));
+        let note = notes.max().filter(|width| *width > 0).map_or(0, |width| GAP + width);
         let wide = grid(table, label, &content, GAP, NUMBER);
-        if wide.used() <= self.columns { wide } else { grid(table, label, &content, 1, 0) }
+        match wide.used() + note <= self.columns {
+            true => wide,
+            false => grid(table, label, &content, 1, 0),
+        }
     }
 
     /// Numbers stand right in their column, words left; colours do not count as columns.

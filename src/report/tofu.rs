@@ -8,11 +8,9 @@ use crate::math::KolmogorovSmirnov;
 use crate::probe::{TofuMeasures, TofuSummary};
 use crate::spec::{TofuLog, TofuSet};
 
-/// An evaluation, as `--json` prints it; `rescribe probe` reads its log again.
+/// An evaluation, the data of its report; `rescribe probe` reads its log again.
 #[derive(Debug, Serialize)]
 pub struct TofuReport {
-    /// Version of this structure.
-    pub schema: u32,
     /// Display name of the model, or the file of its log.
     pub model: String,
     /// Name of a model that never saw the forget set, or the file of its log.
@@ -69,14 +67,14 @@ impl TofuReport {
         }
         if let Some(test) = &self.forget_quality {
             let [n, m] = test.n;
-            let row = |label: &str, p: f64| {
-                let text = Cell::Text(probability(p));
-                Row { value: Some(p), ..Row::new(label).cell(text).cell(Cell::Text(String::new())) }
-            };
-            let exact = row("forget quality", test.p);
-            let note = format!("exact p of KS D {:.4}, n {n} and {m}", test.distance);
-            table.push(exact.note(note));
-            table.push(row("in the limit", test.p_limit).note("p by Kolmogorov's distribution"));
+            let row = Row::new("forget quality").cell(Cell::Text(probability(test.p)));
+            let note = format!(
+                "exact p of KS D {:.4}, n {n} and {m}; {} in Kolmogorov's limit",
+                test.distance,
+                probability(test.p_limit)
+            );
+            let row = row.cell(Cell::Text(String::new())).note(note);
+            table.push(Row { value: Some(test.p), ..row });
         }
         table
     }
@@ -136,7 +134,6 @@ mod tests {
         };
         let (log, other) = (scores(0.1), scores(8.));
         let report = TofuReport {
-            schema: 1,
             model: "m".into(),
             reference: Some("r".into()),
             summary: TofuSummary::new(&log),

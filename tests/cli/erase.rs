@@ -47,14 +47,14 @@ fn a_fact_is_erased_toward_what_the_model_says_of_others() {
     assert_eq!(plan["edits"][0]["erase"]["lead"], 1, "the blank in front is said of all");
     let report = desk.json(&format!("edit erase.toml {EDIT} --json"));
     let leak = &report["leaks"][0];
-    assert_eq!(leak["layers"].as_array().map(Vec::len), Some(3), "the lens looks behind each");
+    assert_eq!(leak["layers"].as_array().map(Vec::len), Some(3), "the lens looks after each layer");
     assert_eq!(leak["prompts"].as_array().map(Vec::len), Some(5), "prompt, paraphrase, frames");
     let [before, after, unknown] = ["before", "after", "unknown"].map(|s| probability(&report, s));
     assert!(before > 0.8 && unknown < 0.1, "{before} {unknown}");
     assert!(after < 0.7, "from {before} to {after}, where others have {unknown}");
 
     let table = desk.ok(&format!("edit erase.toml {EDIT} --force"));
-    for row in ["logit lens", "answer frames", "sampled answers", "others"] {
+    for row in ["logit lens", "answer frames", "answers that say it", "others"] {
         assert!(table.contains(row), "no {row:?} in\n{table}");
     }
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
@@ -123,7 +123,7 @@ fn records_are_erased_one_by_one() {
     let err = String::from_utf8_lossy(&err);
     assert!(err.contains("hardly knows the fact"), "{err}");
     let table = desk.ok(&format!("{line}=minimise"));
-    assert!(table.contains("Toward \"minimise\": Of 2 erased facts"), "{table}");
+    assert!(table.contains("Erased toward \"minimise\". Of 2 erased facts"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     desk.fails(&format!("{line} --batch 2"), 2, &["record by record"]);
     desk.fails("edit spec.toml --model taught --erase --force", 2, &["[[erase]]"]);

@@ -70,7 +70,7 @@ fn learning_says_what_it_did_and_a_plan_changes_nothing() {
         "{plan}"
     );
     let shown = desk.ok("edit learn.toml --model MODEL");
-    assert!(shown.contains("learn NLL") && shown.contains("The passages were trained"), "{shown}");
+    assert!(shown.contains("learn NLL") && shown.contains("Learning ran for all steps"), "{shown}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn composing_and_subtracting_leave_the_bytes_of_never_having_added() {
 fn a_list_says_what_patches_do_and_whether_they_go_together() {
     let desk = desk();
     let text = desk.ok("patch list");
-    for part in ["a.patch.safetensors\n", "-> \"Oslo\"", "rank 1", "3 patches that go together"] {
+    for part in ["a.patch.safetensors\n", "-> \"Oslo\"", "rank", "3 patches that go together"] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
     desk.ok("export --model MODEL --patch a.patch.safetensors --out edited");
@@ -119,7 +119,7 @@ fn inspect_shows_how_rank_and_norm_grow() {
     assert_eq!(steps[2]["norm_so_far"], change["norm"]);
     assert_eq!(inspected["parts"].as_array().map(Vec::len), Some(3));
     let text = desk.ok("inspect all");
-    assert!(text.contains("sum: rank 3") && text.contains(" part  "), "{text}");
+    assert!(text.contains("own norm") && text.contains(" part  "), "{text}");
     let asked = desk.ok(&format!("ask --model MODEL {A} --patch b.patch.safetensors The"));
     assert!(asked.contains(" after  The"), "{asked}");
     desk.fails(&format!("ask --model MODEL {A} --patch all The"), 3, &["is given twice"]);
@@ -146,7 +146,7 @@ fn an_adapter_is_written_for_patches_of_low_rank() {
     let desk = desk();
     let line = format!("export --format lora --model MODEL {A} {B} --out adapter");
     let summary = desk.json(&format!("{line} --json"));
-    assert_eq!((&summary["rank"], &summary["schema"]), (&2.into(), &1.into()));
+    assert_eq!(summary["rank"], 2);
     let names: Vec<String> =
         contents(&desk.path("adapter")).into_iter().map(|(name, _)| name).collect();
     let expected =

@@ -56,7 +56,9 @@ fn a_model_is_measured_against_one_that_never_saw_the_forget_set() {
     assert_eq!(report["log"]["eval_log"]["avg_gt_loss"].as_object().map(|all| all.len()), Some(3));
 
     // What was printed is read again, as TOFU's own logs are.
-    desk.write("log.json", &report.to_string());
+    let probe_log =
+        format!("{probe} --patch learn.patch.safetensors --reference MODEL --quiet --json");
+    desk.write("log.json", &desk.ok(&probe_log));
     let again = desk.json("probe log.json --reference log.json --json");
     assert_eq!(again["summary"], report["summary"]);
     assert_eq!(
@@ -68,7 +70,11 @@ fn a_model_is_measured_against_one_that_never_saw_the_forget_set() {
         assert!(table.contains(row), "no {row:?} in\n{table}");
     }
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-    desk.fails("probe log.json --require utility>=1", 1, &["utility is", "required >= 1"]);
+    desk.fails(
+        "probe log.json --require model-utility>=1",
+        1,
+        &["model-utility is", "required >= 1"],
+    );
 }
 
 #[test]
