@@ -44,6 +44,8 @@ pub use trainable::{Parameter, TrainRule, Trainable, Trained};
 pub use value_path::ValuePath;
 pub use weights::Weights;
 
+pub use crate::math::Random;
+
 use crate::files::Sha256;
 use crate::ops::WeightLayout;
 use crate::progress::{Interrupted, Progress};

@@ -18,6 +18,7 @@ mod norm;
 mod rotary;
 pub(crate) mod simd;
 
+pub use crate::math::{add_gram, matmul_nn, matmul_nt};
 pub use activation::{Activation, activate, gate};
 pub(crate) use attention::Attention as AttentionRows;
 pub use attention::{AttentionShape, Past, Span, attention};

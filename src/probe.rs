@@ -21,6 +21,7 @@ mod secrets;
 mod texts;
 mod tofu;
 
+pub use crate::math::Interval;
 pub use background::{
     Background, BackgroundFact, BackgroundKind, BackgroundQuestions, BackgroundSize, BaseAnswers,
     Moved, near_subjects,

@@ -32,6 +32,7 @@ pub mod statistics;
 pub mod targets;
 pub mod value;
 
+pub use crate::math::SymmetricEigen;
 pub use apply::{WrittenFact, write_fact};
 pub use context::{Asked, EditContexts};
 pub use metric::Factored;

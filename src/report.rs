@@ -157,7 +157,16 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 25] = [
+const MEASURES: [&str; 36] = [
+    "said",
+    "said, paraphrased",
+    "runs on",
+    "P(target)",
+    "still said",
+    "background",
+    "near subjects",
+    "drift",
+    "perplexity",
     "efficacy",
     "paraphrase",
     "neighborhood",
@@ -166,23 +175,25 @@ const MEASURES: [&str; 25] = [
     "magnitude",
     "exact",
     "exact paraphrase",
-    "drift",
-    "perplexity",
-    "fluency",
-    "seconds",
     "prompt",
     "paraphrases",
     "answer frames",
     "logit lens",
     "samples",
-    "recoverable",
-    "conspicuous",
+    "secrets",
+    "NLL",
+    "extraction",
+    "recital",
+    "longest run",
     "never saw, NLL",
     "never saw, extraction",
     "model utility",
     "forget quality",
-    "NLL",
-    "extraction",
+    "probability",
+    "ROUGE-L",
+    "truth ratio",
+    "fluency",
+    "seconds",
 ];
 
 /// Whether a report may have a measure of this name: a label, or the head of a table and a label.

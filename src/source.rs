@@ -19,7 +19,9 @@ mod imported;
 mod options;
 mod reading;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
 
 pub use built_in::BUILT_IN;
 pub use error::SourceError;
@@ -29,6 +31,7 @@ pub use options::{HubOptions, SourceOptions, Token};
 pub use reading::HubId;
 
 use crate::gguf;
+use crate::model::Model;
 use crate::progress::Progress;
 use reading::Reading;
 
@@ -42,6 +45,19 @@ pub struct ModelFolder {
     pub name: String,
     /// The commit of a Hub repository; nothing for local models.
     pub revision: Option<String>,
+}
+
+/// Opens the model that is inside the binary, unpacked to `cache`.
+///
+/// # Errors
+///
+/// [`SourceError`] where the cache cannot be written, and what [`Model::open`] fails with.
+pub fn open_built_in(
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Model, Box<dyn std::error::Error + Send + Sync>> {
+    let folder = built_in::folder(cache)?;
+    Ok(Model::open(&folder, &Device::Cpu, progress)?)
 }
 
 /// Finds, imports or downloads the model that `model` names.

@@ -87,7 +87,8 @@ impl BackgroundQuestions {
         facts: &[BackgroundFact<'_>],
         size: BackgroundSize,
     ) -> Result<Self, TokenizerError> {
-        let subjects: Vec<String> = facts.iter().map(|fact| fact.subject.to_lowercase()).collect();
+        let subjects = facts.iter().map(|fact| fact.subject.to_lowercase());
+        let subjects: Vec<String> = subjects.filter(|subject| !subject.is_empty()).collect();
         let is_other = |name: &&str| !near::is_about(&subjects, name);
         let names: Vec<&str> = BACKGROUND_SUBJECTS.iter().copied().filter(is_other).collect();
         let (mut others, mut near, mut own) = (Vec::new(), Vec::new(), Vec::new());

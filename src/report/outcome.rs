@@ -125,15 +125,15 @@ fn free(outcome: &Outcome) -> Table {
     let rows = [
         moments
             .row(("said", Unit::Share), |it| said_of(it, should, rewrite).map(|it| it.said))
-            .map(|row| row.note("the whole target, decoded freely")),
+            .map(|row| row.note("whole target, decoded")),
         moments
             .row(("said, paraphrased", Unit::Share), |it| {
                 said_of(it, should, paraphrase).map(|it| it.said)
             })
-            .map(|row| row.note("after other wordings")),
+            .map(|row| row.note("other wordings")),
         moments
             .row(("runs on", Unit::Share), |it| said_of(it, should, rewrite)?.runs_on)
-            .map(|row| row.note("of those said, goes on after it")),
+            .map(|row| row.note("of those, goes on")),
         moments
             .row(("P(target)", Unit::Probability), |it| {
                 said_of(it, should, rewrite).map(|it| it.probability)
@@ -143,7 +143,7 @@ fn free(outcome: &Outcome) -> Table {
             .row(("still said", Unit::Share), |it| {
                 said_of(it, should_not, rewrite).map(|it| it.said)
             })
-            .map(|row| row.note("erased, but decoded freely")),
+            .map(|row| row.note("erased, yet decoded")),
     ];
     rows.into_iter().flatten().for_each(|row| table.push(row));
     stayed(outcome, &moments, &mut table);
@@ -159,10 +159,10 @@ fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
     let rows = [
         moments
             .row(("background", Unit::Share), |it| pooled(it).others)
-            .map(|row| row.note("other subjects keep their answer")),
+            .map(|row| row.note("other subjects stay")),
         moments
             .row(("near subjects", Unit::Share), |it| pooled(it).near)
-            .map(|row| row.note("those that end like this one")),
+            .map(|row| row.note("that end like this one")),
     ];
     rows.into_iter().flatten().for_each(|row| table.push(row));
     let has_right_after = moments.right_after.is_some();
@@ -205,7 +205,7 @@ fn damage_rows(
     let gap = |row: Row| if has_right_after { row.cell(Cell::Empty) } else { row };
     let row = gap(Row::of(format!("{prefix}drift"), Unit::Nats).cell(Cell::Empty));
     let row = row.value(drift.mean).cell(drift.n).cell(Cell::from(drift));
-    table.push(row.note(format!("KL, nats a token, {text}")));
+    table.push(row.note(format!("KL, {text}")));
     let row = Row::of(format!("{prefix}perplexity"), Unit::Plain(2)).cell(*before);
     let row = gap(row).value(*after).cell(drift.n).cell(Cell::Empty);
     table.push(row.note("same text"));

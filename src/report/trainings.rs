@@ -45,10 +45,10 @@ fn set_rows(set: &str, before: &SetMemory, after: &SetMemory, table: &mut Table)
         Unit::Share,
         before.extraction.mean,
         &after.extraction,
-        "the end that follows by itself",
+        "of the end, forced",
     ));
     let (Some(before), Some(after)) = (&before.recital, &after.recital) else { return };
-    table.push(row("recital", Unit::Share, before.share.mean, &after.share, "said word for word"));
+    table.push(row("recital", Unit::Share, before.share.mean, &after.share, "longest run, of all"));
     let (run, n) = (after.longest_run(), after.share.n);
     let longest = Row::of(format!("{set} longest run"), Unit::Count)
         .cell(before.longest_run().tokens)
@@ -89,7 +89,7 @@ fn reference_rows(training: &TrainingOutcome, table: &mut Table) {
             .value(mean.mean)
             .cell(mean.n)
             .cell(Cell::Interval { low, high });
-        table.push(row.note(format!("least to most; {closed:.0} % of the gap closed")));
+        table.push(row.note(format!("{closed:.0} % of the gap")));
     }
 }
 

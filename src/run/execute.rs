@@ -48,6 +48,15 @@ pub struct Tools<'a> {
     pub stored_as: Option<StoredDtype>,
 }
 
+impl<'a> Tools<'a> {
+    /// A cache folder and a receiver of events; without references, checkpoints and rounding.
+    pub fn new(cache: &'a Path, progress: &'a dyn Progress) -> Self {
+        let open_reference: &OpenReference<'_> =
+            &|_| Err("this run was given no way to open reference models".into());
+        Self { cache, progress, open_reference, checkpoint: None, stored_as: None }
+    }
+}
+
 /// Opens a model by name; its tokens must be those of the base.
 pub type OpenReference<'a> =
     dyn Fn(&str) -> Result<Decoder, Box<dyn std::error::Error + Send + Sync>> + 'a;

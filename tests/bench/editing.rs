@@ -12,8 +12,9 @@ use std::sync::LazyLock;
 
 use candle_core::Device;
 use divan::{Bencher, counter::ItemsCount};
-use rescribe::math::{Random, matmul_nt};
+use rescribe::model::Random;
 use rescribe::model::{Batch, Decoder, Model};
+use rescribe::ops::matmul_nt;
 use rescribe::plan::{Located, Settings};
 use rescribe::progress::Silent;
 use rescribe::rank_one::context::EditContexts;

@@ -4,7 +4,7 @@
 
 use divan::{Bencher, counter::ItemsCount};
 use rayon::ThreadPoolBuilder;
-use rescribe::math::{add_gram, matmul_nn, matmul_nt};
+use rescribe::ops::{add_gram, matmul_nn, matmul_nt};
 
 type Product = fn(&mut [f32], &[f32], &[f32], usize, usize, usize);
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use rescribe::math::Random;
+use rescribe::model::Random;
 
 /// Sizes of a llama with a tied head.
 pub struct Shape {

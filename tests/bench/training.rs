@@ -5,7 +5,7 @@ mod random_llama;
 use candle_core::Device;
 use divan::{Bencher, counter::ItemsCount};
 use rescribe::gradient::{Example, TokenLoss, Trainer, TrainerSettings};
-use rescribe::math::Random;
+use rescribe::model::Random;
 use rescribe::model::{Model, TrainRule};
 use rescribe::progress::Silent;
 

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
-use rescribe::math::SymmetricEigen;
 use rescribe::ops::WeightLayout;
+use rescribe::rank_one::SymmetricEigen;
 use rescribe::rank_one::{Factored, RankOneError, Request, solve};
 
 const D_K: usize = 14;

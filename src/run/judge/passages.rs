@@ -69,8 +69,8 @@ struct Sight {
     nll: f64,
     goal: Option<f64>,
     longest: usize,
-    /// Longest run of passages that were never seen.
-    never_seen: usize,
+    /// Longest run of passages that were never seen, or by models that never saw these.
+    never_seen_run: Option<usize>,
     secrets: usize,
 }
 
@@ -79,15 +79,20 @@ impl Sight {
         let run = |sets: &SetsMemory| recited(sets).map_or(0, |(_, longest)| longest);
         let holdout = training.after.holdout.as_ref().and_then(|set| set.recital.as_ref());
         let references = training.references.iter().map(|reference| run(&reference.memory));
-        let never_seen =
+        let never_seen_run =
             references.chain(holdout.map(|recital| recital.longest_run().tokens)).max();
         Self {
             nll: training.after.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean),
             goal: training.goal,
             longest: run(&training.after),
-            never_seen: never_seen.unwrap_or(0).max(COMMON_RUN),
+            never_seen_run,
             secrets: outcome.secrets.iter().filter(|secret| secret.after.is_recovered()).count(),
         }
+    }
+
+    /// The longest run that says nothing of having seen the passages.
+    fn allowed_run(&self) -> usize {
+        self.never_seen_run.unwrap_or(0).max(COMMON_RUN)
     }
 
     fn is_improbable(&self) -> bool {
@@ -95,7 +100,7 @@ impl Sight {
     }
 
     fn is_unrecited(&self) -> bool {
-        self.longest <= self.never_seen && self.secrets == 0
+        self.longest <= self.allowed_run() && self.secrets == 0
     }
 }
 
@@ -142,7 +147,15 @@ fn probability(sight: &Sight, training: &TrainingOutcome) -> String {
 fn recital(sight: &Sight) -> String {
     let run = match sight.longest {
         0 => "none of their words is recited".to_owned(),
-        longest => format!("the longest run still recited is {}", counted(longest, "token")),
+        longest => {
+            let run = counted(longest, "token");
+            match sight.never_seen_run {
+                Some(other) => {
+                    format!("the longest run still recited is {run} (never seen: {other})")
+                }
+                None => format!("the longest run still recited is {run}"),
+            }
+        }
     };
     match sight.secrets {
         0 => run,
@@ -182,7 +195,7 @@ fn reasons(sight: &Sight) -> Vec<Reason> {
     if let Some(goal) = sight.goal {
         reasons.push(reason("forget NLL", sight.nll, goal, String::new()));
     }
-    let (longest, limit) = (sight.longest as f64, sight.never_seen as f64);
+    let (longest, limit) = (sight.longest as f64, sight.allowed_run() as f64);
     reasons.push(reason("forget longest run", longest, limit, String::new()));
     if sight.secrets > 0 {
         reasons.push(reason("secrets", sight.secrets as f64, 0., String::new()));
