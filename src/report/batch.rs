@@ -144,7 +144,7 @@ impl BatchReport {
         table.push(perplexity.note("of held-out text"));
         if let Some(fluency) = after.fluency {
             let fluency = scores.measured("fluency", Unit::Plain(2), before.fluency, fluency);
-            table.push(fluency.note("n-gram entropy, bits"));
+            table.push(fluency.note("bits, n-grams"));
         }
         let cached = match self.values_from_cache {
             0 => String::new(),
@@ -313,16 +313,14 @@ mod tests {
         let table = shown(&report(None));
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         insta::assert_snapshot!(table, @r"
-                    before  right after   after       n  95 % interval
-             score    0.00         0.95    0.93
-                    harmonic mean of three
-             drift       -               0.0100
-                    KL, nats a token
-        perplexity   20.00                21.25
-                    of held-out text
-           fluency    5.75                 5.50
-                    n-gram entropy, bits
-           seconds       -                 1.00     200                 an edit
+                    before right after  after   n 95 % interval
+             score    0.00        0.95   0.93                    harmonic mean of
+                                                                 three
+             drift       -             0.0100                    KL, nats a token
+        perplexity   20.00              21.25                    of held-out text
+           fluency    5.75               5.50                    n-gram entropy,
+                                                                 bits
+           seconds       -               1.00 200                an edit
 
         perplexity  ▁▄█  20.00 to 21.25
 

@@ -27,7 +27,7 @@ const SHARES: [(&str, PromptKind, Score, &str); 4] = [
 
 /// Measures that are means over the same prompts.
 const MEANS: [(&str, Unit, Score, &str); 4] = [
-    ("score", Unit::Share, |it| it.score, "harmonic mean of three"),
+    ("score", Unit::Share, |it| it.score, "harmonic mean"),
     ("magnitude", Unit::Plain(2), |it| it.magnitude, "P(new) - P(true)"),
     ("exact", Unit::Share, |it| it.exact_rewrite, "new target is argmax"),
     ("exact paraphrase", Unit::Share, |it| it.exact_paraphrase, "new target is argmax"),
