@@ -314,12 +314,10 @@ mod tests {
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         insta::assert_snapshot!(table, @r"
                     before right after  after   n 95 % interval
-             score    0.00        0.95   0.93                    harmonic mean of
-                                                                 three
+             score    0.00        0.95   0.93                    harmonic mean
              drift       -             0.0100                    KL, nats a token
         perplexity   20.00              21.25                    of held-out text
-           fluency    5.75               5.50                    n-gram entropy,
-                                                                 bits
+           fluency    5.75               5.50                    bits, n-grams
            seconds       -               1.00 200                an edit
 
         perplexity  ▁▄█  20.00 to 21.25
