@@ -204,12 +204,12 @@ mod tests {
     fn one_fact_is_shown_by_its_strongest_leaks() {
         let gone = [leak(seen(52, 0.0021), 0)];
         insta::assert_snapshot!(shown(leak_table(&gone[0])), @r#"
-                                         rank              probability
-             "Warsaw"  before   after  others   before   after  others
-               prompt       1      52      41   0.8213  0.0021  0.0019
-        answer frames       1      52       -   0.8213  0.0021       -  worst of 2
-           logit lens       1      90      70   0.7000  0.0007  0.0010  layer 1
-              samples                           0.8750  0.0000  0.0312  of 32
+                                      rank           probability
+             "Warsaw"  before after others  before  after others
+               prompt       1    52     41  0.8213 0.0021 0.0019
+        answer frames       1    52      -  0.8213 0.0021      -  worst of 2
+           logit lens       1    90     70  0.7000 0.0007 0.0010  layer 1
+              samples                        28/32   0/32   1/32  answers that say it
         "#);
     }
 

@@ -180,7 +180,8 @@ fn rank(rank: Option<usize>) -> Cell {
 /// Rank and norm of each tensor, and how they came about where there are several parts.
 pub fn growth_table(growth: &[Growth]) -> Table {
     let has_parts = growth.iter().any(|tensor| tensor.growth.len() > 1);
-    let sum = [Column::new("rank").under("sum"), Column::of("norm", NORM).under("sum")];
+    let group = if has_parts { "sum" } else { "" };
+    let sum = [Column::new("rank"), Column::of("norm", NORM)].map(|column| column.under(group));
     let own = has_parts.then(|| Column::of("own norm", NORM).under("part"));
     let mut table = Table::of_items("tensor", sum.into_iter().chain(own).collect::<Vec<_>>());
     for tensor in growth {

@@ -26,7 +26,7 @@ const SHARES: [(&str, PromptKind, Score, &str); 4] = [
 
 /// Measures that are means over the same prompts.
 const MEANS: [(&str, Unit, Score, &str); 4] = [
-    ("score", Unit::Share, |it| it.score, "harmonic mean of three"),
+    ("score", Unit::Share, |it| it.score, "harmonic mean"),
     ("magnitude", Unit::Plain(2), |it| it.magnitude, "P(new) - P(true)"),
     ("exact", Unit::Share, |it| it.exact_rewrite, "new target is argmax"),
     ("exact paraphrase", Unit::Share, |it| it.exact_paraphrase, "new target is argmax"),
@@ -113,7 +113,7 @@ mod tests {
                 efficacy    0.00    1.00       1      0.21-1.00  P(new) > P(true)
               paraphrase    0.00    0.50       2      0.09-0.91  P(new) > P(true)
             neighborhood    1.00    1.00       2      0.34-1.00  P(true) > P(new)
-                   score    0.00    0.75                         harmonic mean of three
+                   score    0.00    0.75                         harmonic mean
                magnitude   -0.32    0.99                         P(new) - P(true)
                    exact    0.00    1.00                         new target is argmax
         exact paraphrase    0.00    0.50                         new target is argmax
@@ -123,7 +123,7 @@ mod tests {
                 efficacy    0.00    1.00      30      0.89-1.00  P(new) > P(true)
               paraphrase    0.00    0.50      30      0.44-0.56  P(new) > P(true)
             neighborhood    1.00    1.00      30      0.89-1.00  P(true) > P(new)
-                   score    0.00    0.75                         harmonic mean of three
+                   score    0.00    0.75                         harmonic mean
                magnitude   -0.32    0.99                         P(new) - P(true)
                    exact    0.00    1.00                         new target is argmax
         exact paraphrase    0.00    0.50                         new target is argmax

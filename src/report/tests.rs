@@ -92,11 +92,11 @@ fn a_terminal_shows_aligned_tables() {
 
     What can be recovered
 
-                                      rank              probability
-          "Warsaw"  before   after  others   before   after  others
-            prompt       1     175      96   0.6142    2e-5  0.0003
-                    rank 1 is the most probable
-           samples   21/32    0/32    0/32        -       -
+                                   rank          probability
+          "Warsaw"  before after others  before after others
+            prompt       1   175     96  0.6142  2e-5 0.0003  rank 1 is the most
+                                                              probable
+           samples   21/32  0/32   0/32       -     -
 
             forget  ██▇▇▇▆▆▆▆▅▅▅▄▄▄▃▃▃▃▂▂▂▁▁  4.00 to 0.1000
             retain  █▁  1.50 to 1.40

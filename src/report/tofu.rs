@@ -150,8 +150,8 @@ mod tests {
         forget, reference       0.0003   0.5000       0.0012       3
 
                            measured  reference
-           forget quality    0.1000             exact p of KS D 1.0000, n 3 and 3
-             in the limit    0.0996             p by Kolmogorov's distribution
+           forget quality    0.1000             exact p of KS D 1.0000, n 3 and 3;
+                                                0.0996 in Kolmogorov's limit
         ");
         assert_eq!(
             tofu_sentence(&report),
