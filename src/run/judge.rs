@@ -84,7 +84,8 @@ fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
             reasons.push(reason("drift", drift.mean, thresholds.drift, text));
         }
     }
-    if let Some(others) = others(outcome).filter(|others| others.mean < thresholds.background) {
+    // What chance alone could explain is no damage: the whole interval has to lie below.
+    if let Some(others) = others(outcome).filter(|others| others.high < thresholds.background) {
         let (kept, n) = counts(&others);
         let text = format!("only {kept} of {n} other subjects keep their answer");
         reasons.push(reason("background", others.mean, thresholds.background, text));

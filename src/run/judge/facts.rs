@@ -3,6 +3,7 @@
 use super::{Goal, Reached, counts, list, reason};
 use crate::probe::{Leak, PromptKind, Said, SaidShares};
 use crate::run::outcome::{FactOutcome, Outcome};
+use crate::run::train_plan::counted;
 use crate::verdict::{Reason, Thresholds};
 
 /// The goals of facts that were inserted, and of facts that were erased.
@@ -125,9 +126,11 @@ fn short(text: &str) -> String {
 
 fn not_converged(fact: &FactOutcome, thresholds: &Thresholds) -> Reason {
     let text = format!(
-        "the optimisation for {:?} ended at an NLL of {:.2} after {} steps; more --steps or a \
-         larger --clamp may help",
-        fact.prompt, fact.nll, fact.steps
+        "the optimisation for {:?} ended at an NLL of {:.2} after {}; more --steps or a larger \
+         --clamp may help",
+        fact.prompt,
+        fact.nll,
+        counted(fact.steps, "step")
     );
     reason("nll", fact.nll, thresholds.nll, text)
 }
@@ -148,9 +151,11 @@ fn endings(facts: &[&FactOutcome], own: &[&Said], open: &[&&FactOutcome]) -> Str
     match open {
         [] => {}
         [fact] => out.push_str(&format!(
-            " The optimisation for {:?} did not converge (NLL {:.2} after {} steps): try more \
-             --steps or a larger --clamp.",
-            fact.target_new, fact.nll, fact.steps
+            " The optimisation for {:?} did not converge (NLL {:.2} after {}): try more --steps or a \
+             larger --clamp.",
+            fact.target_new,
+            fact.nll,
+            counted(fact.steps, "step")
         )),
         several => out.push_str(&format!(
             " {} of {} optimisations did not converge: try more --steps or a larger --clamp.",
