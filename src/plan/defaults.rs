@@ -14,6 +14,9 @@ const NULL_SPACE: f64 = 0.5;
 /// Largest ‖δ‖ as a multiple of the residual stream's length after the last layer. The published 0.75
 /// stops two facts in three before their loss does.
 const STREAM_CLAMP: f64 = 1.;
+/// Weight of the end of the target's last word. Without it a name that the tokenizer splits can run
+/// on, as in "Tessaly Creditworthiness" for "Tessaly Credit".
+const END_WEIGHT: f64 = 1.;
 /// Sampled prefixes of the published program.
 const PUBLISHED_CONTEXTS: usize = 20;
 
@@ -46,7 +49,7 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         clamp: options.clamp.unwrap_or(clamp),
         weight_decay: options.weight_decay.unwrap_or(if parity { 0.5 } else { 0.003 }),
         kl_weight: options.kl_weight.unwrap_or(0.0625),
-        end_weight: options.end_weight.unwrap_or(0.),
+        end_weight: options.end_weight.unwrap_or(if parity { 0. } else { END_WEIGHT }),
         stop_loss: options.stop_loss.unwrap_or(0.05),
         neighbor_weight: options.neighbor_weight.unwrap_or(neighbor_weight),
         scatter_weight: options.scatter_weight.unwrap_or(scatter_weight),
