@@ -6,8 +6,8 @@
 //! 1. [`key`](mod@key): k* = mean over contexts of k at t;
 //! 2. [`value`](mod@value): δ = the change of the value at t that makes the model say the target;
 //! 3. [`solve`](mod@solve): ΔW = δ (C⁻¹k*)ᵀ / (k*ᵀC⁻¹k*), so that (W + ΔW) k* = W k* + δ = v*
-//!    exactly, while keys that are common under C = E[k kᵀ] move least; what the prompt is likely to meet,
-//!    other names and the subject itself in other contexts, is added to C.
+//!    exactly, while keys that are common under C = E[k kᵀ] move least; what the prompt is likely
+//!    to meet, other names and the subject itself in other contexts, is added to C.
 //!
 //! Several facts at once: [`targets`] finds the target of each in the residual stream after the
 //! last layer, [`spread`] writes it into one layer or several, [`mod@solve`] is the same n×n

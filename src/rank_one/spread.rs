@@ -19,7 +19,7 @@ use super::solve::{RankOneChange, Request, solve};
 use super::targets::Ask;
 use super::value::OptimisedValue;
 use crate::delta::{Change, Keys, WeightDelta};
-use crate::model::{Decoder, Model};
+use crate::model::{Decoder, Model, ValuePath};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::progress::Progress;
 
@@ -93,26 +93,19 @@ impl<'a> Writer<'a> {
         let base = &self.model.decoder;
         let edits: Vec<&PlannedEdit> = asks.iter().flatten().copied().collect();
         let reading = Reading::new(base, asks, &self.plan.background_of(&edits), ends)?;
-        let Readings { streams: mut wanted, values: before, .. } =
-            reading.at(base, self.plan.layer, progress)?;
-        let path = base.value_path(self.plan.layer);
-        for ((stream, before), owner) in wanted.iter_mut().zip(&before).zip(&reading.owners) {
-            path.add_change(stream, before, &values[*owner].delta)?;
-        }
+        let before = reading.at(base, self.plan.layer, progress)?;
+        let owned = reading.owners.iter().map(|owner| values[*owner].delta.as_slice());
+        let wanted = wanted(base.value_path(self.plan.layer), before, owned)?;
         let (mut decoder, mut delta) = (self.decoder.clone(), self.delta.clone());
         let (mut keys, mut relative_norms) = (Vec::new(), Vec::new());
         let mut start = None;
         for (at, layer) in layers.iter().enumerate() {
-            let Readings { keys: found, values: now, streams } =
-                reading.at(&decoder, *layer, progress)?;
+            let now = reading.at(&decoder, *layer, progress)?;
             let neighbors = reading.neighbors_at(&decoder, *layer)?;
-            start.get_or_insert_with(|| streams.clone());
+            start.get_or_insert_with(|| now.streams.clone());
             let left = (layers.len() - at) as f32;
-            let path = decoder.value_path(*layer);
-            let residuals = difference(&wanted, &streams, left).into_iter().zip(&now);
-            let residuals = residuals.map(|(change, now)| path.change_of_value(now, change));
-            let residuals = residuals.collect::<candle_core::Result<_>>()?;
-            let request = Request { keys: found, residuals, kept: self.kept[at].clone() };
+            let residuals = residuals(decoder.value_path(*layer), &wanted, &now, left)?;
+            let request = Request { keys: now.keys, residuals, kept: self.kept[at].clone() };
             let (weight, layout) = decoder.down_projection(*layer);
             let lambda = self.plan.batch.lambda;
             let factored = self.factored[at]
@@ -143,12 +136,32 @@ fn check(written: &RankOneChange, limit: f64) -> Result<(), RankOneError> {
     }
 }
 
-/// (to − from) / share, key by key.
-fn difference(to: &[Vec<f32>], from: &[Vec<f32>], share: f32) -> Vec<Vec<f32>> {
-    let one = |(to, from): (&Vec<f32>, &Vec<f32>)| {
-        to.iter().zip(from).map(|(to, from)| (to - from) / share).collect()
+/// z, key by key: the streams where each value is changed by its δ.
+fn wanted<'a>(
+    path: ValuePath<'_>,
+    before: Readings,
+    deltas: impl Iterator<Item = &'a [f32]>,
+) -> candle_core::Result<Vec<Vec<f32>>> {
+    let mut streams = before.streams;
+    for ((stream, value), delta) in streams.iter_mut().zip(&before.values).zip(deltas) {
+        path.add_change(stream, value, delta)?;
+    }
+    Ok(streams)
+}
+
+/// The changes of a layer's values that take the streams one of `left` equal steps to `wanted`.
+fn residuals(
+    path: ValuePath<'_>,
+    wanted: &[Vec<f32>],
+    now: &Readings,
+    left: f32,
+) -> candle_core::Result<Vec<Vec<f32>>> {
+    let keys = wanted.iter().zip(&now.streams).zip(&now.values);
+    let residual = |((z, h), value): ((&Vec<f32>, &Vec<f32>), &Vec<f32>)| {
+        let change = z.iter().zip(h).map(|(z, h)| (z - h) / left).collect();
+        path.change_of_value(value, change)
     };
-    to.iter().zip(from).map(one).collect()
+    keys.map(residual).collect()
 }
 
 /// 1 − ‖z − h_end‖ / ‖z − h_start‖, mean over keys.
