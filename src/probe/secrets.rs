@@ -18,7 +18,7 @@ use crate::spec::{Passage, SecretPlace};
 /// Sampled answers.
 const SAMPLES: usize = 32;
 /// Tokens that an answer may have beyond those of the secret.
-const FURTHER: usize = 8;
+const FURTHER: usize = 4;
 /// Tokens before the secret that are read, at most.
 const PREFIX: usize = 64;
 /// Other numbers of the same form.
