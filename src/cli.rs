@@ -12,6 +12,7 @@ mod failure;
 mod import;
 mod inspect;
 mod internal;
+mod outputs;
 mod passages;
 mod patch;
 mod plan;

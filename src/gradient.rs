@@ -38,6 +38,7 @@ pub use passages::{Checkpointing, PassageRun, PassageSets, PathPoint, Stopped, t
 pub use reference::Reference;
 pub use schedule::{End, Order, Schedule};
 pub use settings::{Extent, PassageSettings};
+pub use state::SAVED_TRAINING;
 pub use sweep::{RateTrial, try_rates};
 pub use trainer::{StepReport, Trainer, TrainerSettings};
 

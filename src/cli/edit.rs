@@ -1,15 +1,14 @@
 //! `rescribe edit`: apply a spec, write a patch, print what changed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::{EditArgs, Global};
 use super::failure::Usage;
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, next_command, paragraph};
 use super::write::{Written, write};
-use super::{batches, export, passages, records, require};
+use super::{batches, export, outputs, passages, records, require};
 use rescribe::delta::{Keys, WeightDelta};
-use rescribe::files::{FileError, Overwrite};
 use rescribe::model::{Choice, Decoder, Model, generate};
 use rescribe::patch::{BaseHashes, Patch, Recipe};
 use rescribe::plan::{WritePlan, plan};
@@ -49,7 +48,7 @@ fn edit_spec(
         return Err(Usage(message.into()).into());
     }
     let mut prompts = prompts(spec)?;
-    let patch_file = patch_file(args)?;
+    let patch_file = outputs::of_edit(args, Some(spec))?;
     let facts = facts(spec, &prompts)?;
     let session = Session::open(args.model.model.as_deref().or(spec.model.as_deref()), global, ui)?;
     let options = session::options(&spec.rank_one, &args.rank_one);
@@ -71,8 +70,7 @@ fn edit_spec(
     let metrics = serde_json::json!({ "before": report.before, "after": report.after });
     let recipe = recipe(&session, &plan, spec.source.text(), &delta, metrics)?;
     let patch = Patch { delta, keys, recipe };
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    patch.write(&patch_file, overwrite)?;
+    patch.write(&patch_file, outputs::overwrite(args.force))?;
     if let Some(out) = &args.out {
         let summary = export::write(&session, std::slice::from_ref(&patch), out, args.force, ui)?;
         export::show(&summary, ui);
@@ -159,19 +157,6 @@ pub fn state_rewrites(prompts: &mut PromptSet, spec: &EditSpec, plan: &WritePlan
             target_true: edit.target_true.clone(),
         })
         .collect();
-}
-
-/// Refused before any work where it exists.
-pub fn patch_file(args: &EditArgs) -> anyhow::Result<PathBuf> {
-    let stem = args.spec.file_stem().unwrap_or_default().to_string_lossy();
-    let file = args.patch.clone();
-    let file = file.unwrap_or_else(|| PathBuf::from(format!("{stem}.patch.safetensors")));
-    for path in [Some(&file), args.out.as_ref()].into_iter().flatten() {
-        if !args.force && path.exists() {
-            return Err(FileError::Exists { path: path.clone() }.into());
-        }
-    }
-    Ok(file)
 }
 
 /// Says what will be done, after what the user should know of it.

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use super::args::{ExportArgs, Format, Global};
 use super::failure::{Missed, Usage};
+use super::outputs;
 use super::session::Session;
 use super::ui::Ui;
 use rescribe::adapter;
 use rescribe::checkpoint::judge_logits;
 use rescribe::checkpoint::{self, EditedKey, ExportOptions, ExportSummary, KeySide};
-use rescribe::files::Overwrite;
 use rescribe::model::{Batch, Decoder};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    outputs::check_export(args)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let patches = session.patches(&args.patch)?;
     if args.format == Format::Lora {
@@ -55,7 +56,7 @@ fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> 
         let message = "--check compares a checkpoint; an adapter has no model to load by itself";
         return Err(Usage(message.into()).into());
     }
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let overwrite = outputs::overwrite(args.force);
     let base = args.model.model.as_deref().unwrap_or(&session.name);
     let summary = adapter::export(&session.model, base, patches, &args.out, overwrite, ui)?;
     if ui.is_json() {
@@ -100,7 +101,7 @@ pub fn write(
     force: bool,
     ui: &Ui,
 ) -> anyhow::Result<ExportSummary> {
-    let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
+    let overwrite = outputs::overwrite(force);
     let keys = keys(session, patches)?;
     let options = ExportOptions { overwrite, keys, ..ExportOptions::default() };
     let model = &session.model;

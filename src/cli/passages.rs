@@ -15,11 +15,11 @@ use super::args::{EditArgs, Global};
 use super::edit;
 use super::export;
 use super::failure::Usage;
+use super::outputs;
 use super::require;
 use super::session::{Session, model_flag};
 use super::ui::{NOTE, Ui, paragraph};
 use rescribe::delta::{Keys, WeightDelta};
-use rescribe::files::Overwrite;
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::{BaseHashes, Patch, Recipe};
 use rescribe::report::{PassageReport, SpecReport, passage_sentences, passage_table};
@@ -41,7 +41,7 @@ pub fn edit(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let mut prompts = edit::prompts(spec)?;
-    let patch_file = edit::patch_file(args)?;
+    let patch_file = outputs::of_edit(args, Some(spec))?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let session = Session::open(name, global, ui)?;
     let plans = plans(&session.model, spec, args.memory)?;
@@ -78,8 +78,7 @@ pub fn edit(
     let recipe = recipe(&session, spec, &delta, &report)?;
     // What was trained afterwards moved the values of the facts' keys.
     let patch = Patch { delta, keys: Keys::default(), recipe };
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    patch.write(&patch_file, overwrite)?;
+    patch.write(&patch_file, outputs::overwrite(args.force))?;
     if let Some(out) = &args.out {
         let summary = export::write(&session, std::slice::from_ref(&patch), out, args.force, ui)?;
         export::show(&summary, ui);

@@ -10,11 +10,11 @@ use super::batches::{describe_batch, fact_reports, find_values, health, ready_la
 use super::edit::{describe, recipe};
 use super::export;
 use super::failure::{Clash, Missed, Usage};
+use super::outputs;
 use super::records::questions;
 use super::require::{self, Requirement};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph};
-use rescribe::files::Overwrite;
 use rescribe::model::Decoder;
 use rescribe::patch::Patch;
 use rescribe::plan::{PlannedEdit, WritePlan, plan};
@@ -84,7 +84,7 @@ fn patch_file(args: &EditArgs, is_one_model: bool) -> anyhow::Result<Option<Path
                        no single patch; --sequential N writes them into one model";
         return Err(Usage(message.into()).into());
     }
-    super::edit::patch_file(args).map(Some)
+    Ok(Some(outputs::of_edit(args, None)?))
 }
 
 /// Writes the patch and, where asked for, the exported folder.
@@ -101,8 +101,7 @@ fn save(
     let (delta, _) = writer.finish()?;
     let recipe = recipe(session, plan, text, &delta, metrics)?;
     let patch = Patch { delta, keys, recipe };
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    patch.write(file, overwrite)?;
+    patch.write(file, outputs::overwrite(args.force))?;
     if let Some(out) = &args.out {
         let summary = export::write(session, std::slice::from_ref(&patch), out, args.force, ui)?;
         export::show(&summary, ui);
