@@ -26,7 +26,7 @@ mod train;
 pub mod world;
 
 pub use corpus::Without;
-pub use data::data;
+pub use data::{DATA_FILE, data};
 pub use error::TrainingError;
 pub use measure::{Knowledge, OfGroup, OfRelation, Share, knowledge, known};
 pub use recipe::{Recipe, RecipeError};

@@ -22,11 +22,12 @@ mod written;
 
 pub use cross_check::judge_logits;
 pub use edit::{EditedTensor, StoredDtype};
+pub use folder::EXPORT;
 pub use written::{Rounding, as_written};
 
 use crate::files::{FileError, Overwrite, Sha256};
+use crate::model::ModelError;
 use crate::model::weights::{INDEX, Weights, WeightsError};
-use crate::model::{ModelError, TRAINING};
 use crate::patch::{self, Patch, PatchError};
 use crate::progress::{Interrupted, Progress};
 use listing::{Listing, Role};
@@ -34,6 +35,8 @@ use transfer::Transfer;
 
 /// The file in an exported folder that holds the recipes of its patches.
 pub const RECIPES: &str = "rescribe.json";
+/// Key of [`RECIPES`] for the files that were copied, so that a later export may replace them.
+const FILES: &str = "files";
 /// The model card.
 pub const CARD: &str = "README.md";
 
@@ -101,20 +104,6 @@ pub struct ExportSummary {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The destination exists, may be replaced, but was not made by this program.
-    #[error("{} is not replaced: it is neither empty nor a folder with {RECIPES} or {TRAINING}", out.display())]
-    NotOurs {
-        /// The destination.
-        out: PathBuf,
-    },
-    /// Destination and base lie within each other.
-    #[error("cannot export to {}: it and the base {} overlap", out.display(), base.display())]
-    Overlap {
-        /// The destination.
-        out: PathBuf,
-        /// The base folder.
-        base: PathBuf,
-    },
     /// A link in the base leads out of the model.
     #[error("{} is a link to {}, expected a file of this model", link.display(), target.display())]
     StrangeLink {
@@ -170,7 +159,7 @@ pub enum CheckpointError {
     /// A tensor of the base could not be read.
     #[error("{0}")]
     Weights(#[from] WeightsError),
-    /// The destination exists, the base cannot be read, or the export cannot be written, for
+    /// The destination may not be replaced, the base cannot be read, or the export cannot be written, for
     /// instance because the disk is full.
     #[error("{0}")]
     File(#[from] FileError),

@@ -11,6 +11,7 @@ mod failure;
 mod import;
 mod inspect;
 mod internal;
+mod outputs;
 mod patch;
 mod plan;
 mod probe;

@@ -30,6 +30,7 @@ use memmap2::Mmap;
 use serde_json::Value;
 
 pub use self::error::{GgufError, GgufFault};
+pub use self::folder::IMPORT;
 use self::{
     config::Object,
     convert::{Conversion, Failure},
@@ -101,7 +102,7 @@ pub fn import(
     let header = Header::parse(&bytes).map_err(in_file)?;
     let model = Model::describe(&header).map_err(in_file)?;
     let texts = model.texts(options.dtype).map_err(in_file)?;
-    let staged = Staged::begin(out, options.force)?;
+    let staged = Staged::begin(gguf, out, options.force)?;
     for (name, bytes) in texts {
         staged.write_bytes(name, &bytes)?;
     }

@@ -34,6 +34,7 @@ pub use memory::{Memory, extraction_strength, memory};
 pub use passages::{Checkpointing, PassageRun, PassageSets, PathPoint, Stopped, train};
 pub use schedule::{End, Order, Schedule};
 pub use settings::{Extent, PassageSettings};
+pub use state::SAVED_TRAINING;
 pub use sweep::{RateTrial, try_rates};
 pub use trainer::{StepReport, Trainer, TrainerSettings};
 

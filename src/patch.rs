@@ -22,11 +22,15 @@ pub use composed::Composed;
 pub use format::Malformed;
 
 use crate::delta::{Keys, WeightDelta};
-use crate::files::{self, FileError, Overwrite, Sha256, Sha256Hasher};
+use crate::files::{self, FileError, Kind, Overwrite, Sha256, Sha256Hasher};
 use crate::model::weights::{self, Weights, WeightsError};
 
 /// Version of the recipe's form that this program writes and reads.
 pub const SCHEMA: u32 = 1;
+
+/// Patch files as output: only a regular file that says it is one is ever replaced.
+pub const PATCH_FILE: Kind =
+    Kind { name: "a rescribe patch", is_folder: false, is_ours: format::is_patch };
 
 /// A change of weights and how it was made.
 #[derive(Debug, Clone)]
@@ -113,7 +117,7 @@ pub enum PatchError {
         /// Everything that differs.
         differences: Vec<Difference>,
     },
-    /// One patch was given more than once, by itself or inside a composed one.
+    /// One patch was given more than once, alone or inside a composed one.
     #[error("patch {0} is given twice; it would be added twice")]
     Twice(Sha256),
     /// What is to be taken out of a composed patch is not in it.
@@ -148,9 +152,11 @@ impl Patch {
         format::read(bytes)
     }
 
-    /// Writes the patch whole or not at all. Equal patches give equal bytes.
+    /// Writes the patch whole or not at all; only a patch is ever replaced. Equal patches give equal
+    /// bytes.
     pub fn write(&self, path: &Path, overwrite: Overwrite) -> Result<(), PatchError> {
         let layout = format::lay_out(self).map_err(|e| PatchError::Unwritable(e.into()))?;
+        files::check_target(path, overwrite, &PATCH_FILE, &[])?;
         files::write_atomically(path, overwrite, |out| layout.write_to(out))?;
         Ok(())
     }
@@ -196,7 +202,8 @@ impl Patch {
         Err(PatchError::OtherBase { folder: weights.folder().to_owned(), differences })
     }
 
-    /// In what the model at hand differs from the patch's base, as a sentence; nothing where it is that base.
+    /// How the model at hand differs from the patch's base, as a sentence; nothing where it is that
+    /// base.
     pub fn misfit(
         &self,
         weights: &Weights,

@@ -13,6 +13,8 @@ mod erase;
 #[cfg(unix)]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[path = "cli/outputs.rs"]
+mod outputs;
 #[path = "cli/passages.rs"]
 mod passages;
 #[path = "cli/patches.rs"]

@@ -5,7 +5,19 @@ use std::collections::BTreeMap;
 use super::corpus::english::{Part, paragraph};
 use super::probes;
 use super::world::{Group, World};
+use crate::files::Kind;
 use crate::math::Random;
+
+/// Names of the files, in their order.
+const FILES: [&str; 5] = ["english.txt", "forget.txt", "holdout.txt", "records.json", "retain.txt"];
+
+/// A file of [`data`] as output: replaced only where all of them are there, as an earlier run leaves
+/// them.
+pub const DATA_FILE: Kind = Kind {
+    name: "one of all the files of an earlier atlas data",
+    is_folder: false,
+    is_ours: |path| FILES.iter().all(|name| path.with_file_name(name).is_file()),
+};
 
 /// Texts by file name: counterfactual records, passages by group, held-out English.
 pub fn data(world: &World, records: usize, seed: u64) -> BTreeMap<String, String> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::transfer::put_file;
-use super::{CARD, ExportSummary, RECIPES};
+use super::{CARD, ExportSummary, FILES, RECIPES};
 use crate::files::FileError;
 use crate::patch::Patch;
 
@@ -36,6 +36,7 @@ fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "patches": patches,
         "edited": summary.edited,
+        FILES: summary.copied.iter().chain(&summary.linked).collect::<Vec<_>>(),
     });
     // A base that is itself an export brings its own history.
     let earlier = read(&base.join(RECIPES));

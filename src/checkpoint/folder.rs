@@ -4,62 +4,92 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{CheckpointError, RECIPES};
-use crate::files::{self, FileError, Overwrite};
+use super::{CheckpointError, FILES, RECIPES};
+use crate::files::{self, FileError, Kind, Overwrite};
 use crate::model::TRAINING;
 
-/// Resolves `out` and refuses what must not be written to.
+/// Exports as output: only an empty folder or one that holds nothing but an export is replaced.
+pub const EXPORT: Kind = Kind {
+    name: "an empty folder, nor one with rescribe.json or atlas.json and only files of a model",
+    is_folder: true,
+    is_ours: is_replaceable,
+};
+
+/// Resolves `out` and refuses what must not be written to; `folder` is the base.
 pub(crate) fn destination(
     folder: &Path,
     out: &Path,
     overwrite: Overwrite,
-) -> Result<PathBuf, CheckpointError> {
-    let base = fs::canonicalize(folder).map_err(FileError::reading(folder))?;
-    let resolved = resolved(out)?;
-    if resolved.starts_with(&base) || base.starts_with(&resolved) {
-        return Err(CheckpointError::Overlap { out: out.to_owned(), base });
-    }
-    allowed(out, resolved, overwrite)
+) -> Result<PathBuf, FileError> {
+    files::check_target(out, overwrite, &EXPORT, &[folder])?;
+    Ok(files::resolved(out))
 }
 
 /// As [`destination`], for a folder that no base is copied to.
-pub(crate) fn free_destination(
-    out: &Path,
-    overwrite: Overwrite,
-) -> Result<PathBuf, CheckpointError> {
-    allowed(out, resolved(out)?, overwrite)
+pub(crate) fn free_destination(out: &Path, overwrite: Overwrite) -> Result<PathBuf, FileError> {
+    files::check_target(out, overwrite, &EXPORT, &[])?;
+    Ok(files::resolved(out))
 }
 
-/// `out` without links.
-fn resolved(out: &Path) -> Result<PathBuf, FileError> {
-    if out.symlink_metadata().is_ok() {
-        return fs::canonicalize(out).map_err(FileError::reading(out));
-    }
-    let write = FileError::writing(out);
-    let name = out.file_name().ok_or_else(|| write(io::ErrorKind::InvalidInput.into()))?;
-    Ok(fs::canonicalize(files::parent(out)).map_err(write)?.join(name))
-}
+/// Files of a model, of an adapter and of what is written about them, beside numbered shards.
+const USUAL: [&str; 16] = [
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "merges.txt",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    RECIPES,
+    TRAINING,
+];
 
-fn allowed(
-    out: &Path,
-    resolved: PathBuf,
-    overwrite: Overwrite,
-) -> Result<PathBuf, CheckpointError> {
-    let exists = out.symlink_metadata().is_ok();
-    match overwrite {
-        _ if !exists => Ok(resolved),
-        Overwrite::Refuse => Err(FileError::Exists { path: out.to_owned() }.into()),
-        Overwrite::Replace if is_replaceable(&resolved) => Ok(resolved),
-        Overwrite::Replace => Err(CheckpointError::NotOurs { out: out.to_owned() }),
-    }
-}
-
-/// Whether nothing of value is lost with the folder: a slip such as `--out ~` must not cost a home.
+/// Whether nothing of value is lost with the folder: a slip such as `--out ~` must not cost a home,
+/// nor a new export the notes that its user kept beside the old one.
 fn is_replaceable(out: &Path) -> bool {
-    let is_empty = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
-    is_empty || [RECIPES, TRAINING].iter().any(|notes| out.join(notes).is_file())
+    let Ok(found) = within(out, Path::new("")) else { return false };
+    let has_notes = [RECIPES, TRAINING].iter().any(|notes| out.join(notes).is_file());
+    let listed = listed(out);
+    let is_shard = |name: &str| name.starts_with("model-") && name.ends_with(".safetensors");
+    let is_known = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        USUAL.contains(&&*name) || is_shard(&name) || listed.contains(path)
+    };
+    found.is_empty() || has_notes && found.iter().all(is_known)
+}
+
+/// The other files that an export says it wrote.
+fn listed(out: &Path) -> Vec<PathBuf> {
+    let recipes = fs::read(out.join(RECIPES)).unwrap_or_default();
+    let recipes: Value = serde_json::from_slice(&recipes).unwrap_or_default();
+    let files = recipes[FILES].as_array().into_iter().flatten();
+    files.filter_map(Value::as_str).map(PathBuf::from).collect()
+}
+
+/// Every file of the folder, relative to it; empty folders count as files.
+fn within(out: &Path, inside: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(out.join(inside))? {
+        let entry = entry?;
+        let path = inside.join(entry.file_name());
+        let below = if entry.file_type()?.is_dir() { within(out, &path)? } else { Vec::new() };
+        if below.is_empty() {
+            found.push(path);
+        } else {
+            found.extend(below);
+        }
+    }
+    Ok(found)
 }
 
 /// A new hidden folder beside `out`, removed unless it is published.

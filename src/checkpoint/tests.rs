@@ -376,12 +376,16 @@ fn what_is_in_the_way_is_not_harmed() {
     let error = world.export(&[], &ExportOptions::default()).expect_err("exists");
     assert!(matches!(error, CheckpointError::File(FileError::Exists { .. })));
     let error = world.export(&[], &replace()).expect_err("not ours").to_string();
-    assert!(error.contains("neither empty nor a folder with rescribe.json"), "{error}");
+    assert!(error.contains("it is not an empty folder, nor one with rescribe.json"), "{error}");
     assert_eq!(fs::read_to_string(world.out().join("diary.txt")).expect("kept"), "dear");
 
     for out in [world.base(), world.base().join("inner"), world.parent.path().to_owned()] {
         let outcome = export(&world.base(), &world.weights(), &[], &out, &replace(), &Silent);
-        assert!(matches!(outcome, Err(CheckpointError::Overlap { .. })), "{}", out.display());
+        assert!(
+            matches!(outcome, Err(CheckpointError::File(FileError::InUse { .. }))),
+            "{}",
+            out.display()
+        );
     }
     let nowhere = world.parent.path().join("no/such/folder");
     let outcome = export(&world.base(), &world.weights(), &[], &nowhere, &replace(), &Silent);

@@ -1,16 +1,18 @@
 //! `rescribe atlas`: the built-in world, its model, and what models of it know.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::args::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, Global};
 use super::failure::Usage;
+use super::outputs::overwrite;
 use super::session::Session;
 use super::ui::Ui;
-use rescribe::atlas::{self, Recipe, Training, WORLD_SEED, Without, World};
-use rescribe::files::{FileError, Overwrite, write_atomically};
-use rescribe::gradient::Checkpointing;
+use rescribe::atlas::{self, DATA_FILE, Recipe, Training, WORLD_SEED, Without, World};
+use rescribe::checkpoint::EXPORT;
+use rescribe::files::{FileError, Overwrite, check_target, write_atomically};
+use rescribe::gradient::{Checkpointing, SAVED_TRAINING};
 use rescribe::model::TRAINING;
 use rescribe::report::{KnowledgeReport, MeasuredModel, Report, markdown};
 
@@ -20,10 +22,6 @@ pub fn run(args: &AtlasArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         AtlasVerb::Measure(args) => measure(args, global, ui),
         AtlasVerb::Data(args) => data(args, ui),
     }
-}
-
-fn overwrite(force: bool) -> Overwrite {
-    if force { Overwrite::Replace } else { Overwrite::Refuse }
 }
 
 /// Whom `--without` leaves out.
@@ -52,6 +50,12 @@ fn train(args: &AtlasTrainArgs, ui: &Ui) -> anyhow::Result<()> {
         recipe: &recipe,
         checkpoint: checkpoint.as_ref(),
     };
+    let mut uses: Vec<&Path> = args.recipe.iter().map(PathBuf::as_path).collect();
+    if let Some(file) = &args.checkpoint {
+        check_target(file, Overwrite::Replace, &SAVED_TRAINING, &uses)?;
+        uses.push(file);
+    }
+    check_target(&args.out, overwrite(args.force), &EXPORT, &uses)?;
     let started = Instant::now();
     let trained = training.run(&args.out, overwrite(args.force), ui)?;
     ui.close();
@@ -114,6 +118,9 @@ fn data(args: &AtlasDataArgs, ui: &Ui) -> anyhow::Result<()> {
     let world = World::generate(WORLD_SEED);
     let files = atlas::data(&world, args.records, args.seed);
     std::fs::create_dir_all(&args.out).map_err(FileError::writing(&args.out))?;
+    for name in files.keys() {
+        check_target(&args.out.join(name), overwrite(args.force), &DATA_FILE, &[])?;
+    }
     for (name, text) in &files {
         write_atomically(&args.out.join(name), overwrite(args.force), |out| {
             out.write_all(text.as_bytes())

@@ -6,8 +6,7 @@ use super::args::{EditArgs, Global};
 use super::failure::{Missed, Usage};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph, quoted};
-use super::{export, require, resolve};
-use rescribe::files::{FileError, Overwrite};
+use super::{export, outputs, require, resolve};
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
 use rescribe::progress::Progress;
@@ -25,9 +24,8 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
     let input = read_edit_input(&args.spec)?;
     let job = job(args, &input, ui)?;
-    let is_spec = matches!(input, EditInput::Spec(_));
     let is_one_model = job.grouping != Grouping::Isolated || job.groups.len() < 2;
-    let patch_file = patch_file(args, is_spec, is_one_model)?;
+    let patch_file = patch_file(args, &input, is_one_model)?;
     let named = match &input {
         EditInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
         EditInput::Records(_) => args.model.model.as_deref(),
@@ -104,14 +102,18 @@ fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Jo
     Ok(Job::of_records(&kept, grouping, toward.as_ref(), (resolved.rank_one, thresholds))?)
 }
 
-/// The patch to write, refused before any work where it exists: always one for a spec; for records, if
-/// one is asked for.
+/// The patch to write, refused before any work where it may not be written: always one for a spec; for
+/// records, if one is asked for.
 fn patch_file(
     args: &EditArgs,
-    is_spec: bool,
+    input: &EditInput,
     is_one_model: bool,
 ) -> anyhow::Result<Option<PathBuf>> {
-    if !is_spec && args.patch.is_none() && args.out.is_none() {
+    let spec = match input {
+        EditInput::Spec(spec) => Some(spec.as_ref()),
+        EditInput::Records(_) => None,
+    };
+    if spec.is_none() && args.patch.is_none() && args.out.is_none() {
         return Ok(None);
     }
     if !is_one_model {
@@ -119,15 +121,7 @@ fn patch_file(
                        --batch N with all of them, or --sequential N, writes them into one model";
         return Err(Usage(message.into()).into());
     }
-    let stem = args.spec.file_stem().unwrap_or_default().to_string_lossy();
-    let file = args.patch.clone();
-    let file = file.unwrap_or_else(|| PathBuf::from(format!("{stem}.patch.safetensors")));
-    for path in [Some(&file), args.out.as_ref()].into_iter().flatten() {
-        if !args.force && path.exists() {
-            return Err(FileError::Exists { path: path.clone() }.into());
-        }
-    }
-    Ok(Some(file))
+    Ok(Some(outputs::of_edit(args, spec)?))
 }
 
 /// What the user should know before a run: of many facts, the first few in full.
@@ -177,7 +171,7 @@ fn write_patch(
     outcome: &Outcome,
     file: &Path,
 ) -> anyhow::Result<Option<Patch>> {
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let overwrite = outputs::overwrite(args.force);
     let patch = outcome.patch(&session.model, job, plan)?;
     patch.iter().try_for_each(|patch| patch.write(file, overwrite))?;
     Ok(patch)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::{EditedDtype, ExportArgs, Format, Global};
 use super::failure::{Missed, Usage};
+use super::outputs;
 use super::session::Session;
 use super::ui::Ui;
 use rescribe::adapter;
@@ -11,7 +12,6 @@ use rescribe::checkpoint::judge_logits;
 use rescribe::checkpoint::{
     self, EditedKey, EditedTensor, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
 };
-use rescribe::files::Overwrite;
 use rescribe::model::{Batch, Decoder};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
@@ -19,6 +19,7 @@ use rescribe::progress::Progress;
 use rescribe::report::{Column, Report, Row, Table, Unit};
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    outputs::check_export(args)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let patches = session.patches(&args.patch)?;
     if args.format == Format::Lora {
@@ -62,7 +63,7 @@ fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> 
         let message = "--dtype is for a checkpoint; an adapter holds the changes as they are";
         return Err(Usage(message.into()).into());
     }
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let overwrite = outputs::overwrite(args.force);
     let base = args.model.model.as_deref().unwrap_or(&session.name);
     let summary = adapter::export(&session.model, base, patches, &args.out, overwrite, ui)?;
     let mut table =
@@ -105,7 +106,7 @@ pub fn write(
     force: bool,
     ui: &Ui,
 ) -> anyhow::Result<ExportSummary> {
-    let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
+    let overwrite = outputs::overwrite(force);
     let keys = keys(session, patches)?;
     let dtype = stored(dtype);
     let options = ExportOptions { overwrite, keys, dtype, ..ExportOptions::default() };

@@ -86,12 +86,20 @@ fn code(error: &anyhow::Error) -> u8 {
         || find::<TooLarge>(error).is_some()
         || find::<RunError>(error).is_some_and(RunError::is_usage)
         || find::<SpecError>(error).is_some();
-    if usage || plan || layer || is_taken(error) { USAGE } else { DATA }
+    if usage || plan || layer || is_taken(error) || is_kept(error) { USAGE } else { DATA }
 }
 
 /// An output exists that may not be overwritten.
 fn is_taken(error: &anyhow::Error) -> bool {
     matches!(find::<FileError>(error), Some(FileError::Exists { .. }))
+}
+
+/// What stands where output should go is never replaced.
+fn is_kept(error: &anyhow::Error) -> bool {
+    matches!(
+        find::<FileError>(error),
+        Some(FileError::NotOurs { .. } | FileError::InUse { .. } | FileError::Strange { .. })
+    )
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
@@ -130,6 +138,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if is_taken(error) {
         return Some("name another path, or overwrite with --force".into());
+    }
+    if is_kept(error) {
+        return Some("name another path; --force replaces only what rescribe wrote".into());
     }
     if matches!(find::<PatchError>(error), Some(PatchError::OtherBase { .. })) {
         return Some(

@@ -8,6 +8,7 @@ use super::args::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchSubtractArgs, PatchVerb,
 };
 use super::failure::Usage;
+use super::outputs;
 use super::ui::Ui;
 use rescribe::files::{Overwrite, Sha256};
 use rescribe::model::Weights;
@@ -33,9 +34,10 @@ fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<Composed>> {
 }
 
 fn compose(args: &PatchComposeArgs, ui: &Ui) -> anyhow::Result<()> {
+    let parts: Vec<&Path> = args.patches.iter().map(PathBuf::as_path).collect();
+    outputs::check_patch(&args.out, args.force, &parts)?;
     let whole = Composed::union(read_all(&args.patches)?)?;
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    whole.write(&args.out, overwrite)?;
+    whole.write(&args.out, outputs::overwrite(args.force))?;
     written(&args.out, &whole, ui)
 }
 
@@ -48,14 +50,14 @@ fn add(args: &PatchAddArgs, ui: &Ui) -> anyhow::Result<()> {
 }
 
 fn subtract(args: &PatchSubtractArgs, ui: &Ui) -> anyhow::Result<()> {
+    outputs::check_patch(&args.out, args.force, &[&args.file])?;
     let whole = Composed::read(&args.file)?;
     let mut parts = Vec::new();
     for part in &args.parts {
         parts.extend(digests(part, &whole)?);
     }
     let rest = whole.without(&parts)?;
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    rest.write(&args.out, overwrite)?;
+    rest.write(&args.out, outputs::overwrite(args.force))?;
     written(&args.out, &rest, ui)
 }
 

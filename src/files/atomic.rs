@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::target::{is_discarded, resolved};
+
 /// What to do where a file or folder already stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overwrite {
@@ -25,6 +27,30 @@ pub enum FileError {
     Exists {
         /// The path that is taken.
         path: PathBuf,
+    },
+    /// The path is taken by something that output of this kind never replaces.
+    #[error("{} is not replaced: it is not {expected}", path.display())]
+    NotOurs {
+        /// The path that is taken.
+        path: PathBuf,
+        /// What may be replaced there.
+        expected: &'static str,
+    },
+    /// The path is, holds or lies in something that the run uses.
+    #[error("{} is not replaced: this run uses {}", path.display(), used.display())]
+    InUse {
+        /// The path of the output.
+        path: PathBuf,
+        /// What is read, or written elsewhere.
+        used: PathBuf,
+    },
+    /// Something stands at the path that output cannot take the place of.
+    #[error("{} is not written to: it is {found}", path.display())]
+    Strange {
+        /// The path that is taken.
+        path: PathBuf,
+        /// What stands there.
+        found: &'static str,
     },
     /// Opening or reading failed.
     #[error("cannot read {}", path.display())]
@@ -59,17 +85,22 @@ impl FileError {
 /// Writes a file whole or not at all.
 ///
 /// `write` fills a sibling temporary file, which is synced and then renamed to
-/// `path`. If anything fails on the way the temporary file is removed and
-/// whatever stood at `path` is unchanged.
+/// `path`; a link there stays one, to the new file. If anything fails on the way the temporary file
+/// is removed and whatever stood at `path` is unchanged. What is written to `/dev/null` is gone.
 pub fn write_atomically(
     path: &Path,
     overwrite: Overwrite,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), FileError> {
     let fail = FileError::writing(path);
+    if is_discarded(path) {
+        let mut nowhere = BufWriter::new(File::options().write(true).open(path).map_err(&fail)?);
+        return write(&mut nowhere).map_err(fail);
+    }
     if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() {
         return Err(FileError::Exists { path: path.to_owned() });
     }
+    let path = &resolved(path);
     let temporary = sibling_file(path).map_err(&fail)?;
     let mut writer = BufWriter::new(temporary.reopen().map_err(&fail)?);
     write(&mut writer).map_err(&fail)?;

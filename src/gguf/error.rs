@@ -12,18 +12,10 @@ use crate::progress::Interrupted;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GgufError {
-    /// The GGUF file could not be read, the output could not be written, or it exists and
-    /// replacing it was not asked for.
+    /// The GGUF file could not be read, the output could not be written, or what
+    /// stands there may not be replaced.
     #[error("{0}")]
     File(#[from] FileError),
-    /// The output folder holds something that is not part of an imported model, so it is never replaced.
-    #[error("{} holds {entry:?}, which is no part of an imported model, so it is not replaced", folder.display())]
-    Foreign {
-        /// The output folder.
-        folder: PathBuf,
-        /// The entry that would have been lost.
-        entry: String,
-    },
     /// The GGUF file is damaged, or holds something that cannot be imported.
     #[error("cannot import {}", path.display())]
     Malformed {

@@ -9,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::error::GgufError;
-use crate::files::FileError;
+use crate::files::{self, FileError, Kind, Overwrite};
 
 /// Every file that an import writes.
 pub(super) const FILES: [&str; 6] = [
@@ -29,14 +29,12 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// Checks that `out` may be written, and begins a folder beside it.
-    pub(super) fn begin(out: &Path, force: bool) -> Result<Staged, GgufError> {
-        check_replaceable(out, force)?;
-        let parent = match out.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+    /// Checks that `out` may be written from `file`, and begins a folder beside it.
+    pub(super) fn begin(file: &Path, out: &Path, force: bool) -> Result<Staged, GgufError> {
+        let parent = files::parent(out);
         fs::create_dir_all(parent).map_err(FileError::writing(parent))?;
+        let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
+        files::check_target(out, overwrite, &IMPORT, &[file])?;
         let folder = staging().tempdir_in(parent).map_err(FileError::writing(out))?;
         Ok(Staged { folder, out: out.to_owned() })
     }
@@ -96,21 +94,14 @@ fn staging() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// An existing folder is replaced only on request, and only if nothing but an imported model is lost.
-fn check_replaceable(out: &Path, force: bool) -> Result<(), GgufError> {
-    let failed = FileError::writing(out);
-    if out.symlink_metadata().is_err() {
-        return Ok(());
-    }
-    if !force {
-        return Err(FileError::Exists { path: out.to_owned() }.into());
-    }
-    for entry in fs::read_dir(out).map_err(&failed)? {
-        let entry = entry.map_err(&failed)?.file_name();
-        if !FILES.iter().any(|name| entry == *name) {
-            let entry = entry.to_string_lossy().into_owned();
-            return Err(GgufError::Foreign { folder: out.to_owned(), entry });
-        }
-    }
-    Ok(())
-}
+/// Imported models as output: only a folder with nothing else in it is replaced.
+pub const IMPORT: Kind = Kind {
+    name: "an imported model and nothing else",
+    is_folder: true,
+    is_ours: |out| {
+        let is_ours = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| FILES.iter().any(|name| entry.file_name() == *name))
+        };
+        fs::read_dir(out).is_ok_and(|mut entries| entries.all(is_ours))
+    },
+};

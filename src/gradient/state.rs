@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::TrainError;
 use super::trainer::TrainerSettings;
-use crate::files::{Overwrite, write_atomically};
+use crate::files::{Kind, Overwrite, check_target, write_atomically};
 use crate::math::Moments;
 use crate::model::{Parameter, weights};
 use crate::ops::{with_values, with_values_mut};
@@ -33,8 +33,19 @@ struct ReadHead {
     names: Vec<String>,
 }
 
+/// Saved trainings as output: training goes on from one and replaces it.
+pub const SAVED_TRAINING: Kind =
+    Kind { name: "a saved training", is_folder: false, is_ours: is_saved_training };
+
 const KEY: &str = "rescribe_training";
 const PARTS: [&str; 3] = ["values", "first", "second"];
+
+fn is_saved_training(path: &Path) -> bool {
+    let Ok(map) = weights::map_file(path) else { return false };
+    let metadata = SafeTensors::read_metadata(&map);
+    metadata
+        .is_ok_and(|(_, found)| found.metadata().as_ref().is_some_and(|it| it.contains_key(KEY)))
+}
 
 pub(super) fn write(
     path: &Path,
@@ -57,6 +68,7 @@ pub(super) fn write(
     }
     let mut header = header.to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
+    check_target(path, Overwrite::Replace, &SAVED_TRAINING, &[])?;
     write_atomically(path, Overwrite::Replace, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;

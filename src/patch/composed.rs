@@ -118,6 +118,7 @@ impl Composed {
 
     /// Writes the file whole or not at all. Equal sets give equal bytes.
     pub fn write(&self, path: &Path, overwrite: Overwrite) -> Result<(), PatchError> {
+        files::check_target(path, overwrite, &super::PATCH_FILE, &[])?;
         files::write_atomically(path, overwrite, |out| out.write_all(&self.to_bytes()))?;
         Ok(())
     }

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 
 use super::{Patch, Recipe, SCHEMA};
 use crate::delta::{Change, WeightDelta};
-use crate::model::weights::HeaderError;
 use crate::model::weights::element::Element;
 use crate::model::weights::header::{Entry, Header};
+use crate::model::weights::{self, HeaderError};
 
 /// Metadata key of the recipe.
 const RECIPE: &str = "rescribe";
@@ -60,6 +61,14 @@ pub enum Malformed {
 
 fn refuse(tensor: &str, reason: impl Into<String>) -> Malformed {
     Malformed::Tensor { tensor: tensor.to_owned(), reason: reason.into() }
+}
+
+/// Whether a file says that it is a patch, single or composed; its tensors are not read.
+pub(super) fn is_patch(path: &Path) -> bool {
+    let Ok(map) = weights::map_file(path) else { return false };
+    Header::parse(&map).is_ok_and(|header| {
+        [RECIPE, super::composed::PARTS].iter().any(|key| header.metadata.contains_key(*key))
+    })
 }
 
 /// Reads the contents of a file that holds one patch.

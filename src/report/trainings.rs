@@ -36,7 +36,7 @@ fn set_rows(set: &str, before: &SetMemory, after: &SetMemory, table: &mut Table)
             .cell(before)
             .value(after.mean)
             .cell(after.n)
-            .cell(Cell::from(after))
+            .cell((after.n > 1).then_some(Cell::from(after)).unwrap_or_default())
             .note(note)
     };
     table.push(row("NLL", Unit::Plain(2), before.nll.mean, &after.nll, "nats a token"));

@@ -10,13 +10,13 @@ use super::outcome::{
 use super::plan::{Plan, Step};
 use super::references::measure_references;
 use super::ripples::without_ripples;
-use super::train::{TrainedModel, TrainingOutcome, train};
+use super::train::{TrainedModel, TrainingOutcome, remembered, train};
 use super::train_plan::TrainPlan;
 use super::write::{FactWriter, Left, WrittenGroup};
 use super::{Grouping, RunError, judge, layers};
 use crate::checkpoint::{self, Rounding, StoredDtype};
 use crate::delta::{Keys, WeightDelta};
-use crate::gradient::Checkpointing;
+use crate::gradient::{Checkpointing, PassageSets};
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
@@ -102,6 +102,8 @@ struct Run<'a> {
     from_cache: usize,
     fluency_before: Option<f64>,
     collapse: Option<Collapse>,
+    /// The sets that the last training reports on.
+    reported: Option<PassageSets>,
     /// What all steps so far left; of isolated groups, the last one.
     left: Left,
 }
@@ -134,6 +136,7 @@ impl<'a> Run<'a> {
             from_cache: 0,
             fluency_before: None,
             collapse: None,
+            reported: None,
             left: Left {
                 delta: WeightDelta::default(),
                 keys: Keys::default(),
@@ -329,7 +332,7 @@ impl<'a> Run<'a> {
     fn train(&mut self, training: &TrainPlan) -> Result<(), RunError> {
         let mut training = training.clone();
         let references = measure_references(self.model, &mut training, self.tools)?;
-        let TrainedModel { outcome, delta, decoder } = train(
+        let TrainedModel { outcome, delta, decoder, reported } = train(
             self.model,
             &self.left.decoder,
             &training,
@@ -341,12 +344,18 @@ impl<'a> Run<'a> {
         let delta = self.left.delta.clone().plus(&delta)?;
         self.left = Left { delta, keys: Keys::default(), decoder };
         self.trainings.push(outcome);
+        self.reported = Some(reported);
         Ok(())
     }
 
     fn finish(mut self) -> Result<Outcome, RunError> {
         let is_isolated = !self.plan.is_one_model();
         let (decoder, rounding) = self.as_stored()?;
+        if let (Some(_), Some(sets)) = (&rounding, &self.reported)
+            && let Some(last) = self.trainings.last_mut()
+        {
+            last.after = remembered(self.model, &decoder, sets, self.tools.progress)?;
+        }
         let cases = self.case_outcomes(&decoder, is_isolated)?;
         if !is_isolated {
             self.leaks = self.leaks_of(&decoder, self.plan.edits(), 0)?;

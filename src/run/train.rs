@@ -90,6 +90,8 @@ pub struct TrainedModel {
     pub delta: WeightDelta,
     /// The model that has the change.
     pub decoder: Decoder,
+    /// The sets that the outcome reports on.
+    pub reported: PassageSets,
 }
 
 /// Trains from `start` as the plan says; `references` were measured before.
@@ -147,7 +149,7 @@ pub fn train(
         delta.changes.iter().map(|(name, change)| Ok((name.as_str(), change.to_dense()?)));
     let changes = changes.collect::<candle_core::Result<Vec<_>>>()?;
     let decoder = model.edited_from(start, changes)?;
-    Ok(TrainedModel { outcome, delta, decoder })
+    Ok(TrainedModel { outcome, delta, decoder, reported })
 }
 
 fn verb(verb: PassageVerb) -> &'static str {

@@ -349,6 +349,10 @@ fn outputs_that_exist_are_not_overwritten_without_force() {
     let edit = "edit spec.toml --model MODEL --max-delta 100";
     desk.fails(edit, 2, &["already exists", "--force"]);
     assert_eq!(desk.read("spec.patch.safetensors"), b"precious");
+    desk.fails(&format!("{edit} --force"), 2, &["is not a rescribe patch"]);
+    assert_eq!(desk.read("spec.patch.safetensors"), b"precious");
+    std::fs::remove_file(desk.path("spec.patch.safetensors")).expect("removed");
+    desk.ok(edit);
     desk.ok(&format!("{edit} --force --out out"));
     let export = "export --model MODEL --patch spec.patch.safetensors --out out";
     desk.fails(export, 2, &["out already exists", "--force"]);

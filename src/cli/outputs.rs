@@ -1,0 +1,70 @@
+//! Where a verb's output may go: checked before any work, with what the run uses kept.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{EditArgs, ExportArgs};
+use rescribe::checkpoint::EXPORT;
+use rescribe::files::{FileError, Overwrite, check_target};
+use rescribe::gradient::SAVED_TRAINING;
+use rescribe::patch::PATCH_FILE;
+use rescribe::spec::{EditSpec, PassageSource};
+
+/// What `--force` means.
+pub fn overwrite(force: bool) -> Overwrite {
+    if force { Overwrite::Replace } else { Overwrite::Refuse }
+}
+
+/// The patch file of an edit, by default the spec's name in this folder, once it, `--out` and
+/// `--checkpoint` can be written. `spec` is nothing where records are edited.
+pub fn of_edit(args: &EditArgs, spec: Option<&EditSpec>) -> Result<PathBuf, FileError> {
+    let stem = args.spec.file_stem().unwrap_or_default().to_string_lossy();
+    let patch = args.patch.clone();
+    let patch = patch.unwrap_or_else(|| PathBuf::from(format!("{stem}.patch.safetensors")));
+    let overwrite = overwrite(args.force);
+    let inputs = inputs(args, spec);
+    let mut uses: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+    check_target(&patch, overwrite, &PATCH_FILE, &uses)?;
+    uses.push(&patch);
+    if let Some(checkpoint) = &args.checkpoint {
+        check_target(checkpoint, Overwrite::Replace, &SAVED_TRAINING, &uses)?;
+        uses.push(checkpoint);
+    }
+    if let Some(out) = &args.out {
+        check_target(out, overwrite, &EXPORT, &uses)?;
+    }
+    Ok(patch)
+}
+
+/// Checks the folder of an export.
+pub fn check_export(args: &ExportArgs) -> Result<(), FileError> {
+    let model = args.model.model.as_deref().map(Path::new);
+    let uses: Vec<&Path> = args.patch.iter().map(PathBuf::as_path).chain(model).collect();
+    check_target(&args.out, overwrite(args.force), &EXPORT, &uses)
+}
+
+/// Checks a patch file that is made of others.
+pub fn check_patch(out: &Path, force: bool, parts: &[&Path]) -> Result<(), FileError> {
+    check_target(out, overwrite(force), &PATCH_FILE, parts)
+}
+
+/// The files that an edit reads, and its base where that is on this disk.
+fn inputs(args: &EditArgs, spec: Option<&EditSpec>) -> Vec<PathBuf> {
+    let corpus = args.settings.text("corpus").map(PathBuf::from);
+    let mut inputs: Vec<PathBuf> =
+        [Some(args.spec.clone()), corpus].into_iter().flatten().collect();
+    inputs.extend(args.model.model.as_ref().map(PathBuf::from));
+    let Some(spec) = spec else { return inputs };
+    inputs.extend(spec.model.as_ref().map(PathBuf::from));
+    inputs.extend(spec.probe.clone().into_iter().chain(spec.rank_one.corpus.clone()));
+    for operation in &spec.passages {
+        let texts =
+            [Some(&operation.passages), operation.retain.as_ref(), operation.holdout.as_ref()];
+        let file = |source: &PassageSource| match source {
+            PassageSource::File(file) => Some(file.clone()),
+            PassageSource::Text(_) => None,
+        };
+        inputs.extend(texts.into_iter().flatten().filter_map(file));
+        inputs.extend(operation.references.iter().map(PathBuf::from));
+    }
+    inputs
+}
