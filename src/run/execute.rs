@@ -1,12 +1,12 @@
 //! The loop: write a group, measure it; train; measure what is left.
 
+mod measuring;
+
 use std::path::Path;
 
 use super::job::{Case, Job};
 use super::measure::{AskedCase, ask_all};
-use super::outcome::{
-    CaseMeasures, CaseOutcome, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary,
-};
+use super::outcome::{CaseMeasures, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary};
 use super::plan::{Plan, Step};
 use super::references::measure_references;
 use super::ripples::without_ripples;
@@ -14,25 +14,20 @@ use super::train::{TrainedModel, TrainingOutcome, remembered, train};
 use super::train_plan::TrainPlan;
 use super::write::{FactWriter, Left, WrittenGroup};
 use super::{Grouping, RunError, judge, layers};
-use crate::checkpoint::{self, Rounding, StoredDtype};
+use crate::checkpoint::StoredDtype;
 use crate::delta::{Keys, WeightDelta};
 use crate::gradient::{Checkpointing, PassageSets};
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
-    BaseText, Damage, Leak, LeakQuestion, PromptKind, Said, SecretLeak, SecretQuestion, TextSets,
-    completions, drift, fluency, general_text,
+    BaseText, Damage, Leak, PromptKind, Said, SecretLeak, TextSets, completions, drift,
+    general_text,
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
-use crate::spec::Fact;
 
 /// Tokens of general text on which a run measures damage.
 pub(super) const GENERAL_TOKENS: usize = 2_000;
-/// Of these, tokens for each of many isolated groups.
-const SHARE_TOKENS: usize = 256;
-/// Facts whose prompts are continued for fluency.
-const WRITTEN: usize = 16;
 
 /// What a run needs beside the model and its plan.
 pub struct Tools<'a> {
@@ -243,90 +238,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Isolated groups take turns on shares of the text, which together cover it.
-    fn damage_of_group(
-        &self,
-        decoder: &Decoder,
-        is_isolated: bool,
-    ) -> Result<Option<Damage>, RunError> {
-        let groups = self.plan.groups.len();
-        let chosen = match is_isolated {
-            true => self.general.share(self.groups.len(), groups, SHARE_TOKENS),
-            false => self.general.all(),
-        };
-        let progress = Inner(self.tools.progress);
-        Ok(self.general.damage(decoder, &chosen, &self.model.tokenizer, &progress)?)
-    }
-
     fn has_collapsed(&mut self, write: &WritePlan) -> bool {
         let factor = |damage: &Damage| damage.perplexity_after / damage.perplexity_before;
         let factors: Vec<f64> =
             self.groups.iter().filter_map(|group| group.damage.as_ref()).map(factor).collect();
         self.collapse = Collapse::of(&factors, write.batch.max_perplexity);
         self.collapse.is_some()
-    }
-
-    /// Prompts that a sequence is continued after: about a subject, where damage shows.
-    fn fluency_prompts(&self) -> Vec<String> {
-        let edits = self.plan.edits();
-        let prompt = |case: &Case| {
-            let given = case.prompts.generation.first().cloned();
-            given.or_else(|| edits.get(case.facts.start).map(|edit| edit.subject.clone()))
-        };
-        self.job.cases.iter().take(WRITTEN).filter_map(prompt).collect()
-    }
-
-    fn fluency(&self, decoder: &Decoder, prompts: &[String]) -> Result<Option<f64>, RunError> {
-        let progress = Inner(self.tools.progress);
-        Ok(fluency(decoder, &self.model.tokenizer, prompts, &progress)?)
-    }
-
-    /// What is recoverable from `decoder` about each erased fact of `edits`, which begin at `first`.
-    fn leaks_of(
-        &self,
-        decoder: &Decoder,
-        edits: &[PlannedEdit],
-        first: usize,
-    ) -> Result<Vec<Leak>, RunError> {
-        let (tokenizer, base) = (&self.model.tokenizer, &self.model.decoder);
-        let seed = self.plan.seed();
-        let mut leaks = Vec::new();
-        for (at, edit) in (first..).zip(edits).filter(|(_, edit)| edit.erase.is_some()) {
-            let case = self.job.cases.iter().find(|case| case.facts.contains(&at));
-            let paraphrases = case.map(|case| case.prompts.paraphrase.as_slice());
-            // With several facts, a wording belongs to the one whose subject it names.
-            let subject = edit.subject.to_lowercase();
-            let is_alone = case.is_some_and(|case| case.facts.len() == 1);
-            let is_own = |text: &String| is_alone || text.to_lowercase().contains(&subject);
-            let own = paraphrases.unwrap_or_default().iter().map(|it| it.prompt.clone());
-            let own: Vec<String> = own.filter(is_own).collect();
-            let question = LeakQuestion::new(tokenizer, edit, &own, seed)
-                .map_err(crate::model::ModelError::from)?;
-            if let Some(question) = question {
-                let progress = Inner(self.tools.progress);
-                leaks.push(question.ask((base, decoder), tokenizer, &progress)?);
-            }
-        }
-        Ok(leaks)
-    }
-
-    /// How near each secret is to coming out of `decoder`.
-    fn secrets_of(&self, decoder: &Decoder) -> Result<Vec<SecretLeak>, RunError> {
-        let (model, seed) = (self.model, self.plan.seed());
-        let mut questions: Vec<SecretQuestion> =
-            self.plan.trainings().flat_map(|training| training.secrets.clone()).collect();
-        for fact in &self.job.facts {
-            let Fact::Erase(erase) = fact else { continue };
-            let (prompt, answer) = (erase.rendered(), &erase.target_true);
-            for secret in &erase.secrets {
-                let question = SecretQuestion::of_erase(model, &prompt, answer, secret, seed);
-                questions.push(question.map_err(crate::model::ModelError::from)?);
-            }
-        }
-        let progress = Inner(self.tools.progress);
-        let sides = (&model.decoder, decoder);
-        let ask = |question: SecretQuestion| Ok(question.ask(model, sides, &progress)?);
-        questions.into_iter().map(ask).collect()
     }
 
     fn train(&mut self, training: &TrainPlan) -> Result<(), RunError> {
@@ -399,52 +316,6 @@ impl<'a> Run<'a> {
         }
         outcome.verdict = Some(judge::verdict(&outcome, &self.plan.thresholds));
         Ok(outcome)
-    }
-
-    /// The model as it will be read again, where it is going to be stored.
-    fn as_stored(&self) -> Result<(Decoder, Option<Rounding>), RunError> {
-        match self.tools.stored_as {
-            Some(stored_as) => {
-                let (decoder, rounding) =
-                    checkpoint::as_written(self.model, &self.left.delta, stored_as)?;
-                Ok((decoder, Some(rounding)))
-            }
-            None => Ok((self.left.decoder.clone(), None)),
-        }
-    }
-
-    fn case_outcomes(
-        &mut self,
-        decoder: &Decoder,
-        is_isolated: bool,
-    ) -> Result<Vec<CaseOutcome>, RunError> {
-        let written: usize = self.groups.iter().map(|group| group.facts.len()).sum();
-        let progress = self.tools.progress;
-        progress.phase("after", Some(self.cases.len() as u64));
-        let mut outcomes = Vec::with_capacity(self.cases.len());
-        for (at, (case, asked)) in self.job.cases.iter().zip(&self.cases).enumerate() {
-            // A sequence that broke the model never came to the cases behind that.
-            if case.facts.end > written {
-                break;
-            }
-            progress.check()?;
-            progress.advance(at as u64, "");
-            let right_after = self.right_after[at].take();
-            let (right_after, after) = match (is_isolated, right_after) {
-                (true, Some(measures)) => (None, measures),
-                (_, right_after) => {
-                    (right_after, asked.after(self.model, decoder, &Inner(progress))?)
-                }
-            };
-            outcomes.push(CaseOutcome {
-                id: case.id.clone(),
-                facts: case.facts.clone(),
-                before: asked.before.clone(),
-                right_after,
-                after: Some(after),
-            });
-        }
-        Ok(outcomes)
     }
 
     fn summary(&self) -> Option<WriteSummary> {

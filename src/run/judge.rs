@@ -137,3 +137,6 @@ fn stays(outcome: &Outcome) -> Option<String> {
     let first = letters.next()?.to_uppercase();
     Some(format!("{first}{}.", letters.as_str()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! What a run measures of the models that it makes: general text, erased answers, secrets, cases.
+
+use super::Run;
+use crate::checkpoint::{self, Rounding};
+use crate::model::{Decoder, ModelError};
+use crate::plan::PlannedEdit;
+use crate::probe::{Damage, Leak, LeakQuestion, SecretLeak, SecretQuestion, fluency};
+use crate::progress::Inner;
+use crate::run::RunError;
+use crate::run::job::Case;
+use crate::run::outcome::CaseOutcome;
+use crate::spec::Fact;
+
+/// Of general text, tokens for each of many isolated groups.
+const SHARE_TOKENS: usize = 256;
+/// Facts whose prompts are continued for fluency.
+const WRITTEN: usize = 16;
+
+impl Run<'_> {
+    /// Isolated groups take turns on shares of the text, which together cover it.
+    pub(super) fn damage_of_group(
+        &self,
+        decoder: &Decoder,
+        is_isolated: bool,
+    ) -> Result<Option<Damage>, RunError> {
+        let groups = self.plan.groups.len();
+        let chosen = match is_isolated {
+            true => self.general.share(self.groups.len(), groups, SHARE_TOKENS),
+            false => self.general.all(),
+        };
+        let progress = Inner(self.tools.progress);
+        Ok(self.general.damage(decoder, &chosen, &self.model.tokenizer, &progress)?)
+    }
+
+    /// Prompts that a sequence is continued after: about a subject, where damage shows.
+    pub(super) fn fluency_prompts(&self) -> Vec<String> {
+        let edits = self.plan.edits();
+        let prompt = |case: &Case| {
+            let given = case.prompts.generation.first().cloned();
+            given.or_else(|| edits.get(case.facts.start).map(|edit| edit.subject.clone()))
+        };
+        self.job.cases.iter().take(WRITTEN).filter_map(prompt).collect()
+    }
+
+    pub(super) fn fluency(
+        &self,
+        decoder: &Decoder,
+        prompts: &[String],
+    ) -> Result<Option<f64>, RunError> {
+        let progress = Inner(self.tools.progress);
+        Ok(fluency(decoder, &self.model.tokenizer, prompts, &progress)?)
+    }
+
+    /// What is recoverable from `decoder` about each erased fact of `edits`, which begin at `first`.
+    pub(super) fn leaks_of(
+        &self,
+        decoder: &Decoder,
+        edits: &[PlannedEdit],
+        first: usize,
+    ) -> Result<Vec<Leak>, RunError> {
+        let (tokenizer, base) = (&self.model.tokenizer, &self.model.decoder);
+        let seed = self.plan.seed();
+        let mut leaks = Vec::new();
+        for (at, edit) in (first..).zip(edits).filter(|(_, edit)| edit.erase.is_some()) {
+            let case = self.job.cases.iter().find(|case| case.facts.contains(&at));
+            let paraphrases = case.map(|case| case.prompts.paraphrase.as_slice());
+            // With several facts, a wording belongs to the one whose subject it names.
+            let subject = edit.subject.to_lowercase();
+            let is_alone = case.is_some_and(|case| case.facts.len() == 1);
+            let is_own = |text: &String| is_alone || text.to_lowercase().contains(&subject);
+            let own = paraphrases.unwrap_or_default().iter().map(|it| it.prompt.clone());
+            let own: Vec<String> = own.filter(is_own).collect();
+            let question =
+                LeakQuestion::new(tokenizer, edit, &own, seed).map_err(ModelError::from)?;
+            if let Some(question) = question {
+                let progress = Inner(self.tools.progress);
+                leaks.push(question.ask((base, decoder), tokenizer, &progress)?);
+            }
+        }
+        Ok(leaks)
+    }
+
+    /// How near each secret is to coming out of `decoder`.
+    pub(super) fn secrets_of(&self, decoder: &Decoder) -> Result<Vec<SecretLeak>, RunError> {
+        let (model, seed) = (self.model, self.plan.seed());
+        let mut questions: Vec<SecretQuestion> =
+            self.plan.trainings().flat_map(|training| training.secrets.clone()).collect();
+        for fact in &self.job.facts {
+            let Fact::Erase(erase) = fact else { continue };
+            let (prompt, answer) = (erase.rendered(), &erase.target_true);
+            for secret in &erase.secrets {
+                let question = SecretQuestion::of_erase(model, &prompt, answer, secret, seed);
+                questions.push(question.map_err(ModelError::from)?);
+            }
+        }
+        let progress = Inner(self.tools.progress);
+        let sides = (&model.decoder, decoder);
+        let ask = |question: SecretQuestion| Ok(question.ask(model, sides, &progress)?);
+        questions.into_iter().map(ask).collect()
+    }
+
+    /// The model as it will be read again, where it is going to be stored.
+    pub(super) fn as_stored(&self) -> Result<(Decoder, Option<Rounding>), RunError> {
+        match self.tools.stored_as {
+            Some(stored_as) => {
+                let (decoder, rounding) =
+                    checkpoint::as_written(self.model, &self.left.delta, stored_as)?;
+                Ok((decoder, Some(rounding)))
+            }
+            None => Ok((self.left.decoder.clone(), None)),
+        }
+    }
+
+    pub(super) fn case_outcomes(
+        &mut self,
+        decoder: &Decoder,
+        is_isolated: bool,
+    ) -> Result<Vec<CaseOutcome>, RunError> {
+        let written: usize = self.groups.iter().map(|group| group.facts.len()).sum();
+        let progress = self.tools.progress;
+        progress.phase("after", Some(self.cases.len() as u64));
+        let mut outcomes = Vec::with_capacity(self.cases.len());
+        for (at, (case, asked)) in self.job.cases.iter().zip(&self.cases).enumerate() {
+            // A sequence that broke the model never came to the cases behind that.
+            if case.facts.end > written {
+                break;
+            }
+            progress.check()?;
+            progress.advance(at as u64, "");
+            let right_after = self.right_after[at].take();
+            let (right_after, after) = match (is_isolated, right_after) {
+                (true, Some(measures)) => (None, measures),
+                (_, right_after) => {
+                    (right_after, asked.after(self.model, decoder, &Inner(progress))?)
+                }
+            };
+            outcomes.push(CaseOutcome {
+                id: case.id.clone(),
+                facts: case.facts.clone(),
+                before: asked.before.clone(),
+                right_after,
+                after: Some(after),
+            });
+        }
+        Ok(outcomes)
+    }
+}
