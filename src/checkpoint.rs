@@ -35,7 +35,7 @@ use transfer::Transfer;
 
 /// The file in an exported folder that holds the recipes of its patches.
 pub const RECIPES: &str = "rescribe.json";
-/// Key of [`RECIPES`] for the files that were copied, so that a later export may replace them.
+/// Key of [`RECIPES`] for the other files of the folder, so that a later export may replace them.
 const FILES: &str = "files";
 /// The model card.
 pub const CARD: &str = "README.md";

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::folder::within;
 use super::transfer::put_file;
 use super::{CARD, ExportSummary, FILES, RECIPES};
 use crate::files::FileError;
@@ -21,12 +22,14 @@ pub(super) fn write(
     patches: &[Patch],
     summary: &ExportSummary,
 ) -> Result<(), FileError> {
-    let text = recipes(base, patches, summary);
+    let files = within(new, Path::new("")).map_err(FileError::reading(new))?;
+    let text = recipes(base, patches, summary, &files);
     put_file(&new.join(RECIPES), text.as_bytes())?;
     put_file(&new.join(CARD), card(base, patches, summary).as_bytes())
 }
 
-fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
+/// `files` are those of the new folder so far.
+fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[PathBuf]) -> String {
     let patches: Vec<Value> = sorted(patches)
         .into_iter()
         .map(|patch| json!({ "sha256": patch.sha256(), "recipe": patch.recipe }))
@@ -36,7 +39,7 @@ fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "patches": patches,
         "edited": summary.edited,
-        FILES: summary.copied.iter().chain(&summary.linked).collect::<Vec<_>>(),
+        FILES: files,
     });
     // A base that is itself an export brings its own history.
     let earlier = read(&base.join(RECIPES));

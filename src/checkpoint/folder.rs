@@ -77,7 +77,7 @@ fn listed(out: &Path) -> Vec<PathBuf> {
 }
 
 /// Every file of the folder, relative to it; empty folders count as files.
-fn within(out: &Path, inside: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn within(out: &Path, inside: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(out.join(inside))? {
         let entry = entry?;

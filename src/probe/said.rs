@@ -56,6 +56,12 @@ impl SaidQuestions {
         Ok(Self { questions: prompts.iter().map(question).collect::<Result<_, _>>()? })
     }
 
+    /// The prompts of several sets, one set after the other: decoding many at once costs little more
+    /// than decoding one.
+    pub fn joined<'q>(sets: impl IntoIterator<Item = &'q Self>) -> Self {
+        Self { questions: sets.into_iter().flat_map(|set| set.questions.clone()).collect() }
+    }
+
     /// Number of prompts.
     pub fn len(&self) -> usize {
         self.questions.len()

@@ -5,7 +5,7 @@ mod measuring;
 use std::path::Path;
 
 use super::job::{Case, Job};
-use super::measure::{AskedCase, ask_all};
+use super::measure::{AskedCase, TOGETHER, ask_all, ask_edited};
 use super::outcome::{CaseMeasures, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary};
 use super::plan::{Plan, Step};
 use super::references::measure_references;
@@ -206,11 +206,14 @@ impl<'a> Run<'a> {
     ) -> Result<(), RunError> {
         let first = written_to - written.facts.len();
         let progress = Inner(self.tools.progress);
-        for (at, case) in self.job.cases.iter().enumerate() {
-            let is_due = case.facts.end > first && case.facts.end <= written_to;
-            if is_due && (self.plan.groups.len() > 1) {
-                let measures = self.cases[at].after(self.model, decoder, &progress)?;
-                self.right_after[at] = Some(measures);
+        let is_due = |case: &Case| case.facts.end > first && case.facts.end <= written_to;
+        if self.plan.groups.len() > 1 {
+            let cases = self.job.cases.iter().enumerate().filter(|(_, case)| is_due(case));
+            let due: Vec<usize> = cases.map(|(at, _)| at).collect();
+            for at in due.chunks(TOGETHER) {
+                let cases: Vec<&AskedCase> = at.iter().map(|at| &self.cases[*at]).collect();
+                let measures = ask_edited(self.model, decoder, &cases, &progress)?;
+                at.iter().zip(measures).for_each(|(at, it)| self.right_after[*at] = Some(it));
             }
         }
         let is_isolated = self.plan.grouping == Grouping::Isolated && self.plan.groups.len() > 1;

@@ -102,48 +102,70 @@ impl CaseQuestions {
         self.scores.skipped()
     }
 
-    /// Asks the base.
-    pub(super) fn ask(self, model: &Model, progress: &dyn Progress) -> Result<AskedCase, RunError> {
-        let before = self.measures(model, &model.decoder, progress)?;
-        let base = self.background.base(&model.decoder, progress)?;
-        Ok(AskedCase { questions: self, base, before })
-    }
-
     /// The teacher-forced scores alone.
     pub(super) fn scores(&self, decoder: &Decoder) -> Result<Measured, RunError> {
         Ok(measure(decoder, &self.scores)?)
     }
+}
 
-    fn measures(
-        &self,
-        model: &Model,
-        decoder: &Decoder,
-        progress: &dyn Progress,
-    ) -> Result<CaseMeasures, RunError> {
-        let free = |questions| said(model, decoder, questions, SAID_TOKENS, progress);
+/// Asks the base about some cases.
+pub(super) fn ask_base(
+    model: &Model,
+    questions: Vec<CaseQuestions>,
+    progress: &dyn Progress,
+) -> Result<Vec<AskedCase>, RunError> {
+    let all: Vec<&CaseQuestions> = questions.iter().collect();
+    let before = measures(model, &model.decoder, &all, progress)?;
+    let asked = questions.into_iter().zip(before).map(|(questions, before)| {
+        let base = questions.background.base(&model.decoder, progress)?;
+        Ok(AskedCase { questions, base, before })
+    });
+    asked.collect()
+}
+
+/// What a model says about some cases, whose prompts are decoded together; without the background.
+fn measures(
+    model: &Model,
+    decoder: &Decoder,
+    questions: &[&CaseQuestions],
+    progress: &dyn Progress,
+) -> Result<Vec<CaseMeasures>, RunError> {
+    let free = |set: fn(&CaseQuestions) -> &SaidQuestions| {
+        let joined = SaidQuestions::joined(questions.iter().map(|it| set(it)));
+        said(model, decoder, &joined, SAID_TOKENS, progress)
+    };
+    let (mut said, mut erased) =
+        (free(|it| &it.said)?.into_iter(), free(|it| &it.erased)?.into_iter());
+    let measured = questions.iter().map(|it| {
         Ok(CaseMeasures {
-            scores: self.scores(decoder)?,
-            said: free(&self.said)?,
-            erased: free(&self.erased)?,
+            scores: it.scores(decoder)?,
+            said: said.by_ref().take(it.said.len()).collect(),
+            erased: erased.by_ref().take(it.erased.len()).collect(),
             background: None,
         })
-    }
+    });
+    measured.collect()
 }
 
-impl AskedCase {
-    /// Asks an edited model.
-    pub(super) fn after(
-        &self,
-        model: &Model,
-        decoder: &Decoder,
-        progress: &dyn Progress,
-    ) -> Result<CaseMeasures, RunError> {
-        let measures = self.questions.measures(model, decoder, progress)?;
-        let questions = &self.questions.background;
-        let background = questions.compare(&self.base, decoder, &model.tokenizer, progress)?;
+/// Asks an edited model about some cases.
+pub(super) fn ask_edited(
+    model: &Model,
+    decoder: &Decoder,
+    cases: &[&AskedCase],
+    progress: &dyn Progress,
+) -> Result<Vec<CaseMeasures>, RunError> {
+    let questions: Vec<&CaseQuestions> = cases.iter().map(|case| &case.questions).collect();
+    let measures = measures(model, decoder, &questions, progress)?;
+    let with_background = measures.into_iter().zip(cases).map(|(measures, case)| {
+        let questions = &case.questions.background;
+        let background = questions.compare(&case.base, decoder, &model.tokenizer, progress)?;
         Ok(CaseMeasures { background: Some(background), ..measures })
-    }
+    });
+    with_background.collect()
 }
+
+/// Cases whose prompts are decoded together.
+pub(super) const TOGETHER: usize = 16;
 
 /// Asks the base about every case; `edits` are the facts of all of them.
 pub(super) fn ask_all(
@@ -153,14 +175,18 @@ pub(super) fn ask_all(
     progress: &dyn Progress,
 ) -> Result<Vec<AskedCase>, RunError> {
     progress.phase("before", Some(cases.len() as u64));
-    let mut asked = Vec::with_capacity(cases.len());
-    for (i, case) in cases.iter().enumerate() {
-        progress.check()?;
-        progress.advance(i as u64, "");
+    let questions = cases.iter().enumerate().map(|(i, case)| {
         let facts: Vec<AskedFact> = case.asked.iter().map(|at| (&edits[*at]).into()).collect();
-        let size = size(i, cases.len());
-        let questions = CaseQuestions::new(model, &case.prompts, &facts, size)?;
-        asked.push(questions.ask(model, &Inner(progress))?);
+        CaseQuestions::new(model, &case.prompts, &facts, size(i, cases.len()))
+    });
+    let mut questions = questions.collect::<Result<Vec<_>, RunError>>()?;
+    let mut asked = Vec::with_capacity(cases.len());
+    while !questions.is_empty() {
+        progress.check()?;
+        progress.advance(asked.len() as u64, "");
+        let later = questions.split_off(TOGETHER.min(questions.len()));
+        asked.extend(ask_base(model, questions, &Inner(progress))?);
+        questions = later;
     }
     Ok(asked)
 }

@@ -2,8 +2,8 @@
 
 use super::execute::{GENERAL_TOKENS, Tools};
 use super::job::Case;
-use super::measure::{AskedFact, CaseQuestions, size};
-use super::outcome::{CaseOutcome, Outcome};
+use super::measure::{AskedCase, AskedFact, CaseQuestions, TOGETHER, ask_base, ask_edited, size};
+use super::outcome::{CaseMeasures, CaseOutcome, Outcome};
 use super::{RunError, judge};
 use crate::model::{Decoder, Model};
 use crate::probe::{TextSets, completions, damage, drift, general_text};
@@ -41,24 +41,31 @@ impl Probe {
         tools: &Tools<'_>,
     ) -> Result<Outcome, RunError> {
         let progress = tools.progress;
-        progress.phase("records", Some(self.cases.len() as u64));
-        let (mut cases, mut skipped) = (Vec::with_capacity(self.cases.len()), 0);
-        for (i, (case, inserts)) in self.cases.iter().enumerate() {
-            progress.check()?;
-            progress.advance(i as u64, inserts.first().map_or("", |insert| &insert.subject));
+        let questions = self.cases.iter().enumerate().map(|(i, (case, inserts))| {
             let facts: Vec<AskedFact> = inserts.iter().map(AskedFact::from).collect();
-            let size = size(i, self.cases.len());
-            let questions = CaseQuestions::new(model, &case.prompts, &facts, size)?;
-            skipped += questions.skipped();
-            let asked = questions.ask(model, &Inner(progress))?;
-            let after = other.map(|other| asked.after(model, other, &Inner(progress)));
-            cases.push(CaseOutcome {
-                id: case.id.clone(),
-                facts: case.facts.clone(),
-                before: asked.before,
-                right_after: None,
-                after: after.transpose()?,
-            });
+            CaseQuestions::new(model, &case.prompts, &facts, size(i, self.cases.len()))
+        });
+        let mut questions = questions.collect::<Result<Vec<_>, RunError>>()?;
+        let skipped: usize = questions.iter().map(CaseQuestions::skipped).sum();
+        progress.phase("records", Some(self.cases.len() as u64));
+        let mut cases = Vec::with_capacity(self.cases.len());
+        for some in self.cases.chunks(TOGETHER) {
+            progress.check()?;
+            progress.advance(cases.len() as u64, "");
+            let later = questions.split_off(some.len());
+            let asked = ask_base(model, questions, &Inner(progress))?;
+            questions = later;
+            let mut after: Vec<Option<CaseMeasures>> = asked.iter().map(|_| None).collect();
+            if let Some(other) = other {
+                let all: Vec<&AskedCase> = asked.iter().collect();
+                let measures = ask_edited(model, other, &all, &Inner(progress))?;
+                after = measures.into_iter().map(Some).collect();
+            }
+            for (((case, _), asked), after) in some.iter().zip(asked).zip(after) {
+                let (id, facts) = (case.id.clone(), case.facts.clone());
+                let (before, right_after) = (asked.before, None);
+                cases.push(CaseOutcome { id, facts, before, right_after, after });
+            }
         }
         if skipped > 0 {
             progress.warn(&format!(

@@ -8,7 +8,8 @@ use crate::probe::{Damage, Leak, LeakQuestion, SecretLeak, SecretQuestion, fluen
 use crate::progress::Inner;
 use crate::run::RunError;
 use crate::run::job::Case;
-use crate::run::outcome::CaseOutcome;
+use crate::run::measure::{AskedCase, TOGETHER, ask_edited};
+use crate::run::outcome::{CaseMeasures, CaseOutcome};
 use crate::spec::Fact;
 
 /// Of general text, tokens for each of many isolated groups.
@@ -117,31 +118,42 @@ impl Run<'_> {
         is_isolated: bool,
     ) -> Result<Vec<CaseOutcome>, RunError> {
         let written: usize = self.groups.iter().map(|group| group.facts.len()).sum();
-        let progress = self.tools.progress;
-        progress.phase("after", Some(self.cases.len() as u64));
-        let mut outcomes = Vec::with_capacity(self.cases.len());
-        for (at, (case, asked)) in self.job.cases.iter().zip(&self.cases).enumerate() {
-            // A sequence that broke the model never came to the cases behind that.
-            if case.facts.end > written {
-                break;
-            }
-            progress.check()?;
-            progress.advance(at as u64, "");
-            let right_after = self.right_after[at].take();
-            let (right_after, after) = match (is_isolated, right_after) {
-                (true, Some(measures)) => (None, measures),
-                (_, right_after) => {
-                    (right_after, asked.after(self.model, decoder, &Inner(progress))?)
-                }
-            };
-            outcomes.push(CaseOutcome {
+        // A sequence that broke the model never came to the later cases.
+        let reached = self.job.cases.iter().take_while(|case| case.facts.end <= written).count();
+        let after: Vec<CaseMeasures> = match is_isolated {
+            true => self.right_after.iter_mut().map_while(Option::take).collect(),
+            false => self.ask_reached(decoder, reached)?,
+        };
+        let cases = self.job.cases.iter().zip(&self.cases).zip(&mut self.right_after).zip(after);
+        let outcome = |(((case, asked), right_after), after): (_, CaseMeasures)| {
+            let (case, asked): (&Case, &AskedCase) = (case, asked);
+            let right_after: &mut Option<CaseMeasures> = right_after;
+            CaseOutcome {
                 id: case.id.clone(),
                 facts: case.facts.clone(),
                 before: asked.before.clone(),
-                right_after,
+                right_after: right_after.take(),
                 after: Some(after),
-            });
+            }
+        };
+        Ok(cases.map(outcome).collect())
+    }
+
+    /// What the last model says about the first `reached` cases.
+    fn ask_reached(
+        &self,
+        decoder: &Decoder,
+        reached: usize,
+    ) -> Result<Vec<CaseMeasures>, RunError> {
+        let progress = self.tools.progress;
+        progress.phase("after", Some(reached as u64));
+        let mut after = Vec::with_capacity(reached);
+        for cases in self.cases[..reached].chunks(TOGETHER) {
+            progress.check()?;
+            progress.advance(after.len() as u64, "");
+            let cases: Vec<&AskedCase> = cases.iter().collect();
+            after.extend(ask_edited(self.model, decoder, &cases, &Inner(progress))?);
         }
-        Ok(outcomes)
+        Ok(after)
     }
 }
