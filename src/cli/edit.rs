@@ -80,7 +80,8 @@ fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
 }
 
 fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Job> {
-    let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
+    let file = records;
+    let records = &file[..args.limit.unwrap_or(file.len()).min(file.len())];
     let resolved = resolve::records(args)?;
     let thresholds = Thresholds::new(&args.verdict.over(&VerdictOptions::default())?);
     let sequential = resolved.rank_one.sequential;
@@ -99,7 +100,7 @@ fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Jo
         None => (Grouping::Isolated, groups.iter().map(Vec::len).collect()),
     };
     let toward = args.erase.as_deref().map(Toward::of_text);
-    Ok(Job::of_records(&kept, grouping, toward.as_ref(), (resolved.rank_one, thresholds))?)
+    Ok(Job::of_records(&kept, file, grouping, toward.as_ref(), (resolved.rank_one, thresholds))?)
 }
 
 /// The patch to write, refused before any work where it may not be written: always one for a spec; for

@@ -39,10 +39,10 @@ pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> 
         [
             Column::of("NLL", Unit::Plain(2)).under("forget"),
             Column::of("least-most", Unit::Plain(2)).under("forget"),
-            Column::of("extraction", Unit::Share).under("forget"),
+            Column::of("extr.", Unit::Share).under("forget"),
             Column::of("NLL", Unit::Plain(3)).under("retain"),
             Column::of("change", Unit::Change).under("retain"),
-            Column::of("gap closed", Unit::Percent),
+            Column::of("gap", Unit::Percent),
             Column::of("drift", Unit::Nats),
             Column::of("seconds", Unit::Plain(1)),
         ],

@@ -347,9 +347,15 @@ impl<'a> Run<'a> {
 
 /// Says where there is nothing to edit.
 fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
-    let known: Vec<&Said> =
-        cases.iter().flat_map(|case| &case.before.said).filter(|said| said.is_said).collect();
-    for said in known.iter().filter(|said| said.kind == PromptKind::Rewrite).take(3) {
+    let is_known = |case: &AskedCase, said: &Said| {
+        let mut scores = case.before.scores.prompts.iter();
+        said.is_said || scores.any(|score| score.prompt == said.prompt && score.new_is_argmax)
+    };
+    let known = cases.iter().flat_map(|case| {
+        let own = case.before.said.iter().filter(|said| said.kind == PromptKind::Rewrite);
+        own.filter(|said| is_known(case, said))
+    });
+    for said in known.take(3) {
         progress.warn(&format!(
             "{:?}: the model says {:?} already (P {:.2}); there is nothing to edit",
             said.prompt, said.target, said.probability

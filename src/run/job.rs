@@ -80,16 +80,18 @@ impl Job {
         })
     }
 
-    /// Records, one case each, in groups of these sizes; with `erase`, what each says is true is erased.
+    /// Records, one case each, in groups of these sizes; with `erase`, what each says is true is erased,
+    /// and subjects of other records of `file` stand for never knowing.
     pub fn of_records(
         records: &[Record],
+        file: &[Record],
         (grouping, groups): (Grouping, Vec<usize>),
         erase: Option<&Toward>,
         (rank_one, thresholds): (RankOneOptions, Thresholds),
     ) -> Result<Self, RunError> {
         let facts = match erase {
             None => records.iter().map(|record| record.insert.clone().into()).collect(),
-            Some(toward) => erases(records, toward)?,
+            Some(toward) => erases(records, file, toward)?,
         };
         let case = |(at, record): (usize, &Record)| Case {
             id: record.id.clone(),
@@ -179,7 +181,7 @@ const OTHERS: usize = 12;
 const FEW: usize = 4;
 
 /// What the records say is true, with the subjects of other records of the relation to compare with.
-fn erases(records: &[Record], toward: &Toward) -> Result<Vec<Fact>, RunError> {
+fn erases(records: &[Record], file: &[Record], toward: &Toward) -> Result<Vec<Fact>, RunError> {
     let erase = |record: &Record| -> Result<Fact, RunError> {
         let Insert { subject, prompt, target_true, .. } = record.insert.clone();
         let Some(target_true) = target_true else {
@@ -190,7 +192,7 @@ fn erases(records: &[Record], toward: &Toward) -> Result<Vec<Fact>, RunError> {
             let is_same_kind = other.relation.is_some() && other.relation == record.relation;
             is_same_kind && other.insert.subject != subject && other_true != Some(&target_true)
         };
-        let others = records.iter().filter(is_other).map(|other| other.insert.subject.clone());
+        let others = file.iter().filter(is_other).map(|other| other.insert.subject.clone());
         let mut others: Vec<String> = others.take(OTHERS).collect();
         if others.len() < FEW {
             others.clear();

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Grouping;
 use super::job::Job;
@@ -17,7 +17,8 @@ use crate::model::{Decoder, Model};
 use crate::patch::{BaseHashes, Patch, PatchError, Recipe};
 use crate::plan::PlannedEdit;
 use crate::probe::{
-    Background, Completion, Damage, Drift, Leak, Measured, ProbeScores, Said, SecretLeak, TextSets,
+    Background, Completion, Damage, Drift, Leak, Measured, ProbeScores, Said, SaidShares,
+    SecretLeak, TextSets,
 };
 use crate::rank_one::OptimisedValue;
 use crate::spec::Method;
@@ -242,13 +243,45 @@ impl Outcome {
             model: self.model.clone(),
             base: BaseHashes::measure(&model.weights, names)?,
             seed: plan.seed(),
-            metrics: json!({
-                "verdict": self.verdict, "damage": self.damage,
-                "cases": self.cases, "trainings": self.trainings,
-            }),
+            metrics: self.metrics(),
         };
         let (delta, keys) = (change.delta.clone(), change.keys.clone());
         Ok(Some(Patch { delta, keys, recipe }))
+    }
+
+    /// The measurements that travel with a patch: no times and no texts, so that the same run gives
+    /// the same bytes.
+    fn metrics(&self) -> Value {
+        let scores = |measured: Vec<Measured>| match measured.as_slice() {
+            [] => ProbeScores::default(),
+            [one] => ProbeScores::of_one(one),
+            all => ProbeScores::of_records(all),
+        };
+        let before = self.cases.iter().map(|case| case.before.scores.clone());
+        let after = self.after().map(|after| after.scores.clone());
+        let said = SaidShares::of(self.after().flat_map(|after| &after.said));
+        let damage = self.damage.as_ref().map(|damage| {
+            json!({
+                "drift": damage.drift,
+                "perplexity_before": damage.perplexity_before,
+                "perplexity_after": damage.perplexity_after,
+            })
+        });
+        let training = |training: &TrainingOutcome| {
+            json!({
+                "rate": training.rate, "stopped": training.stopped, "steps": training.path.len(),
+                "nll_before": training.before.passages.as_ref().map(|set| set.nll),
+                "nll_after": training.after.passages.as_ref().map(|set| set.nll),
+            })
+        };
+        json!({
+            "verdict": self.verdict.as_ref().map(|verdict| verdict.state),
+            "before": scores(before.collect()),
+            "after": scores(after.collect()),
+            "said": said,
+            "damage": damage,
+            "trainings": self.trainings.iter().map(training).collect::<Vec<_>>(),
+        })
     }
 
     /// What the last model says at the prompts of the cases.
