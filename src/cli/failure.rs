@@ -133,7 +133,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if find::<TooLarge>(error).is_some() {
         return Some("train less: --rank, --layers or --train mlp".into());
     }
-    if matches!(find::<RunError>(error), Some(RunError::Clashes { .. })) {
+    let of_records = |error: &RunError| matches!(error, RunError::Clashes { what, .. } if what.contains("records"));
+    if find::<RunError>(error).is_some_and(of_records) {
         return Some("remove them, or keep the first of each with --skip-conflicts".into());
     }
     if is_taken(error) {

@@ -71,7 +71,7 @@ impl<'a> Moments<'a> {
         let right_after = self.right_after.is_some().then(|| Column::new("right after"));
         let first = match &self.after {
             Some(_) => [Some(Column::before()), right_after, Some(Column::after())],
-            None => [Some(Column::new("found")), None, None],
+            None => [Some(Column::new("measured")), None, None],
         };
         let last = [Column::n(), Column::interval()];
         first.into_iter().flatten().chain(last).collect()
