@@ -3,9 +3,9 @@
 //! Optimising a value, erasing a fact and training on passages differ in their losses, not in how
 //! a loss meets the decoder. An [`Objective`] names the rows that it reads; whoever runs the
 //! decoder hands them over and takes their gradient back. Losses of tokens are in [`token`],
-//! divergences from what a decoder said before in [`drift`] and [`reference`](mod@reference), the
-//! answers of a model that never knew a fact in [`answer`], the end of a target's last word in
-//! [`end`], a hidden state in [`steer`].
+//! divergences from what a decoder said before in `drift` and `reference`, the
+//! answers of a model that never knew a fact in `answer`, the end of a target's last word in
+//! `end`, a hidden state in `steer`.
 
 pub(crate) mod answer;
 pub(crate) mod drift;

@@ -205,7 +205,7 @@ pub fn is_measure(name: &str) -> bool {
         let rest = name.strip_suffix(&normal(label));
         rest.is_some_and(|head| head.is_empty() || head.ends_with(' '))
     };
-    MEASURES.iter().any(|label| ends(&label))
+    MEASURES.iter().any(ends)
 }
 
 /// A name of a measure in the form in which names are compared.

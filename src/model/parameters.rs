@@ -2,7 +2,7 @@
 //!
 //! Loading, editing, training, memory counts and adapter modules all go through this one table: a
 //! new kind of tensor is one [`Role`], one line in the table of the family that has it, and one
-//! place in the decoder ([`Decoder::holder`]).
+//! place in the decoder (`Decoder::holder`).
 
 use candle_core::{Result, Tensor};
 

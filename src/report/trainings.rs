@@ -36,7 +36,7 @@ fn set_rows(set: &str, before: &SetMemory, after: &SetMemory, table: &mut Table)
             .cell(before)
             .value(after.mean)
             .cell(after.n)
-            .cell((after.n > 1).then_some(Cell::from(after)).unwrap_or_default())
+            .cell(if after.n > 1 { Cell::from(after) } else { Cell::Empty })
             .note(note)
     };
     table.push(row("NLL", Unit::Plain(2), before.nll.mean, &after.nll, "nats a token"));

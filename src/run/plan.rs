@@ -86,7 +86,7 @@ impl Plan {
             grouping: job.grouping,
             groups: job.groups.clone(),
             steps,
-            thresholds: job.thresholds.clone(),
+            thresholds: job.thresholds,
             inputs: job.inputs()?,
             warnings,
         })

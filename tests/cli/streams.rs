@@ -47,10 +47,13 @@ fn an_error_nobody_can_read_keeps_its_code() {
     assert_eq!(status.code(), Some(2));
 }
 
+/// A variable of the environment and its value.
+type Variable = (&'static str, &'static str);
+
 #[test]
 fn colours_follow_the_flag_and_the_variables() {
     let desk = Desk::new();
-    let rows: [(&str, &[(&str, &str)], bool); 6] = [
+    let rows: [(&str, &[Variable], bool); 6] = [
         ("", &[], false),
         ("--color always", &[], true),
         ("--color always", &[("NO_COLOR", "1")], true),

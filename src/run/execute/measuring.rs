@@ -71,8 +71,7 @@ impl Run<'_> {
             let is_own = |text: &String| is_alone || text.to_lowercase().contains(&subject);
             let own = paraphrases.unwrap_or_default().iter().map(|it| it.prompt.clone());
             let own: Vec<String> = own.filter(is_own).collect();
-            let question =
-                LeakQuestion::new(tokenizer, edit, &own, seed).map_err(ModelError::from)?;
+            let question = LeakQuestion::new(tokenizer, edit, &own, seed)?;
             if let Some(question) = question {
                 let progress = Inner(self.tools.progress);
                 leaks.push(question.ask((base, decoder), tokenizer, &progress)?);

@@ -35,8 +35,13 @@ fn fact(target: &str, relative_norm: f64, nll: f64) -> FactOutcome {
     }
 }
 
+/// A target, what the model says, and ‖ΔW‖/‖W‖.
+type Written = (&'static str, &'static str, f64);
+/// A target and what the model says to another wording.
+type Reworded = (&'static str, &'static str);
+
 /// Facts with what is said of each, and how many of 64 other subjects keep their answer.
-fn outcome(facts: &[(&str, &str, f64)], paraphrases: &[(&str, &str)], kept: usize) -> Outcome {
+fn outcome(facts: &[Written], paraphrases: &[Reworded], kept: usize) -> Outcome {
     let rewrites = facts.iter().map(|(target, says, _)| said(PromptKind::Rewrite, target, says));
     let others =
         paraphrases.iter().map(|(target, says)| said(PromptKind::Paraphrase, target, says));
@@ -85,7 +90,7 @@ fn judged(outcome: &Outcome) -> Verdict {
 
 #[test]
 fn an_edit_took_only_if_the_model_says_it_when_asked_freely() {
-    let rows: [(&[(&str, &str, f64)], &[(&str, &str)], State); 7] = [
+    let rows: [(&[Written], &[Reworded], State); 7] = [
         (&[("Rome", " Rome.", 0.1)], &[("Rome", " Rome."), ("Rome", " Paris.")], State::Took),
         (&[("Rome", " Rome.", 0.1)], &[], State::Took),
         (&[("Rome", " Rome.", 0.1)], &[("Rome", " Paris.")], State::TookInPart),
