@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "progress",
     "files",
     "math",
@@ -21,6 +21,7 @@ const ORDER: [&str; 21] = [
     "gradient",
     "probe",
     "verdict",
+    "run",
     "atlas",
     "report",
     "cli",

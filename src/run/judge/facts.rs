@@ -145,7 +145,7 @@ fn endings(facts: &[&FactOutcome], own: &[&Said], open: &[&&FactOutcome]) -> Str
         .collect();
     if let [first, ..] = cut.as_slice() {
         out.push_str(&format!(
-            " The target's last word runs on, as in {first}; --end-weight 1 may end it."
+            " The target's last word runs on, as in {first}; a larger --end-weight may end it."
         ));
     }
     match open {
