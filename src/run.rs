@@ -25,6 +25,7 @@ mod references;
 mod ripples;
 mod train;
 mod train_plan;
+mod trim;
 mod write;
 
 use serde::Serialize;

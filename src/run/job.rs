@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::plan::Input;
+use super::trim::Trimmer;
 use super::{Grouping, RunError};
 use crate::files::Sha256;
 use crate::spec::{
@@ -37,6 +38,8 @@ pub struct Job {
     pub thresholds: Thresholds,
     /// Bytes that a training may take.
     pub memory: Option<u64>,
+    /// What the user should know of how it was read.
+    pub notes: Vec<String>,
 }
 
 /// Facts that are measured together, with their prompts: a record, or all of a spec.
@@ -65,7 +68,7 @@ impl Job {
         let grouping = if size.is_some() { Grouping::Sequential } else { Grouping::Together };
         let id = spec.source.name().to_owned();
         let asked = (0..facts.len()).filter(|at| bare.contains(&facts[*at])).collect();
-        Ok(Self {
+        let mut job = Self {
             source: spec.resolved_text(),
             without_ripples: (bare.len() < facts.len()).then_some(bare),
             passages: spec.passages.clone(),
@@ -77,7 +80,10 @@ impl Job {
             gradient: spec.gradient.clone(),
             thresholds: Thresholds::new(&spec.verdict),
             memory,
-        })
+            notes: Vec::new(),
+        };
+        job.trim();
+        Ok(job)
     }
 
     /// Records, one case each, in groups of these sizes; with `erase`, what each says is true is erased,
@@ -99,7 +105,7 @@ impl Job {
             asked: vec![at],
             prompts: record.prompts.clone(),
         };
-        Ok(Self {
+        let mut job = Self {
             source: spec_text_with(&facts, &rank_one),
             cases: records.iter().enumerate().map(case).collect(),
             facts,
@@ -108,7 +114,20 @@ impl Job {
             rank_one,
             thresholds,
             ..Self::default()
-        })
+        };
+        job.trim();
+        Ok(job)
+    }
+
+    /// Cuts the blanks around subjects, prompts and targets.
+    fn trim(&mut self) {
+        let mut trimmer = Trimmer::default();
+        let bare = self.without_ripples.iter_mut().flatten();
+        self.facts.iter_mut().for_each(|fact| trimmer.fact(fact));
+        bare.for_each(|fact| Trimmer::default().fact(fact));
+        self.cases.iter_mut().for_each(|case| trimmer.prompts(&mut case.prompts));
+        trimmer.notes.dedup();
+        self.notes = trimmer.notes;
     }
 
     /// The files that decide the result, by their content.

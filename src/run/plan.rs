@@ -67,7 +67,7 @@ impl Plan {
         job: &Job,
         progress: &dyn Progress,
     ) -> Result<Self, RunError> {
-        let (mut steps, mut warnings) = (Vec::new(), Vec::new());
+        let (mut steps, mut warnings) = (Vec::new(), job.notes.clone());
         if !job.facts.is_empty() {
             let is_isolated = job.grouping == Grouping::Isolated;
             let make = if is_isolated { plan_separately } else { plan };

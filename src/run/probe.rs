@@ -4,23 +4,29 @@ use super::execute::{GENERAL_TOKENS, Tools};
 use super::job::Case;
 use super::measure::{AskedCase, AskedFact, CaseQuestions, TOGETHER, ask_base, ask_edited, size};
 use super::outcome::{CaseMeasures, CaseOutcome, Outcome};
+use super::trim::Trimmer;
 use super::{RunError, judge};
 use crate::model::{Decoder, Model};
 use crate::probe::{TextSets, completions, damage, drift, general_text};
 use crate::progress::Inner;
-use crate::spec::{Insert, PromptSet, Record};
+use crate::spec::{Fact, Insert, PromptSet, Record};
 use crate::verdict::Thresholds;
+
+/// Notes that are shown.
+const NOTED: usize = 3;
 
 /// What is measured: a prompt file, or records.
 pub struct Probe {
     cases: Vec<(Case, Vec<Insert>)>,
+    /// What the user should know of how it was read.
+    notes: Vec<String>,
 }
 
 impl Probe {
     /// The prompts of one file.
     pub fn of_prompts(name: &str, prompts: PromptSet) -> Self {
         let case = Case { id: name.to_owned(), facts: 0..0, asked: Vec::new(), prompts };
-        Self { cases: vec![(case, Vec::new())] }
+        Self::trimmed(vec![(case, Vec::new())])
     }
 
     /// Records, one case each.
@@ -29,7 +35,23 @@ impl Probe {
             let (id, prompts) = (record.id.clone(), record.prompts.clone());
             (Case { id, facts: at..at + 1, asked: vec![at], prompts }, vec![record.insert.clone()])
         };
-        Self { cases: records.iter().enumerate().map(case).collect() }
+        Self::trimmed(records.iter().enumerate().map(case).collect())
+    }
+
+    fn trimmed(mut cases: Vec<(Case, Vec<Insert>)>) -> Self {
+        let mut trimmer = Trimmer::default();
+        for (case, inserts) in &mut cases {
+            for insert in inserts {
+                let mut fact = Fact::from(insert.clone());
+                trimmer.fact(&mut fact);
+                if let Fact::Insert(trimmed) = fact {
+                    *insert = trimmed;
+                }
+            }
+            trimmer.prompts(&mut case.prompts);
+        }
+        trimmer.notes.dedup();
+        Self { cases, notes: trimmer.notes }
     }
 
     /// Measures the base and, where there is one, another model with its tokens.
@@ -41,6 +63,7 @@ impl Probe {
         tools: &Tools<'_>,
     ) -> Result<Outcome, RunError> {
         let progress = tools.progress;
+        self.notes.iter().take(NOTED).for_each(|note| progress.warn(note));
         let questions = self.cases.iter().enumerate().map(|(i, (case, inserts))| {
             let facts: Vec<AskedFact> = inserts.iter().map(AskedFact::from).collect();
             CaseQuestions::new(model, &case.prompts, &facts, size(i, self.cases.len()))
