@@ -233,7 +233,7 @@ fn a_patch_keeps_what_was_resolved_and_gives_itself_again() {
 #[test]
 fn a_target_that_the_model_says_already_is_a_warning() {
     let desk = Desk::new();
-    // The tiny model is random: what it says next need not be a word behind a blank.
+    // The tiny model is random: what it says next need not be a word after a blank.
     let subjects =
         ["Rome", "Here", "Ann", "There", "It", "Seven", "Paris", "Water", "Bridges", "Oslo", "One"];
     let says = |subject: &str| {
@@ -442,7 +442,7 @@ mod full_disk {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn behind_stdout_is_an_error_and_a_closed_pipe_is_none() {
+    fn under_stdout_is_an_error_and_a_closed_pipe_is_none() {
         let desk = Desk::new();
         let to = |file: std::fs::File| {
             let mut command = desk.command("inspect MODEL");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::desk::{Desk, count, facts, flat, measure, text};
+use super::desk::{Desk, count, facts, flat, measure, model, text};
 
 const SPEC: &str = r#"
 [gradient]
@@ -92,6 +92,26 @@ fn facts_and_passages_in_one_spec() {
     let is_step = |at: usize, kind: &str| steps[at].get(kind).is_some();
     assert!(is_step(0, "write") && is_step(1, "train"), "both are in the patch: {steps:?}");
     desk.ok("ask hello --model MODEL --patch mixed.patch.safetensors");
+}
+
+#[test]
+fn warnings_about_facts_hide_none_about_passages() {
+    let desk = desk();
+    let insert = |subject: &str| {
+        format!(
+            "[[insert]]\nsubject = \"{subject}\"\nprompt = \"{{}} is in\"\ntarget_new = \"Rome\"\n"
+        )
+    };
+    let facts = ["a", "b", "c", "d", "e"].map(insert).concat();
+    let head = "[rank_one]\nmethod = \"memit\"\nlayers = [0]\n";
+    desk.write("mixed.toml", &format!("{head}{facts}[[forget]]\ntext = \"It rained here.\"\n"));
+    // Each subject is the first token of its text there.
+    let gpt2 = model("gpt2").display().to_string();
+    let output = desk.run(&format!("plan mixed.toml --model {gpt2}"));
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert_eq!(err.matches("the subject is the first token").count(), 3, "{err}");
+    assert!(err.contains("more such warnings: 2") && err.contains("nothing is retained"), "{err}");
 }
 
 #[test]

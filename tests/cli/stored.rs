@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::desk::{Desk, measure, model, text};
+use super::desk::{Desk, cell, measure, model, text};
 
 const TEXT: &str = "Ada Winter lives in Bremen and drinks tea.";
 /// Steps too small for the gaps between numbers of bf16.
@@ -29,15 +29,17 @@ fn lost(report: &Value) -> f64 {
     report["data"]["rounding"]["share_lost"].as_f64().expect("measured")
 }
 
+/// A row of a report, before and after.
+fn sides<'a>(report: &'a Value, row: &str) -> [&'a Value; 2] {
+    ["before", "after"].map(|side| cell(report, row, side))
+}
+
 /// The numbers of an edit are those of its folder against the base.
 fn assert_measured_on(desk: &Desk, report: &Value, folder: &str) {
     let line = format!("probe ask.toml --model {} --against {folder} --json", half());
     let probed = desk.report(&line);
     for row in ["said", "P(target)", "drift", "perplexity", "efficacy", "magnitude"] {
-        let of = |report: &Value| {
-            ["before", "after"].map(|side| super::desk::cell(report, row, side).clone())
-        };
-        assert_eq!(of(report), of(&probed), "{row} of {folder}");
+        assert_eq!(sides(report, row), sides(&probed, row), "{row} of {folder}");
     }
     assert_eq!(report["data"]["cases"][0]["after"], probed["data"]["cases"][0]["after"]);
     let trained = &report["data"]["trainings"][0]["after"]["passages"]["nll"]["mean"];
@@ -70,4 +72,21 @@ fn what_rounding_took_is_said_and_what_is_left_is_measured() {
     };
     assert!(nll(&whole) < nll(&half), "more is learnt where nothing is lost");
     assert!(measure(&whole, "drift", "after") > 0.);
+}
+
+#[test]
+fn a_fact_is_measured_as_it_is_stored_too() {
+    let desk = Desk::new();
+    let half = half();
+    let line = format!("edit spec.toml --model {half} --max-delta 100 --out half --json");
+    let report = desk.report(&line);
+    let probed = desk.report(&format!("probe prompts.toml --model {half} --against half --json"));
+    for row in ["efficacy", "neighborhood", "magnitude", "drift", "perplexity", "retain drift"] {
+        assert_eq!(sides(&report, row), sides(&probed, row), "{row}");
+    }
+    let scores = |report: &Value| report["data"]["cases"][0]["after"]["scores"].clone();
+    assert_eq!(scores(&report), scores(&probed));
+    desk.ok(&format!("edit spec.toml --model {half} --max-delta 100 --patch p.safetensors"));
+    let line = format!("probe prompts.toml --model {half} --patch p.safetensors --json");
+    assert_ne!(scores(&report), scores(&desk.report(&line)), "the patch itself is not rounded");
 }
