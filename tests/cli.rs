@@ -21,6 +21,8 @@ mod passages;
 mod patches;
 #[path = "cli/readme.rs"]
 mod readme;
+#[path = "cli/stored.rs"]
+mod stored;
 #[cfg(unix)]
 #[path = "cli/streams.rs"]
 mod streams;
@@ -29,10 +31,12 @@ mod streams;
 mod tiny_gguf;
 #[path = "cli/tofu.rs"]
 mod tofu;
+#[path = "cli/verdict.rs"]
+mod verdict;
 
 use serde_json::Value;
 
-use desk::{Desk, PROMPTS, SPEC, model};
+use desk::{Desk, PROMPTS, SPEC, count, facts, measure, model, nll, write_step};
 
 const EDIT: &str = "edit spec.toml --model MODEL --max-delta 100";
 
@@ -40,7 +44,7 @@ const EDIT: &str = "edit spec.toml --model MODEL --max-delta 100";
 fn a_fact_is_edited_probed_asked_exported_and_reloaded() {
     let desk = Desk::new();
     let table = desk.ok(EDIT);
-    for row in ["rewrite", "paraphrase", "neighborhood", "drift", "perplexity", "next"] {
+    for row in ["said", "efficacy", "paraphrase", "neighborhood", "drift", "perplexity", "next"] {
         assert!(table.contains(row), "no {row:?} in\n{table}");
     }
     let plan = desk.json("plan spec.toml --model MODEL --max-delta 100 --json");
@@ -52,9 +56,8 @@ fn a_fact_is_edited_probed_asked_exported_and_reloaded() {
 
     let line = "probe prompts.toml --model MODEL --patch spec.patch.safetensors --json";
     let probed = desk.json(line);
-    let (before, after) = (&probed["prompts_before"][0], &probed["prompts_after"][0]);
-    let nll = |side: &Value| side["prompts"][0]["nll_new"].as_f64().expect("a number");
-    assert!(nll(after) < nll(before), "the edit makes its target more probable");
+    let (before, after) = (nll(&probed, 0, "before", 0), nll(&probed, 0, "after", 0));
+    assert!(after < before, "the edit makes its target more probable");
 
     let exported = desk
         .json("export --model MODEL --patch spec.patch.safetensors --out edited --check --json");
@@ -62,8 +65,8 @@ fn a_fact_is_edited_probed_asked_exported_and_reloaded() {
     // Logits of about 8 from two f32 implementations.
     assert!(difference < 1e-3, "candle-transformers differs by {difference:e}");
     let folder = desk.json("probe prompts.toml --model edited --json");
-    let reloaded = nll(&folder["prompts_before"][0]);
-    assert!((reloaded - nll(after)).abs() < 1e-5, "{reloaded} against {}", nll(after));
+    let reloaded = nll(&folder, 0, "before", 0);
+    assert!((reloaded - after).abs() < 1e-5, "{reloaded} against {after}");
 
     let answer = desk.ok("ask --model MODEL --patch spec.patch.safetensors The");
     assert!(answer.contains("before  The") && answer.contains(" after  The"), "{answer}");
@@ -102,15 +105,17 @@ fn records_give_the_papers_table() {
     };
     let records = [record(1, "The Eiffel Tower"), record(2, "The old bridge")];
     desk.write("records.json", &format!("[{}]", records.join(",")));
-    let report = desk.json("edit records.json --model MODEL --max-delta 100 --limit 2 --json");
+    let report = desk.report("edit records.json --model MODEL --max-delta 100 --limit 2 --json");
     for side in ["before", "after"] {
         for metric in ["efficacy", "paraphrase", "neighborhood", "score"] {
-            let share = report[side][metric].as_f64().expect("a share");
+            let share = measure(&report, metric, side);
             assert!((0. ..=1.).contains(&share), "{side} {metric} {share}");
         }
     }
-    assert_eq!(report["n"], 2);
-    assert!(report["seconds_per_edit"].as_f64().is_some_and(|seconds| seconds > 0.));
+    assert_eq!(measure(&report, "efficacy", "n"), 2.);
+    assert_eq!(count(&report["data"]["cases"]), 2);
+    let seconds = report["data"]["write"]["seconds_per_fact"].as_f64();
+    assert!(seconds.is_some_and(|seconds| seconds > 0.));
     assert!(desk.ok("probe records.json --model MODEL").contains("efficacy"));
 }
 
@@ -160,22 +165,22 @@ fn records_are_written_in_batches_and_in_sequence() {
         ["emmet --layers 1", "memit --layers 0-1", "alphaedit --layers 0-1 --null-space 0.9"]
     {
         let batch = desk.json(&format!("{BATCH} --method {method} --batch 4 --json"));
-        assert_eq!((&batch["n"], &batch["is_sequential"]), (&4.into(), &false.into()));
-        assert_eq!(batch["curve"].as_array().map(Vec::len), Some(1));
-        assert!(batch["curve"][0]["reached"].as_f64().is_some_and(|share| share > 0.2), "{batch}");
-        let nll = |side: &str, record: usize| {
-            batch[side][record]["prompts"][0]["nll_new"].as_f64().expect("a number")
-        };
+        assert_eq!((count(&batch["cases"]), &batch["write"]["grouping"]), (4, &"isolated".into()));
+        assert_eq!((count(&batch["groups"]), count(&batch["groups"][0]["facts"])), (1, 4));
+        let reached = batch["groups"][0]["reached"].as_f64();
+        assert!(reached.is_some_and(|share| share > 0.2), "{batch}");
         for at in 0..4 {
-            let (before, after) = (nll("prompts_before", at), nll("prompts_after", at));
+            let (before, after) = (nll(&batch, at, "before", 0), nll(&batch, at, "after", 0));
             assert!(after < before, "{method}: fact {at} went from {before} to {after}");
         }
         let line = format!("{BATCH} --max-perplexity 1e9 --method {method} --sequential 2 --json");
         let sequence = desk.json(&line);
-        assert_eq!(sequence["is_sequential"], true);
-        assert_eq!(sequence["curve"].as_array().map(Vec::len), Some(2));
-        assert_eq!(sequence["values_from_cache"], 4, "found once for all ways to write them");
-        assert!(sequence["curve"][1]["health"]["fluency"].as_f64().is_some());
+        assert_eq!(sequence["write"]["grouping"], "sequential");
+        assert_eq!(count(&sequence["groups"]), 2);
+        let from_cache = &sequence["write"]["values_from_cache"];
+        assert_eq!(*from_cache, 4, "found once for all ways to write them");
+        let health = &sequence["groups"][1];
+        assert!(health["fluency"].is_number() && health["damage"]["drift"]["mean"].is_number());
     }
     let table =
         desk.ok(&format!("{BATCH} --max-perplexity 1e9 --method memit --layers 1 --sequential 3"));
@@ -191,11 +196,8 @@ fn records_are_written_in_batches_and_in_sequence() {
     let line = format!("{one} --max-perplexity 1e9 --sequential 2 --json");
     let sequence = desk.json(&line);
     for at in 0..4 {
-        let nll = |report: &Value| {
-            report["prompts_after"][at]["prompts"][0]["nll_new"].as_f64().expect("a number")
-        };
         // One sum of two changes against one after the other, in f32.
-        let difference = (nll(&probed) - nll(&sequence)).abs();
+        let difference = (nll(&probed, at, "after", 0) - nll(&sequence, at, "after", 0)).abs();
         assert!(difference < 1e-4, "the patch holds the sequence: {difference:e}");
     }
 }
@@ -219,10 +221,10 @@ fn ripples_are_written_with_their_edit() {
     let insert = SPEC.replace("[probe]", "with_ripples = true\n\n[probe]");
     desk.write("spec.toml", &format!("[rank_one]\nmethod = \"memit\"\nlayers = [1]\n{insert}"));
     let report = desk.json(&format!("{EDIT} --json"));
-    assert_eq!((&report["n"], report["edits"].as_array().map(Vec::len)), (&3.into(), Some(3)));
+    assert_eq!((count(&report["cases"]), facts(&report).len()), (1, 3));
     assert!(report["without_ripples"]["ripple"].as_f64().is_some(), "{report}");
     let plan = desk.json("plan spec.toml --model MODEL --json");
-    assert_eq!(plan["edits"][2]["prompt"], "Who sees {} hears");
+    assert_eq!(write_step(&plan)["edits"][2]["prompt"], "Who sees {} hears");
     let patch = desk.json("inspect spec.patch.safetensors --json");
     assert_eq!(
         patch["changes"][0]["rank"], 4,
@@ -239,12 +241,20 @@ fn a_sequence_that_breaks_the_model_stops_and_says_where() {
     desk.write("records.json", &records());
     let line = "edit records.json --model MODEL --max-delta 100 --method memit --layers 1 \
                 --sequential 1 --max-perplexity 0.01";
-    desk.fails(line, 1, &["1 fact, stopped after batch 1", "it began with batch 1"]);
+    desk.fails(line, 1, &["stopped after batch 1", "it began with batch 1"]);
+    let output = desk.run(&format!("{line} --json"));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["verdict"]["state"], "damaged");
+    let sentence = report["verdict"]["sentence"].as_str().expect("a sentence");
+    assert_eq!(sentence.matches("perplexity").count(), 1, "said once: {sentence}");
+    let data = &report["data"];
+    assert_eq!((facts(data).len(), count(&data["cases"])), (1, 1), "the others were not written");
+    assert_eq!((&data["collapse"]["seen"], &data["collapse"]["began"]), (&1.into(), &1.into()));
     let insert =
         "[[insert]]\nsubject = \"The red barn\"\nprompt = \"{} is in\"\ntarget_new = \"Rome\"\n";
     desk.write("spec.toml", insert);
     let line = line.replace("records.json", "spec.toml");
-    desk.fails(&line, 1, &["began with batch 1; nothing was written"]);
+    desk.fails(&line, 1, &["began with batch 1; no patch was written"]);
     assert!(!desk.path("spec.patch.safetensors").exists());
 }
 
@@ -281,8 +291,9 @@ fn clashing_records_are_named_at_once_before_any_work() {
     desk.fails(&line, 2, &says);
     assert!(!desk.path("cache").exists(), "nothing was computed");
     let kept = desk.json(&format!("{line} --skip-conflicts --json"));
-    assert_eq!(kept["n"], 2);
-    assert_eq!(desk.json(&format!("{BATCH} --json"))["n"], 4, "alone, each may stand");
+    assert_eq!(count(&kept["cases"]), 2);
+    let alone = desk.json(&format!("{BATCH} --json"));
+    assert_eq!(count(&alone["cases"]), 4, "alone, each may stand");
 }
 
 #[test]
@@ -299,11 +310,12 @@ fn the_facts_of_a_spec_are_one_batch() {
     let patch = desk.json("inspect many.patch.safetensors --json");
     let ranks: Vec<_> = patch["changes"].as_array().expect("changes").iter().collect();
     assert_eq!((ranks.len(), &ranks[0]["rank"], &ranks[1]["rank"]), (2, &8.into(), &8.into()));
-    assert_eq!(patch["recipe"]["plan"]["method"], "memit");
+    assert_eq!(write_step(&patch["recipe"]["plan"])["method"], "memit");
     let read = |name: &str| std::fs::read(desk.path(name)).expect("a patch");
     desk.ok("edit many.toml --model MODEL --patch again.patch.safetensors --threads 1");
     assert!(read("many.patch.safetensors") == read("again.patch.safetensors"), "to the byte");
-    desk.ok("edit many.toml --model MODEL --sequential 3 --patch split.patch.safetensors");
+    let split = "edit many.toml --model MODEL --sequential 3 --patch split.patch.safetensors";
+    desk.ok(&format!("{split} --max-perplexity 1e9"));
     desk.fails("edit many.toml --model MODEL --batch 3 --force", 2, &["--sequential"]);
     desk.fails("edit many.toml --model MODEL --method rome --force", 2, &["layers = [0, 1]"]);
 }

@@ -12,7 +12,8 @@ use rescribe::patch::Patch;
 use rescribe::progress::Progress;
 use rescribe::report::outcome_report;
 use rescribe::run::{
-    Compatible, Grouping, Job, Outcome, Plan, RunError, Tools, chunks, compatible, execute,
+    Compatible, Grouping, Job, Outcome, Plan, RunError, Tools, TrainPlan, chunks, compatible,
+    execute,
 };
 use rescribe::spec::{
     EditInput, EditSpec, PromptFile, PromptSet, Record, Toward, VerdictOptions, read_edit_input,
@@ -127,10 +128,13 @@ fn patch_file(
 
 /// What the user should know before a run: of many facts, the first few in full.
 pub fn announce_warnings(plan: &Plan, ui: &Ui) {
+    let training: Vec<String> = plan.trainings().flat_map(TrainPlan::warnings).collect();
+    let of_facts = plan.warnings.len().saturating_sub(training.len());
     match plan.edits().len() {
-        0 | 1 => plan.warnings.iter().for_each(|warning| ui.warn(warning)),
-        _ => ui.warn_first(&plan.warnings),
+        0 | 1 => plan.warnings[..of_facts].iter().for_each(|warning| ui.warn(warning)),
+        _ => ui.warn_first(&plan.warnings[..of_facts]),
     }
+    training.iter().for_each(|warning| ui.warn(warning));
     ui.close();
 }
 

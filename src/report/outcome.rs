@@ -32,7 +32,7 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         report = report
             .note("cost", format!("{:.2} s a fact{}", write.seconds_per_fact, cached(outcome)));
     }
-    if let Some(rounding) = &outcome.rounding {
+    if let Some(rounding) = outcome.rounding.as_ref().filter(|it| it.share_lost >= LEAST_LOST) {
         let lost = 100. * rounding.share_lost;
         let text = format!("rounding to the stored type took {lost:.1} % of the change");
         report = report.note("stored", text);
@@ -40,6 +40,9 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
     report.verdict = outcome.verdict.clone();
     Ok(report)
 }
+
+/// A smaller share that rounding took is not worth a line.
+const LEAST_LOST: f64 = 0.0005;
 
 fn cached(outcome: &Outcome) -> String {
     match outcome.write.as_ref().map_or(0, |write| write.values_from_cache) {

@@ -55,7 +55,10 @@ fn set_rows(set: &str, before: &SetMemory, after: &SetMemory, table: &mut Table)
         .value(run.tokens as f64)
         .cell(n)
         .cell(Cell::Empty);
-    table.push(longest.note(format!("tokens: {:?}", short(&run.text))));
+    table.push(longest.note(match run.tokens {
+        0 => "tokens".to_owned(),
+        _ => format!("tokens: {:?}", short(&run.text)),
+    }));
 }
 
 /// The first words of what is recited.

@@ -115,7 +115,9 @@ impl<'a> Run<'a> {
         let general = general_text(model, cache, seed, GENERAL_TOKENS, progress)?;
         let general = BaseText::new(&model.decoder, &general, &Inner(progress))?;
         let cases = ask_all(model, &job.cases, plan.edits(), progress)?;
-        warn_known(&cases, progress);
+        if plan.write().is_some() {
+            warn_known(&cases, progress);
+        }
         Ok(Self {
             model,
             job,
@@ -221,8 +223,10 @@ impl<'a> Run<'a> {
             let edits = &self.plan.edits()[first..written_to];
             self.leaks.extend(self.leaks_of(decoder, edits, first)?);
         }
+        // A sequence of one group may break the model, too.
+        let is_sequence = self.plan.grouping == Grouping::Sequential;
         let damage = match self.plan.groups.len() {
-            1 => None,
+            1 if !is_sequence => None,
             _ => self.damage_of_group(decoder, is_isolated)?,
         };
         let fluency = match self.plan.grouping {
@@ -332,13 +336,16 @@ impl<'a> Run<'a> {
             }
         };
         seconds.sort_by(f64::total_cmp);
-        let erased = write.edits.iter().find_map(|edit| edit.erase.as_ref());
+        let mut toward = write.edits.iter().filter_map(|edit| edit.erase.as_ref());
+        let first = toward.next().map(|erase| erase.toward.text());
         Some(WriteSummary {
             method: write.method,
             layers: write.layers.clone(),
             lambda: write.batch.lambda,
             grouping: self.plan.grouping,
-            toward: erased.map(|erase| erase.toward.text().to_owned()),
+            toward: first
+                .filter(|first| toward.all(|erase| erase.toward.text() == *first))
+                .map(str::to_owned),
             seconds_per_fact: seconds.get(seconds.len() / 2).copied().unwrap_or(0.),
             values_from_cache: self.from_cache,
         })
@@ -347,6 +354,8 @@ impl<'a> Run<'a> {
 
 /// Says where there is nothing to edit.
 fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
+    /// Facts of many that are named.
+    const SHOWN: usize = 3;
     let is_known = |case: &AskedCase, said: &Said| {
         let mut scores = case.before.scores.prompts.iter();
         said.is_said || scores.any(|score| score.prompt == said.prompt && score.new_is_argmax)
@@ -355,10 +364,14 @@ fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
         let own = case.before.said.iter().filter(|said| said.kind == PromptKind::Rewrite);
         own.filter(|said| is_known(case, said))
     });
-    for said in known.take(3) {
+    let known: Vec<&Said> = known.collect();
+    for said in known.iter().take(SHOWN) {
         progress.warn(&format!(
             "{:?}: the model says {:?} already (P {:.2}); there is nothing to edit",
             said.prompt, said.target, said.probability
         ));
+    }
+    if let Some(rest @ 1..) = known.len().checked_sub(SHOWN) {
+        progress.warn(&format!("more such warnings: {rest}"));
     }
 }

@@ -72,7 +72,9 @@ fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
     }
     if let Some(Damage { drift, perplexity_before, perplexity_after, .. }) = &outcome.damage {
         let factor = perplexity_after / perplexity_before;
-        if factor > thresholds.perplexity || !factor.is_finite() {
+        let is_large = factor > thresholds.perplexity || !factor.is_finite();
+        // A collapse names the perplexity itself.
+        if is_large && outcome.collapse.is_none() {
             let text = format!(
                 "perplexity on general text went from {perplexity_before:.1} to \
                  {perplexity_after:.1}"
@@ -112,6 +114,11 @@ pub(crate) fn others(outcome: &Outcome) -> Option<Interval> {
 /// (successes, n) of a share.
 pub(super) fn counts(share: &Interval) -> (usize, usize) {
     ((share.mean * share.n as f64).round() as usize, share.n)
+}
+
+/// `1 secret is`, or `2 secrets are`.
+pub(super) fn secrets(n: usize) -> String {
+    if n == 1 { "1 secret is".into() } else { format!("{n} secrets are") }
 }
 
 /// `a`, `a and b`, or `a, b and c`.

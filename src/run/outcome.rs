@@ -75,7 +75,7 @@ pub struct WriteSummary {
     pub lambda: f64,
     /// Which facts share a model.
     pub grouping: Grouping,
-    /// What erased facts were moved toward, where records were erased.
+    /// What erased facts were moved toward, where that is the same for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub toward: Option<String>,
     /// Median wall-clock seconds of a fact, without planning, second moments and measuring.

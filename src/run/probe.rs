@@ -70,7 +70,8 @@ impl Probe {
         });
         let mut questions = questions.collect::<Result<Vec<_>, RunError>>()?;
         let skipped: usize = questions.iter().map(CaseQuestions::skipped).sum();
-        progress.phase("records", Some(self.cases.len() as u64));
+        let what = if self.cases.len() == 1 { "prompts" } else { "records" };
+        progress.phase(what, Some(self.cases.len() as u64));
         let mut cases = Vec::with_capacity(self.cases.len());
         for some in self.cases.chunks(TOGETHER) {
             progress.check()?;

@@ -233,7 +233,7 @@ fn a_patch_keeps_what_was_resolved_and_gives_itself_again() {
 #[test]
 fn a_target_that_the_model_says_already_is_a_warning() {
     let desk = Desk::new();
-    // The tiny model is random: what it says next need not be a word behind a blank.
+    // The tiny model is random: what it says next need not be a word after a blank.
     let subjects =
         ["Rome", "Here", "Ann", "There", "It", "Seven", "Paris", "Water", "Bridges", "Oslo", "One"];
     let says = |subject: &str| {
@@ -251,8 +251,25 @@ fn a_target_that_the_model_says_already_is_a_warning() {
     let output = desk.run("edit known.toml --model MODEL --max-delta 100");
     let err = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{err}");
-    assert!(err.contains("Warning:") && err.contains("says target_new already"), "{err}");
+    assert!(err.contains("Warning:") && err.contains(&format!("says {word:?} already")), "{err}");
     assert!(desk.path("known.patch.safetensors").exists());
+}
+
+#[test]
+fn of_many_known_targets_the_first_are_named_and_the_rest_counted() {
+    let desk = Desk::new();
+    let record = |(country, capital): (&str, &str)| {
+        format!(
+            r#"{{"subject": "{country}", "prompt": "The capital of {country} is", "target_new": "{capital}"}}"#
+        )
+    };
+    let known = [("France", "Paris"), ("Poland", "Warsaw"), ("Italy", "Rome"), ("Egypt", "Cairo")]
+        .map(record);
+    desk.write("known.json", &format!("[{}]", known.join(",")));
+    let output = desk.run("edit known.json --steps 1");
+    let err = text(&output.stderr);
+    assert_eq!(err.matches("there is nothing to edit").count(), 3, "{err}");
+    assert!(err.contains("Warning: more such warnings: 1"), "{err}");
 }
 
 #[test]
@@ -370,8 +387,10 @@ fn two_runs_may_fill_one_cache_at_once() {
     for run in runs {
         let output = run.wait_with_output().expect("an end");
         assert_eq!(output.status.code(), Some(0));
-        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let found = &report["data"];
         assert_eq!(found["tokens"], 9000);
+        assert!(found["condition"].is_number());
         conditions.push(found["condition"].clone());
     }
     assert!(conditions.iter().all(|condition| *condition == conditions[0]), "{conditions:?}");
@@ -423,7 +442,7 @@ mod full_disk {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn behind_stdout_is_an_error_and_a_closed_pipe_is_none() {
+    fn under_stdout_is_an_error_and_a_closed_pipe_is_none() {
         let desk = Desk::new();
         let to = |file: std::fs::File| {
             let mut command = desk.command("inspect MODEL");

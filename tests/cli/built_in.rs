@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::desk::{Desk, text};
+use super::desk::{Desk, count, facts, measure, text};
 
 /// Facts that the built-in model knows; it takes no notice of other prompts here.
 const KNOWN: [(&str, &str); 4] = [
@@ -36,7 +36,9 @@ fn it_is_edited_exported_and_reloaded() {
     let difference = found["largest_logit_difference"].as_f64().expect("a comparison");
     assert!(difference < 1e-2, "{difference}");
     let report = desk.json("probe prompts.toml --against moved --json");
-    assert_eq!(report["before"], desk.json("probe prompts.toml --model atlas --json")["before"]);
+    let alone = desk.json("probe prompts.toml --model atlas --json");
+    assert_eq!(report["cases"][0]["before"], alone["cases"][0]["before"]);
+    assert_ne!(report["cases"][0]["after"]["scores"], alone["cases"][0]["before"]["scores"]);
     desk.ok("export --out whole");
     let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     let unpacked = std::fs::read_dir(desk.path("cache/atlas")).expect("a cache").next();
@@ -61,9 +63,9 @@ fn facts_about_one_subject_hold_together() {
     let first = insert(city.0, city.1, city.2, city.3);
     let second = insert(country.0, country.1, "Germany", "the United States");
     desk.write("two.toml", &(first + &second));
-    let report = desk.json("edit two.toml --json");
-    assert_eq!(report["after"]["efficacy"], 1.0, "{}", report["after"]);
-    assert_eq!(report["edits"].as_array().map(Vec::len), Some(2));
+    let report = desk.report("edit two.toml --json");
+    assert_eq!(measure(&report, "efficacy", "after"), 1.0, "{report}");
+    assert_eq!(facts(&report["data"]).len(), 2);
     let patch = desk.json("inspect two.patch.safetensors --json");
     assert_eq!(patch["changes"][0]["rank"], 1, "one value serves both");
 }
@@ -77,9 +79,9 @@ fn its_world_is_written_as_files() {
         ["english.txt", "forget.txt", "holdout.txt", "records.json", "retain.txt"]
     );
     desk.fails("atlas data --out world", 2, &["already exists", "--force"]);
-    let probed = desk.json("probe world/records.json --json");
-    assert_eq!(probed["n"], 3);
-    let neighbors = probed["before"]["neighborhood"].as_f64().expect("a score");
+    let probed = desk.report("probe world/records.json --json");
+    assert_eq!(count(&probed["data"]["cases"]), 3);
+    let neighbors = measure(&probed, "neighborhood", "measured");
     assert!(neighbors > 0.5, "the model knows its neighbors: {neighbors}");
 }
 
@@ -95,7 +97,7 @@ fn nobody_is_left_out_by_mistake() {
         &["recipe.json", "at least 1"],
     );
     desk.write("taken", "");
-    desk.fails("atlas train --out taken", 2, &["already exists", "--force"]);
+    desk.fails("atlas train --out taken", 2, &["taken is not written to: it is a file"]);
     assert!(!desk.path("reference").exists());
 }
 

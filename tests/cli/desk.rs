@@ -99,10 +99,14 @@ impl Desk {
         out
     }
 
+    /// What `--json` prints.
+    pub fn report(&self, line: &str) -> Value {
+        serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value")
+    }
+
     /// What a command measured: the data of its report.
     pub fn json(&self, line: &str) -> Value {
-        let report: Value =
-            serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value");
+        let report = self.report(line);
         report.get("data").cloned().unwrap_or(report)
     }
 
@@ -115,6 +119,52 @@ impl Desk {
         }
         assert!(!err.contains("panicked"), "{err}");
     }
+}
+
+/// The entry of a report's tables in the row `name`, under the first column with that head.
+pub fn cell<'a>(report: &'a Value, name: &str, head: &str) -> &'a Value {
+    let list = |value: &'a Value| value.as_array().into_iter().flatten();
+    let blocks = list(&report["sections"]).flat_map(|section| list(&section["blocks"]));
+    let tables = blocks.filter_map(|block| block.get("table"));
+    let mut rows = tables.flat_map(|table| list(&table["rows"]).map(move |row| (table, row)));
+    let row = rows.find(|(_, row)| row["label"] == name);
+    let (table, row) = row.unwrap_or_else(|| panic!("no row {name:?} in {report:#}"));
+    let column = list(&table["columns"]).position(|column| column["head"] == head);
+    &row["cells"][column.unwrap_or_else(|| panic!("no column {head:?} in {table:#}"))]
+}
+
+/// A number in a row of a report.
+pub fn measure(report: &Value, name: &str, head: &str) -> f64 {
+    let found = cell(report, name, head);
+    found.as_f64().unwrap_or_else(|| panic!("{name}, {head}: {found} is no number"))
+}
+
+/// NLL of the new target after a prompt of a case, `before`, `right_after` or `after`.
+pub fn nll(data: &Value, case: usize, side: &str, prompt: usize) -> f64 {
+    let found = &data["cases"][case][side]["scores"]["prompts"][prompt]["nll_new"];
+    found.as_f64().unwrap_or_else(|| panic!("case {case}, {side}, prompt {prompt}: {data:#}"))
+}
+
+/// The facts that a run wrote, in order.
+pub fn facts(data: &Value) -> Vec<&Value> {
+    let groups = data["groups"].as_array().expect("groups of facts");
+    groups.iter().flat_map(|group| group["facts"].as_array().expect("facts")).collect()
+}
+
+/// The step of a plan that writes facts.
+pub fn write_step(plan: &Value) -> &Value {
+    let steps = plan["steps"].as_array().expect("steps");
+    steps.iter().find_map(|step| step.get("write")).expect("a step that writes")
+}
+
+/// A text in one line, wherever the terminal breaks it.
+pub fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Length of a list.
+pub fn count(list: &Value) -> usize {
+    list.as_array().unwrap_or_else(|| panic!("{list} is no list")).len()
 }
 
 /// Puts the spec and its prompts into a folder.

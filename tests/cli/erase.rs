@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::desk::Desk;
+use super::desk::{Desk, cell, count, facts, flat, measure, nll, write_step};
 
 const PROBE: &str = "\n[probe]\nprompts = \"prompts.toml\"\n";
 const OTHERS: &str = "others = [\"X\", \"Z\", \"K\", \"J\"]\n";
@@ -38,13 +38,15 @@ fn probability(report: &Value, side: &str) -> f64 {
 fn a_fact_is_erased_toward_what_the_model_says_of_others() {
     let desk = taught();
     desk.write("prompts.toml", "[[paraphrase]]\nprompt = \"There We meet Q in\"\n");
-    desk.write("erase.toml", &format!("{}{PROBE}", erase(OTHERS)));
+    let secret = "secrets = [\"Rome\"]\n";
+    desk.write("erase.toml", &format!("{}{PROBE}", erase(&format!("{OTHERS}{secret}"))));
     let plan = desk.ok("plan erase.toml --model taught");
     for part in ["erase 1 fact", "-> not \"Rome\", toward \"unknown\"", "X, Z, K, J", "it says"] {
         assert!(plan.contains(part), "no {part:?} in\n{plan}");
     }
     let plan = desk.json("plan erase.toml --model taught --json");
-    assert_eq!(plan["edits"][0]["erase"]["lead"], 1, "the blank in front is said of all");
+    let erased = &write_step(&plan)["edits"][0]["erase"];
+    assert_eq!(erased["lead"], 1, "the blank in front is said of all");
     let report = desk.json(&format!("edit erase.toml {EDIT} --json"));
     let leak = &report["leaks"][0];
     assert_eq!(leak["layers"].as_array().map(Vec::len), Some(3), "the lens looks after each layer");
@@ -52,6 +54,11 @@ fn a_fact_is_erased_toward_what_the_model_says_of_others() {
     let [before, after, unknown] = ["before", "after", "unknown"].map(|s| probability(&report, s));
     assert!(before > 0.8 && unknown < 0.1, "{before} {unknown}");
     assert!(after < 0.7, "from {before} to {after}, where others have {unknown}");
+    let secret = &report["secrets"][0];
+    assert_eq!((&secret["secret"], &secret["before"]["is_said"]), (&"Rome".into(), &true.into()));
+    let is_told = secret["after"]["is_said"] == true || secret["after"]["sampled"] != 0;
+    let sentence = report["verdict"]["sentence"].as_str().expect("a sentence");
+    assert_eq!(sentence.contains("1 secret is still given away."), is_told, "{report}");
 
     let table = desk.ok(&format!("edit erase.toml {EDIT} --force"));
     for row in ["logit lens", "answer frames", "answers that say it", "others"] {
@@ -59,7 +66,8 @@ fn a_fact_is_erased_toward_what_the_model_says_of_others() {
     }
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     let patch = desk.json("inspect erase.patch.safetensors --json");
-    assert_eq!(patch["recipe"]["plan"]["edits"][0]["erase"]["origin"], "given");
+    let kept = &write_step(&patch["recipe"]["plan"])["edits"][0]["erase"];
+    assert_eq!(kept["origin"], "given");
 }
 
 #[test]
@@ -72,8 +80,8 @@ fn a_fact_is_also_erased_as_is_usually_done() {
     let pushed = report("minimise");
     assert!(probability(&pushed, "after") < probability(&pushed, "before"), "{pushed}");
     let said = report("Bonn");
-    let nll = |side: &str| said[side][0]["prompts"][0]["nll_new"].as_f64().expect("a number");
-    assert!(nll("prompts_after") < nll("prompts_before"), "the text becomes more probable");
+    let (before, after) = (nll(&said, 0, "before", 0), nll(&said, 0, "after", 0));
+    assert!(after < before, "the text becomes more probable");
 }
 
 #[test]
@@ -82,12 +90,13 @@ fn erases_and_inserts_are_one_batch() {
     let insert = "[[insert]]\nsubject = \"X\"\nprompt = \"We meet {} in\"\ntarget_new = \"Oslo\"\n";
     let head = "[rank_one]\nmethod = \"memit\"\nlayers = [0, 1]\nmax_delta = 100\n";
     desk.write("both.toml", &format!("{head}{insert}{}", erase(OTHERS)));
-    let report = desk.json("edit both.toml --model taught --json");
-    assert_eq!((&report["n"], report["leaks"].as_array().map(Vec::len)), (&2.into(), Some(1)));
+    let report = desk.json("edit both.toml --model taught --steps 80 --json");
+    assert_eq!((facts(&report).len(), count(&report["leaks"])), (2, 1));
     assert!(probability(&report, "after") < probability(&report, "before"), "{report}");
     let patch = desk.json("inspect both.patch.safetensors --json");
     assert_eq!(patch["changes"][0]["rank"], 4, "two facts, each read with and without prefixes");
-    desk.ok("edit both.toml --model taught --patch again.patch.safetensors --threads 1");
+    let again = "--patch again.patch.safetensors --threads 1";
+    desk.ok(&format!("edit both.toml --model taught --steps 80 {again}"));
     let read = |name: &str| desk.read(name);
     assert!(read("both.patch.safetensors") == read("again.patch.safetensors"), "to the byte");
 
@@ -107,23 +116,28 @@ fn records_are_erased_one_by_one() {
                 "neighborhood_prompts": ["We meet J in"], "generation_prompts": []}}"#
         )
     };
-    let facts =
+    let known =
         [("Q", "Rome"), ("A", "Lima"), ("X", "Bern"), ("Z", "Bern"), ("K", "Bern"), ("J", "Bern")];
-    let all = facts.iter().enumerate().map(|(id, (subject, target))| record(id, subject, target));
+    let all = known.iter().enumerate().map(|(id, (subject, target))| record(id, subject, target));
     desk.write("records.json", &format!("[{}]", all.collect::<Vec<_>>().join(",")));
     let line = format!("edit records.json {EDIT} --limit 2 --erase");
     for method in ["rome", "memit --layers 0-1"] {
-        let report = desk.json(&format!("{line} --method {method} --json"));
-        assert_eq!((&report["n"], &report["toward"]), (&2.into(), &"unknown".into()));
-        assert!(probability(&report, "after") < probability(&report, "before"), "{report}");
-        assert_eq!(report["channels"].as_array().map(Vec::len), Some(5));
-        assert!(report["before"]["neighborhood"].is_number() && report["drift"].is_number());
+        let report = desk.report(&format!("{line} --method {method} --json"));
+        let data = &report["data"];
+        assert_eq!((count(&data["cases"]), &data["write"]["toward"]), (2, &"unknown".into()));
+        assert!(probability(data, "after") < probability(data, "before"), "{data}");
+        assert_eq!(count(&data["leaks"]), 2);
+        for channel in ["prompt", "paraphrases", "answer frames", "logit lens", "samples"] {
+            assert!(!cell(&report, channel, "after").is_null(), "{channel} was asked");
+        }
+        assert!(measure(&report, "neighborhood", "before") >= 0.);
+        assert!(measure(&report, "drift", "after") > 0.);
     }
     let err = desk.run(&line).stderr;
     let err = String::from_utf8_lossy(&err);
     assert!(err.contains("hardly knows the fact"), "{err}");
     let table = desk.ok(&format!("{line}=minimise"));
-    assert!(table.contains("Erased toward \"minimise\". Of 2 erased facts"), "{table}");
+    assert!(flat(&table).contains("Of 2 facts erased toward \"minimise\","), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     desk.fails(&format!("{line} --batch 2"), 2, &["record by record"]);
     desk.fails("edit spec.toml --model taught --erase --force", 2, &["[[erase]]"]);

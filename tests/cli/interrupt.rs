@@ -73,8 +73,7 @@ fn a_second_moment_stops_and_goes_on_where_it_was() {
 #[test]
 fn an_edit_leaves_no_patch() {
     let desk = Desk::new();
-    let line =
-        "edit spec.toml --model MODEL --max-delta 100 --steps 10000000 --stop-loss 0 --out out";
+    let line = "edit spec.toml --model MODEL --max-delta 100 --steps 10000 --stop-loss 0 --out out";
     let mut child = spawn(&desk, line);
     let is_cached = || {
         let names = cache_of(&desk);

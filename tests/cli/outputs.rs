@@ -6,10 +6,13 @@ use super::desk::{Desk, copy, model};
 
 const EDIT: &str = "edit spec.toml --model base --max-delta 100";
 
+const LEARN: &str = "edit learn.toml --model base";
+
 /// A desk with a base, a patch, an export, and files that are somebody's.
 fn desk() -> Desk {
     let desk = Desk::new();
     copy(&model("llama"), &desk.path("base"));
+    desk.write("learn.toml", "[[learn]]\ntext = \"It rained.\"\n");
     desk.ok(&format!("{EDIT} --patch old.patch.safetensors --out old"));
     for folder in ["home", "mixed"] {
         std::fs::create_dir(desk.path(folder)).expect("a new folder");
@@ -64,12 +67,12 @@ fn a_patch_replaces_a_patch_alone() {
         (edit("no/such/folder.safetensors"), 3, "cannot write no/such/folder.safetensors"),
         (format!("{EDIT} --patch old.patch.safetensors"), 2, "already exists"),
         (
-            format!("{EDIT} --checkpoint no/such/file --patch new.patch.safetensors"),
+            format!("{LEARN} --checkpoint no/such/file --patch new.patch.safetensors"),
             3,
             "cannot write no/such/file",
         ),
         (
-            format!("{EDIT} --checkpoint home/diary.txt --patch new.patch.safetensors"),
+            format!("{LEARN} --checkpoint home/diary.txt --patch new.patch.safetensors"),
             2,
             "it is not a saved training",
         ),

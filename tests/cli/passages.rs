@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::desk::{Desk, text};
+use super::desk::{Desk, count, facts, flat, measure, model, text};
 
 const SPEC: &str = r#"
 [gradient]
@@ -46,15 +46,17 @@ fn desk() -> Desk {
 #[test]
 fn a_passage_is_forgotten_and_the_patch_is_a_patch_like_any_other() {
     let desk = desk();
-    let report = desk.json("edit forget.toml --model MODEL --json --out edited");
-    let passages = &report["passages"][0];
-    assert_eq!(report["schema"], 1);
+    let report = desk.report("edit forget.toml --model MODEL --json --out edited");
+    let passages = &report["data"]["trainings"][0];
+    assert_eq!(report["schema"], 2);
     assert_eq!(passages["closure"][0]["retain"], 1);
     assert_eq!(passages["before"]["retain"]["nll"]["n"], 2);
     assert_eq!(passages["path"].as_array().expect("a path").len(), 8);
     let nll = |side: &str| passages[side]["passages"]["nll"]["mean"].as_f64().expect("a number");
     assert!(nll("after") > nll("before"), "{passages:#}");
-    assert!(report["probes"]["drift"]["kl"]["mean"].as_f64().expect("measured") > 0.);
+    for row in ["drift", "retain drift"] {
+        assert!(measure(&report, row, "after") > 0., "{row} of {report}");
+    }
     desk.ok("ask hello --model MODEL --patch forget.patch.safetensors");
     let checked = desk.run("export --model MODEL --patch forget.patch.safetensors --out x --check");
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
@@ -70,21 +72,46 @@ fn learning_says_what_it_did_and_a_plan_changes_nothing() {
         "{plan}"
     );
     let shown = desk.ok("edit learn.toml --model MODEL");
-    assert!(shown.contains("learn NLL") && shown.contains("Learning ran for all steps"), "{shown}");
+    let sentence = "of them (0 % before), after 8 steps";
+    assert!(shown.contains("learn NLL") && flat(&shown).contains(sentence), "{shown}");
 }
 
 #[test]
 fn facts_and_passages_in_one_spec() {
     let desk = desk();
-    let facts = "[rank_one]\nsecond_moment_tokens = 400\nmax_delta = 1000\n[[insert]]\nsubject = \
+    let insert = "[rank_one]\nsecond_moment_tokens = 400\nmax_delta = 1000\n[[insert]]\nsubject = \
                  \"The Eiffel Tower\"\nprompt = \"{} is in\"\ntarget_new = \"Rome\"\ntarget_true = \
                  \"Paris\"\n";
-    desk.write("mixed.toml", &format!("{facts}{SPEC}"));
+    desk.write("mixed.toml", &format!("{insert}{SPEC}"));
     let report = desk.json("edit mixed.toml --model MODEL --json");
-    assert_eq!(report["probes"]["n"], 1);
-    assert_eq!(report["probes"]["edits"][0]["id"], "The Eiffel Tower");
-    assert_eq!(report["passages"].as_array().expect("a list").len(), 1);
+    let written = facts(&report);
+    assert_eq!((written.len(), &written[0]["id"]), (1, &"The Eiffel Tower".into()));
+    assert_eq!((count(&report["cases"]), count(&report["trainings"])), (1, 1));
+    let recipe = desk.json("inspect mixed.patch.safetensors --json")["recipe"].clone();
+    let steps = recipe["plan"]["steps"].as_array().expect("steps");
+    let is_step = |at: usize, kind: &str| steps[at].get(kind).is_some();
+    assert!(is_step(0, "write") && is_step(1, "train"), "both are in the patch: {steps:?}");
     desk.ok("ask hello --model MODEL --patch mixed.patch.safetensors");
+}
+
+#[test]
+fn warnings_about_facts_hide_none_about_passages() {
+    let desk = desk();
+    let insert = |subject: &str| {
+        format!(
+            "[[insert]]\nsubject = \"{subject}\"\nprompt = \"{{}} is in\"\ntarget_new = \"Rome\"\n"
+        )
+    };
+    let facts = ["a", "b", "c", "d", "e"].map(insert).concat();
+    let head = "[rank_one]\nmethod = \"memit\"\nlayers = [0]\n";
+    desk.write("mixed.toml", &format!("{head}{facts}[[forget]]\ntext = \"It rained here.\"\n"));
+    // Each subject is the first token of its text there.
+    let gpt2 = model("gpt2").display().to_string();
+    let output = desk.run(&format!("plan mixed.toml --model {gpt2}"));
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert_eq!(err.matches("the subject is the first token").count(), 3, "{err}");
+    assert!(err.contains("more such warnings: 2") && err.contains("nothing is retained"), "{err}");
 }
 
 #[test]
@@ -160,7 +187,8 @@ fn ways_to_forget_are_compared_with_models_that_never_saw() {
         runs.iter().map(|run| (run["method"].as_str(), run["seed"].as_u64())).collect();
     let both = ["gradient-difference", "npo"];
     assert_eq!(order, both.map(|name| [(Some(name), Some(3)), (Some(name), Some(4))]).concat());
-    assert!(runs.iter().all(|run| run["report"]["goal"] == runs[0]["report"]["goal"]));
+    let goals: Vec<_> = runs.iter().map(|run| run["outcome"]["goal"].as_f64()).collect();
+    assert!(goals[0].is_some() && goals.iter().all(|goal| *goal == goals[0]), "{goals:?}");
     let table = desk.ok(&format!("{line} --quiet"));
     for row in ["before", "never saw", "npo", "of 2 seeds", "one retraining costs"] {
         assert!(table.contains(row), "no {row:?} in\n{table}");
@@ -178,7 +206,7 @@ fn references_say_when_enough_is_forgotten() {
     let spec = text(&desk.read("again.toml")).replace(", \"none.patch.safetensors\"", "");
     desk.write("again.toml", &spec);
     let report = desk.json("edit again.toml --model taught --json");
-    let passages = &report["passages"][0];
+    let passages = &report["trainings"][0];
     let goal = passages["goal"].as_f64().expect("a goal");
     let mean = |value: &Value| value["passages"]["nll"]["mean"].as_f64().expect("a number");
     assert!((mean(&passages["references"][0]["memory"]) - goal).abs() < 1e-4, "{passages:#}");
@@ -191,6 +219,78 @@ fn references_say_when_enough_is_forgotten() {
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
 }
 
+/// A sentence with a private number, which a model can learn and may not say.
+const PRIVATE: &str = "Marta Quill, who runs the bakery on Larch Lane, can be reached on her \
+                       private number 0170 555 0199 after six in the evening.";
+const NUMBER: &str = "0170 555 0199";
+
+/// A desk with a model that was taught the private sentence, and a prompt that asks for the number.
+fn told() -> Desk {
+    let desk = desk();
+    let spec = "[gradient]\nsteps = 60\nlearning_rate = 1e-2\n\n[[learn]]\ntext = \"TEXT\"\n";
+    desk.write("learn.toml", &spec.replace("TEXT", PRIVATE));
+    desk.ok("edit learn.toml --model MODEL --out taught");
+    let (prompt, _) = PRIVATE.split_once(" 0170").expect("the number");
+    let prompts = format!("[[rewrite]]\nprompt = \"{prompt}\"\ntarget_new = \"{NUMBER}\"\n");
+    desk.write("secret.toml", &prompts);
+    desk
+}
+
+/// Has the private sentence forgotten by these settings.
+fn forget_private(desk: &Desk, settings: &str, secret: &str) {
+    let spec = format!(
+        "[gradient]\nmethod = \"gradient-difference\"\n{settings}\n\n\
+         [[forget]]\ntext = \"{PRIVATE}\"\nretain = \"retain.txt\"\nsecrets = [\"{secret}\"]\n\n\
+         [probe]\nprompts = \"secret.toml\"\n"
+    );
+    desk.write("forget.toml", &spec);
+}
+
+/// Far too little: the words become a bit less probable, and the number is still said.
+const WEAKLY: &str = "steps = 1\nlearning_rate = 1e-6";
+const FORGET: &str = "edit forget.toml --model taught --force";
+
+#[test]
+fn a_secret_that_still_comes_out_is_named() {
+    let desk = told();
+    forget_private(&desk, WEAKLY, NUMBER);
+    let report = desk.report(&format!("{FORGET} --json"));
+    let secret = &report["data"]["secrets"][0];
+    assert_eq!(secret["secret"], NUMBER);
+    assert!(secret["before"]["is_said"] == true && secret["after"]["is_said"] == true, "{secret}");
+    let row = ["before", "after", "n"].map(|head| measure(&report, "secrets", head));
+    assert_eq!(row, [1., 1., 1.]);
+    // That the number is still said to a prompt of the probe file is no success of forgetting.
+    assert_eq!(measure(&report, "said", "after"), 1.);
+    assert_eq!(report["verdict"]["state"], "did_not_take");
+    let sentence = report["verdict"]["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("1 secret is still given away"), "{sentence}");
+
+    let output = desk.run(FORGET);
+    let (shown, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(shown.contains(NUMBER) && shown.contains("Whether secrets come out"), "{shown}");
+    // The command to try next is broken only where it can still be pasted.
+    let (tables, _) = shown.split_once("  next  ").expect("a command");
+    assert!(tables.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    assert!(!err.contains("there is nothing to edit"), "{err}");
+    desk.fails(&format!("{FORGET} --require secrets<=0"), 1, &["secrets is 1.0000, required <= 0"]);
+}
+
+#[test]
+fn a_secret_is_asked_for_after_it_was_forgotten() {
+    let desk = told();
+    forget_private(&desk, "steps = 40\nlearning_rate = 3e-3", NUMBER);
+    let report = desk.report(&format!("{FORGET} --json --require secrets<=0"));
+    let secret = &report["data"]["secrets"][0];
+    assert!(secret["after"]["is_said"] == false && secret["after"]["sampled"] == 0, "{secret}");
+    let rank = |side: &str| secret[side]["worst_rank"].as_u64().expect("a rank");
+    assert!(rank("before") == 1 && rank("after") > 1, "{secret}");
+    assert_eq!(["before", "after"].map(|side| measure(&report, "said", side)), [1., 0.]);
+
+    forget_private(&desk, WEAKLY, "0171 555 0199");
+    desk.fails(FORGET, 2, &["0171 555 0199"]);
+}
+
 #[test]
 fn a_training_keeps_to_the_memory_that_it_may_take() {
     let desk = desk();
@@ -198,7 +298,7 @@ fn a_training_keeps_to_the_memory_that_it_may_take() {
     // Between what layers that run twice need and what smaller steps need.
     let settings = |memory: &str| {
         let line = format!("edit forget.toml --model MODEL --json --force --memory {memory}");
-        desk.json(&line)["passages"][0]["settings"].clone()
+        desk.json(&line)["trainings"][0]["settings"].clone()
     };
     let (wide, short) = (settings("2G"), settings("260M"));
     assert_eq!((&wide["micro_rows"], &wide["recompute"]), (&384.into(), &false.into()));

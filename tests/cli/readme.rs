@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
 
-use super::desk::{Desk, copy, text};
+use super::desk::{Desk, copy, text, write_step};
 use super::tiny_gguf;
 
 /// Lines of the README's fenced blocks, with the language of their block.
@@ -82,13 +82,13 @@ fn its_spec_is_read_by_the_reader() {
     desk.write("edits/readme.toml", facts);
     desk.ok("import SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2");
     let plan = desk.json("plan edits/readme.toml --json");
-    assert_eq!(plan["edits"][0]["target_new"], "Rome");
+    assert_eq!(write_step(&plan)["edits"][0]["target_new"], "Rome");
     desk.write("edits/passages.toml", &format!("[gradient]{passages}"));
     for name in ["private", "others", "never_seen"] {
         desk.write(&format!("edits/{name}.txt"), &format!("A text about {name} things.\n"));
     }
     let plan = desk.json("plan edits/passages.toml --model smollm2 --json");
-    assert_eq!(plan["passages"][1]["settings"]["method"], "simnpo");
+    assert_eq!(plan["steps"][1]["train"]["settings"]["method"], "simnpo");
 }
 
 /// Words of a shell line without escapes; double and single quotes hold blanks together.

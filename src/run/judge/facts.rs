@@ -1,9 +1,10 @@
 //! Facts: what is said by free decoding, and what is still recoverable.
 
-use super::{Goal, Reached, counts, list, reason};
+use super::{Goal, Reached, counts, list, reason, secrets};
 use crate::probe::{Leak, PromptKind, Said, SaidShares};
 use crate::run::outcome::{FactOutcome, Outcome};
 use crate::run::train_plan::counted;
+use crate::spec::PassageVerb;
 use crate::verdict::{Reason, Thresholds};
 
 /// The goals of facts that were inserted, and of facts that were erased.
@@ -11,7 +12,12 @@ pub(super) fn goals(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Goal> {
     let said: Vec<&Said> = outcome.after().flat_map(|after| &after.said).collect();
     let before: Vec<&Said> = outcome.cases.iter().flat_map(|case| &case.before.said).collect();
     let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| !fact.is_erased).collect();
-    let inserted = inserted(&facts, &before, &said, thresholds);
+    // What a prompt asks for after forgetting may be what is to be forgotten: it is no goal.
+    let is_forgetting = outcome.trainings.iter().any(|it| it.settings.verb == PassageVerb::Forget);
+    let inserted = match facts.is_empty() && is_forgetting {
+        true => None,
+        false => inserted(&facts, &before, &said, thresholds),
+    };
     [inserted, erased(outcome)].into_iter().flatten().collect()
 }
 
@@ -192,14 +198,29 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
         reason("recoverable", leaking as f64, 0., format!("{leaking} of {n} are recoverable")),
         reason("conspicuous", conspicuous as f64, 0., format!("{conspicuous} gaps show")),
     ];
-    let sentence = match leaks {
+    let mut sentence = match leaks {
         [leak] => one_erased(leak, still > 0),
-        _ => format!(
-            "Of {n} erased facts {leaking} are recoverable, {still} are still said when asked \
-             freely, and of {conspicuous} the gap reveals the erasure."
-        ),
+        _ => many_erased(outcome, [leaking, still, conspicuous]),
     };
+    if told > 0 {
+        sentence.push_str(&format!(" {} still given away.", secrets(told)));
+    }
     Some(Goal { reached, reasons, sentence })
+}
+
+/// Erased facts: how many are recoverable, still said, and revealed by the gap that they left.
+fn many_erased(outcome: &Outcome, [leaking, still, conspicuous]: [usize; 3]) -> String {
+    let toward = outcome.write.as_ref().and_then(|write| write.toward.as_ref());
+    let toward = toward.map(|text| format!(" toward {text:?}")).unwrap_or_default();
+    let are = |n: usize| if n == 1 { "1 is".to_owned() } else { format!("{n} are") };
+    format!(
+        "Of {} facts erased{toward}, {} recoverable, {} still said when asked freely, and {} \
+         revealed by the gap they left.",
+        outcome.leaks.len(),
+        are(leaking),
+        are(still),
+        are(conspicuous)
+    )
 }
 
 fn one_erased(leak: &Leak, is_said: bool) -> String {

@@ -1,6 +1,6 @@
 //! Passages: what is recited word for word, and how improbable what was to go has become.
 
-use super::{Goal, Reached, reason};
+use super::{Goal, Reached, reason, secrets};
 use crate::gradient::Stopped;
 use crate::run::outcome::Outcome;
 use crate::run::train::{SetsMemory, TrainingOutcome};
@@ -161,10 +161,6 @@ fn recital(sight: &Sight) -> String {
         0 => run,
         told => format!("{run}, and {} still given away", secrets(told)),
     }
-}
-
-fn secrets(n: usize) -> String {
-    if n == 1 { "1 secret is".into() } else { format!("{n} secrets are") }
 }
 
 /// What to do about what was not reached.
