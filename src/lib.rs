@@ -7,7 +7,7 @@
 //! use rescribe::spec::{PromptSet, read_spec};
 //! use rescribe::{Job, Model, Overwrite, Plan, Tools, execute, open_built_in};
 //!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //!     let cache = Path::new("cache");
 //!     let model: Model = open_built_in(cache, &Silent)?;
 //!     let spec = read_spec(Path::new("edits/bulgaria.toml"))?;

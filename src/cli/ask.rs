@@ -38,6 +38,7 @@ fn answer(
     prompt: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
+    let prompt = without_last_blanks(prompt, ui);
     let model = &session.model;
     let choice = match args.temperature {
         Some(temperature) => Choice::Sampled { seed: args.seed, temperature, k: usize::MAX },
@@ -59,4 +60,15 @@ fn answer(
         Some(after) => ui.print(&format!("before  {prompt}{before}\n after  {prompt}{after}\n")),
     }
     Ok(())
+}
+
+/// The prompt up to its last word: a blank behind it would be a token of its own, where the model
+/// expects it inside the next word.
+fn without_last_blanks<'p>(prompt: &'p str, ui: &Ui) -> &'p str {
+    let trimmed = prompt.trim_end();
+    if trimmed.is_empty() || trimmed.len() == prompt.len() {
+        return prompt;
+    }
+    ui.warn(&format!("{prompt:?}: the blanks at its end were cut"));
+    trimmed
 }

@@ -134,9 +134,15 @@ pub(super) fn list(items: &[String]) -> String {
 fn stays(outcome: &Outcome) -> Option<String> {
     let drift = outcome.damage.as_ref().map(|damage| damage.drift.mean);
     let drift = drift.map(|drift| format!("general text drifts by {drift:.4} nats a token"));
-    let others = others(outcome).map(|others| {
+    let Background { others, near, .. } = background(outcome);
+    let others = others.map(|others| {
         let (kept, n) = counts(&others);
-        format!("{kept} of {n} other subjects keep their answer")
+        let near = near.map(|near| {
+            let (kept, n) = counts(&near);
+            let word = if near.high < others.low { "but only" } else { "and" };
+            format!(", {word} {kept} of {n} that end as an edited one does")
+        });
+        format!("{kept} of {n} other subjects keep their answer{}", near.unwrap_or_default())
     });
     let clauses: Vec<String> = [others, drift].into_iter().flatten().collect();
     let text = clauses.join(", and ");

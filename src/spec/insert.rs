@@ -77,8 +77,7 @@ impl Insert {
     }
 }
 
-/// Subjects, prompts and targets are one line without blanks around it: a blank at an
-/// edge would become a token of its own, where the model expects it inside the next word.
+/// Subjects, prompts and targets are one line; a run cuts the blanks around it.
 pub(super) fn check_one_line(text: &Text, problems: &Problems) {
     let Text { key, value, span } = text;
     let trimmed = value.trim();
@@ -87,11 +86,6 @@ pub(super) fn check_one_line(text: &Text, problems: &Problems) {
     } else if trimmed.contains(['\n', '\r']) {
         let problem = Problem::new(format!("`{key}` has more than one line"));
         problems.push(problem.label(span, "expected a single line"));
-    } else if trimmed != value {
-        let problem = Problem::new(format!("`{key}` has blanks around its text"))
-            .label(span, "blank at the start or end")
-            .help(format!("{key} = {}", quoted(trimmed)));
-        problems.push(problem);
     }
 }
 
