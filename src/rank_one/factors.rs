@@ -92,7 +92,8 @@ fn eigen(
     progress: &dyn Progress,
 ) -> Result<(SymmetricEigen, bool), FactorError> {
     let width = moment.width;
-    let kept = sibling(file, cache, "eigenvectors");
+    // Another solver's would differ in the last bits, and so would every patch made with them.
+    let kept = sibling(file, cache, "eigenvectors by faer");
     let known = load(&kept, &[("values", width), ("vectors", width * width)]);
     if let Some(parts) = known {
         let [values, vectors] = parts.try_into().expect("two parts were asked for");
