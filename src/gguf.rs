@@ -34,9 +34,9 @@ pub use self::folder::IMPORT;
 use self::{
     config::Object,
     convert::{Conversion, Failure},
-    family::{Described, Family, Planned},
+    family::{Described, GgufFamily, Planned},
     folder::Staged,
-    header::Header,
+    header::GgufHeader,
     sizes::Sizes,
     vocabulary::Vocabulary,
 };
@@ -99,7 +99,7 @@ pub fn import(
 ) -> Result<ImportSummary, GgufError> {
     let bytes = map(gguf)?;
     let in_file = |source| GgufError::Malformed { path: gguf.to_owned(), source };
-    let header = Header::parse(&bytes).map_err(in_file)?;
+    let header = GgufHeader::parse(&bytes).map_err(in_file)?;
     let model = Model::describe(&header).map_err(in_file)?;
     let texts = model.texts(options.dtype).map_err(in_file)?;
     let staged = Staged::begin(gguf, out, options.force)?;
@@ -132,8 +132,8 @@ fn map(path: &Path) -> Result<Mmap, GgufError> {
 
 /// Everything the folder will say, before the first number is read.
 struct Model<'a> {
-    header: &'a Header<'a>,
-    family: &'static Family,
+    header: &'a GgufHeader<'a>,
+    family: &'static GgufFamily,
     sizes: Sizes,
     is_tied: bool,
     vocabulary: Vocabulary<'a>,
@@ -141,13 +141,13 @@ struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    fn describe(header: &'a Header<'a>) -> Result<Model<'a>, GgufFault> {
+    fn describe(header: &'a GgufHeader<'a>) -> Result<Model<'a>, GgufFault> {
         let metadata = &header.metadata;
         const PARTS: &str = "split.count";
         if let Some(parts @ 2..) = metadata.unsigned(PARTS)? {
             return Err(GgufFault::invalid(format!("key {PARTS:?}"), parts, "1: a whole model"));
         }
-        let family = Family::of(metadata)?;
+        let family = GgufFamily::of(metadata)?;
         let rows = family::vocabulary_size(header)?;
         let sizes = Sizes::read(metadata, family, rows)?;
         let is_tied = family::is_tied(header);

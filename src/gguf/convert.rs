@@ -14,7 +14,7 @@ use super::{
     ImportDtype,
     error::GgufFault,
     family::{Order, Planned},
-    header::Header,
+    header::GgufHeader,
     tensor_type::TensorType,
 };
 use crate::progress::{Interrupted, Progress};
@@ -24,7 +24,7 @@ const CHUNK: usize = 1 << 18;
 
 /// Where the numbers go, and what can go wrong on the way.
 pub(super) struct Conversion<'a> {
-    pub(super) header: &'a Header<'a>,
+    pub(super) header: &'a GgufHeader<'a>,
     pub(super) dtype: ImportDtype,
     pub(super) head: usize,
 }

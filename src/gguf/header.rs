@@ -23,7 +23,7 @@ const MAX_NESTING: u32 = 8;
 
 /// What a GGUF file says about itself.
 #[derive(Debug)]
-pub(super) struct Header<'a> {
+pub(super) struct GgufHeader<'a> {
     pub(super) metadata: Metadata<'a>,
     /// By name.
     pub(super) tensors: BTreeMap<&'a str, TensorEntry>,
@@ -42,9 +42,9 @@ pub(super) struct TensorEntry {
     pub(super) length: u64,
 }
 
-impl<'a> Header<'a> {
+impl<'a> GgufHeader<'a> {
     /// Reads and checks everything before the tensor data.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Header<'a>, GgufFault> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<GgufHeader<'a>, GgufFault> {
         let mut cursor = Cursor { bytes, at: 0 };
         cursor.magic_and_version()?;
         let tensor_count = cursor.u64("the number of tensors")?;
@@ -62,7 +62,7 @@ impl<'a> Header<'a> {
         }
         let data = (cursor.at as u64).next_multiple_of(alignment(&metadata)?);
         let tensors = place(entries, data, bytes.len() as u64)?;
-        Ok(Header { metadata, tensors, bytes })
+        Ok(GgufHeader { metadata, tensors, bytes })
     }
 
     /// The numbers of a tensor as they are stored.

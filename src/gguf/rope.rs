@@ -6,7 +6,7 @@ use super::{
     convert,
     error::GgufFault,
     family::{Described, ROPE_FACTORS},
-    header::Header,
+    header::GgufHeader,
     metadata::required,
 };
 
@@ -19,7 +19,7 @@ const ORIGINAL_CONTEXT: u32 = 8192;
 
 /// `null`, `linear`, or `llama3`.
 pub(super) fn scaling(
-    header: &Header<'_>,
+    header: &GgufHeader<'_>,
     model: &Described<'_>,
     theta: f64,
 ) -> Result<Value, GgufFault> {
@@ -34,7 +34,7 @@ pub(super) fn scaling(
 }
 
 /// What the keys say.
-fn declared(header: &Header<'_>, model: &Described<'_>) -> Result<Value, GgufFault> {
+fn declared(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Value, GgufFault> {
     let (metadata, family) = (&header.metadata, model.family);
     let kind = family.key("rope.scaling.type");
     let old_factor = metadata.real(&family.key("rope.scale_linear"))?.filter(|scale| *scale != 1.0);

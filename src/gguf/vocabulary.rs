@@ -8,7 +8,7 @@ use tokenizers::Tokenizer;
 use super::{
     config::Object,
     error::GgufFault,
-    family::Family,
+    family::GgufFamily,
     metadata::{Metadata, required},
     pre_tokenizer::{PreTokenizer, byte_level},
 };
@@ -54,7 +54,7 @@ impl<'a> Vocabulary<'a> {
     /// Reads and checks the tokenizer; `rows` is the number of rows of the embedding.
     pub(super) fn read(
         metadata: &'a Metadata<'_>,
-        family: &Family,
+        family: &GgufFamily,
         rows: usize,
     ) -> Result<Vocabulary<'a>, GgufFault> {
         let model = required(MODEL, metadata.text(MODEL)?)?;

@@ -12,7 +12,7 @@ mod tridiagonal;
 use rotations::Rotations;
 use tridiagonal::Tridiagonal;
 
-/// The QL iteration did not settle; only a matrix that is not finite does that.
+/// The QL iteration did not converge, which happens only to a matrix that is not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("eigenvalue {index} did not converge: the matrix has entries that are not finite")]
 pub struct NoConvergence {
@@ -43,10 +43,11 @@ impl SymmetricEigen {
             return Err(NoConvergence { index: at / n });
         }
         let reduced = Tridiagonal::of(matrix, n);
-        let (mut diagonal, mut beside) = (reduced.diagonal.clone(), reduced.beside.clone());
+        let (mut diagonal, mut off_diagonal) =
+            (reduced.diagonal.clone(), reduced.off_diagonal.clone());
         let mut rotations = Rotations::of_identity(n);
         for index in 0..n {
-            settle(index, &mut diagonal, &mut beside, &mut rotations)?;
+            ql_iterate(index, &mut diagonal, &mut off_diagonal, &mut rotations)?;
         }
         let mut vectors = rotations.finish();
         reduced.rotate_back(&mut vectors);
@@ -55,23 +56,23 @@ impl SymmetricEigen {
 }
 
 /// QL steps with Wilkinson's shift until `diagonal[index]` is an eigenvalue.
-fn settle(
+fn ql_iterate(
     index: usize,
     diagonal: &mut [f64],
-    beside: &mut [f64],
+    off_diagonal: &mut [f64],
     rotations: &mut Rotations,
 ) -> Result<(), NoConvergence> {
     for _ in 0..ITERATIONS {
         let last = diagonal.len() - 1;
         let negligible = |at: &usize| {
             let scale = diagonal[*at].abs() + diagonal[at + 1].abs();
-            beside[*at].abs() <= f64::EPSILON * scale
+            off_diagonal[*at].abs() <= f64::EPSILON * scale
         };
         let end = (index..last).find(negligible).unwrap_or(last);
         if end == index {
             return Ok(());
         }
-        step(index, end, diagonal, beside, rotations);
+        step(index, end, diagonal, off_diagonal, rotations);
     }
     Err(NoConvergence { index })
 }
@@ -81,21 +82,21 @@ fn step(
     start: usize,
     end: usize,
     diagonal: &mut [f64],
-    beside: &mut [f64],
+    off_diagonal: &mut [f64],
     rotations: &mut Rotations,
 ) {
-    let slope = (diagonal[start + 1] - diagonal[start]) / (2. * beside[start]);
+    let slope = (diagonal[start + 1] - diagonal[start]) / (2. * off_diagonal[start]);
     let shift = slope + slope.hypot(1.).copysign(slope);
-    let mut bulge = diagonal[end] - diagonal[start] + beside[start] / shift;
+    let mut bulge = diagonal[end] - diagonal[start] + off_diagonal[start] / shift;
     let (mut sine, mut cosine, mut carried) = (1., 1., 0.);
     for i in (start..end).rev() {
-        let (across, along) = (sine * beside[i], cosine * beside[i]);
+        let (across, along) = (sine * off_diagonal[i], cosine * off_diagonal[i]);
         let length = across.hypot(bulge);
-        beside[i + 1] = length;
+        off_diagonal[i + 1] = length;
         if length == 0. {
             // The matrix splits here; the next step sees two smaller ones.
             diagonal[i + 1] -= carried;
-            beside[end] = 0.;
+            off_diagonal[end] = 0.;
             return;
         }
         (sine, cosine) = (across / length, bulge / length);
@@ -107,8 +108,8 @@ fn step(
         rotations.push(i, cosine, sine);
     }
     diagonal[start] -= carried;
-    beside[start] = bulge;
-    beside[end] = 0.;
+    off_diagonal[start] = bulge;
+    off_diagonal[end] = 0.;
 }
 
 fn sorted(diagonal: &[f64], vectors: &[f64], n: usize) -> SymmetricEigen {

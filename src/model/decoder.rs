@@ -40,7 +40,7 @@ pub(super) struct DecoderLayer {
 }
 
 /// What a layer needs to know about the run.
-pub(super) struct Run<'a> {
+pub(super) struct ForwardPass<'a> {
     pub(super) batch: &'a Batch,
     pub(super) cache: Option<&'a KvCache>,
     pub(super) rotary: Option<RotaryTable>,
@@ -100,7 +100,7 @@ impl Decoder {
                 Some(RotaryTable::new(batch.positions(), inverse_frequencies))
             }
         };
-        let run = Run { batch, cache, rotary };
+        let run = ForwardPass { batch, cache, rotary };
         for layer in layers {
             match self.layers[layer].forward(layer, &hidden, &run, visitor)? {
                 Some(next) => hidden = next,
@@ -204,7 +204,7 @@ impl DecoderLayer {
         &self,
         layer: usize,
         hidden: &Tensor,
-        run: &Run<'_>,
+        run: &ForwardPass<'_>,
         visitor: &mut dyn Visitor,
     ) -> Result<Option<Tensor>> {
         let attended = self.attention.forward(layer, &self.attention_norm.forward(hidden)?, run)?;

@@ -9,7 +9,7 @@ const GROUP: usize = 16;
 pub(super) struct Tridiagonal {
     pub(super) diagonal: Vec<f64>,
     /// Entry i stands between diagonal entries i and i + 1; the last is zero.
-    pub(super) beside: Vec<f64>,
+    pub(super) off_diagonal: Vec<f64>,
     reflectors: Vec<Reflector>,
 }
 
@@ -29,7 +29,7 @@ struct Update {
 
 impl Tridiagonal {
     pub(super) fn of(mut a: Vec<f64>, n: usize) -> Self {
-        let (mut diagonal, mut beside) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        let (mut diagonal, mut off_diagonal) = (Vec::with_capacity(n), Vec::with_capacity(n));
         let mut reflectors = Vec::with_capacity(n);
         let mut pending = Update { first: 0, v: vec![0.; n], w: vec![0.; n] };
         for k in 0..n {
@@ -37,18 +37,18 @@ impl Tridiagonal {
             diagonal.push(row[0]);
             if k + 2 >= n {
                 // The last entry beside the diagonal needs no reflection; behind it stands zero.
-                beside.push(row.get(1).copied().unwrap_or(0.));
+                off_diagonal.push(row.get(1).copied().unwrap_or(0.));
                 continue;
             }
             let (v, beta, entry) = reflector(&row[1..]);
-            beside.push(entry);
+            off_diagonal.push(entry);
             let p = pending.carry_out(&mut a, n, k + 1, &v, beta);
             let half: f64 = beta / 2. * dot(&p, &v);
             let w = p.iter().zip(&v).map(|(p, v)| p - half * v).collect();
             reflectors.push(Reflector { first: k + 1, beta, v: v.clone() });
             pending = Update { first: k + 1, v, w };
         }
-        Self { diagonal, beside, reflectors }
+        Self { diagonal, off_diagonal, reflectors }
     }
 
     /// Turns eigenvectors of T, the rows of `vectors` [n, n], into those of A.

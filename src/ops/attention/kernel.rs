@@ -27,7 +27,7 @@ pub(crate) struct Attention {
 
 /// Keys or values of all rows.
 #[derive(Clone, Copy)]
-struct Memory<'a> {
+struct PastAndOwn<'a> {
     past: &'a [f32],
     own: &'a [f32],
 }
@@ -93,8 +93,8 @@ impl Attention {
         span: &Span,
         head: usize,
         (q, g): (&[f32], &[f32]),
-        keys: Memory<'_>,
-        vals: Memory<'_>,
+        keys: PastAndOwn<'_>,
+        vals: PastAndOwn<'_>,
     ) -> [Vec<f32>; 3] {
         let (n, past, d) = (span.rows.len(), span.past.len(), self.shape.head_dim);
         let keys = self.gather(keys, span, past + n, head);
@@ -125,8 +125,8 @@ impl Attention {
             let scale = self.shape.scale();
             dq.extend(part.iter().map(|dq| scale * dq));
             let own = rows.end;
-            add_tn(&mut dk[..own * d], behind(&mut ds, seen, past), &queries, own, d, lines);
-            add_tn(&mut dv[..own * d], behind(&mut p, seen, past), &g, own, d, lines);
+            add_tn(&mut dk[..own * d], columns_from(&mut ds, seen, past), &queries, own, d, lines);
+            add_tn(&mut dv[..own * d], columns_from(&mut p, seen, past), &g, own, d, lines);
         }
         [dq, dk, dv]
     }
@@ -158,7 +158,7 @@ impl Attention {
     }
 
     /// The rows of one head that `span` sees, the first `seen`: its past, then its own, [seen, d].
-    fn gather(&self, memory: Memory<'_>, span: &Span, seen: usize, head: usize) -> Vec<f32> {
+    fn gather(&self, memory: PastAndOwn<'_>, span: &Span, seen: usize, head: usize) -> Vec<f32> {
         let (width, d) = (self.shape.kv_width(), self.shape.head_dim);
         let past = memory.past[span.past.start * width..span.past.end * width].chunks_exact(width);
         let own = memory.own[span.rows.start * width..].chunks_exact(width);
@@ -198,21 +198,21 @@ impl Attention {
         &self,
         k: &[f32],
         v: &[f32],
-        run: impl FnOnce(Memory<'_>, Memory<'_>) -> Result<T>,
+        run: impl FnOnce(PastAndOwn<'_>, PastAndOwn<'_>) -> Result<T>,
     ) -> Result<T> {
         let Some(past) = &self.past else {
-            return run(Memory { past: &[], own: k }, Memory { past: &[], own: v });
+            return run(PastAndOwn { past: &[], own: k }, PastAndOwn { past: &[], own: v });
         };
         with_values(&past.keys, "attention", |keys| {
             with_values(&past.values, "attention", |values| {
-                run(Memory { past: keys, own: k }, Memory { past: values, own: v })
+                run(PastAndOwn { past: keys, own: k }, PastAndOwn { past: values, own: v })
             })
         })
     }
 }
 
 /// The columns from `first` on of a matrix `width` wide, moved together.
-fn behind(matrix: &mut [f32], width: usize, first: usize) -> &[f32] {
+fn columns_from(matrix: &mut [f32], width: usize, first: usize) -> &[f32] {
     let own = width - first;
     let lines = matrix.len() / width;
     (0..lines).for_each(|i| matrix.copy_within(i * width + first..(i + 1) * width, i * own));
