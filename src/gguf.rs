@@ -1,9 +1,10 @@
 //! A GGUF file -> a Hugging Face folder that every other part of the crate can read.
 //!
 //! ```text
-//! bytes --header--> metadata, tensors --family--> names, shapes, order --convert--> model.safetensors
+//! bytes --header--> metadata, tensors --family--> names, shapes, order --convert-->
+//! model.safetensors
 //!                       |--config, rope--> config.json, generation_config.json
-//!                       `--vocabulary, pre_tokenizer--> tokenizer.json and the files beside it
+//!                       `--vocabulary, pre_tokenizer--> tokenizer.json and the files next to it
 //! ```
 //!
 //! The same file gives the same bytes on every machine. The folder appears
@@ -130,7 +131,7 @@ fn map(path: &Path) -> Result<Mmap, GgufError> {
     Ok(unsafe { Mmap::map(&file) }.map_err(failed)?)
 }
 
-/// Everything the folder will say, before the first number is read.
+/// Everything that the folder will declare, before the first number is read.
 struct Model<'a> {
     header: &'a GgufHeader<'a>,
     family: &'static GgufFamily,
@@ -251,7 +252,7 @@ impl FromStr for ImportDtype {
             .into_iter()
             .find(|dtype| dtype.to_string() == text)
             .ok_or_else(|| {
-                format!("{text:?} is no type of imported numbers, expected f32, f16 or bf16")
+                format!("{text:?} is not a type of imported numbers, expected f32, f16 or bf16")
             })
     }
 }

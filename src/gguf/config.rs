@@ -7,7 +7,7 @@ use super::{error::GgufFault, family::Described, header::GgufHeader, metadata::r
 /// A JSON object; keys keep their order.
 pub(super) type Object = Map<String, Value>;
 
-/// `LlamaForCausalLM`.
+/// The `config.json` of `LlamaForCausalLM`.
 pub(super) fn llama(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
     let (metadata, sizes, family) = (&header.metadata, model.sizes, model.family);
     for name in ["expert_count", "expert_used_count"] {
@@ -43,7 +43,7 @@ pub(super) fn llama(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Ob
     })))
 }
 
-/// `GPT2LMHeadModel`.
+/// The `config.json` of `GPT2LMHeadModel`.
 pub(super) fn gpt2(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
     let sizes = model.sizes;
     Ok(object(json!({

@@ -35,7 +35,7 @@ pub(super) struct Described<'a> {
 
 /// The tensors of one role. `{}` in the name stands for the index of the layer.
 pub(super) struct Stored {
-    /// What they are for; nothing where they describe something that `config.json` says in words,
+    /// What they are for; nothing where they describe something that `config.json` states in words,
     /// and get no tensor.
     role: Option<Role>,
     /// Stem of their names.

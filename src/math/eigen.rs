@@ -16,14 +16,14 @@ use tridiagonal::Tridiagonal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("eigenvalue {index} did not converge: the matrix has entries that are not finite")]
 pub struct NoConvergence {
-    /// Place on the diagonal of T, from 0.
+    /// Index of the eigenvalue on the diagonal of T, from 0.
     pub index: usize,
 }
 
 /// Eigenvalues and eigenvectors of a symmetric matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SymmetricEigen {
-    /// Ascending, `[n]`.
+    /// The eigenvalues, ascending, `[n]`.
     pub values: Vec<f64>,
     /// [n, n], row-major: row i is the unit eigenvector of value i.
     pub vectors: Vec<f64>,
@@ -55,7 +55,7 @@ impl SymmetricEigen {
     }
 }
 
-/// QL steps with Wilkinson's shift until `diagonal[index]` is an eigenvalue.
+/// Takes QL steps with Wilkinson's shift until `diagonal[index]` is an eigenvalue.
 fn ql_iterate(
     index: usize,
     diagonal: &mut [f64],

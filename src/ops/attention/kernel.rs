@@ -1,8 +1,8 @@
 //! Attention between slices, as matrix products of one key head at a time.
 //!
 //! The query heads that share a key head stand below each other in one matrix. For a block of query
-//! rows, with q scaled by 1/√d: p = softmax(q kᵀ), o = p v. Backward, with the probabilities computed
-//! anew: dP = g vᵀ, dS = p (dP − Σ p dP), dq = dS k / √d, dk = dSᵀ q, dv = pᵀ g.
+//! rows, with q scaled by 1/√d: p = softmax(q kᵀ), o = p v. Backward, with the probabilities
+//! computed anew: dP = g vᵀ, dS = p (dP − Σ p dP), dq = dS k / √d, dk = dSᵀ q, dv = pᵀ g.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub(crate) struct Attention {
     pub(crate) past: Option<Past>,
 }
 
-/// Keys or values of all rows.
+/// Keys or values of the cached rows and of the batch's own rows.
 #[derive(Clone, Copy)]
 struct PastAndOwn<'a> {
     past: &'a [f32],
@@ -87,7 +87,8 @@ impl Attention {
         })
     }
 
-    /// (dq, dk, dv) of the rows of one span and one key head, with the span's own `q` and `g`.
+    /// Gradients (dq, dk, dv) of the rows of one span and one key head, with the span's own `q` and
+    /// `g`.
     fn head_gradients(
         &self,
         span: &Span,
@@ -178,7 +179,7 @@ impl Attention {
         lines
     }
 
-    /// The same of the queries, scaled.
+    /// The queries of one key head below each other, scaled by 1/√d.
     fn queries(&self, q: &[f32], rows: &Range<usize>, head: usize) -> Vec<f32> {
         let mut queries = self.head(q, rows, head);
         let scale = self.shape.scale();
@@ -186,7 +187,7 @@ impl Attention {
         queries
     }
 
-    /// Back from below each other to the rows of `to`.
+    /// Moves rows that stand below each other back to the rows of `to`.
     fn scatter(&self, to: &mut [f32], from: &[f32], head: usize) {
         let (width, own) = (self.shape.query_width(), self.shape.group() * self.shape.head_dim);
         for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(own)) {
