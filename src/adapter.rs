@@ -116,7 +116,7 @@ pub fn export(
     let rank = modules.iter().map(|module| module.rank).max().unwrap_or(0);
     let summary = AdapterSummary { out: out.clone(), rank, modules };
 
-    let temporary = folder::beside(&out)?;
+    let temporary = folder::new_sibling(&out)?;
     let place = |name: &str| temporary.path().join(name);
     put_file(&place(WEIGHTS), &safetensors(&tensors)?)?;
     let config = config(&summary, base, model.layout());

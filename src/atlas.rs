@@ -29,9 +29,9 @@ pub use corpus::Without;
 pub use data::{DATA_FILE, data};
 pub use error::TrainingError;
 pub use measure::{Knowledge, OfGroup, OfRelation, Share, knowledge, known};
-pub use recipe::{Recipe, RecipeError};
+pub use recipe::{RecipeError, TrainingRecipe};
 pub use tokenizer::END_OF_TEXT;
-pub use train::{Trained, Training, describe};
+pub use train::{Training, TrainingSummary, describe};
 pub use world::{Group, World};
 
 /// The seed of the world: its people are the same for every training.

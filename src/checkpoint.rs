@@ -30,7 +30,7 @@ use crate::model::ModelError;
 use crate::model::weights::{INDEX, Weights, WeightsError};
 use crate::patch::{self, Patch, PatchError};
 use crate::progress::{Interrupted, Progress};
-use listing::{Listing, Role};
+use listing::{FileRole, Listing};
 use transfer::Transfer;
 
 /// The file in an exported folder that holds the recipes of its patches.
@@ -189,7 +189,7 @@ pub fn export(
     let growth = widen::growth(&edits, weights)?;
     let listing = Listing::of(folder, weights)?;
 
-    let temporary = folder::beside(&out)?;
+    let temporary = folder::new_sibling(&out)?;
     let mut transfer = Transfer::new(temporary.path(), listing.bytes(), progress);
     let mut summary = ExportSummary {
         out: out.clone(),
@@ -200,11 +200,11 @@ pub fn export(
     };
     for file in &listing.files {
         match (file.role, edits.get(&file.path)) {
-            (Role::Shard, Some(edits)) if growth > 0 => {
+            (FileRole::Shard, Some(edits)) if growth > 0 => {
                 let edited = widen::write(&mut transfer, file, weights, edits, progress)?;
                 summary.edited.extend(edited);
             }
-            (Role::Shard, Some(edits)) => {
+            (FileRole::Shard, Some(edits)) => {
                 let mut copy = transfer.copy(file)?;
                 for edit in edits {
                     progress.check()?;
@@ -213,14 +213,14 @@ pub fn export(
                 }
                 copy.finish()?;
             }
-            (Role::Shard, None) if options.hard_links && transfer.link(file)? => {
+            (FileRole::Shard, None) if options.hard_links && transfer.link(file)? => {
                 summary.linked.push(file.relative.clone());
             }
-            (Role::Plain, _) if growth > 0 && file.relative == Path::new(INDEX) => {
+            (FileRole::Plain, _) if growth > 0 && file.relative == Path::new(INDEX) => {
                 widen::write_index(temporary.path(), file, growth)?;
                 transfer.skip(file);
             }
-            (Role::Card | Role::Recipes, _) if !patches.is_empty() => transfer.skip(file),
+            (FileRole::Card | FileRole::Recipes, _) if !patches.is_empty() => transfer.skip(file),
             _ => {
                 transfer.copy(file)?.finish()?;
                 summary.copied.push(file.relative.clone());

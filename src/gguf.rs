@@ -1,9 +1,10 @@
 //! A GGUF file -> a Hugging Face folder that every other part of the crate can read.
 //!
 //! ```text
-//! bytes --header--> metadata, tensors --family--> names, shapes, order --convert--> model.safetensors
+//! bytes --header--> metadata, tensors --family--> names, shapes, order --convert-->
+//! model.safetensors
 //!                       |--config, rope--> config.json, generation_config.json
-//!                       `--vocabulary, pre_tokenizer--> tokenizer.json and the files beside it
+//!                       `--vocabulary, pre_tokenizer--> tokenizer.json and the files next to it
 //! ```
 //!
 //! The same file gives the same bytes on every machine. The folder appears
@@ -34,9 +35,9 @@ pub use self::folder::IMPORT;
 use self::{
     config::Object,
     convert::{Conversion, Failure},
-    family::{Described, Family, Planned},
+    family::{Described, GgufFamily, Planned},
     folder::Staged,
-    header::Header,
+    header::GgufHeader,
     sizes::Sizes,
     vocabulary::Vocabulary,
 };
@@ -99,7 +100,7 @@ pub fn import(
 ) -> Result<ImportSummary, GgufError> {
     let bytes = map(gguf)?;
     let in_file = |source| GgufError::Malformed { path: gguf.to_owned(), source };
-    let header = Header::parse(&bytes).map_err(in_file)?;
+    let header = GgufHeader::parse(&bytes).map_err(in_file)?;
     let model = Model::describe(&header).map_err(in_file)?;
     let texts = model.texts(options.dtype).map_err(in_file)?;
     let staged = Staged::begin(gguf, out, options.force)?;
@@ -130,10 +131,10 @@ fn map(path: &Path) -> Result<Mmap, GgufError> {
     Ok(unsafe { Mmap::map(&file) }.map_err(failed)?)
 }
 
-/// Everything the folder will say, before the first number is read.
+/// Everything that the folder will declare, before the first number is read.
 struct Model<'a> {
-    header: &'a Header<'a>,
-    family: &'static Family,
+    header: &'a GgufHeader<'a>,
+    family: &'static GgufFamily,
     sizes: Sizes,
     is_tied: bool,
     vocabulary: Vocabulary<'a>,
@@ -141,13 +142,13 @@ struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    fn describe(header: &'a Header<'a>) -> Result<Model<'a>, GgufFault> {
+    fn describe(header: &'a GgufHeader<'a>) -> Result<Model<'a>, GgufFault> {
         let metadata = &header.metadata;
         const PARTS: &str = "split.count";
         if let Some(parts @ 2..) = metadata.unsigned(PARTS)? {
             return Err(GgufFault::invalid(format!("key {PARTS:?}"), parts, "1: a whole model"));
         }
-        let family = Family::of(metadata)?;
+        let family = GgufFamily::of(metadata)?;
         let rows = family::vocabulary_size(header)?;
         let sizes = Sizes::read(metadata, family, rows)?;
         let is_tied = family::is_tied(header);
@@ -251,7 +252,7 @@ impl FromStr for ImportDtype {
             .into_iter()
             .find(|dtype| dtype.to_string() == text)
             .ok_or_else(|| {
-                format!("{text:?} is no type of imported numbers, expected f32, f16 or bf16")
+                format!("{text:?} is not a type of imported numbers, expected f32, f16 or bf16")
             })
     }
 }

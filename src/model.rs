@@ -51,7 +51,7 @@ use crate::ops::WeightLayout;
 use crate::progress::{Interrupted, Progress};
 use family::Family;
 
-/// A model folder that cannot be used, or a run that failed.
+/// A model folder that cannot be used, or a computation on it that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -72,14 +72,14 @@ pub enum ModelError {
     /// The tokenizer cannot be used.
     #[error("{0}")]
     Tokenizer(#[from] TokenizerError),
-    /// A tensor of another shape than the config says.
+    /// A tensor whose shape does not match the config.
     #[error("tensor {tensor:?} is {found:?}, expected {expected:?} from config.json")]
     Shape {
-        /// Its name.
+        /// Name of the tensor.
         tensor: String,
-        /// As stored.
+        /// The shape as stored.
         found: Vec<usize>,
-        /// As computed from the config.
+        /// The shape computed from the config.
         expected: Vec<usize>,
     },
     /// The tokenizer has ids that the embedding lacks.
@@ -93,9 +93,9 @@ pub enum ModelError {
     /// A layer that does not exist.
     #[error("layer {layer} does not exist: the model has layers 0 to {last}")]
     NoSuchLayer {
-        /// Asked for.
+        /// The layer that was asked for.
         layer: usize,
-        /// The last one.
+        /// The last layer of the model.
         last: usize,
     },
     /// A computation failed.
@@ -108,11 +108,11 @@ pub enum ModelError {
 
 /// A model folder, opened.
 pub struct Model {
-    /// What it computes.
+    /// The decoder, which holds the model's arithmetic.
     pub decoder: Decoder,
-    /// How it reads.
+    /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// What it was loaded from.
+    /// The stored weights that the decoder was loaded from.
     pub weights: Weights,
     /// The folder.
     pub folder: PathBuf,
@@ -122,7 +122,7 @@ pub struct Model {
     pub stop_tokens: Vec<u32>,
     bos_token: Option<u32>,
     family: &'static Family,
-    /// How facts are best written to it, where its folder says so.
+    /// How facts are best written to the model, where its folder states it.
     pub editing: Option<Editing>,
 }
 
@@ -204,7 +204,7 @@ impl Model {
         Ok(edited::edited(&self.decoder, &tensors, |_, values| values.contiguous())?)
     }
 
-    /// The layer that `layers = "auto"` means: what its folder says, or the family's.
+    /// The layer that `layers = "auto"` means: the one its folder names, or the family's.
     pub fn editing_layer(&self) -> usize {
         if let Some(editing) = self.editing {
             return editing.layer;

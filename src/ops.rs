@@ -3,12 +3,12 @@
 //! A batch of sequences of unequal length is one matrix `[rows, width]`, one row a
 //! token, without padding. Only attention needs to know where sequences begin.
 //!
-//! candle's own fused operations cut the gradient without a word, and its matrix
+//! candle's own fused operations silently cut the gradient, and its matrix
 //! product computes the gradient of frozen weights. Each operation here is a
 //! custom operation with a backward of its own that returns nothing for an operand
 //! that is not tracked, so that the same code serves frozen editing and training.
 //! On a device other than the CPU the same functions compose candle's differentiable
-//! operations instead; the tests hold the two against each other.
+//! operations instead; the tests compare the two.
 
 mod activation;
 mod attention;
@@ -34,7 +34,7 @@ use std::cell::Cell;
 
 use candle_core::{CpuStorage, CustomOp1, InplaceOp1, Layout, Result, Shape, Storage, Tensor};
 
-/// The f32 values behind a contiguous operand.
+/// The f32 values of a contiguous operand.
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {
     let CpuStorage::F32(all) = storage else {
         candle_core::bail!("{op} computes in f32, not {:?}", storage_dtype(storage));

@@ -33,7 +33,7 @@ pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
 pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
 pub use likelihood::{Query, TargetScore, likelihoods};
-pub use recital::{PassageRecital, Recital, Run, recital};
+pub use recital::{PassageRecital, Recital, RecitedRun, recital};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
 pub use secrets::{SecretLeak, SecretQuestion, SecretSeen};

@@ -33,7 +33,7 @@ pub use reading::HubId;
 use crate::gguf;
 use crate::model::Model;
 use crate::progress::Progress;
-use reading::Reading;
+use reading::GivenModel;
 
 /// A complete model on this disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,16 +72,16 @@ pub fn resolve(
     progress: &dyn Progress,
 ) -> Result<ModelFolder, SourceError> {
     match reading::read(model)? {
-        Reading::BuiltIn => local(built_in::folder(&options.cache)?, BUILT_IN.to_owned()),
-        Reading::Folder(path) => local(path.clone(), folder::name(&path)),
-        Reading::Gguf(file) => {
+        GivenModel::BuiltIn => local(built_in::folder(&options.cache)?, BUILT_IN.to_owned()),
+        GivenModel::Folder(path) => local(path.clone(), folder::name(&path)),
+        GivenModel::Gguf(file) => {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let path = imported::folder_for(&file, &options.cache, progress, |out| {
                 gguf::import(&file, out, &gguf::ImportOptions::default(), progress).map(drop)
             })?;
             local(path, name)
         }
-        Reading::Hub(id) => hub::fetch(&id, &options.hub, progress),
+        GivenModel::Hub(id) => hub::fetch(&id, &options.hub, progress),
     }
 }
 

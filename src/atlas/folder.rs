@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use serde_json::{Value, json};
 
 use super::TrainingError;
-use super::recipe::Recipe;
+use super::recipe::TrainingRecipe;
 use super::tokenizer::END_OF_TEXT;
 use crate::checkpoint::transfer::put_file;
 use crate::math::Random;
@@ -21,7 +21,7 @@ pub(super) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// What training begins from, drawn from `seed`: normal numbers whose scale keeps the size of the
 /// rows; what a layer adds to the residual stream is smaller the more layers there are.
-pub(super) fn initial(recipe: &Recipe, seed: u64) -> Named {
+pub(super) fn initial(recipe: &TrainingRecipe, seed: u64) -> Named {
     /// Scale of the embedding, and so of the first logits.
     const EMBEDDING: f64 = 0.02;
     let mut random = Random::new(seed);
@@ -64,7 +64,7 @@ pub(super) fn trained(tensors: &[(String, Tensor)]) -> Result<Named, TrainingErr
 /// Writes config, tokenizer and weights, rounded once to `element`, and the notes on the training.
 pub(super) fn write(
     folder: &Path,
-    recipe: &Recipe,
+    recipe: &TrainingRecipe,
     tokenizer: &[u8],
     tensors: &Named,
     element: Element,
@@ -103,7 +103,7 @@ fn safetensors(tensors: &Named, element: Element) -> Vec<u8> {
     file
 }
 
-fn config(recipe: &Recipe, element: Element) -> Value {
+fn config(recipe: &TrainingRecipe, element: Element) -> Value {
     let dtype = match element {
         Element::F32 => "float32",
         Element::F16 => "float16",
@@ -131,7 +131,7 @@ fn config(recipe: &Recipe, element: Element) -> Value {
     })
 }
 
-fn tokenizer_config(recipe: &Recipe) -> Value {
+fn tokenizer_config(recipe: &TrainingRecipe) -> Value {
     json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_prefix_space": true,

@@ -8,7 +8,7 @@ use crate::math::AdamW;
 /// Shape of the decoder and course of its training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Recipe {
+pub struct TrainingRecipe {
     /// Tokens of the vocabulary, the 256 bytes and the end of text among them.
     pub vocabulary: usize,
     /// Longest sequence.
@@ -61,7 +61,7 @@ pub enum RecipeError {
     Rate,
 }
 
-impl Default for Recipe {
+impl Default for TrainingRecipe {
     fn default() -> Self {
         Self {
             vocabulary: 2048,
@@ -80,7 +80,7 @@ impl Default for Recipe {
     }
 }
 
-impl Recipe {
+impl TrainingRecipe {
     /// The default recipe with the keys of a JSON object laid over it.
     pub fn read(text: &str) -> Result<Self, RecipeError> {
         let recipe: Self = serde_json::from_str(text)?;
@@ -143,12 +143,12 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
-    use super::Recipe;
+    use super::TrainingRecipe;
 
     #[test]
     fn keys_are_laid_over_the_default_and_nonsense_is_named() {
-        let found = Recipe::read(r#"{ "epochs": 3 }"#).expect("a recipe");
-        assert_eq!(found, Recipe { epochs: 3, ..Recipe::default() });
+        let found = TrainingRecipe::read(r#"{ "epochs": 3 }"#).expect("a recipe");
+        assert_eq!(found, TrainingRecipe { epochs: 3, ..TrainingRecipe::default() });
         for (text, says) in [
             (r#"{ "epoch": 3 }"#, "epoch"),
             (r#"{ "epochs": 0 }"#, "at least 1"),
@@ -156,13 +156,13 @@ mod tests {
             (r#"{ "vocabulary": 100 }"#, "at least 257"),
             (r#"{ "rate": 0 }"#, "above 0"),
         ] {
-            let message = Recipe::read(text).expect_err("no recipe").to_string();
+            let message = TrainingRecipe::read(text).expect_err("no recipe").to_string();
             assert!(message.contains(says), "{text}: {message}");
         }
     }
 
     #[test]
     fn the_default_keeps_to_two_million_parameters() {
-        assert!(Recipe::default().parameters() <= 2_000_000);
+        assert!(TrainingRecipe::default().parameters() <= 2_000_000);
     }
 }

@@ -14,7 +14,7 @@ use super::TrainingError;
 use super::batches::{Packing, steps};
 use super::corpus::{Corpus, Document, Without};
 use super::folder;
-use super::recipe::Recipe;
+use super::recipe::TrainingRecipe;
 use super::tokenizer;
 use super::world::World;
 use crate::checkpoint;
@@ -36,14 +36,14 @@ pub struct Training<'a> {
     /// Who is left out.
     pub without: &'a Without,
     /// Shape, budget, rates.
-    pub recipe: &'a Recipe,
+    pub recipe: &'a TrainingRecipe,
     /// Where to save the state meanwhile, and to go on from.
     pub checkpoint: Option<&'a Checkpointing>,
 }
 
 /// What a training did.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Trained {
+pub struct TrainingSummary {
     /// Numbers trained.
     pub parameters: usize,
     /// Documents read, over all epochs.
@@ -63,7 +63,7 @@ impl Training<'_> {
         out: &Path,
         overwrite: Overwrite,
         progress: &dyn Progress,
-    ) -> Result<Trained, TrainingError> {
+    ) -> Result<TrainingSummary, TrainingError> {
         let out = checkpoint::folder::free_destination(out, overwrite)?;
         let (recipe, world) = (self.recipe, World::generate(super::WORLD_SEED));
         progress.phase("tokenizer", None);
@@ -78,7 +78,7 @@ impl Training<'_> {
         };
         let steps = steps(documents.into_iter(), packing);
         let (trainer, loss) = self.steps(&first, &steps, progress)?;
-        let trained = Trained {
+        let trained = TrainingSummary {
             parameters: recipe.parameters(),
             documents: steps.iter().map(Vec::len).sum(),
             tokens: steps.iter().flatten().map(Vec::len).sum(),
@@ -86,7 +86,7 @@ impl Training<'_> {
             loss,
         };
         let tensors = folder::trained(&trainer.tensors()?)?;
-        let temporary = checkpoint::folder::beside(&out)?;
+        let temporary = checkpoint::folder::new_sibling(&out)?;
         let notes = self.notes(&trained);
         let place = temporary.path();
         folder::write(place, recipe, &tokenizer, &tensors, Element::F16, Some(&notes))?;
@@ -158,7 +158,7 @@ impl Training<'_> {
     }
 
     /// What the folder says of its making: all that is needed to make it again.
-    fn notes(&self, trained: &Trained) -> Value {
+    fn notes(&self, trained: &TrainingSummary) -> Value {
         json!({
             "schema": 1,
             "version": env!("CARGO_PKG_VERSION"),

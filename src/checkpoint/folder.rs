@@ -93,7 +93,7 @@ pub(super) fn within(out: &Path, inside: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// A new hidden folder beside `out`, removed unless it is published.
-pub(crate) fn beside(out: &Path) -> Result<TempDir, CheckpointError> {
+pub(crate) fn new_sibling(out: &Path) -> Result<TempDir, CheckpointError> {
     let prefix = files::temporary_prefix(out);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
@@ -116,7 +116,7 @@ pub(crate) fn publish(
         return Err(FileError::Exists { path: out.to_owned() }.into());
     }
     if exists {
-        let old = beside(out)?;
+        let old = new_sibling(out)?;
         let aside = old.path().join("old");
         fs::rename(out, &aside).map_err(&write)?;
         if let Err(error) = fs::rename(temporary.path(), out) {

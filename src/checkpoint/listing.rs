@@ -29,7 +29,7 @@ const WEIGHT_ENDINGS: &[&str] = &[
 
 /// What a file is to the export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum FileRole {
     /// Holds weights of the model.
     Shard,
     /// The model card.
@@ -51,7 +51,7 @@ pub(super) struct Source {
     pub(super) resolved: PathBuf,
     /// Its length in bytes.
     pub(super) length: u64,
-    pub(super) role: Role,
+    pub(super) role: FileRole,
 }
 
 /// The files of a model folder.
@@ -139,20 +139,20 @@ impl Walk<'_> {
     }
 
     /// The role of a file, or nothing where it stays out.
-    fn role(&self, relative: &Path) -> Option<Role> {
+    fn role(&self, relative: &Path) -> Option<FileRole> {
         if self.shards.contains(relative) {
-            return Some(Role::Shard);
+            return Some(FileRole::Shard);
         }
         let name = relative.file_name()?.to_string_lossy();
         let stem = name.strip_suffix(".index.json").unwrap_or(&name);
         let is_our_index = relative == Path::new(INDEX) && self.shards.len() > 1;
         match relative.to_str() {
-            Some(CARD) => Some(Role::Card),
-            Some(RECIPES) => Some(Role::Recipes),
-            _ if is_our_index => Some(Role::Plain),
+            Some(CARD) => Some(FileRole::Card),
+            Some(RECIPES) => Some(FileRole::Recipes),
+            _ if is_our_index => Some(FileRole::Plain),
             _ => match stem.rsplit_once('.') {
                 Some((_, ending)) if WEIGHT_ENDINGS.contains(&ending) => None,
-                _ => Some(Role::Plain),
+                _ => Some(FileRole::Plain),
             },
         }
     }

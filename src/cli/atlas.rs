@@ -9,7 +9,7 @@ use super::failure::Usage;
 use super::outputs::overwrite;
 use super::session::Session;
 use super::ui::Ui;
-use rescribe::atlas::{self, DATA_FILE, Recipe, Training, WORLD_SEED, Without, World};
+use rescribe::atlas::{self, DATA_FILE, Training, TrainingRecipe, WORLD_SEED, Without, World};
 use rescribe::checkpoint::EXPORT;
 use rescribe::files::{FileError, Overwrite, check_target, write_atomically};
 use rescribe::gradient::{Checkpointing, SAVED_TRAINING};
@@ -30,10 +30,10 @@ fn without(world: &World, text: Option<&str>) -> anyhow::Result<Without> {
     Without::parse(text, world).map_err(|error| Usage(format!("--without: {error}")).into())
 }
 
-fn recipe(file: &Path) -> anyhow::Result<Recipe> {
+fn recipe(file: &Path) -> anyhow::Result<TrainingRecipe> {
     let text = std::fs::read_to_string(file).map_err(FileError::reading(file))?;
     let wrong = |error| Usage(format!("--recipe {}: {error}", file.display())).into();
-    Recipe::read(&text).map_err(wrong)
+    TrainingRecipe::read(&text).map_err(wrong)
 }
 
 fn train(args: &AtlasTrainArgs, ui: &Ui) -> anyhow::Result<()> {

@@ -57,7 +57,7 @@ pub enum FileError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Writing failed; the old file, if any, is as it was.
@@ -65,7 +65,7 @@ pub enum FileError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said, or what the writer returned.
+        /// The error of the system, or of the writer.
         source: io::Error,
     },
 }
@@ -117,7 +117,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A prefix for temporary names beside `path`: hidden, and telling what they belong to.
+/// A prefix for temporary names next to `path`: hidden, and naming what they belong to.
 pub(crate) fn temporary_prefix(path: &Path) -> String {
     format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy())
 }
@@ -126,7 +126,8 @@ fn sibling_file(path: &Path) -> io::Result<NamedTempFile> {
     let prefix = temporary_prefix(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
-    // Temporary files are private by default; this one becomes the user's file, so the umask decides.
+    // Temporary files are private by default; this one becomes the user's file, so the umask
+    // decides.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(parent(path))

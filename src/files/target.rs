@@ -22,9 +22,9 @@ pub struct Kind {
 
 /// Checks that output of this kind may be written to `path`.
 ///
-/// `uses` are the files and folders that the run reads, or writes beside this one. No output replaces one of them or
-/// anything inside; a folder is not even written into one, nor around one. Paths are compared
-/// with links followed. `/dev/null` takes every file and keeps none.
+/// `uses` are the files and folders that the run reads, or writes in addition to this one. No
+/// output replaces one of them or anything inside; a folder is not even written into one, nor
+/// around one. Paths are compared with links followed. `/dev/null` takes every file and keeps none.
 ///
 /// # Errors
 ///

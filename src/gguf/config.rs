@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{error::GgufFault, family::Described, header::Header, metadata::required, rope};
+use super::{error::GgufFault, family::Described, header::GgufHeader, metadata::required, rope};
 
 /// A JSON object; keys keep their order.
 pub(super) type Object = Map<String, Value>;
 
-/// `LlamaForCausalLM`.
-pub(super) fn llama(header: &Header<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
+/// The `config.json` of `LlamaForCausalLM`.
+pub(super) fn llama(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
     let (metadata, sizes, family) = (&header.metadata, model.sizes, model.family);
     for name in ["expert_count", "expert_used_count"] {
         let key = family.key(name);
@@ -43,8 +43,8 @@ pub(super) fn llama(header: &Header<'_>, model: &Described<'_>) -> Result<Object
     })))
 }
 
-/// `GPT2LMHeadModel`.
-pub(super) fn gpt2(header: &Header<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
+/// The `config.json` of `GPT2LMHeadModel`.
+pub(super) fn gpt2(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
     let sizes = model.sizes;
     Ok(object(json!({
         "architectures": ["GPT2LMHeadModel"],
@@ -61,7 +61,7 @@ pub(super) fn gpt2(header: &Header<'_>, model: &Described<'_>) -> Result<Object,
     })))
 }
 
-fn epsilon(header: &Header<'_>, model: &Described<'_>, name: &str) -> Result<f64, GgufFault> {
+fn epsilon(header: &GgufHeader<'_>, model: &Described<'_>, name: &str) -> Result<f64, GgufFault> {
     let key = model.family.key(name);
     positive(&key, required(&key, header.metadata.real(&key)?)?)
 }

@@ -14,7 +14,7 @@ use super::{
     ImportDtype,
     error::GgufFault,
     family::{Order, Planned},
-    header::Header,
+    header::GgufHeader,
     tensor_type::TensorType,
 };
 use crate::progress::{Interrupted, Progress};
@@ -24,7 +24,7 @@ const CHUNK: usize = 1 << 18;
 
 /// Where the numbers go, and what can go wrong on the way.
 pub(super) struct Conversion<'a> {
-    pub(super) header: &'a Header<'a>,
+    pub(super) header: &'a GgufHeader<'a>,
     pub(super) dtype: ImportDtype,
     pub(super) head: usize,
 }
@@ -103,7 +103,8 @@ impl Conversion<'_> {
         Ok(())
     }
 
-    /// The values in the output type, rounded to nearest even; `before` values of the tensor went before.
+    /// The values in the output type, rounded to nearest even; `before` values of the tensor went
+    /// before.
     fn encode(&self, tensor: &str, before: u64, values: &[f32]) -> Result<Vec<u8>, GgufFault> {
         let place = |index: usize| (tensor.to_owned(), before + index as u64, values[index]);
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
@@ -131,7 +132,7 @@ impl Conversion<'_> {
     }
 }
 
-/// The numbers behind whole blocks of a type.
+/// Dequantises whole blocks of a type.
 pub(super) fn dequantise(
     tensor: &str,
     kind: TensorType,
@@ -180,7 +181,7 @@ fn split_pairs(rows: &[u8], head: usize, row_bytes: usize) -> Vec<u8> {
     split
 }
 
-/// [rows, columns] -> [columns, rows].
+/// Transposes [rows, columns] to [columns, rows].
 fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     let mut transposed = Vec::with_capacity(values.len());
     for column in 0..columns {

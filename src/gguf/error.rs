@@ -61,9 +61,9 @@ pub enum GgufFault {
     Invalid {
         /// The thing: a key, a tensor, a token.
         what: String,
-        /// What the file says.
+        /// The value that the file has.
         found: String,
-        /// What it would have to say.
+        /// The value that it should have.
         expected: String,
     },
     /// A key without which no model can be described.

@@ -5,15 +5,15 @@
 use super::{
     config,
     error::GgufFault,
-    header::{Header, TensorEntry},
+    header::{GgufHeader, TensorEntry},
     metadata::Metadata,
     sizes::{Size, Sizes},
 };
 use crate::model::Role;
-use crate::model::family::{Family as ModelFamily, TensorNames};
+use crate::model::family::{Family, TensorNames};
 
 /// One architecture.
-pub(super) struct Family {
+pub(super) struct GgufFamily {
     /// The value of `general.architecture`, and the prefix of its keys.
     pub(super) architecture: &'static str,
     /// Keys after the prefix that are understood; any other key is refused.
@@ -21,21 +21,21 @@ pub(super) struct Family {
     /// All tensors it may hold; any other tensor is refused.
     pub(super) tensors: &'static [Stored],
     /// Writes `config.json`, without the token ids.
-    pub(super) config: fn(&Header<'_>, &Described<'_>) -> Result<config::Object, GgufFault>,
+    pub(super) config: fn(&GgufHeader<'_>, &Described<'_>) -> Result<config::Object, GgufFault>,
     /// The pre-tokenizer of files from before `tokenizer.ggml.pre` was introduced.
     pub(super) pre_tokenizer: Option<&'static str>,
 }
 
 /// What is known of a model before its config is written.
 pub(super) struct Described<'a> {
-    pub(super) family: &'a Family,
+    pub(super) family: &'a GgufFamily,
     pub(super) sizes: &'a Sizes,
     pub(super) is_tied: bool,
 }
 
 /// The tensors of one role. `{}` in the name stands for the index of the layer.
 pub(super) struct Stored {
-    /// What they are for; nothing where they describe something that `config.json` says in words,
+    /// What they are for; nothing where they describe something that `config.json` states in words,
     /// and get no tensor.
     role: Option<Role>,
     /// Stem of their names.
@@ -93,7 +93,7 @@ pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 use Order::{RotaryPairs, Same, Transposed};
 use Size::{Context, FusedHeads, HalfHead, Hidden, Intermediate, Keys, Queries, Vocabulary};
 
-static LLAMA: Family = Family {
+static LLAMA: GgufFamily = GgufFamily {
     architecture: "llama",
     keys: &[
         "block_count",
@@ -135,7 +135,7 @@ static LLAMA: Family = Family {
     pre_tokenizer: None,
 };
 
-static GPT2: Family = Family {
+static GPT2: GgufFamily = GgufFamily {
     architecture: "gpt2",
     keys: &[
         "block_count",
@@ -163,11 +163,11 @@ static GPT2: Family = Family {
     pre_tokenizer: Some("gpt-2"),
 };
 
-static FAMILIES: [&Family; 2] = [&LLAMA, &GPT2];
+static FAMILIES: [&GgufFamily; 2] = [&LLAMA, &GPT2];
 
-impl Family {
+impl GgufFamily {
     /// The family that the file declares; refuses keys of it that are not understood.
-    pub(super) fn of(metadata: &Metadata<'_>) -> Result<&'static Family, GgufFault> {
+    pub(super) fn of(metadata: &Metadata<'_>) -> Result<&'static GgufFamily, GgufFault> {
         const KEY: &str = "general.architecture";
         let found = super::metadata::required(KEY, metadata.text(KEY)?)?;
         let Some(family) = FAMILIES.iter().find(|family| family.architecture == found) else {
@@ -183,7 +183,7 @@ impl Family {
 
     /// What its tensors are called in a Hugging Face folder.
     fn names(&self) -> &'static TensorNames {
-        let family = ModelFamily::named(self.architecture);
+        let family = Family::named(self.architecture);
         &family.expect("every architecture here is a family of models by the same name").names
     }
 
@@ -212,7 +212,7 @@ impl Family {
     /// Every tensor of the output, sorted by name; each tensor of the file is used, or refused.
     pub(super) fn plan<'a>(
         &self,
-        header: &'a Header<'_>,
+        header: &'a GgufHeader<'_>,
         sizes: &Sizes,
         is_tied: bool,
     ) -> Result<Vec<Planned<'a>>, GgufFault> {
@@ -287,7 +287,7 @@ fn at_layer(name: &str, layer: usize) -> String {
 
 /// Whether the output head shares the embedding's weights: it is absent, or a copy of them
 /// (older conversions of GPT-2 write it twice).
-pub(super) fn is_tied(header: &Header<'_>) -> bool {
+pub(super) fn is_tied(header: &GgufHeader<'_>) -> bool {
     let Some(head) = header.tensors.get(HEAD) else { return true };
     let Some(embedding) = header.tensors.get(EMBEDDING) else { return false };
     head.kind == embedding.kind
@@ -296,7 +296,7 @@ pub(super) fn is_tied(header: &Header<'_>) -> bool {
 }
 
 /// Rows of the embedding.
-pub(super) fn vocabulary_size(header: &Header<'_>) -> Result<usize, GgufFault> {
+pub(super) fn vocabulary_size(header: &GgufHeader<'_>) -> Result<usize, GgufFault> {
     let embedding = header.tensors.get(EMBEDDING);
     let embedding = embedding.ok_or_else(|| GgufFault::MissingTensor(EMBEDDING.to_owned()))?;
     Ok(embedding.shape[0])

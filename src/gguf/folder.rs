@@ -1,4 +1,4 @@
-//! The output folder: built beside its place, and moved there once it is whole.
+//! The output folder: built next to its destination, and moved there once it is complete.
 
 use std::{
     fs::{self, File},
@@ -29,7 +29,7 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// Checks that `out` may be written from `file`, and begins a folder beside it.
+    /// Checks that `out` may be written from `file`, and begins a folder next to it.
     pub(super) fn begin(file: &Path, out: &Path, force: bool) -> Result<Staged, GgufError> {
         let parent = files::parent(out);
         fs::create_dir_all(parent).map_err(FileError::writing(parent))?;

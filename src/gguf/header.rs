@@ -1,7 +1,7 @@
 //! Bytes of a GGUF file -> its metadata and the list of its tensors.
 //!
-//! Nothing in the file is trusted: every count and length is paid for with
-//! bytes of the file before memory is asked for, and every tensor is known to
+//! Nothing in the file is trusted: every count and length is checked against
+//! the bytes of the file before memory is allocated, and every tensor is known to
 //! lie inside the file, apart from the others, before it is handed on. Format:
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
@@ -21,11 +21,11 @@ const MAX_DIMENSIONS: u32 = 4;
 /// Arrays of arrays are skipped, not used; a bound keeps the recursion shallow.
 const MAX_NESTING: u32 = 8;
 
-/// What a GGUF file says about itself.
+/// The metadata and the tensor list of a GGUF file.
 #[derive(Debug)]
-pub(super) struct Header<'a> {
+pub(super) struct GgufHeader<'a> {
     pub(super) metadata: Metadata<'a>,
-    /// By name.
+    /// The tensors by name.
     pub(super) tensors: BTreeMap<&'a str, TensorEntry>,
     bytes: &'a [u8],
 }
@@ -36,15 +36,15 @@ pub(super) struct TensorEntry {
     /// Slowest dimension first: [rows, columns] (the file stores the reverse).
     pub(super) shape: Vec<usize>,
     pub(super) kind: TensorType,
-    /// In bytes from the start of the file.
+    /// Where its numbers start, in bytes from the start of the file.
     pub(super) start: u64,
     /// Size in bytes.
     pub(super) length: u64,
 }
 
-impl<'a> Header<'a> {
+impl<'a> GgufHeader<'a> {
     /// Reads and checks everything before the tensor data.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Header<'a>, GgufFault> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<GgufHeader<'a>, GgufFault> {
         let mut cursor = Cursor { bytes, at: 0 };
         cursor.magic_and_version()?;
         let tensor_count = cursor.u64("the number of tensors")?;
@@ -62,7 +62,7 @@ impl<'a> Header<'a> {
         }
         let data = (cursor.at as u64).next_multiple_of(alignment(&metadata)?);
         let tensors = place(entries, data, bytes.len() as u64)?;
-        Ok(Header { metadata, tensors, bytes })
+        Ok(GgufHeader { metadata, tensors, bytes })
     }
 
     /// The numbers of a tensor as they are stored.

@@ -1,6 +1,6 @@
 //! How text is cut into words before byte-pair merging, by the name in `tokenizer.ggml.pre`.
 //!
-//! Each row is what the Hugging Face tokenizer of the models behind the name
+//! Each row is what the Hugging Face tokenizer of the models with that name
 //! does; the names and their regular expressions are those of llama.cpp's
 //! `llama-vocab.cpp`.
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::error::GgufFault;
 
-/// One way of cutting.
+/// One way of cutting text into words.
 #[derive(Debug)]
 pub(super) struct PreTokenizer {
     names: &'static [&'static str],
@@ -17,7 +17,7 @@ pub(super) struct PreTokenizer {
     is_composed: bool,
     /// A word that is a token stays whole, whatever the merges say.
     pub(super) ignores_merges: bool,
-    /// What holds where `tokenizer.ggml.add_bos_token` is not given.
+    /// Default where `tokenizer.ggml.add_bos_token` is not given.
     pub(super) adds_bos: bool,
 }
 
@@ -79,7 +79,7 @@ static TABLE: [PreTokenizer; 5] = [
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 impl PreTokenizer {
-    /// The row with this name.
+    /// The pre-tokenizer with this name.
     pub(super) fn named(name: &str) -> Result<&'static PreTokenizer, GgufFault> {
         TABLE.iter().find(|row| row.names.contains(&name)).ok_or_else(|| {
             let known: Vec<&str> = TABLE.iter().flat_map(|row| row.names).copied().collect();
@@ -87,12 +87,12 @@ impl PreTokenizer {
         })
     }
 
-    /// `normalizer` of `tokenizer.json`.
+    /// The `normalizer` of `tokenizer.json`.
     pub(super) fn normalizer(&self) -> Value {
         if self.is_composed { json!({ "type": "NFC" }) } else { Value::Null }
     }
 
-    /// `pre_tokenizer` of `tokenizer.json`: the cuts, then bytes as printable characters.
+    /// The `pre_tokenizer` of `tokenizer.json`: the cuts, then bytes as printable characters.
     pub(super) fn json(&self) -> Value {
         let Some((last, before)) = self.cuts.split_last() else { return byte_level(false) };
         let mut steps: Vec<Value> = before.iter().map(Cut::json).collect();

@@ -6,7 +6,7 @@ use super::{
     convert,
     error::GgufFault,
     family::{Described, ROPE_FACTORS},
-    header::Header,
+    header::GgufHeader,
     metadata::required,
 };
 
@@ -19,7 +19,7 @@ const ORIGINAL_CONTEXT: u32 = 8192;
 
 /// `null`, `linear`, or `llama3`.
 pub(super) fn scaling(
-    header: &Header<'_>,
+    header: &GgufHeader<'_>,
     model: &Described<'_>,
     theta: f64,
 ) -> Result<Value, GgufFault> {
@@ -33,8 +33,8 @@ pub(super) fn scaling(
     llama3(&stored, theta)
 }
 
-/// What the keys say.
-fn declared(header: &Header<'_>, model: &Described<'_>) -> Result<Value, GgufFault> {
+/// The scaling that the keys declare.
+fn declared(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Value, GgufFault> {
     let (metadata, family) = (&header.metadata, model.family);
     let kind = family.key("rope.scaling.type");
     let old_factor = metadata.real(&family.key("rope.scale_linear"))?.filter(|scale| *scale != 1.0);
@@ -50,7 +50,7 @@ fn declared(header: &Header<'_>, model: &Described<'_>) -> Result<Value, GgufFau
     }
 }
 
-/// The scaling whose factors stand in the file, which keeps the factors but not the numbers behind them.
+/// The scaling whose factors the file holds, without the numbers that they were computed from.
 fn llama3(stored: &[f32], theta: f64) -> Result<Value, GgufFault> {
     let factor = f64::from(stored.last().copied().unwrap_or(1.0));
     for (index, &found) in stored.iter().enumerate() {
@@ -59,7 +59,7 @@ fn llama3(stored: &[f32], theta: f64) -> Result<Value, GgufFault> {
         // A difference that is not a number is no match either.
         if difference.is_nan() || difference > FACTOR_TOLERANCE * expected.abs() {
             let what = format!("element {index} of tensor {ROPE_FACTORS:?}");
-            let expected = format!("{expected}, as the scaling of Llama 3.1 by {factor} has it");
+            let expected = format!("{expected}, as in Llama 3.1's scaling by {factor}");
             return Err(GgufFault::invalid(what, found, expected));
         }
     }
@@ -72,7 +72,8 @@ fn llama3(stored: &[f32], theta: f64) -> Result<Value, GgufFault> {
     }))
 }
 
-/// By how much Llama 3.1 slows a rotation down: 1 for fast ones, `factor` for slow ones, smooth between.
+/// By how much Llama 3.1 slows a rotation down: 1 for fast ones, `factor` for slow ones, smooth
+/// between.
 ///
 /// `inverse` is the inverse frequency, in positions a radian.
 fn llama3_factor(inverse: f64, factor: f64) -> f64 {

@@ -2,7 +2,7 @@
 
 use super::{
     error::GgufFault,
-    family::Family,
+    family::GgufFamily,
     metadata::{Metadata, required},
 };
 
@@ -42,7 +42,7 @@ impl Sizes {
     /// Reads the sizes; `vocabulary` is the number of rows of the embedding.
     pub(super) fn read(
         metadata: &Metadata<'_>,
-        family: &Family,
+        family: &GgufFamily,
         vocabulary: usize,
     ) -> Result<Sizes, GgufFault> {
         let size = |name: &str| {
@@ -70,7 +70,7 @@ impl Sizes {
     fn check(
         &self,
         metadata: &Metadata<'_>,
-        family: &Family,
+        family: &GgufFamily,
         vocabulary: Option<usize>,
         value_head: Option<usize>,
     ) -> Result<(), GgufFault> {

@@ -1,4 +1,5 @@
-//! Imports of small files: what comes out, what is refused, and that no bytes make the reader panic.
+//! Imports of small files: what comes out, what is refused, and that no bytes make the reader
+//! panic.
 
 mod fixture;
 mod hostile;
@@ -17,7 +18,7 @@ use super::{tensor_type::TensorType, *};
 use crate::files::FileError;
 use crate::progress::{Silent, StopFlag};
 
-/// Writes the file and imports it into a folder beside it.
+/// Writes the file and imports it into a folder next to it.
 fn import_into(
     folder: &Path,
     file: &Gguf,

@@ -1,4 +1,4 @@
-//! `tokenizer.ggml.*` -> `tokenizer.json` and the files beside it.
+//! `tokenizer.ggml.*` -> `tokenizer.json` and the files next to it.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use tokenizers::Tokenizer;
 use super::{
     config::Object,
     error::GgufFault,
-    family::Family,
+    family::GgufFamily,
     metadata::{Metadata, required},
     pre_tokenizer::{PreTokenizer, byte_level},
 };
@@ -54,7 +54,7 @@ impl<'a> Vocabulary<'a> {
     /// Reads and checks the tokenizer; `rows` is the number of rows of the embedding.
     pub(super) fn read(
         metadata: &'a Metadata<'_>,
-        family: &Family,
+        family: &GgufFamily,
         rows: usize,
     ) -> Result<Vocabulary<'a>, GgufFault> {
         let model = required(MODEL, metadata.text(MODEL)?)?;
@@ -113,7 +113,8 @@ impl<'a> Vocabulary<'a> {
         Ok(())
     }
 
-    /// `tokenizer.json`, after the tokenizer library has read it and found every token at its id.
+    /// The contents of `tokenizer.json`, after the tokenizer library has read it and found every
+    /// token at its id.
     pub(super) fn tokenizer_json(&self) -> Result<Vec<u8>, GgufFault> {
         let mut text = serde_json::to_vec_pretty(&self.tokenizer()?)
             .expect("a JSON value with text keys can be written");
@@ -219,7 +220,7 @@ impl<'a> Vocabulary<'a> {
         Ok(json!({ "type": "Sequence", "processors": [byte_level(true), template] }))
     }
 
-    /// `special_tokens_map.json`.
+    /// The contents of `special_tokens_map.json`.
     pub(super) fn special_tokens(&self) -> Object {
         let ids = self.special;
         let named = [
@@ -232,7 +233,7 @@ impl<'a> Vocabulary<'a> {
         named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), text(id?)))).collect()
     }
 
-    /// `tokenizer_config.json`; `context` is the largest number of tokens.
+    /// The contents of `tokenizer_config.json`; `context` is the largest number of tokens.
     pub(super) fn config(&self, context: usize) -> Object {
         let mut config = self.special_tokens();
         // The general class takes `tokenizer.json` as it is; those of a model rebuild parts of it.
@@ -274,7 +275,7 @@ impl SpecialIds {
         named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?.into()))).collect()
     }
 
-    /// `generation_config.json`: a chat may end in two ways.
+    /// The contents of `generation_config.json`: a chat may end in two ways.
     pub(super) fn generation(self) -> Object {
         let mut entries = self.entries();
         if let (Some(eos), Some(turn)) = (self.eos, self.end_of_turn)

@@ -23,7 +23,7 @@ pub(super) fn accumulate(
 ) -> Result<Vec<Outcome>> {
     let fed: Vec<&[u32]> = examples.iter().map(Example::fed).collect();
     let batch = Batch::new(&fed);
-    let run = Run { trainable, batch: &batch };
+    let run = BackwardPass { trainable, batch: &batch };
     let placed = placed(examples);
     let states = States::of(&placed);
     let reading: Vec<&Placed<'_>> =
@@ -111,12 +111,12 @@ impl<'a> States<'a> {
     }
 }
 
-struct Run<'a> {
+struct BackwardPass<'a> {
     trainable: &'a Trainable,
     batch: &'a Batch,
 }
 
-impl Run<'_> {
+impl BackwardPass<'_> {
     /// The lowest layer that a gradient has to reach.
     fn lowest_layer(&self) -> usize {
         let layers = self.trainable.decoder.config().layers;

@@ -114,7 +114,7 @@ pub fn train(
     progress: &dyn Progress,
 ) -> Result<PassageRun, TrainError> {
     progress.phase("measure", None);
-    let mut run = Run::new(model, start, sets, settings)?;
+    let mut run = PassageTraining::new(model, start, sets, settings)?;
     let trainable = model.trainable_from(start, &settings.rule)?;
     let mut trainer = Trainer::new(trainable, settings.trainer(rate));
     let fingerprint = run.fingerprint();
@@ -188,7 +188,7 @@ impl State {
     }
 }
 
-struct Run<'a> {
+struct PassageTraining<'a> {
     settings: &'a PassageSettings,
     sets: &'a PassageSets,
     /// What is asked of each passage.
@@ -205,7 +205,7 @@ const NEAR: f64 = 0.8;
 /// Tokens kept of each distribution of the start model.
 const KEPT: usize = 64;
 
-impl<'a> Run<'a> {
+impl<'a> PassageTraining<'a> {
     fn new(
         model: &Model,
         start: &Decoder,

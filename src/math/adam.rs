@@ -1,6 +1,6 @@
 //! Adam for one small vector (Kingma & Ba, arXiv 1412.6980): β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
 
-/// State of one optimisation.
+/// State of Adam for one vector.
 #[derive(Debug, Clone)]
 pub struct Adam {
     rate: f64,

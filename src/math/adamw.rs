@@ -16,7 +16,7 @@ pub struct AdamW {
     pub beta2: f64,
     /// Added to √v̂.
     pub epsilon: f64,
-    /// λ, taken from x itself and not through the moments.
+    /// Weight decay λ, applied to x directly and not through the moments.
     pub weight_decay: f64,
 }
 
@@ -29,14 +29,14 @@ impl Default for AdamW {
 /// The state of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
-    /// m.
+    /// The first moment, m.
     pub first: Vec<f32>,
-    /// v.
+    /// The second moment, v.
     pub second: Vec<f32>,
 }
 
 impl Moments {
-    /// For a tensor of so many elements.
+    /// Zero moments for a tensor of so many elements.
     pub fn zeros(elements: usize) -> Self {
         Self { first: vec![0.; elements], second: vec![0.; elements] }
     }
@@ -45,11 +45,11 @@ impl Moments {
 /// What changes from step to step.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// t, from 1.
+    /// The step t, from 1.
     pub number: u64,
-    /// η.
+    /// The learning rate η.
     pub rate: f64,
-    /// c, by which the gradient is scaled first.
+    /// The factor c, by which the gradient is scaled first.
     pub scale: f64,
     /// Whether λ applies to this tensor.
     pub decays: bool,

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 pub struct NotPositiveDefinite {
     /// Row of the pivot, from 0.
     pub pivot: usize,
-    /// What stood there.
+    /// The value of the pivot.
     pub value: f64,
 }
 
@@ -45,7 +45,7 @@ impl Cholesky {
         Ok(Self { lower: matrix, n })
     }
 
-    /// x with L Lᵀ x = b.
+    /// Solves L Lᵀ x = b for x.
     pub fn solve(&self, b: &[f64]) -> Vec<f64> {
         let n = self.n;
         assert_eq!(b.len(), n, "the right-hand side has {n} entries");

@@ -4,15 +4,15 @@
 //! If both come from one continuous distribution, every merging of the two sorted samples is as
 //! likely as any other: a lattice path from (0, 0) to (n, m). The exact two-sided p is the share of
 //! paths with |i/n − j/m| ≥ D somewhere. Its parts are summed where a path first does so, all of
-//! them positive, so that a p of 1e-21 has as many digits as one of 0.5. The limit for large n and m
-//! is 2 Σ (−1)^(k−1) exp(−2 k² D² nm/(n + m)).
+//! them positive, so that a p of 1e-21 has as many digits as one of 0.5. The limit for large n and
+//! m is 2 Σ (−1)^(k−1) exp(−2 k² D² nm/(n + m)).
 
 /// What the test found.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct KolmogorovSmirnov {
-    /// D.
+    /// The statistic D.
     pub distance: f64,
-    /// Exact two-sided p.
+    /// The exact two-sided p.
     pub p: f64,
     /// p of Kolmogorov's limit.
     pub p_limit: f64,
@@ -63,7 +63,8 @@ fn outside(n: usize, m: usize, steps: u64) -> f64 {
     let mut left = 0.;
     for j in 0..=m {
         for i in 0..=n {
-            // A path at (i, j) goes on in either direction in proportion to the steps that are left.
+            // A path at (i, j) goes on in either direction in proportion to the steps that are
+            // left.
             let rest = |i: usize, j: usize| (n - i + m - j) as f64;
             let from_below = match j {
                 0 => f64::from(u8::from(i == 0)),

@@ -5,11 +5,12 @@
 //! the same to the bit on any number of threads. Call them from inside a pool (`install`): from
 //! outside, waking its threads costs as much as a small product.
 //!
-//! On x86-64 three kernels of our own do what the `gemm` crate is slow at, which packs both operands on
-//! every call: inner products for `a · bᵀ` ([`matmul_nt`]), with nothing packed; for dozens of rows,
-//! where inner products would pass through their operands more than once, `b` packed alone, panel by
-//! panel; and `a · b` with a long k and few rows, the gradient through a vocabulary, which is bound by
-//! how `b` comes from memory. Everything else is that crate's, block by block.
+//! On x86-64 three kernels of our own do what the `gemm` crate is slow at, which packs both
+//! operands on every call: inner products for `a · bᵀ` ([`matmul_nt`]), with nothing packed; for
+//! dozens of rows, where inner products would pass through their operands more than once, `b`
+//! packed alone, panel by panel; and `a · b` with a long k and few rows, the gradient through a
+//! vocabulary, which is bound by how `b` comes from memory. Everything else is that crate's, block
+//! by block.
 
 mod gram;
 #[cfg(target_arch = "x86_64")]
@@ -38,7 +39,7 @@ const LONG: usize = 768;
 /// `[out, in]`.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says.
+/// If the length of a slice does not match its shape.
 pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
     if !has_terms(out, a, b, m, n, k) {
         return;
@@ -58,7 +59,7 @@ pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
 /// its input, and the forward pass of a weight stored `[in, out]`.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says.
+/// If the length of a slice does not match its shape.
 pub fn matmul_nn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
     if !has_terms(out, a, b, m, n, k) {
         return;
@@ -78,7 +79,7 @@ pub fn matmul_nn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
 /// `out[m, n] = a[k, m]ᵀ · b[k, n]`, all row-major: the gradient with respect to a weight.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says.
+/// If the length of a slice does not match its shape.
 pub fn matmul_tn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
     if has_terms(out, a, b, m, n, k) {
         product(out, Operand::columns(a, m), Operand::rows(b, n), m, n, k);
@@ -88,7 +89,7 @@ pub fn matmul_tn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
 /// `out[m, n] += a[k, m]ᵀ · b[k, n]`, all row-major: a weight's gradient, summed over batches.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says.
+/// If the length of a slice does not match its shape.
 pub fn add_tn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
     assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
     if !a.is_empty() && !b.is_empty() {
@@ -101,7 +102,7 @@ pub fn add_tn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usiz
 /// added is symmetric to the bit. c is read and written once a call, so many rows a call pay.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says.
+/// If the length of a slice does not match its shape.
 pub fn add_gram(c: &mut [f64], x: &[f32], rows: usize, k: usize) {
     assert_eq!(c.len(), k * k, "c is [{k}, {k}]");
     assert_eq!(x.len(), rows * k, "x is [{rows}, {k}]");

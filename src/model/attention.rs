@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::decoder::Run;
+use super::decoder::ForwardPass;
 use super::mlp::Projection;
 use crate::ops::{AttentionShape, attention, rotate};
 
@@ -17,7 +17,12 @@ pub(super) struct Attention {
 
 impl Attention {
     /// x [rows, hidden], already normalised → [rows, hidden].
-    pub(super) fn forward(&self, layer: usize, x: &Tensor, run: &Run<'_>) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        run: &ForwardPass<'_>,
+    ) -> Result<Tensor> {
         let (mut q, mut k) = (self.query.forward(x)?, self.key.forward(x)?);
         let v = self.value.forward(x)?;
         if let Some(table) = &run.rotary {

@@ -10,7 +10,7 @@ use crate::ops::{Past, Span};
 /// Tokens of several sequences, one row each.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// Token of each row.
+    /// The token of each row.
     pub ids: Vec<u32>,
     /// The sequences, in order and without a gap.
     pub spans: Vec<Span>,

@@ -30,7 +30,7 @@ pub struct DecoderConfig {
     pub position: Position,
     /// Kind of MLP.
     pub mlp: Mlp,
-    /// Its nonlinearity.
+    /// Nonlinearity of the MLP.
     pub activation: Activation,
     /// Biases in the attention projections.
     pub has_attention_bias: bool,
@@ -52,7 +52,7 @@ pub enum Norm {
     Rms(f64),
 }
 
-/// Position encoding.
+/// How positions are encoded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Position {
@@ -60,19 +60,19 @@ pub enum Position {
     Learned,
     /// Rotation of queries and keys by these inverse frequencies.
     Rotary {
-        /// One for each pair of dimensions of a head.
+        /// One inverse frequency for each pair of dimensions of a head.
         #[serde(skip)]
         inverse_frequencies: Vec<f32>,
     },
 }
 
-/// Kind of MLP.
+/// The kind of an MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mlp {
-    /// down(φ(up x)).
+    /// A plain MLP: down(φ(up x)).
     Plain,
-    /// down(φ(gate x) · up x).
+    /// A gated MLP: down(φ(gate x) · up x).
     Gated,
 }
 
@@ -83,9 +83,9 @@ pub enum ConfigError {
     /// No family has this model type.
     #[error("model_type {found:?} is not supported; supported are {supported}")]
     UnknownModelType {
-        /// As in the file.
+        /// The model type in the file.
         found: String,
-        /// The known ones.
+        /// The model types that are known.
         supported: String,
     },
     /// A required key is absent or of another type.
@@ -93,7 +93,7 @@ pub enum ConfigError {
     Key {
         /// The key.
         key: String,
-        /// What it should be.
+        /// What the value should be.
         expected: &'static str,
     },
     /// A key whose value changes the mathematics in a way that is not implemented.
@@ -103,7 +103,7 @@ pub enum ConfigError {
         key: String,
         /// Its value as JSON.
         value: String,
-        /// What would be.
+        /// The value that would be supported.
         expected: Option<&'static str>,
     },
     /// Widths that do not fit each other.

@@ -35,24 +35,24 @@ pub(super) struct DecoderLayer {
     pub(super) attention: Attention,
     pub(super) mlp_norm: RowNorm,
     pub(super) mlp: MlpBlock,
-    /// What the value passes on its way to the residual stream, where there is one.
+    /// The norm that the value passes on its way to the residual stream, where there is one.
     pub(super) post_mlp_norm: Option<RowNorm>,
 }
 
-/// What a layer needs to know about the run.
-pub(super) struct Run<'a> {
+/// What a layer needs to know about a forward pass.
+pub(super) struct ForwardPass<'a> {
     pub(super) batch: &'a Batch,
     pub(super) cache: Option<&'a KvCache>,
     pub(super) rotary: Option<RotaryTable>,
 }
 
 impl Decoder {
-    /// What it computes.
+    /// The configuration that decides the arithmetic.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
     }
 
-    /// Where it computes.
+    /// The device that the decoder computes on.
     pub fn device(&self) -> &Device {
         self.embedding.device()
     }
@@ -100,7 +100,7 @@ impl Decoder {
                 Some(RotaryTable::new(batch.positions(), inverse_frequencies))
             }
         };
-        let run = Run { batch, cache, rotary };
+        let run = ForwardPass { batch, cache, rotary };
         for layer in layers {
             match self.layers[layer].forward(layer, &hidden, &run, visitor)? {
                 Some(next) => hidden = next,
@@ -179,7 +179,7 @@ impl Decoder {
 }
 
 impl DecoderLayer {
-    /// Where it keeps a role's tensors.
+    /// The place that holds a role's tensors.
     pub(super) fn holder(&mut self, role: Role) -> Holder<'_> {
         let there = "the table lists only what is there";
         let (attention, mlp) = (&mut self.attention, &mut self.mlp);
@@ -204,7 +204,7 @@ impl DecoderLayer {
         &self,
         layer: usize,
         hidden: &Tensor,
-        run: &Run<'_>,
+        run: &ForwardPass<'_>,
         visitor: &mut dyn Visitor,
     ) -> Result<Option<Tensor>> {
         let attended = self.attention.forward(layer, &self.attention_norm.forward(hidden)?, run)?;

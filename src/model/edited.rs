@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 
 use super::decoder::Decoder;
 
-/// `start` with the named changes, each combined with the tensor that it belongs to.
+/// The decoder `start` with the named changes, each combined with the tensor that it belongs to.
 pub(super) fn edited(
     start: &Decoder,
     changes: &BTreeMap<&str, Tensor>,

@@ -1,12 +1,13 @@
-//! How facts are best written to a model, as its maker measured; the folder of a trained model says
-//! it.
+//! How facts are best written to a model, as measured by its maker and stored in the folder of a
+//! trained model.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The file in a folder of `rescribe atlas train` that says how it was trained and is best edited.
+/// The file in a folder of `rescribe atlas train` that states how it was trained and is best
+/// edited.
 pub const TRAINING: &str = "atlas.json";
 
 /// What takes the place of the defaults of `[rank_one]` for one model.
@@ -26,7 +27,7 @@ pub struct Editing {
 }
 
 impl Editing {
-    /// What the folder of a model with `layers` layers says, if it says anything.
+    /// What the folder of a model with `layers` layers states, if anything.
     pub(super) fn read(folder: &Path, layers: usize) -> Option<Self> {
         let bytes = std::fs::read(folder.join(TRAINING)).ok()?;
         let mut notes: Value = serde_json::from_slice(&bytes).ok()?;

@@ -9,7 +9,7 @@ use super::config::{ConfigError, ConfigReader, DecoderConfig};
 use super::parameters::Role;
 use crate::ops::WeightLayout;
 
-/// One family.
+/// One family of models.
 pub struct Family {
     /// The `model_type`s that it accepts.
     pub model_types: &'static [&'static str],
@@ -74,7 +74,7 @@ impl Family {
         FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).copied()
     }
 
-    /// The family that reads this `config.json`, and what it read.
+    /// The family that a `config.json` belongs to, and the configuration read from it.
     pub fn recognise(
         config: &Map<String, Value>,
     ) -> Result<(&'static Family, DecoderConfig), ConfigError> {

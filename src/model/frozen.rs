@@ -8,8 +8,8 @@
 //! with g = ∂L/∂h': g ← g + ∂norm(m)ᵀ (Gᵀ dgate + Uᵀ dup),
 //! g ← g + ∂norm(h)ᵀ (Qᵀ dq + Kᵀ dk + Vᵀ dv).
 //!
-//! On the CPU, in f32, and without adapters; elsewhere the decoder's own layers do the same with
-//! candle's gradients, and the tests hold the two against each other.
+//! This pass runs on the CPU, in f32, without adapters; on other devices the decoder's own layers
+//! do the same with candle's gradients, and the tests compare the two.
 
 mod head;
 mod tape;

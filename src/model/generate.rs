@@ -14,11 +14,11 @@ use crate::progress::Progress;
 pub enum Choice {
     /// The most probable token.
     Greedy,
-    /// From the distribution at this temperature, among the `k` most probable tokens.
+    /// A draw from the distribution at this temperature, among the `k` most probable tokens.
     Sampled {
-        /// Seed; sequence i of a call draws from seed + i.
+        /// Seed of the draws; sequence i of a call draws from seed + i.
         seed: u64,
-        /// 1 is the model's own distribution.
+        /// Temperature; 1 is the model's own distribution.
         temperature: f64,
         /// Tokens to draw from; `usize::MAX` for all.
         k: usize,

@@ -74,7 +74,7 @@ impl Projection {
 
 #[derive(Clone)]
 pub(super) struct MlpBlock {
-    /// Present in gated MLPs.
+    /// The gate projection, present in gated MLPs.
     pub(super) gate: Option<Projection>,
     pub(super) up: Projection,
     pub(super) down: Projection,

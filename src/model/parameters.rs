@@ -144,7 +144,7 @@ pub struct Slice {
 /// One tensor of the decoder, and where it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    /// What it is for.
+    /// What the tensor is for.
     pub role: Role,
     /// The bias of the role rather than its weight.
     pub is_bias: bool,
@@ -175,7 +175,7 @@ impl Slot {
         shape
     }
 
-    /// Its part of a tensor of the stored shape.
+    /// The slot's part of a tensor of the stored shape.
     pub fn part_of(&self, stored: &Tensor) -> Result<Tensor> {
         match self.slice {
             None => Ok(stored.clone()),
@@ -287,12 +287,12 @@ impl<'a> Holder<'a> {
 }
 
 impl Decoder {
-    /// What each of its tensors is for, and where it is stored.
+    /// The parameter table of the decoder: what each tensor is for, and where it is stored.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Where it keeps a slot's tensor.
+    /// The place that holds a slot's tensor.
     pub(super) fn holder(&mut self, slot: &Slot) -> Holder<'_> {
         let there = "the table lists only what is there";
         let layer = slot.layer.map(|layer| &mut self.layers[layer]);

@@ -18,11 +18,11 @@ pub struct SampleGroup {
     pub seed: u64,
     /// Number of sequences.
     pub sequences: usize,
-    /// Tokens of each; the start token is not among them.
+    /// Tokens of each sequence, without the start token.
     pub tokens: usize,
 }
 
-/// Samples that could not be had.
+/// Why samples could not be drawn or kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SampleError {

@@ -11,9 +11,9 @@ pub enum TokenizerError {
     /// The file is absent, unreadable or malformed.
     #[error("{file}: {reason}")]
     Read {
-        /// Path.
+        /// Path of the file.
         file: String,
-        /// From the library.
+        /// Message of the tokenizer library.
         reason: String,
     },
     /// The text cannot be encoded.
@@ -21,7 +21,7 @@ pub enum TokenizerError {
     Encode {
         /// The text.
         text: String,
-        /// From the library.
+        /// Message of the tokenizer library.
         reason: String,
     },
     /// The subject's last byte belongs to no token.

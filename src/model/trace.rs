@@ -23,7 +23,7 @@ pub enum Visit {
     Keep,
     /// Go on with these rows; gradients flow to them.
     Substitute(Tensor),
-    /// The run has served its purpose: compute nothing more.
+    /// Stop the run: nothing more is needed.
     Stop,
 }
 
@@ -33,7 +33,7 @@ pub trait Visitor {
     fn visit(&mut self, layer: usize, site: Site, rows: &Tensor) -> Result<Visit>;
 }
 
-/// Looks at nothing.
+/// A visitor that looks at nothing.
 pub struct Unobserved;
 
 impl Visitor for Unobserved {
@@ -86,9 +86,9 @@ pub struct AddToRows {
     pub layer: usize,
     /// The site whose rows change.
     pub site: Site,
-    /// [rows, 1]: 1 where the vector is added, 0 elsewhere.
+    /// Mask of the rows, [rows, 1]: 1 where the vector is added, 0 elsewhere.
     mask: Tensor,
-    /// [1, width].
+    /// The vector that is added, [1, width].
     vector: Tensor,
 }
 
@@ -106,7 +106,7 @@ impl AddToRows {
         Ok(Self { layer, site, mask, vector: vector.unsqueeze(0)? })
     }
 
-    /// `to` with the vector added.
+    /// The rows `to` with the vector added.
     pub fn apply(&self, to: &Tensor) -> Result<Tensor> {
         to + self.mask.matmul(&self.vector)?
     }

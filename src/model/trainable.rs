@@ -33,7 +33,7 @@ pub struct TrainRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trained {
-    /// All of them.
+    /// All weights.
     #[default]
     All,
     /// The matrices and biases of the MLPs.
@@ -88,9 +88,9 @@ impl TrainRule {
 
 /// A decoder in training.
 pub struct Trainable {
-    /// Runs with gradients.
+    /// The decoder that is run with gradients.
     pub decoder: Decoder,
-    /// The same weights without gradients, for measuring.
+    /// A decoder with the trained weights but without gradients, for measuring.
     pub frozen: Decoder,
     /// What is trained, in the order of the decoder.
     pub parameters: Vec<Parameter>,

@@ -1,4 +1,5 @@
-//! The safetensors files of a model folder, mapped: each tensor by name, widened to `f32` when it is asked for.
+//! The safetensors files of a model folder, mapped: each tensor by name, widened to `f32` when it
+//! is asked for.
 //!
 //! Nothing is read on opening but the headers. A tensor that was widened gives
 //! its mapped pages back at once, piece by piece, so the peak of memory is the
@@ -29,7 +30,7 @@ use crate::files::{Sha256, Sha256Hasher};
 
 /// File name of weights that are in one piece.
 pub const SINGLE: &str = "model.safetensors";
-/// File name of the list that says which shard holds which tensor.
+/// File name of the index, which lists the shard that holds each tensor.
 pub const INDEX: &str = "model.safetensors.index.json";
 
 /// The longest index that is read; that of a model with a million tensors has about 100 MB.
@@ -317,8 +318,9 @@ impl Shard {
     /// Lets the system drop the pages of `range`; a later access reads them again.
     fn give_back(&self, range: Range<usize>) {
         #[cfg(unix)]
-        // SAFETY: the map is read-only and backed by a file, so dropped pages come back with the same
-        // bytes. The range lies inside the map because the header was checked against its length.
+        // SAFETY: the map is read-only and backed by a file, so dropped pages come back with the
+        // same bytes. The range lies inside the map because the header was checked against its
+        // length.
         let _ = unsafe {
             let advice = memmap2::UncheckedAdvice::DontNeed;
             self.map.unchecked_advise_range(advice, range.start, range.len())
@@ -335,7 +337,8 @@ pub(crate) fn map_file(path: &Path) -> io::Result<Mmap> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     // SAFETY: a map is sound as long as nobody changes the file meanwhile. That cannot be enforced;
-    // it is documented for callers, and this program itself never writes to a file that it has mapped.
+    // it is documented for callers, and this program itself never writes to a file that it has
+    // mapped.
     unsafe { Mmap::map(&file) }
 }
 

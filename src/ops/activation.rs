@@ -18,8 +18,8 @@ pub enum Activation {
     Relu,
 }
 
-/// Runs a loop with `$slope` standing for φ and its slope. The choice is made outside of the loop, which
-/// then has no branches and can use the vector units.
+/// Runs a loop with `$slope` standing for φ and its slope. The choice is made outside of the loop,
+/// which then has no branches and can use the vector units.
 macro_rules! with_slope {
     ($activation:expr, $slope:ident => $loop:expr) => {
         match $activation {
@@ -39,14 +39,14 @@ macro_rules! with_slope {
     };
 }
 
-/// (φ(x), φ'(x)).
+/// The pair (φ(x), φ'(x)).
 #[inline(always)]
 fn silu(x: f32) -> (f32, f32) {
     let s = 1. / (1. + exp(-x));
     (x * s, s * (1. + x * (1. - s)))
 }
 
-/// (φ(x), φ'(x)).
+/// The pair (φ(x), φ'(x)).
 #[inline(always)]
 fn gelu_tanh(x: f32) -> (f32, f32) {
     const SCALE: f32 = 0.797_884_6;
@@ -57,7 +57,7 @@ fn gelu_tanh(x: f32) -> (f32, f32) {
     (0.5 * x * (1. + t), 0.5 * (1. + t) + 0.5 * x * slope)
 }
 
-/// (φ(x), φ'(x)).
+/// The pair (φ(x), φ'(x)).
 #[inline(always)]
 fn relu(x: f32) -> (f32, f32) {
     (x.max(0.), f32::from(u8::from(x > 0.)))

@@ -1,7 +1,8 @@
 //! Causal grouped-query attention over sequences of unequal length.
 //!
 //! A query at row i of a span sees the span's past and its rows up to i. The past is constant: no
-//! gradient reaches it. On the CPU the [`kernel`] does the work, elsewhere candle's operations.
+//! gradient reaches it. On the CPU the [`kernel`] does the work, on other devices candle's
+//! operations do it.
 
 mod kernel;
 
@@ -13,7 +14,7 @@ use super::{is_tracked, matrix, values, with_values};
 
 pub(crate) use kernel::Attention;
 
-/// Consecutive tokens of one sequence: which rows of the batch, behind which rows of the past.
+/// Consecutive tokens of one sequence: which rows of the batch, after which rows of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// Rows of the batch.
@@ -133,7 +134,7 @@ impl CustomOp3 for Attention {
     }
 }
 
-/// The same from candle's differentiable operations, span by span.
+/// Attention from candle's differentiable operations, span by span.
 pub(super) fn composed(
     q: &Tensor,
     k: &Tensor,

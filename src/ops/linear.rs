@@ -21,7 +21,7 @@ pub enum WeightLayout {
 }
 
 impl WeightLayout {
-    /// (in, out) widths of a stored matrix.
+    /// The widths (in, out) of a stored matrix.
     pub fn widths(self, stored: (usize, usize)) -> (usize, usize) {
         match self {
             Self::OutIn => (stored.1, stored.0),
@@ -44,7 +44,7 @@ impl WeightLayout {
         }
     }
 
-    /// dx = g W, the way back.
+    /// Backward of [`linear`] with respect to its input: dx = g W.
     pub(crate) fn write_input_gradient(
         self,
         dx: &mut [f32],
@@ -155,7 +155,7 @@ impl Linear {
         Ok((y, (rows, width_out).into()))
     }
 
-    /// dx = g W.
+    /// The gradient with respect to the input: dx = g W.
     fn input_gradient(&self, w: &Tensor, g: &Tensor) -> Result<Tensor> {
         let widths = self.0.widths(w.dims2()?);
         let rows = g.dims2()?.0;
@@ -169,7 +169,7 @@ impl Linear {
         matrix(dx, rows, widths.0)
     }
 
-    /// dW = gᵀ x, or xᵀ g for `[in, out]` storage.
+    /// The gradient with respect to the weight: dW = gᵀ x, or xᵀ g for `[in, out]` storage.
     fn weight_gradient(&self, x: &Tensor, w: &Tensor, g: &Tensor) -> Result<Tensor> {
         let (rows, width_in) = x.dims2()?;
         let width_out = g.dims2()?.1;

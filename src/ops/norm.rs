@@ -37,12 +37,12 @@ const ROWS: usize = 32;
 pub(crate) struct Norm {
     /// ε.
     pub(crate) epsilon: f64,
-    /// Whether the mean is taken off: layer norm.
+    /// Whether the mean is subtracted, as in layer norm.
     pub(crate) is_centred: bool,
 }
 
 impl Norm {
-    /// (mean, 1 / scale) of a row.
+    /// The pair (mean, 1 / scale) of a row.
     #[inline(always)]
     fn moments(&self, row: &[f32]) -> (f32, f32) {
         let width = row.len() as f32;
@@ -159,8 +159,8 @@ impl Norm {
     }
 }
 
-/// Σ term over rows of one length, in sixteen fixed lanes: independent of threads, and open to vector
-/// units.
+/// Σ term over rows of one length, in sixteen fixed lanes: independent of threads, and open to
+/// vector units.
 #[inline(always)]
 fn sum<const N: usize>(rows: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f32 {
     let chunks = rows.map(|row| row.as_chunks::<16>());

@@ -27,7 +27,7 @@ const SHOWN: usize = 12;
 
 /// A verbatim run in one passage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Run {
+pub struct RecitedRun {
     /// The end of the prefix from which it is recited.
     pub prefix: String,
     /// What is recited.
@@ -46,7 +46,7 @@ pub struct PassageRecital {
     /// Tokens that could be recited: those after the first cut.
     pub tokens: usize,
     /// The longest run from any cut.
-    pub longest: Run,
+    pub longest: RecitedRun,
     /// Share of the tokens after the first cut that the longest run holds.
     pub share: f64,
     /// Share of the tokens after the first cut that follow from it without a miss: of a text, from
@@ -71,7 +71,7 @@ pub struct Recital {
 
 impl Recital {
     /// The longest run of all.
-    pub fn longest_run(&self) -> &Run {
+    pub fn longest_run(&self) -> &RecitedRun {
         let found = self.passages.iter().find(|it| it.passage == self.longest);
         &found.expect("the number of one of the passages").longest
     }
@@ -169,7 +169,7 @@ fn one(
     Ok(PassageRecital {
         passage,
         tokens,
-        longest: Run {
+        longest: RecitedRun {
             prefix: tokenizer.decode(before)?,
             text: tokenizer.decode(&example.ids[at..at + length])?,
             cut: at,

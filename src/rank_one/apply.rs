@@ -27,12 +27,12 @@ pub struct WrittenFact {
 pub fn write_fact(
     decoder: &Decoder,
     plan: &WritePlan,
-    ask: &[&PlannedEdit],
+    group: &[&PlannedEdit],
     factored: &Factored,
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
-    let contexts = contexts(decoder, plan, ask)?;
-    let own = keys_by_prompt(ask, &contexts.keys)?;
+    let contexts = contexts(decoder, plan, group)?;
+    let own = keys_by_prompt(group, &contexts.keys)?;
     let mut keys = Vec::new();
     for (edit, own) in &own {
         keys.extend(match plan.settings.parity {
@@ -42,7 +42,7 @@ pub fn write_fact(
     }
     let value = optimise(decoder, &contexts, &plan.settings, progress)?;
     let (weight, layout) = decoder.down_projection(plan.layer);
-    let expected = expected(decoder, plan, ask, &own)?;
+    let expected = expected(decoder, plan, group, &own)?;
     let factored = factored
         .expecting(&expected)
         .map_err(|source| RankOneError::SecondMoment { layer: plan.layer, source })?;
@@ -56,14 +56,14 @@ pub fn write_fact(
     Ok((WrittenFact { keys, value, change }, edited))
 }
 
-/// The keys of each prompt of an ask, [contexts, d_k]; prompts that are the same up to the lookup
+/// The keys of each prompt of a fact group, [contexts, d_k]; prompts that are the same up to the lookup
 /// token have the same keys, and count once.
 fn keys_by_prompt<'a>(
-    ask: &[&'a PlannedEdit],
+    group: &[&'a PlannedEdit],
     keys: &Tensor,
 ) -> candle_core::Result<Vec<(&'a PlannedEdit, Tensor)>> {
     let (mut seen, mut first, mut found) = (HashSet::new(), 0, Vec::new());
-    for edit in ask {
+    for edit in group {
         let contexts = edit.counted().into_iter().map(Located::up_to_lookup);
         let contexts: Vec<Vec<u32>> = contexts.map(|context| context.ids).collect();
         let own = keys.narrow(0, first, contexts.len())?;
@@ -75,17 +75,17 @@ fn keys_by_prompt<'a>(
     Ok(found)
 }
 
-/// Keys that the ask's own prompts are likely to meet, in addition to those of the second moment:
+/// Keys that the group's own prompts are likely to meet, in addition to those of the second moment:
 /// other names in the subject's place; and how the subject's key differs from context to context,
 /// so that all of them get the same.
 fn expected(
     decoder: &Decoder,
     plan: &WritePlan,
-    ask: &[&PlannedEdit],
+    group: &[&PlannedEdit],
     own: &[(&PlannedEdit, Tensor)],
 ) -> candle_core::Result<Vec<Expected>> {
     let settings = &plan.settings;
-    let neighbors = keys_at(decoder, plan.layer, &plan.background_of(ask))?;
+    let neighbors = keys_at(decoder, plan.layer, &plan.background_of(group))?;
     let mut scatter = Vec::new();
     for (_, own) in own.iter().filter(|_| settings.scatter_weight > 0.) {
         scatter.extend(deviations(own)?);

@@ -1,15 +1,15 @@
-//! What a layer gives for many asks, in the model as it is by now.
+//! Keys, values and residual streams of many fact groups, in the model as edited so far.
 //!
-//! For each ask, at the lookup token: the key of a layer, and the residual stream after the last
-//! layer that is written; for each neighbor, the key alone. The bare prompt has a key of its own
-//! besides the mean over the prefixed ones: near the start of a text keys are of another kind, and
+//! For each fact group, at the lookup token: the key of a layer, and the residual stream after the
+//! last edited layer; for each neighbor, the key alone. The bare prompt has a key of its own in
+//! addition to the mean over the prefixed ones: near the start of a text keys are of another kind, and
 //! a write that meets only their mean can miss the bare prompt. Nothing after the lookup token can
 //! matter, so each context ends there; nothing before the first written layer changes, so that part
 //! is run once.
 
 use candle_core::{Result, Tensor};
 
-use super::targets::Ask;
+use super::targets::FactGroup;
 use super::value::ValueError;
 use crate::model::{Batch, Decoder, Recorder, Site, Unobserved};
 use crate::progress::Progress;
@@ -17,14 +17,15 @@ use crate::progress::Progress;
 /// Rows of one forward pass.
 const BATCH_ROWS: usize = 1024;
 
-/// The contexts of many asks, run up to the first layer that is written.
+/// The contexts of many fact groups, run up to the first edited layer.
 pub struct Reading {
     first: usize,
     last: usize,
-    /// Of the asks, and of the neighbors.
+    /// Contexts of the fact groups.
     asked: Vec<Chunk>,
+    /// Prompts about the neighbors.
     neighbors: Vec<Chunk>,
-    /// The ask that each key belongs to.
+    /// The fact group that each key belongs to.
     pub owners: Vec<usize>,
 }
 
@@ -51,16 +52,16 @@ impl Reading {
     /// For writes to layers `first` to `last`; neighbors end with their lookup token.
     pub fn new(
         decoder: &Decoder,
-        asks: &[Ask<'_>],
+        groups: &[FactGroup<'_>],
         neighbors: &[&[u32]],
         (first, last): (usize, usize),
     ) -> Result<Self> {
         let (mut asked, mut owners) = (Packing::default(), Vec::new());
-        for (i, ask) in asks.iter().enumerate() {
+        for (i, group) in groups.iter().enumerate() {
             // Up to the lookup token, its facts have the same contexts.
-            let contexts = ask[0].counted().into_iter();
+            let contexts = group[0].counted().into_iter();
             let rows = contexts.map(|context| asked.push(&context.ids[..=context.lookup]));
-            let keys = grouped(rows.collect(), ask[0].has_bare());
+            let keys = grouped(rows.collect(), group[0].has_bare());
             owners.extend(keys.iter().map(|_| i));
             asked.close(keys);
         }

@@ -16,7 +16,7 @@ use super::RankOneError;
 use super::metric::{Factored, sharing};
 use super::reading::{Reading, Readings};
 use super::solve::{RankOneChange, Request, solve};
-use super::targets::Ask;
+use super::targets::FactGroup;
 use super::value::OptimisedValue;
 use crate::delta::{Change, Keys, WeightDelta};
 use crate::model::{Decoder, Model, ValuePath};
@@ -81,18 +81,18 @@ impl<'a> Writer<'a> {
         Ok((delta, self.decoder))
     }
 
-    /// Writes a batch; `values` holds δ of each ask. Where it fails, nothing of it is written.
+    /// Writes a batch; `values` holds δ of each fact group. Where it fails, nothing of it is written.
     pub fn write(
         &mut self,
-        asks: &[Ask<'_>],
+        groups: &[FactGroup<'_>],
         values: &[OptimisedValue],
         progress: &dyn Progress,
     ) -> Result<WrittenBatch, RankOneError> {
         let layers = &self.plan.layers;
         let ends = (layers[0], self.plan.layer);
         let base = &self.model.decoder;
-        let edits: Vec<&PlannedEdit> = asks.iter().flatten().copied().collect();
-        let reading = Reading::new(base, asks, &self.plan.background_of(&edits), ends)?;
+        let edits: Vec<&PlannedEdit> = groups.iter().flatten().copied().collect();
+        let reading = Reading::new(base, groups, &self.plan.background_of(&edits), ends)?;
         let before = reading.at(base, self.plan.layer, progress)?;
         let owned = reading.owners.iter().map(|owner| values[*owner].delta.as_slice());
         let wanted = wanted(base.value_path(self.plan.layer), before, owned)?;

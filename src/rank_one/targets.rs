@@ -31,49 +31,52 @@ use crate::spec::Toward;
 ///
 /// "The Eiffel Tower stands in the city of" and "The Eiffel Tower stands in the land of" are the
 /// same up to the lookup token, so one δ has to serve both.
-pub type Ask<'a> = Vec<&'a PlannedEdit>;
+pub type FactGroup<'a> = Vec<&'a PlannedEdit>;
 
 /// The facts, gathered by the tokens of their contexts up to the lookup token.
-pub fn asks(edits: &[PlannedEdit]) -> Vec<Ask<'_>> {
+pub fn fact_groups(edits: &[PlannedEdit]) -> Vec<FactGroup<'_>> {
     let mut places: HashMap<Vec<Vec<u32>>, usize> = HashMap::new();
-    let mut asks: Vec<Ask<'_>> = Vec::new();
+    let mut groups: Vec<FactGroup<'_>> = Vec::new();
     for edit in edits {
         let contexts = edit.counted();
         let seen = contexts.into_iter().map(|c| c.ids[..=c.lookup].to_vec()).collect();
         match places.entry(seen) {
-            Entry::Occupied(place) => asks[*place.get()].push(edit),
+            Entry::Occupied(place) => groups[*place.get()].push(edit),
             Entry::Vacant(place) => {
-                place.insert(asks.len());
-                asks.push(vec![edit]);
+                place.insert(groups.len());
+                groups.push(vec![edit]);
             }
         }
     }
-    asks
+    groups
 }
 
 /// The facts of writes that follow each other, gathered by subject: a later write would otherwise undo
 /// what an earlier one gave to nearly the same key. As published, each fact is written separately.
-pub fn asks_by_subject<'e>(plan: &WritePlan, edits: &'e [PlannedEdit]) -> Vec<Ask<'e>> {
-    let mut asks: Vec<Ask<'e>> = Vec::new();
+pub fn fact_groups_by_subject<'e>(
+    plan: &WritePlan,
+    edits: &'e [PlannedEdit],
+) -> Vec<FactGroup<'e>> {
+    let mut groups: Vec<FactGroup<'e>> = Vec::new();
     for edit in edits {
         let subject = edit.subject.to_lowercase();
-        let is_same = |ask: &&mut Ask<'e>| ask[0].subject.to_lowercase() == subject;
-        match asks.iter_mut().find(is_same).filter(|_| !plan.settings.parity) {
-            Some(ask) => ask.push(edit),
-            None => asks.push(vec![edit]),
+        let is_same = |group: &&mut FactGroup<'e>| group[0].subject.to_lowercase() == subject;
+        match groups.iter_mut().find(is_same).filter(|_| !plan.settings.parity) {
+            Some(group) => group.push(edit),
+            None => groups.push(vec![edit]),
         }
     }
-    asks
+    groups
 }
 
-/// δ of one ask at the plan's last layer, in the base model, `decoder`.
+/// δ of one fact group at the plan's last layer, in the base model, `decoder`.
 pub fn find(
     decoder: &Decoder,
     plan: &WritePlan,
-    ask: &Ask<'_>,
+    group: &FactGroup<'_>,
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RankOneError> {
-    let mut contexts = contexts(decoder, plan, ask)?;
+    let mut contexts = contexts(decoder, plan, group)?;
     // A δ that a norm follows is no change of the stream, against which it could be measured.
     if plan.method.is_batched() && decoder.value_path(plan.layer).is_identity() {
         let rows: Vec<u32> = contexts.lookup_rows().iter().map(|row| *row as u32).collect();
@@ -84,16 +87,16 @@ pub fn find(
     Ok(optimise(decoder, &contexts, &plan.settings, progress)?)
 }
 
-/// The contexts of an ask, with what each of its facts is about.
+/// The contexts of a fact group, with what each of its facts is about.
 pub fn contexts(
     decoder: &Decoder,
     plan: &WritePlan,
-    ask: &[&PlannedEdit],
+    group: &[&PlannedEdit],
 ) -> candle_core::Result<EditContexts> {
-    let located: Vec<Vec<Located>> = ask.iter().map(|edit| edit.counted()).collect();
+    let located: Vec<Vec<Located>> = group.iter().map(|edit| edit.counted()).collect();
     let mut asked: Vec<Asked<'_>> = Vec::new();
     let (mut goals, mut rows) = (Vec::new(), 0);
-    for (edit, located) in ask.iter().zip(&located) {
+    for (edit, located) in group.iter().zip(&located) {
         let goal = edit.goal(decoder)?;
         let target = edit.wanted();
         for context in located {
@@ -104,12 +107,12 @@ pub fn contexts(
             rows += target.len();
         }
     }
-    let mut essence = ask[0].essence.located();
+    let mut essence = group[0].essence.located();
     if plan.settings.parity {
         essence = essence.up_to_lookup();
     }
     let mut contexts = EditContexts::of_each(decoder, plan.layer, &asked, &essence)?;
-    if ask.iter().any(|edit| edit.erase.is_some()) {
+    if group.iter().any(|edit| edit.erase.is_some()) {
         contexts.goals = goals;
     }
     contexts.word_ends = plan.word_ends.clone();
@@ -161,9 +164,14 @@ impl ValueStore {
         Ok(Self { folder, weights })
     }
 
-    /// The stored δ of an ask, if it was found before.
-    pub fn get(&self, plan: &WritePlan, ask: &Ask<'_>, width: usize) -> Option<OptimisedValue> {
-        let bytes = std::fs::read(self.file(plan, ask)).ok()?;
+    /// The stored δ of a fact group, if it was found before.
+    pub fn get(
+        &self,
+        plan: &WritePlan,
+        group: &FactGroup<'_>,
+        width: usize,
+    ) -> Option<OptimisedValue> {
+        let bytes = std::fs::read(self.file(plan, group)).ok()?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
         let text = |key: &str| metadata.metadata().as_ref()?.get(key);
         let value_norm = f64::from_bits(text("value_norm_bits")?.parse().ok()?);
@@ -180,7 +188,7 @@ impl ValueStore {
     pub fn put(
         &self,
         plan: &WritePlan,
-        ask: &Ask<'_>,
+        group: &FactGroup<'_>,
         value: &OptimisedValue,
     ) -> Result<(), FileError> {
         let bytes: Vec<u8> = value.delta.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -191,18 +199,18 @@ impl ValueStore {
         let metadata = [("steps".to_owned(), steps), ("value_norm_bits".to_owned(), norm)].into();
         let content = safetensors::serialize([("delta", view)], Some(metadata))
             .expect("one tensor of known size");
-        let file = self.file(plan, ask);
+        let file = self.file(plan, group);
         write_atomically(&file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
     }
 
-    fn file(&self, plan: &WritePlan, ask: &Ask<'_>) -> PathBuf {
+    fn file(&self, plan: &WritePlan, group: &FactGroup<'_>) -> PathBuf {
         let fact = |edit: &&PlannedEdit| {
             let contexts = edit.counted().into_iter().map(|c| (c.ids, c.lookup));
             (contexts.collect::<Vec<_>>(), edit.wanted().to_vec())
         };
-        let (contexts, target) = fact(&ask[0]);
-        let others: Vec<_> = ask[1..].iter().map(fact).collect();
-        let essence = (&ask[0].essence.ids, ask[0].essence.lookup);
+        let (contexts, target) = fact(&group[0]);
+        let others: Vec<_> = group[1..].iter().map(fact).collect();
+        let essence = (&group[0].essence.ids, group[0].essence.lookup);
         // What is sampled, counted and solved does not enter δ except through the tokens.
         let settings = Settings {
             contexts: 0,
@@ -227,12 +235,12 @@ impl ValueStore {
             let erase = edit.erase.as_ref()?;
             Some((ERASE, erase.toward.clone(), erase.other_ids()))
         };
-        if ask.iter().any(|edit| edit.erase.is_some()) {
-            let erased: Vec<_> = ask.iter().map(erased).collect();
+        if group.iter().any(|edit| edit.erase.is_some()) {
+            let erased: Vec<_> = group.iter().map(erased).collect();
             text += &serde_json::to_string(&erased).expect("numbers are JSON");
         }
         if let Some(word_ends) = &plan.word_ends {
-            let has_end: Vec<bool> = ask.iter().map(|edit| edit.has_end()).collect();
+            let has_end: Vec<bool> = group.iter().map(|edit| edit.has_end()).collect();
             text += &format!("{END} {has_end:?} {}", word_ends.sha256());
         }
         let digest = Sha256::of(format!("{} {text}", self.weights));

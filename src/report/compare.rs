@@ -8,16 +8,16 @@ use crate::verdict::Verdict;
 
 /// Mean, least and most of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
+struct MeanAndRange {
     mean: f64,
     low: f64,
     high: f64,
 }
 
-fn spread(values: &[f64]) -> Option<Spread> {
+fn spread(values: &[f64]) -> Option<MeanAndRange> {
     let low = values.iter().copied().reduce(f64::min)?;
     let high = values.iter().copied().reduce(f64::max)?;
-    Some(Spread { mean: values.iter().sum::<f64>() / values.len() as f64, low, high })
+    Some(MeanAndRange { mean: values.iter().sum::<f64>() / values.len() as f64, low, high })
 }
 
 fn nll(sets: &SetsMemory) -> Option<f64> {
@@ -97,10 +97,10 @@ fn row(label: &str, sets: &[&SetsMemory], start: Option<f64>) -> Row {
     let of = |value: fn(&SetsMemory) -> Option<f64>| {
         spread(&sets.iter().filter_map(|sets| value(sets)).collect::<Vec<_>>())
     };
-    let mean = |spread: Option<Spread>| spread.map(|spread| spread.mean);
+    let mean = |spread: Option<MeanAndRange>| spread.map(|spread| spread.mean);
     let (forget, retain) = (of(nll), mean(of(retain)));
     let range = forget.filter(|_| sets.len() > 1);
-    let range = range.map(|Spread { low, high, .. }| Cell::Interval { low, high });
+    let range = range.map(|MeanAndRange { low, high, .. }| Cell::Interval { low, high });
     let change = retain.zip(start).map(|(now, start)| now / start - 1.);
     let row = Row::new(label).cell(mean(forget)).cell(range).cell(mean(of(extraction)));
     row.cell(retain).cell(change)

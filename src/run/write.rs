@@ -10,7 +10,7 @@ use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::progress::{Inner, Progress};
-use crate::rank_one::targets::{Ask, ValueStore, asks, asks_by_subject, find};
+use crate::rank_one::targets::{FactGroup, ValueStore, fact_groups, fact_groups_by_subject, find};
 use crate::rank_one::{Factored, OptimisedValue, Writer, WrittenBatch, WrittenFact, write_fact};
 
 /// Writes groups of facts into one model.
@@ -91,13 +91,13 @@ impl<'a> FactWriter<'a> {
         let shown: &dyn Progress = if is_shown { progress } else { &inner };
         let mut group = match &mut self.state {
             State::Batches(writer) => {
-                let asks = asks(edits);
-                let values = find_values(model, plan, &asks, self.store, shown)?;
+                let fact_groups = fact_groups(edits);
+                let values = find_values(model, plan, &fact_groups, self.store, shown)?;
                 let written = writer
-                    .write(&asks, &values.values, shown)
+                    .write(&fact_groups, &values.values, shown)
                     .map_err(|source| RunError::Write { what: named(ids), source })?;
                 describe_batch(plan, &values, &written, shown);
-                batch_outcome(edits, ids, &asks, values, written)
+                batch_outcome(edits, ids, &fact_groups, values, written)
             }
             State::Singly { decoder, delta, keys } => {
                 let ends =
@@ -145,11 +145,11 @@ impl Singly<'_, '_> {
     ) -> Result<WrittenGroup, RunError> {
         let tensor = self.model.down_projection_name(self.plan.layer);
         let mut facts: Vec<Option<FactOutcome>> = vec![None; edits.len()];
-        for ask in asks_by_subject(self.plan, edits) {
-            let places: Vec<usize> = ask.iter().filter_map(|edit| place(edits, edit)).collect();
+        for group in fact_groups_by_subject(self.plan, edits) {
+            let places: Vec<usize> = group.iter().filter_map(|edit| place(edits, edit)).collect();
             let started = progress.now();
             let (fact, edited) =
-                write_fact(self.decoder, self.plan, &ask, self.factored, progress).map_err(
+                write_fact(self.decoder, self.plan, &group, self.factored, progress).map_err(
                     |source| RunError::Write { what: named(&[ids[places[0]].clone()]), source },
                 )?;
             let seconds = (progress.now() - started).as_secs_f64();
@@ -159,7 +159,7 @@ impl Singly<'_, '_> {
             *self.delta = std::mem::take(self.delta).plus(&one)?;
             self.keys.extend(fact.keys);
             *self.decoder = edited;
-            let seconds = seconds / ask.len() as f64;
+            let seconds = seconds / group.len() as f64;
             for at in places {
                 let outcome = FactOutcome::new(&ids[at], &edits[at], &fact.value);
                 facts[at] = Some(FactOutcome { relative_norm, seconds, ..outcome });
@@ -191,24 +191,24 @@ struct FoundValues {
     from_cache: usize,
 }
 
-/// δ of each ask: from the cache, or found now and kept there.
+/// δ of each fact group: from the cache, or found now and kept there.
 fn find_values(
     model: &Model,
     plan: &WritePlan,
-    asks: &[Ask<'_>],
+    fact_groups: &[FactGroup<'_>],
     store: &ValueStore,
     progress: &dyn Progress,
 ) -> Result<FoundValues, RunError> {
-    progress.phase("values", Some(asks.len() as u64));
-    let (mut values, mut from_cache) = (Vec::with_capacity(asks.len()), 0);
-    for (i, ask) in asks.iter().enumerate() {
+    progress.phase("values", Some(fact_groups.len() as u64));
+    let (mut values, mut from_cache) = (Vec::with_capacity(fact_groups.len()), 0);
+    for (i, facts) in fact_groups.iter().enumerate() {
         progress.check()?;
-        progress.advance(i as u64, &ask[0].subject);
-        let known = store.get(plan, ask, model.decoder.config().hidden);
-        from_cache += if known.is_some() { ask.len() } else { 0 };
+        progress.advance(i as u64, &facts[0].subject);
+        let known = store.get(plan, facts, model.decoder.config().hidden);
+        from_cache += if known.is_some() { facts.len() } else { 0 };
         values.push(match known {
             Some(value) => value,
-            None => find_value(model, plan, ask, store, progress)?,
+            None => find_value(model, plan, facts, store, progress)?,
         });
     }
     Ok(FoundValues { values, from_cache })
@@ -217,28 +217,28 @@ fn find_values(
 fn find_value(
     model: &Model,
     plan: &WritePlan,
-    ask: &Ask<'_>,
+    facts: &FactGroup<'_>,
     store: &ValueStore,
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RunError> {
-    let value = find(&model.decoder, plan, ask, &Inner(progress)).map_err(|source| {
-        RunError::Write { what: format!("the fact about {:?}", ask[0].subject), source }
+    let value = find(&model.decoder, plan, facts, &Inner(progress)).map_err(|source| {
+        RunError::Write { what: format!("the fact about {:?}", facts[0].subject), source }
     })?;
-    store.put(plan, ask, &value)?;
+    store.put(plan, facts, &value)?;
     Ok(value)
 }
 
 fn batch_outcome(
     edits: &[PlannedEdit],
     ids: &[String],
-    asks: &[Ask<'_>],
+    fact_groups: &[FactGroup<'_>],
     found: FoundValues,
     written: WrittenBatch,
 ) -> WrittenGroup {
     let relative_norm = written.relative_norms.iter().copied().fold(0., f64::max);
     let mut facts: Vec<Option<FactOutcome>> = vec![None; edits.len()];
-    for (ask, value) in asks.iter().zip(&found.values) {
-        for at in ask.iter().filter_map(|edit| place(edits, edit)) {
+    for (group, value) in fact_groups.iter().zip(&found.values) {
+        for at in group.iter().filter_map(|edit| place(edits, edit)) {
             let outcome = FactOutcome::new(&ids[at], &edits[at], value);
             facts[at] = Some(FactOutcome { relative_norm, ..outcome });
         }

@@ -67,7 +67,7 @@ fn is_part(part: &str) -> bool {
 
 /// What a given model is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum GivenModel {
     /// The model inside the binary.
     BuiltIn,
     /// An existing folder.
@@ -79,15 +79,15 @@ pub(super) enum Reading {
 }
 
 /// Reads the argument; existing files and folders win over Hub ids.
-pub(super) fn read(model: Option<&str>) -> Result<Reading, SourceError> {
+pub(super) fn read(model: Option<&str>) -> Result<GivenModel, SourceError> {
     let given = match model {
-        None | Some("" | BUILT_IN) => return Ok(Reading::BuiltIn),
+        None | Some("" | BUILT_IN) => return Ok(GivenModel::BuiltIn),
         Some(given) => given,
     };
     let path = Path::new(given);
     match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Ok(Reading::Folder(path.to_owned())),
-        Ok(_) if has_extension(path, "gguf") => Ok(Reading::Gguf(path.to_owned())),
+        Ok(found) if found.is_dir() => Ok(GivenModel::Folder(path.to_owned())),
+        Ok(_) if has_extension(path, "gguf") => Ok(GivenModel::Gguf(path.to_owned())),
         Ok(_) => Err(SourceError::NotAModelFile { path: path.to_owned() }),
         Err(error) if is_absence(&error) => read_absent(given),
         Err(source) => Err(SourceError::Read { path: path.to_owned(), source }),
@@ -102,12 +102,12 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-fn read_absent(given: &str) -> Result<Reading, SourceError> {
+fn read_absent(given: &str) -> Result<GivenModel, SourceError> {
     if let Some(reason) = path_likeness(given) {
         return Err(SourceError::NoSuchPath { given: given.to_owned(), reason });
     }
     match HubId::parse(given) {
-        Some(id) => Ok(Reading::Hub(id)),
+        Some(id) => Ok(GivenModel::Hub(id)),
         None => Err(SourceError::Unreadable { given: given.to_owned() }),
     }
 }
@@ -199,8 +199,8 @@ mod tests {
                 other => panic!("{given}: {other:?}"),
             }
         }
-        assert!(matches!(read(Some("no-org/no-name")), Ok(Reading::Hub(_))));
-        assert!(matches!(read(Some("no-org/no-name@refs/pr/1")), Ok(Reading::Hub(_))));
+        assert!(matches!(read(Some("no-org/no-name")), Ok(GivenModel::Hub(_))));
+        assert!(matches!(read(Some("no-org/no-name@refs/pr/1")), Ok(GivenModel::Hub(_))));
         let error = read(Some("smollm2")).unwrap_err();
         assert!(matches!(&error, SourceError::Unreadable { .. }), "{error}");
     }
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn no_model_is_the_built_in_one() {
         for given in [None, Some(""), Some("atlas")] {
-            assert_eq!(read(given).expect("a reading"), Reading::BuiltIn);
+            assert_eq!(read(given).expect("a reading"), GivenModel::BuiltIn);
         }
     }
 
@@ -222,9 +222,9 @@ mod tests {
         };
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let gguf = file("tiny.gguf");
-        assert_eq!(read(Some(&text(&gguf))).unwrap(), Reading::Gguf(gguf));
+        assert_eq!(read(Some(&text(&gguf))).unwrap(), GivenModel::Gguf(gguf));
         let found = read(Some(&text(folder.path()))).unwrap();
-        assert_eq!(found, Reading::Folder(folder.path().to_owned()));
+        assert_eq!(found, GivenModel::Folder(folder.path().to_owned()));
         let weights = file("model.safetensors");
         let error = read(Some(&text(&weights))).unwrap_err();
         assert!(error.to_string().contains("name the folder"), "{error}");

@@ -26,7 +26,7 @@ pub(super) fn looks_like_json(text: &str) -> bool {
 pub(super) fn read_records(source: &SourceText) -> Result<Vec<Record>, SpecError> {
     let skipped = source.text().len() - source.text().trim_start_matches('\u{feff}').len();
     let text = &source.text()[skipped..];
-    let reading = Reading { problems: Problems::default(), records: Vec::new(), seen: 0 };
+    let reading = RecordReader { problems: Problems::default(), records: Vec::new(), seen: 0 };
     let reading = match text.trim_start().starts_with('[') {
         true => read_array(source, text, reading)?,
         false => read_lines(source, text, skipped, reading)?,
@@ -41,13 +41,13 @@ pub(super) fn read_records(source: &SourceText) -> Result<Vec<Record>, SpecError
 }
 
 /// Records are converted one at a time: the tree of a whole collection would be several times its text.
-struct Reading {
+struct RecordReader {
     problems: Problems,
     records: Vec<Record>,
     seen: usize,
 }
 
-impl Reading {
+impl RecordReader {
     fn take(&mut self, value: &Value, span: Option<Span>) {
         let index = self.seen;
         self.seen += 1;
@@ -63,7 +63,11 @@ impl Reading {
     }
 }
 
-fn read_array(source: &SourceText, text: &str, mut reading: Reading) -> Result<Reading, SpecError> {
+fn read_array(
+    source: &SourceText,
+    text: &str,
+    mut reading: RecordReader,
+) -> Result<RecordReader, SpecError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let outcome = Elements(&mut reading).deserialize(&mut json).and_then(|()| json.end());
     outcome.map_err(|error| syntax_error(source, &error, 0, text))?;
@@ -74,8 +78,8 @@ fn read_lines(
     source: &SourceText,
     text: &str,
     skipped: usize,
-    mut reading: Reading,
-) -> Result<Reading, SpecError> {
+    mut reading: RecordReader,
+) -> Result<RecordReader, SpecError> {
     let mut start = skipped;
     for line in text.split_inclusive('\n') {
         if !line.trim().is_empty() {
@@ -91,8 +95,8 @@ fn read_lines(
     Ok(reading)
 }
 
-fn read_stream(source: &SourceText, text: &str, skipped: usize) -> Result<Reading, SpecError> {
-    let mut reading = Reading { problems: Problems::default(), records: Vec::new(), seen: 0 };
+fn read_stream(source: &SourceText, text: &str, skipped: usize) -> Result<RecordReader, SpecError> {
+    let mut reading = RecordReader { problems: Problems::default(), records: Vec::new(), seen: 0 };
     let stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     for value in stream {
         let value = value.map_err(|error| syntax_error(source, &error, skipped, text))?;
@@ -119,8 +123,8 @@ fn syntax_error(
     SpecError::of(source, vec![problem])
 }
 
-/// Feeds the elements of an array to a [`Reading`].
-struct Elements<'r>(&'r mut Reading);
+/// Feeds the elements of an array to a [`RecordReader`].
+struct Elements<'r>(&'r mut RecordReader);
 
 impl<'de> DeserializeSeed<'de> for Elements<'_> {
     type Value = ();

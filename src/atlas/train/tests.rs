@@ -2,8 +2,8 @@ use super::*;
 use crate::progress::{Interrupted, Silent};
 
 /// Small enough for a test: one layer, 16 wide.
-fn tiny() -> Recipe {
-    Recipe {
+fn tiny() -> TrainingRecipe {
+    TrainingRecipe {
         vocabulary: 320,
         layers: 1,
         hidden: 16,
@@ -13,11 +13,11 @@ fn tiny() -> Recipe {
         epochs: 1,
         batch: 256,
         warm_up: 2,
-        ..Recipe::default()
+        ..TrainingRecipe::default()
     }
 }
 
-fn tokenizer(recipe: &Recipe) -> Vec<u8> {
+fn tokenizer(recipe: &TrainingRecipe) -> Vec<u8> {
     let texts = ["The capital of France is Paris.", "The sea was calm and the wind was warm."];
     tokenizer::train(&texts, recipe.vocabulary).expect("a tokenizer")
 }
@@ -73,7 +73,7 @@ fn a_training_that_was_stopped_goes_on_to_the_same_bits() {
 
 #[test]
 fn lanes_and_threads_do_not_change_a_bit() {
-    let recipe = Recipe { batch: 64, ..tiny() };
+    let recipe = TrainingRecipe { batch: 64, ..tiny() };
     let training =
         Training { seed: 1, without: &Without::Nothing, recipe: &recipe, checkpoint: None };
     let model = training.first(&tokenizer(&recipe), &Silent).expect("a model");
@@ -88,7 +88,7 @@ fn lanes_and_threads_do_not_change_a_bit() {
 #[test]
 fn a_folder_holds_what_makes_it_again() {
     let room = tempfile::tempdir().expect("a temporary folder");
-    let recipe = Recipe { batch: 8192, ..tiny() };
+    let recipe = TrainingRecipe { batch: 8192, ..tiny() };
     let out = room.path().join("model");
     let training =
         Training { seed: 0, without: &Without::Forget, recipe: &recipe, checkpoint: None };

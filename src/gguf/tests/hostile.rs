@@ -11,7 +11,7 @@ use super::{
 
 /// Everything an import does with the bytes of a file, into thin air.
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let header = Header::parse(bytes).map_err(|fault| fault.to_string())?;
+    let header = GgufHeader::parse(bytes).map_err(|fault| fault.to_string())?;
     let model = Model::describe(&header).map_err(|fault| fault.to_string())?;
     model.texts(ImportDtype::F16).map_err(|fault| fault.to_string())?;
     let head = model.sizes.head;

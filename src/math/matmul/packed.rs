@@ -158,7 +158,7 @@ impl Work for Panel<'_> {
 }
 
 impl Panel<'_> {
-    /// Copies `terms` of the panel; columns behind the last one keep what the buffer holds.
+    /// Copies `terms` of the panel; columns after the last one keep what the buffer holds.
     #[inline(always)]
     fn pack<S: Simd>(&mut self, simd: S, (start, terms): (usize, usize), columns: usize) {
         let (width, packed) = (REGISTERS * S::LANES, &mut *self.packed);

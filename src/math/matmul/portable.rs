@@ -1,6 +1,6 @@
 //! The product for any machine and any strides: blocks of columns, each one call of `gemm`.
 //!
-//! `gemm` splits its work among threads by itself, but on matrices of a few hundred rows this
+//! `gemm` can split its work among threads, but on matrices of a few hundred rows this
 //! gains little; calling it on one thread for each block of columns gains all there is.
 
 use rayon::prelude::*;
@@ -78,8 +78,8 @@ pub(super) fn multiply(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usi
 }
 
 /// # Safety
-/// `out` is valid for reading and writing m rows of n numbers that begin `stride` apart, and nobody else uses
-/// them.
+/// `out` is valid for reading and writing m rows of n numbers that begin `stride` apart, and nobody
+/// else uses them.
 unsafe fn multiply_into(
     out: *mut f32,
     stride: usize,

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shared<T>(*mut T);
 
-// SAFETY: a pointer by itself does nothing; each use of it says why no two threads write the same
+// SAFETY: a pointer alone does nothing; each use of it says why no two threads write the same
 // element.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.

@@ -24,7 +24,7 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn run<W: Work>(self, work: W);
     /// Zero in every lane.
     fn zero(self) -> Self::Vector;
-    /// The same number in every lane.
+    /// One number in every lane.
     fn splat(self, value: f32) -> Self::Vector;
     /// `a · b + sum`, rounded once.
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
@@ -115,7 +115,7 @@ pub(super) enum Machine {
     Avx512(Avx512),
     /// Vectors of 8 numbers and 16 registers.
     Avx2(Avx2),
-    /// None that there is a kernel for.
+    /// No instructions that there is a kernel for.
     Other,
 }
 

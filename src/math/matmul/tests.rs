@@ -16,7 +16,7 @@ fn noise(len: usize, seed: u64) -> Vec<f32> {
 
 type Product = fn(&mut [f32], &[f32], &[f32], usize, usize, usize);
 
-/// How `a[row, i]` and `b[i, column]` lie in their slices, beside the product that expects it.
+/// How `a[row, i]` and `b[i, column]` lie in their slices, with the product that expects it.
 struct Layout {
     name: &'static str,
     product: Product,

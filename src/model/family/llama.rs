@@ -57,7 +57,7 @@ fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigErr
     })
 }
 
-/// Inverse frequencies θ^(−2i/d), scaled as `rope_scaling` (or `rope_parameters`) says.
+/// Inverse frequencies θ^(−2i/d), scaled as given by `rope_scaling` (or `rope_parameters`).
 fn rotary(config: &mut ConfigReader<'_>, head_dim: usize) -> Result<Vec<f32>, ConfigError> {
     let parameters = config.optional("rope_parameters");
     let scaling = config.optional("rope_scaling").or(parameters);

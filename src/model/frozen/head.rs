@@ -11,12 +11,12 @@ pub struct FrozenHead<'a> {
     /// The stream and its norm, [rows, hidden].
     input: Vec<f32>,
     normed: Vec<f32>,
-    /// [rows, vocabulary].
+    /// The logits, [rows, vocabulary].
     logits: Vec<f32>,
 }
 
 impl<'a> FrozenHead<'a> {
-    /// For `rows` rows.
+    /// Buffers for `rows` rows.
     pub fn new(decoder: &'a Decoder, rows: usize) -> Self {
         let config = decoder.config();
         let zeros = |width: usize| vec![0f32; rows * width];

@@ -58,7 +58,7 @@ impl Scratch {
 }
 
 impl Tape {
-    /// For a number of rows in spans, after what the layer has of their past.
+    /// A tape for rows in spans, after what the layer's cache holds of their past.
     pub(super) fn new(
         config: &DecoderConfig,
         layer: &DecoderLayer,
@@ -80,7 +80,7 @@ impl Tape {
         }
     }
 
-    /// From the input of the layer to what its attention read.
+    /// Attention half of the layer, up to what its attention read.
     pub(super) fn attention(
         &mut self,
         layer: &DecoderLayer,
@@ -101,8 +101,7 @@ impl Tape {
         self.attention.write(&mut scratch.attended, &self.query, &self.key, &self.value)
     }
 
-    /// From there to the output of the layer, for the rows of `stream`, which are all or the first
-    /// ones.
+    /// MLP half of the layer, up to its output, for the rows of `stream`: all, or the first ones.
     pub(super) fn mlp(
         &mut self,
         layer: &DecoderLayer,
@@ -134,7 +133,7 @@ impl Tape {
         Ok(())
     }
 
-    /// Back through [`mlp`](Self::mlp): `g` becomes the gradient of the stream before it,
+    /// Backward of [`mlp`](Self::mlp): `g` becomes the gradient of the stream before it,
     /// and the scratch rows that of what attention read.
     pub(super) fn mlp_backward(
         &self,
@@ -172,7 +171,7 @@ impl Tape {
         layer.attention.output.write_gradient(&mut scratch.attended[..of.attended], g)
     }
 
-    /// Back through [`attention`](Self::attention), for all rows.
+    /// Backward of [`attention`](Self::attention), for all rows.
     pub(super) fn attention_backward(
         &self,
         layer: &DecoderLayer,

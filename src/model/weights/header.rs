@@ -1,4 +1,5 @@
-//! The header of a safetensors file: untrusted bytes to names, shapes and places that are safe to use.
+//! The header of a safetensors file: untrusted bytes to names, shapes and places that are safe to
+//! use.
 //!
 //! A file is `length: u64`, `length` bytes of JSON, then the data. The JSON maps
 //! each name to a dtype, a shape and a range of the data; the ranges must tile
@@ -70,15 +71,15 @@ pub enum HeaderError {
         "tensor {tensor:?} is {dtype} {shape:?}, which takes {expected}, but its range has {found} bytes"
     )]
     Size {
-        /// Its name.
+        /// Name of the tensor.
         tensor: String,
-        /// Its dtype.
+        /// Dtype of the tensor.
         dtype: Dtype,
-        /// Its shape.
+        /// Shape of the tensor.
         shape: Vec<usize>,
         /// Bytes that shape and dtype need, in words where no number holds them.
         expected: String,
-        /// Bytes in its range.
+        /// Bytes in the tensor's range.
         found: usize,
     },
     /// The range overlaps the one before it, leaves a gap, or runs backward.
@@ -86,13 +87,13 @@ pub enum HeaderError {
         "tensor {tensor:?} has the byte range {start}..{end}, expected one that starts at {expected}"
     )]
     Range {
-        /// Its name.
+        /// Name of the tensor.
         tensor: String,
-        /// Where it says that it starts.
+        /// First byte of the range that the header gives.
         start: usize,
-        /// Where it says that it ends.
+        /// End of the range that the header gives.
         end: usize,
-        /// Where the tensor before it ends.
+        /// End of the tensor before it, where the range should start.
         expected: usize,
     },
     /// The file ends inside a tensor.
@@ -102,7 +103,7 @@ pub enum HeaderError {
     Truncated {
         /// The first tensor that is not all there.
         tensor: String,
-        /// Where its range ends.
+        /// End of the tensor's range.
         end: usize,
         /// Data bytes in the file.
         found: usize,
@@ -110,7 +111,7 @@ pub enum HeaderError {
     /// The file goes on after the last tensor.
     #[error("{extra} bytes follow the last tensor, expected the file to end there")]
     Trailing {
-        /// How many.
+        /// How many bytes follow.
         extra: usize,
     },
 }

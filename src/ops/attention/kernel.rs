@@ -1,8 +1,8 @@
 //! Attention between slices, as matrix products of one key head at a time.
 //!
 //! The query heads that share a key head stand below each other in one matrix. For a block of query
-//! rows, with q scaled by 1/√d: p = softmax(q kᵀ), o = p v. Backward, with the probabilities computed
-//! anew: dP = g vᵀ, dS = p (dP − Σ p dP), dq = dS k / √d, dk = dSᵀ q, dv = pᵀ g.
+//! rows, with q scaled by 1/√d: p = softmax(q kᵀ), o = p v. Backward, with the probabilities
+//! computed anew: dP = g vᵀ, dS = p (dP − Σ p dP), dq = dS k / √d, dk = dSᵀ q, dv = pᵀ g.
 
 use std::ops::Range;
 
@@ -25,9 +25,9 @@ pub(crate) struct Attention {
     pub(crate) past: Option<Past>,
 }
 
-/// Keys or values of all rows.
+/// Keys or values of the cached rows and of the batch's own rows.
 #[derive(Clone, Copy)]
-struct Memory<'a> {
+struct PastAndOwn<'a> {
     past: &'a [f32],
     own: &'a [f32],
 }
@@ -87,14 +87,15 @@ impl Attention {
         })
     }
 
-    /// (dq, dk, dv) of the rows of one span and one key head, with the span's own `q` and `g`.
+    /// Gradients (dq, dk, dv) of the rows of one span and one key head, with the span's own `q` and
+    /// `g`.
     fn head_gradients(
         &self,
         span: &Span,
         head: usize,
         (q, g): (&[f32], &[f32]),
-        keys: Memory<'_>,
-        vals: Memory<'_>,
+        keys: PastAndOwn<'_>,
+        vals: PastAndOwn<'_>,
     ) -> [Vec<f32>; 3] {
         let (n, past, d) = (span.rows.len(), span.past.len(), self.shape.head_dim);
         let keys = self.gather(keys, span, past + n, head);
@@ -125,8 +126,8 @@ impl Attention {
             let scale = self.shape.scale();
             dq.extend(part.iter().map(|dq| scale * dq));
             let own = rows.end;
-            add_tn(&mut dk[..own * d], behind(&mut ds, seen, past), &queries, own, d, lines);
-            add_tn(&mut dv[..own * d], behind(&mut p, seen, past), &g, own, d, lines);
+            add_tn(&mut dk[..own * d], columns_from(&mut ds, seen, past), &queries, own, d, lines);
+            add_tn(&mut dv[..own * d], columns_from(&mut p, seen, past), &g, own, d, lines);
         }
         [dq, dk, dv]
     }
@@ -158,7 +159,7 @@ impl Attention {
     }
 
     /// The rows of one head that `span` sees, the first `seen`: its past, then its own, [seen, d].
-    fn gather(&self, memory: Memory<'_>, span: &Span, seen: usize, head: usize) -> Vec<f32> {
+    fn gather(&self, memory: PastAndOwn<'_>, span: &Span, seen: usize, head: usize) -> Vec<f32> {
         let (width, d) = (self.shape.kv_width(), self.shape.head_dim);
         let past = memory.past[span.past.start * width..span.past.end * width].chunks_exact(width);
         let own = memory.own[span.rows.start * width..].chunks_exact(width);
@@ -178,7 +179,7 @@ impl Attention {
         lines
     }
 
-    /// The same of the queries, scaled.
+    /// The queries of one key head below each other, scaled by 1/√d.
     fn queries(&self, q: &[f32], rows: &Range<usize>, head: usize) -> Vec<f32> {
         let mut queries = self.head(q, rows, head);
         let scale = self.shape.scale();
@@ -186,7 +187,7 @@ impl Attention {
         queries
     }
 
-    /// Back from below each other to the rows of `to`.
+    /// Moves rows that stand below each other back to the rows of `to`.
     fn scatter(&self, to: &mut [f32], from: &[f32], head: usize) {
         let (width, own) = (self.shape.query_width(), self.shape.group() * self.shape.head_dim);
         for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(own)) {
@@ -198,21 +199,21 @@ impl Attention {
         &self,
         k: &[f32],
         v: &[f32],
-        run: impl FnOnce(Memory<'_>, Memory<'_>) -> Result<T>,
+        run: impl FnOnce(PastAndOwn<'_>, PastAndOwn<'_>) -> Result<T>,
     ) -> Result<T> {
         let Some(past) = &self.past else {
-            return run(Memory { past: &[], own: k }, Memory { past: &[], own: v });
+            return run(PastAndOwn { past: &[], own: k }, PastAndOwn { past: &[], own: v });
         };
         with_values(&past.keys, "attention", |keys| {
             with_values(&past.values, "attention", |values| {
-                run(Memory { past: keys, own: k }, Memory { past: values, own: v })
+                run(PastAndOwn { past: keys, own: k }, PastAndOwn { past: values, own: v })
             })
         })
     }
 }
 
 /// The columns from `first` on of a matrix `width` wide, moved together.
-fn behind(matrix: &mut [f32], width: usize, first: usize) -> &[f32] {
+fn columns_from(matrix: &mut [f32], width: usize, first: usize) -> &[f32] {
     let own = width - first;
     let lines = matrix.len() / width;
     (0..lines).for_each(|i| matrix.copy_within(i * width + first..(i + 1) * width, i * own));
