@@ -27,7 +27,7 @@ pub use background::{
     Moved, near_subjects,
 };
 pub use completion::{Completion, completions};
-pub use damage::{BaseText, Damage, WorstText, damage, general_text};
+pub use damage::{BaseText, Damage, GeneralUse, WorstText, damage, general_text};
 pub use drift::{Drift, drift, text_tokens};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;

@@ -14,6 +14,7 @@
 mod compare;
 mod error;
 mod execute;
+mod general;
 mod job;
 mod judge;
 mod layers;

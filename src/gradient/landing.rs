@@ -1,11 +1,14 @@
-//! The last step of forgetting goes too far; the whole change is scaled back to where it should end.
+//! Where a training ends: the whole change is scaled back to where it should.
 //!
-//! With θ(s) = θ₀ + s (θ − θ₀), the NLL of the passages is below its goal at s = 0 and not below it
-//! at s = 1, so that some s between meets it. It is found by bisection. A smaller change also does
-//! less damage.
+//! With θ(s) = θ₀ + s (θ − θ₀): the last step of forgetting goes too far, so that the NLL of the
+//! passages meets its goal at some s below 1, which is found by bisection; and a change whose drift
+//! is above its budget is scaled down until it is not. A smaller change does less damage.
+
+use serde::Serialize;
 
 use super::TrainError;
 use super::example::Example;
+use super::general::Drift;
 use super::head::measure;
 use super::passages::{mean, means};
 use crate::model::Trainable;
@@ -21,8 +24,7 @@ pub(super) fn land(
     passages: &[Example],
     goal: f64,
 ) -> Result<f64, TrainError> {
-    let nll =
-        || -> Result<f64, TrainError> { Ok(mean(&means(&measure(&trainable.frozen, passages)?))) };
+    let nll = || nll(trainable, passages);
     let is_near = |nll: f64| (nll - goal).abs() <= NEAR_ENOUGH * goal;
     if is_near(nll()?) {
         return Ok(1.);
@@ -39,4 +41,69 @@ pub(super) fn land(
         (low, high) = if now < goal { (share, high) } else { (low, share) };
     }
     Ok(share)
+}
+
+fn nll(trainable: &Trainable, passages: &[Example]) -> Result<f64, TrainError> {
+    Ok(mean(&means(&measure(&trainable.frozen, passages)?)))
+}
+
+/// A change and its budget of drift.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Budget {
+    /// Largest drift on general text, nats a token.
+    pub max_drift: f64,
+    /// Drift of what is kept, on general text that was not trained on.
+    pub drift: f64,
+    /// Share of the change that was kept to stay within the budget.
+    pub share: f64,
+    /// What a larger budget would buy; nothing where the whole change fits.
+    pub cut: Option<Cut>,
+}
+
+/// The whole of a change of which the budget allowed a part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Cut {
+    /// Drift of the whole change, nats a token.
+    pub drift: f64,
+    /// NLL of the passages under it, nats a token.
+    pub passages: f64,
+}
+
+/// Scales the change down until its drift is within `max_drift`.
+///
+/// Near the start the drift grows with s², which gives the next share to try.
+pub(super) fn keep_budget(
+    trainable: &Trainable,
+    drift: &Drift<'_>,
+    passages: &[Example],
+    max_drift: f64,
+) -> Result<Budget, TrainError> {
+    /// Drift that is aimed at, and least that is near enough, as shares of the budget.
+    const AIM: f64 = 0.97;
+    const NEAR: f64 = 0.9;
+    const TRIALS: usize = 8;
+    let whole = drift.of(&trainable.frozen)?;
+    if whole <= max_drift {
+        return Ok(Budget { max_drift, drift: whole, share: 1., cut: None });
+    }
+    let cut = Some(Cut { drift: whole, passages: nll(trainable, passages)? });
+    let (mut now, mut share) = (whole, 1.);
+    let (mut low, mut high) = (0., 1.);
+    for _ in 0..TRIALS {
+        let guess = share * (AIM * max_drift / now).sqrt();
+        let is_between = guess > low && guess < high;
+        let next = if is_between { guess } else { 0.5 * (low + high) };
+        trainable.scale_change((next / share) as f32)?;
+        share = next;
+        now = drift.of(&trainable.frozen)?;
+        if now <= max_drift && now >= NEAR * max_drift {
+            break;
+        }
+        (low, high) = if now > max_drift { (low, share) } else { (share, high) };
+    }
+    if now > max_drift {
+        trainable.scale_change((low / share) as f32)?;
+        (share, now) = (low, drift.of(&trainable.frozen)?);
+    }
+    Ok(Budget { max_drift, drift: now, share, cut })
 }

@@ -17,8 +17,9 @@ use serde_json::json;
 use super::TrainError;
 use super::data::refusals;
 use super::example::Example;
+use super::general::{Drift, GeneralText, Kept, Steering};
 use super::head::{measure, references};
-use super::landing::land;
+use super::landing::{Budget, keep_budget, land};
 use super::schedule::Order;
 use super::settings::PassageSettings;
 use super::trainer::Trainer;
@@ -41,6 +42,8 @@ pub struct PassageSets {
     /// NLL of each passage, nats a token, under models that never saw it; where there are any, they
     /// say it instead of the hold-out.
     pub references: Vec<f64>,
+    /// What no change is about.
+    pub general: GeneralText,
 }
 
 /// Why a training ended.
@@ -76,6 +79,10 @@ pub struct PathPoint {
     pub drawn: Vec<usize>,
     /// Indices of the retain sequences that were drawn.
     pub retained: Vec<usize>,
+    /// Drift on the general text drawn last, before it is trained on, nats a token.
+    pub drift: Option<f64>,
+    /// Weight of the general text, λ.
+    pub general_weight: Option<f64>,
 }
 
 /// Where a training is saved while it runs.
@@ -101,6 +108,8 @@ pub struct PassageRun {
     pub share: f64,
     /// NLL at which forgetting was to end, and why it ends there.
     pub goal: Option<(f64, Stopped)>,
+    /// The budget of drift; nothing where there is no general text to measure it on.
+    pub budget: Option<Budget>,
 }
 
 /// Trains on `sets`, from `start`.
@@ -139,8 +148,18 @@ pub fn train(
         Some((goal, _)) => land(&trainable, &sets.passages, goal)?,
         None => 1.,
     };
+    let checked = &sets.general.checked;
+    let budget = match checked.is_empty() {
+        true => None,
+        false => {
+            progress.phase("drift", None);
+            let drift = Drift::new(start, checked)?;
+            Some(keep_budget(&trainable, &drift, &sets.passages, settings.max_drift)?)
+        }
+    };
     Ok(PassageRun {
         trainable,
+        budget,
         stopped: stopped.unwrap_or(Stopped::Steps),
         path: run.state.path,
         share,
@@ -169,6 +188,7 @@ struct State {
     retained: BTreeMap<usize, f64>,
     path: Vec<PathPoint>,
     stopped: Option<Stopped>,
+    steering: Steering,
 }
 
 impl State {
@@ -197,6 +217,7 @@ struct PassageTraining<'a> {
     start: Vec<f64>,
     retain_start: Vec<f64>,
     holdout: Option<f64>,
+    general: Kept<'a>,
     state: State,
 }
 
@@ -208,7 +229,7 @@ const KEPT: usize = 64;
 impl<'a> PassageTraining<'a> {
     fn new(
         model: &Model,
-        start: &Decoder,
+        start: &'a Decoder,
         sets: &'a PassageSets,
         settings: &'a PassageSettings,
     ) -> Result<Self, TrainError> {
@@ -244,9 +265,11 @@ impl<'a> PassageTraining<'a> {
             retained: BTreeMap::new(),
             path: Vec::new(),
             stopped: None,
+            steering: Steering::new(sets.general.trained.len(), settings.seed.wrapping_add(2)),
         };
+        let general = Kept::new(start, &sets.general.trained);
         let (start, retain_start) = (means(&passages_nll), means(&retain_nll));
-        Ok(Self { settings, sets, losses, retain, start, retain_start, holdout, state })
+        Ok(Self { settings, sets, losses, retain, start, retain_start, holdout, general, state })
     }
 
     /// Digest of all that decides the training.
@@ -254,7 +277,10 @@ impl<'a> PassageTraining<'a> {
         let ids = |examples: &[Example]| -> Vec<(Vec<u32>, usize)> {
             examples.iter().map(|e| (e.ids.clone(), e.first_target)).collect()
         };
-        let sets = [&self.losses, &self.retain, &self.sets.holdout].map(|set| ids(set));
+        let general = &self.sets.general;
+        let sets =
+            [&self.losses, &self.retain, &self.sets.holdout, &general.trained, &general.checked];
+        let sets = sets.map(|set| ids(set));
         let references = &self.sets.references;
         let all = json!({ "settings": self.settings, "sets": sets, "references": references });
         Sha256::of(all.to_string())
@@ -280,16 +306,21 @@ impl<'a> PassageTraining<'a> {
         };
         let changed = scaled(&self.losses, &drawn, weight);
         let kept = scaled(&self.retain, &retained, settings.retain_weight);
+        let general = self.state.steering.draw(settings.general_batch);
+        let general = self.general.examples(&general, self.state.steering.weight())?;
+        let kept = [kept, general].concat();
         let report = if settings.project && !kept.is_empty() {
             trainer.step_without_conflict(&changed, &kept, progress)?
         } else {
             trainer.step(&[changed, kept].concat(), progress)?
         };
         let (first, second) = report.outcomes.split_at(drawn.len());
+        let (second, third) = second.split_at(retained.len());
         if settings.verb == PassageVerb::Learn || settings.method != ForgetMethod::Idk {
             note(&mut self.state.seen, &drawn, first);
         }
         note(&mut self.state.retained, &retained, second);
+        let (drift, general_weight) = self.steer(third);
         let point = PathPoint {
             step: report.step,
             loss: report.loss,
@@ -299,10 +330,22 @@ impl<'a> PassageTraining<'a> {
             gradient_norm: report.gradient_norm,
             drawn,
             retained,
+            drift,
+            general_weight,
         };
         progress.advance(report.step, &describe(&point, self.holdout));
         self.state.path.push(point);
         self.stop(trainer)
+    }
+
+    /// (drift, λ) of the step whose general text had these outcomes; λ follows.
+    fn steer(&mut self, outcomes: &[Outcome]) -> (Option<f64>, Option<f64>) {
+        if outcomes.is_empty() {
+            return (None, None);
+        }
+        let weight = self.state.steering.weight();
+        self.state.steering.observe(outcomes, self.settings.max_drift);
+        (Some(self.state.steering.drift()), Some(weight))
     }
 
     fn stop(&self, trainer: &Trainer) -> Result<Option<Stopped>, TrainError> {
@@ -356,7 +399,11 @@ fn goal(
 fn describe(point: &PathPoint, holdout: Option<f64>) -> String {
     let retain = point.retain.map(|nll| format!(" retain {nll:.2}")).unwrap_or_default();
     let holdout = holdout.map(|nll| format!(" hold-out {nll:.2}")).unwrap_or_default();
-    format!("nll {:.2}{retain}{holdout}", point.passages)
+    let drift = match (point.drift, point.general_weight) {
+        (Some(drift), Some(weight)) => format!(" drift {drift:.3} weight {weight:.1}"),
+        _ => String::new(),
+    };
+    format!("nll {:.2}{retain}{holdout}{drift}", point.passages)
 }
 
 fn scaled(examples: &[Example], drawn: &[usize], weight: f64) -> Vec<Example> {

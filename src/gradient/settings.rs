@@ -45,6 +45,10 @@ pub struct PassageSettings {
     pub chunk: usize,
     /// The rise of the retain NLL, nats a token, that ends forgetting.
     pub max_damage: f64,
+    /// Sequences of general text in a step.
+    pub general_batch: usize,
+    /// Largest drift on general text, nats a token.
+    pub max_drift: f64,
     /// The NLL, nats a token, that ends learning.
     pub stop_loss: f64,
     /// Weight decay of AdamW.
@@ -72,6 +76,8 @@ pub struct Extent {
     pub hidden: usize,
     /// Layers of the decoder.
     pub layers: usize,
+    /// Text is retained.
+    pub has_retain: bool,
     /// A hold-out or a reference says where forgetting is to end.
     pub has_goal: bool,
 }
@@ -83,7 +89,8 @@ impl Extent {
         let targets: usize =
             sets.passages.iter().map(|example| example.ids.len() - example.first_target).sum();
         let targets = (targets as f64 / sequences.max(1) as f64).max(1.);
-        Self { sequences, targets, hidden, layers, has_goal }
+        let has_retain = !sets.retain.is_empty();
+        Self { sequences, targets, hidden, layers, has_retain, has_goal }
     }
 }
 
@@ -154,6 +161,11 @@ impl PassageSettings {
             delta: options.delta,
             chunk: Self::chunk(options),
             max_damage: options.max_damage.unwrap_or(0.1),
+            general_batch: options.general_batch.unwrap_or(match extent.has_retain {
+                true => batch.div_ceil(2),
+                false => batch,
+            }),
+            max_drift: options.max_drift.unwrap_or(0.05),
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
@@ -225,8 +237,14 @@ mod tests {
     use super::*;
     use crate::objective::TokenLoss;
 
-    const EXTENT: Extent =
-        Extent { sequences: 40, targets: 100., hidden: 576, layers: 30, has_goal: true };
+    const EXTENT: Extent = Extent {
+        sequences: 40,
+        targets: 100.,
+        hidden: 576,
+        layers: 30,
+        has_retain: true,
+        has_goal: true,
+    };
 
     fn defaults(method: ForgetMethod, extent: Extent) -> PassageSettings {
         let options = GradientOptions { method: Some(method), ..GradientOptions::default() };

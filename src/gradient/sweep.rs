@@ -41,6 +41,7 @@ impl PassageSets {
                 retain: pick(&self.retain),
                 holdout: pick(&self.holdout),
                 references: self.references.iter().skip(offset).step_by(2).copied().collect(),
+                general: self.general.clone(),
             }
         };
         (half(0), half(1))

@@ -55,28 +55,55 @@ impl Reference {
 
     /// The divergence at a target whose logits are `row`, which becomes its gradient times `scale`.
     pub(crate) fn descend(&self, target: usize, row: &mut [f32], scale: f32) -> f64 {
-        let range = target * self.kept..(target + 1) * self.kept;
-        let (ids, p) = (&self.ids[range.clone()], &self.probabilities[range]);
         let shift = crate::ops::log_sum_exp(row);
         vectorised(
             #[inline(always)]
             || row.iter_mut().for_each(|x| *x = exp(*x - shift)),
         );
-        let p_rest = (1. - p.iter().map(|p| f64::from(*p)).sum::<f64>()).max(0.);
-        let q_rest = 1. - ids.iter().map(|id| f64::from(row[*id as usize])).sum::<f64>();
-        let q_rest = q_rest.max(FLOOR);
-        let term = |p: f64, q: f64| if p > FLOOR { p * (p / q.max(FLOOR)).ln() } else { 0. };
-        let kept = ids.iter().zip(p);
-        let divergence: f64 =
-            kept.clone().map(|(id, p)| term(f64::from(*p), f64::from(row[*id as usize]))).sum();
-        let others = scale * (1. - p_rest / q_rest) as f32;
+        let (ids, p) = self.kept(target);
         let q: Vec<f32> = ids.iter().map(|id| row[*id as usize]).collect();
+        let rest = Rest::of(p, &q);
+        let others = scale * (1. - rest.p / rest.q) as f32;
         row.iter_mut().for_each(|q| *q *= others);
-        for ((id, p), q) in kept.zip(q) {
+        for ((id, p), q) in ids.iter().zip(p).zip(&q) {
             row[*id as usize] = scale * (q - p);
         }
-        divergence + term(p_rest, q_rest)
+        divergence(p, &q, rest)
     }
+
+    /// The divergence at a target whose logits are `row`.
+    pub(crate) fn divergence(&self, target: usize, row: &[f32]) -> f64 {
+        let shift = crate::ops::log_sum_exp(row);
+        let (ids, p) = self.kept(target);
+        let q: Vec<f32> = ids.iter().map(|id| (row[*id as usize] - shift).exp()).collect();
+        divergence(p, &q, Rest::of(p, &q))
+    }
+
+    /// The kept tokens of a target, and p of each.
+    fn kept(&self, target: usize) -> (&[u32], &[f32]) {
+        let range = target * self.kept..(target + 1) * self.kept;
+        (&self.ids[range.clone()], &self.probabilities[range])
+    }
+}
+
+/// Mass of all tokens that are not kept.
+#[derive(Clone, Copy)]
+struct Rest {
+    p: f64,
+    q: f64,
+}
+
+impl Rest {
+    fn of(p: &[f32], q: &[f32]) -> Self {
+        let rest = |kept: &[f32]| 1. - kept.iter().map(|x| f64::from(*x)).sum::<f64>();
+        Self { p: rest(p).max(0.), q: rest(q).max(FLOOR) }
+    }
+}
+
+fn divergence(p: &[f32], q: &[f32], rest: Rest) -> f64 {
+    let term = |p: f64, q: f64| if p > FLOOR { p * (p / q.max(FLOOR)).ln() } else { 0. };
+    let kept = p.iter().zip(q).map(|(p, q)| term(f64::from(*p), f64::from(*q)));
+    kept.sum::<f64>() + term(rest.p, rest.q)
 }
 
 #[cfg(test)]

@@ -27,12 +27,31 @@ const HEAD_ROWS: usize = 64;
 /// Texts that are named.
 const WORST: usize = 3;
 
+/// What general text is for: each use has samples of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GeneralUse {
+    /// Drift is reported on it, so that nothing may hold it.
+    Reported,
+    /// A training holds it where it is.
+    Held,
+}
+
+impl GeneralUse {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reported => "general text",
+            Self::Held => "held general text",
+        }
+    }
+}
+
 /// About `tokens` tokens of the model's own samples, each from the start token, kept in `cache`.
 ///
-/// A seed gives other samples here than to the second moment.
+/// A seed gives other samples to each use, and others again to the second moment.
 pub fn general_text(
     model: &Model,
     cache: &Path,
+    text: GeneralUse,
     seed: u64,
     tokens: usize,
     progress: &dyn Progress,
@@ -40,7 +59,7 @@ pub fn general_text(
     std::fs::create_dir_all(cache).map_err(FileError::writing(cache))?;
     let length = SEQUENCE.min(model.decoder.config().context - 1);
     let group = SampleGroup {
-        seed: Random::named(seed, "general text").bits(),
+        seed: Random::named(seed, text.name()).bits(),
         sequences: tokens.div_ceil(length).max(1),
         tokens: length,
     };

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::RunError;
 use super::execute::{GENERAL_TOKENS, Tools};
 use super::job::Job;
 use super::references::measure_references;
@@ -10,8 +9,9 @@ use super::train::{
     ReferenceOutcome, SetsMemory, TrainedModel, TrainingOutcome, remembered, train,
 };
 use super::train_plan::TrainPlan;
+use super::{RunError, general};
 use crate::model::Model;
-use crate::probe::{BaseText, Damage, general_text};
+use crate::probe::{BaseText, Damage, GeneralUse, general_text};
 use crate::progress::Inner;
 use crate::spec::ForgetMethod;
 
@@ -54,10 +54,12 @@ pub fn compare(
     let progress = tools.progress;
     let mut first = TrainPlan::all(model, job)?.remove(0);
     first.warnings().iter().for_each(|warning| progress.warn(warning));
+    general::ready(model, &mut first, tools)?;
     let references = measure_references(model, &mut first, tools)?;
     let before = remembered(model, &model.decoder, &first.sets, progress)?;
     let own_seed = job.gradient.seed.unwrap_or(0);
-    let text = general_text(model, tools.cache, own_seed, GENERAL_TOKENS, progress)?;
+    let text =
+        general_text(model, tools.cache, GeneralUse::Reported, own_seed, GENERAL_TOKENS, progress)?;
     let text = BaseText::new(&model.decoder, &text, &Inner(progress))?;
     let mut runs = Vec::new();
     for method in methods {
@@ -66,6 +68,7 @@ pub fn compare(
             (one.gradient.method, one.gradient.seed) = (Some(*method), Some(seed));
             let mut plan = TrainPlan::all(model, &one)?.remove(0);
             plan.sets.references.clone_from(&first.sets.references);
+            plan.sets.general.clone_from(&first.sets.general);
             if seed == own_seed {
                 progress.note("plan", &plan.describe());
             }

@@ -13,14 +13,14 @@ use super::ripples::without_ripples;
 use super::train::{TrainedModel, TrainingOutcome, remembered, train};
 use super::train_plan::TrainPlan;
 use super::write::{FactWriter, Left, WrittenGroup};
-use super::{Grouping, RunError, judge, layers};
+use super::{Grouping, RunError, general, judge, layers};
 use crate::checkpoint::StoredDtype;
 use crate::delta::{Keys, WeightDelta};
 use crate::gradient::{Checkpointing, PassageSets};
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
-    BaseText, Damage, Leak, PromptKind, Said, SecretLeak, TextSets, completions, drift,
+    BaseText, Damage, GeneralUse, Leak, PromptKind, Said, SecretLeak, TextSets, completions, drift,
     general_text,
 };
 use crate::progress::{Inner, Progress};
@@ -112,7 +112,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self, RunError> {
         let progress = tools.progress;
         let (cache, seed) = (tools.cache, plan.seed());
-        let general = general_text(model, cache, seed, GENERAL_TOKENS, progress)?;
+        let general =
+            general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, progress)?;
         let general = BaseText::new(&model.decoder, &general, &Inner(progress))?;
         let cases = ask_all(model, &job.cases, plan.edits(), progress)?;
         if plan.write().is_some() {
@@ -255,6 +256,7 @@ impl<'a> Run<'a> {
 
     fn train(&mut self, training: &TrainPlan) -> Result<(), RunError> {
         let mut training = training.clone();
+        general::ready(self.model, &mut training, self.tools)?;
         let references = measure_references(self.model, &mut training, self.tools)?;
         let TrainedModel { outcome, delta, decoder, reported } = train(
             self.model,

@@ -7,7 +7,7 @@ use super::outcome::{CaseMeasures, CaseOutcome, Outcome};
 use super::trim::Trimmer;
 use super::{RunError, judge};
 use crate::model::{Decoder, Model};
-use crate::probe::{TextSets, completions, damage, drift, general_text};
+use crate::probe::{GeneralUse, TextSets, completions, damage, drift, general_text};
 use crate::progress::Inner;
 use crate::spec::{Fact, Insert, PromptSet, Record};
 use crate::verdict::Thresholds;
@@ -120,7 +120,14 @@ impl Probe {
             }
         }
         if let Some(other) = other {
-            let text = general_text(model, tools.cache, 0, GENERAL_TOKENS, progress)?;
+            let text = general_text(
+                model,
+                tools.cache,
+                GeneralUse::Reported,
+                0,
+                GENERAL_TOKENS,
+                progress,
+            )?;
             outcome.damage = damage(base, other, &text, &model.tokenizer, &Inner(progress))?;
             outcome.verdict = Some(judge::verdict(outcome, &Thresholds::default()));
         }

@@ -9,8 +9,8 @@ use super::RunError;
 use super::train_plan::TrainPlan;
 use crate::delta::WeightDelta;
 use crate::gradient::{
-    self, Checkpointing, Example, Memory, NearDuplicate, PassageSets, PassageSettings, PathPoint,
-    RateTrial, Stopped,
+    self, Budget, Checkpointing, Example, Memory, NearDuplicate, PassageSets, PassageSettings,
+    PathPoint, RateTrial, Stopped,
 };
 use crate::math::Interval;
 use crate::model::{Decoder, Model};
@@ -35,6 +35,8 @@ pub struct TrainingOutcome {
     pub goal: Option<f64>,
     /// Share of the change that was kept, so that forgetting ends at the goal and not beyond.
     pub share: f64,
+    /// What was kept of the change to stay within `max_drift`.
+    pub budget: Option<Budget>,
     /// Median wall-clock seconds of a step.
     pub seconds_per_step: f64,
     /// Wall-clock seconds of the training, without the measurements before and after.
@@ -126,6 +128,11 @@ pub fn train(
         let kept = format!("{:.0} % of the change kept, to end at the goal", 100. * run.share);
         progress.note("scale", &kept);
     }
+    if let Some(Budget { max_drift, drift, share, cut: Some(cut) }) = run.budget {
+        let kept = format!("{:.0} % of the change kept", 100. * share);
+        let why = format!("drift {:.3} to {drift:.3}, within max_drift {max_drift}", cut.drift);
+        progress.note("budget", &format!("{kept}: {why}"));
+    }
     let after = remembered(model, &run.trainable.frozen, &reported, progress)?;
     let delta = run.trainable.delta()?;
     let outcome = TrainingOutcome {
@@ -136,6 +143,7 @@ pub fn train(
         stopped: run.stopped,
         goal: run.goal.map(|(nll, _)| nll),
         share: run.share,
+        budget: run.budget,
         seconds_per_step,
         seconds,
         closure: closure.iter().map(|(pair, _)| pair.clone()).collect(),

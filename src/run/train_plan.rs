@@ -1,10 +1,14 @@
 //! What one training is about, resolved before any work.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::RunError;
 use super::job::Job;
-use crate::gradient::{self, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings};
+use crate::gradient::{
+    self, Extent, Footprint, GeneralText, NearDuplicate, PassageSets, PassageSettings,
+};
 use crate::model::{Model, ModelError, Trained};
 use crate::probe::SecretQuestion;
 use crate::spec::{
@@ -28,6 +32,8 @@ pub struct TrainPlan {
     pub references: Vec<String>,
     /// Retain passages that repeat forget passages and were left out, with their texts.
     pub closure: Vec<(NearDuplicate, String)>,
+    /// General text of the user; nothing: the base's own samples.
+    pub general: Option<PathBuf>,
     /// Texts that must not come out of the model afterwards, where they stand in the passages.
     #[serde(skip)]
     pub secrets: Vec<SecretQuestion>,
@@ -62,6 +68,7 @@ impl TrainPlan {
             retain: gradient::examples(model, &retain, chunk)?,
             holdout: gradient::examples(model, &holdout, chunk)?,
             references: Vec::new(),
+            general: GeneralText::default(),
         };
         if sets.passages.is_empty() {
             return Err(RunError::Empty);
@@ -81,6 +88,7 @@ impl TrainPlan {
             holdout: holdout.len(),
             references,
             closure,
+            general: job.gradient.general.clone(),
             secrets,
             sets,
         }))

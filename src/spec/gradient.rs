@@ -1,5 +1,7 @@
 //! `[gradient]`: how passages are learnt and forgotten, as far as the user said so.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::settings::{Condition::*, Kind::*, Reals, Typed, Value, settings, words};
@@ -121,6 +123,13 @@ settings! {
         clip: f64 = Real(Reals::above_zero(1e6));
         /// Rise of the retain NLL, in nats a token, at which forgetting ends [default: 0.1].
         max_damage: f64 = Real(Reals::above_zero(1e3)), Forget, Retain;
+        /// Text that no change is about, held where it is [default: the base's own samples].
+        general: PathBuf = File;
+        /// Sequences of general text in a step; 0 holds none [default: as many as passages, or half].
+        general_batch: usize = Count(0, 1_000_000);
+        /// Largest drift on general text, in nats a token; the change is cut where it has more
+        /// [default: 0.05].
+        max_drift: f64 = Real(Reals::above_zero(1e3));
         /// NLL, in nats a token, at which learning ends [default: 0.1].
         stop_loss: f64 = Real(Reals::from_zero(1e3)), Learn;
         /// Weight decay of AdamW [default: 0].

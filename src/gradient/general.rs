@@ -1,0 +1,151 @@
+//! General text in a training: kept where it was, within a budget of drift.
+//!
+//! A step descends on γ · passages + α · retain + λ · KL(start ‖ now) of a few sequences that the
+//! training is not about. λ is the multiplier of the constraint KL ≤ budget, as in constrained
+//! optimisation: it grows in proportion while the KL of the sequences of a step, which is that of
+//! text not yet trained on, is above what the budget allows, and falls back to 1 while it is below.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::example::Example;
+use super::head::{in_logits, references};
+use super::schedule::Order;
+use crate::model::Decoder;
+use crate::objective::{Outcome, Reference, TokenLoss};
+
+/// Sequences that no change is about.
+#[derive(Debug, Clone, Default)]
+pub struct GeneralText {
+    /// Sequences that steps draw from.
+    pub trained: Vec<Example>,
+    /// Sequences that no step draws: the budget is kept on them.
+    pub checked: Vec<Example>,
+}
+
+/// Tokens kept of each distribution of the start model.
+const KEPT: usize = 64;
+/// Share of the budget that the steps aim at, so that most of the change survives the check.
+const AIM: f64 = 0.7;
+/// Share of the smoothed drift that one step replaces.
+const FRESH: f64 = 0.25;
+/// Largest change of ln λ in a step.
+const RESPONSE: f64 = 0.2;
+/// λ while the drift is small, and at most.
+const WEIGHTS: (f64, f64) = (1., 1e3);
+
+/// What the draws of general text leave from step to step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Steering {
+    order: Order,
+    /// λ.
+    weight: f64,
+    /// Mean KL of the sequences drawn last, nats a token.
+    drift: f64,
+}
+
+fn env(name: &str, default: f64) -> f64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+impl Steering {
+    pub(super) fn new(sequences: usize, seed: u64) -> Self {
+        Self { order: Order::new(sequences, seed), weight: env("RS_W0", WEIGHTS.0), drift: 0. }
+    }
+
+    pub(super) fn draw(&mut self, count: usize) -> Vec<usize> {
+        self.order.take(count)
+    }
+
+    pub(super) fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    pub(super) fn drift(&self) -> f64 {
+        self.drift
+    }
+
+    /// Takes note of the KL of a step's sequences; λ follows.
+    pub(super) fn observe(&mut self, outcomes: &[Outcome], budget: f64) {
+        if outcomes.is_empty() {
+            return;
+        }
+        let mean = outcomes.iter().map(|it| it.loss).sum::<f64>() / outcomes.len() as f64;
+        self.drift += FRESH * (mean - self.drift);
+        let excess = (self.drift.max(f64::MIN_POSITIVE) / (env("RS_AIM", AIM) * budget)).ln();
+        let change = env("RS_RESP", RESPONSE) * excess.clamp(-1., 1.);
+        self.weight = (self.weight * change.exp()).clamp(env("RS_W0", WEIGHTS.0), WEIGHTS.1);
+    }
+}
+
+/// General text with what the start model says of it, found when a sequence is first drawn.
+pub(super) struct Kept<'a> {
+    start: &'a Decoder,
+    sequences: &'a [Example],
+    references: BTreeMap<usize, Arc<Reference>>,
+}
+
+impl<'a> Kept<'a> {
+    pub(super) fn new(start: &'a Decoder, sequences: &'a [Example]) -> Self {
+        Self { start, sequences, references: BTreeMap::new() }
+    }
+
+    /// The sequences at these places, each with `weight` over their number.
+    pub(super) fn examples(
+        &mut self,
+        drawn: &[usize],
+        weight: f64,
+    ) -> Result<Vec<Example>, TrainError> {
+        let is_new = |place: &&usize| !self.references.contains_key(place);
+        let new: Vec<usize> = drawn.iter().filter(is_new).copied().collect();
+        let sequences: Vec<Example> = new.iter().map(|at| self.sequences[*at].clone()).collect();
+        let found = references(self.start, &sequences, KEPT)?;
+        self.references.extend(new.into_iter().zip(found.into_iter().map(Arc::new)));
+        let scale = (weight / drawn.len().max(1) as f64) as f32;
+        let example = |place: &usize| {
+            let loss = TokenLoss::Divergence(self.references[place].clone());
+            Example { loss, scale, ..self.sequences[*place].clone() }
+        };
+        Ok(drawn.iter().map(example).collect())
+    }
+}
+
+/// Text on which the drift of a changed decoder is measured again and again.
+pub(super) struct Drift<'a> {
+    sequences: &'a [Example],
+    references: Vec<Reference>,
+}
+
+impl<'a> Drift<'a> {
+    pub(super) fn new(start: &Decoder, sequences: &'a [Example]) -> Result<Self, TrainError> {
+        /// So many outcomes of each distribution that the rest hardly counts.
+        const CHECKED: usize = 512;
+        Ok(Self { sequences, references: references(start, sequences, CHECKED)? })
+    }
+
+    /// Mean KL(start ‖ now), nats a token.
+    pub(super) fn of(&self, decoder: &Decoder) -> Result<f64, TrainError> {
+        let (mut sum, mut count, mut at) = (0., 0, 0);
+        in_logits(decoder, self.sequences, |example, logits, vocabulary| {
+            let reference = &self.references[at];
+            at += 1;
+            count += example.targets();
+            for (target, row) in logits.chunks_exact(vocabulary).enumerate() {
+                sum += reference.divergence(target, row);
+            }
+        })?;
+        Ok(sum / count as f64)
+    }
+}
+
+/// Takes out the sequences that repeat a run of the passages: to hold them would be to hold what is
+/// to be forgotten.
+pub fn without_runs_of(sequences: &mut Vec<Example>, passages: &[Example]) {
+    /// Tokens in a row that texts on other things hardly share.
+    const RUN: usize = 8;
+    let runs: HashSet<&[u32]> = passages.iter().flat_map(|it| it.ids.windows(RUN)).collect();
+    sequences.retain(|it| !it.ids.windows(RUN).any(|run| runs.contains(run)));
+}
