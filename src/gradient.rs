@@ -18,13 +18,16 @@ mod general;
 mod head;
 mod landing;
 mod lanes;
+mod mean_nll;
 mod memory;
 mod passages;
 mod schedule;
+mod sets;
 mod settings;
 mod state;
 mod sweep;
 mod trainer;
+mod trainer_settings;
 
 pub use closure::{NearDuplicate, near_duplicates};
 pub use data::{examples, prompt};
@@ -34,12 +37,14 @@ pub use general::{GeneralText, without_runs_of};
 pub use head::{is_argmax, measure, references};
 pub use landing::{Budget, Cut};
 pub use memory::{Memory, extraction_strength, memory};
-pub use passages::{Checkpointing, PassageRun, PassageSets, PathPoint, Stopped, train};
+pub use passages::{Checkpointing, PassageRun, PathPoint, Stopped, train};
 pub use schedule::{End, Order, Schedule};
+pub use sets::PassageSets;
 pub use settings::{Extent, PassageSettings};
 pub use state::SAVED_TRAINING;
 pub use sweep::{RateTrial, try_rates};
-pub use trainer::{StepReport, Trainer, TrainerSettings};
+pub use trainer::{StepReport, Trainer};
+pub use trainer_settings::TrainerSettings;
 
 pub use crate::objective::{ForgetLoss, Outcome, Reference, Steer, TokenLoss};
 

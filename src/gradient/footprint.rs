@@ -6,7 +6,7 @@
 //! third more arithmetic and leaves one row of `hidden` a layer.
 
 use super::settings::PassageSettings;
-use super::trainer::TrainerSettings;
+use super::trainer_settings::TrainerSettings;
 use crate::model::config::DecoderConfig;
 use crate::model::{Parameters, Slot, TrainRule};
 
@@ -41,7 +41,7 @@ const LOGIT_ROWS: usize = 256;
 /// of SmolLM2 took beyond the numbers that are counted here.
 const BASE: usize = 256 << 20;
 /// Micro-batches that are tried, in rows: three, two or one passage of 128 tokens.
-const ROWS: [usize; 3] = [384, 256, 128];
+const ROWS: [usize; 3] = [TrainerSettings::ROWS, 256, 128];
 
 impl Footprint {
     /// The sizes of a training under `rule`, where the model has `weights` values in all.
@@ -93,11 +93,6 @@ impl PassageSettings {
         }
         Err(TooLarge { needed, allowed })
     }
-}
-
-impl TrainerSettings {
-    /// Rows of a step whose memory is not limited: more are hardly faster, and activations grow.
-    pub(super) const ROWS: usize = ROWS[0];
 }
 
 #[cfg(test)]

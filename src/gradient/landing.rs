@@ -10,7 +10,7 @@ use super::TrainError;
 use super::example::Example;
 use super::general::Drift;
 use super::head::measure;
-use super::passages::{mean, means};
+use super::mean_nll::{mean, means};
 use crate::model::Trainable;
 
 /// Overshoot that is left as it is, as a share of the goal.

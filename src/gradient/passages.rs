@@ -20,7 +20,9 @@ use super::example::Example;
 use super::general::{Drift, GeneralText, Kept, Steering};
 use super::head::{measure, references};
 use super::landing::{Budget, keep_budget, land};
+use super::mean_nll::{mean, means};
 use super::schedule::Order;
+use super::sets::PassageSets;
 use super::settings::PassageSettings;
 use super::trainer::Trainer;
 use crate::files::Sha256;
@@ -29,22 +31,6 @@ use crate::objective::Outcome;
 use crate::objective::TokenLoss;
 use crate::progress::Progress;
 use crate::spec::{ForgetMethod, PassageVerb, RetainLoss};
-
-/// The sequences of one training.
-#[derive(Debug, Clone, Default)]
-pub struct PassageSets {
-    /// To be learnt or forgotten; not empty.
-    pub passages: Vec<Example>,
-    /// To stay.
-    pub retain: Vec<Example>,
-    /// Never seen; where there are any, they say when enough is forgotten.
-    pub holdout: Vec<Example>,
-    /// NLL of each passage, nats a token, under models that never saw it; where there are any, they
-    /// say it instead of the hold-out.
-    pub references: Vec<f64>,
-    /// What no change is about.
-    pub general: GeneralText,
-}
 
 /// Why a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -421,13 +407,4 @@ fn note(seen: &mut BTreeMap<usize, f64>, drawn: &[usize], outcomes: &[Outcome]) 
 fn last_seen(start: &[f64], seen: &BTreeMap<usize, f64>) -> f64 {
     let now = |(index, start): (usize, &f64)| *seen.get(&index).unwrap_or(start);
     mean(&start.iter().enumerate().map(now).collect::<Vec<_>>())
-}
-
-pub(super) fn means(nll: &[Vec<f32>]) -> Vec<f64> {
-    let mean = |nll: &Vec<f32>| nll.iter().map(|n| f64::from(*n)).sum::<f64>() / nll.len() as f64;
-    nll.iter().map(mean).collect()
-}
-
-pub(super) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::passages::PassageSets;
 use super::schedule::{End, Schedule};
-use super::trainer::TrainerSettings;
+use super::sets::PassageSets;
+use super::trainer_settings::TrainerSettings;
 use crate::math::AdamW;
 use crate::model::{TrainRule, Trained};
 use crate::objective::ForgetLoss;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::TrainError;
-use super::trainer::TrainerSettings;
+use super::trainer_settings::TrainerSettings;
 use crate::files::{Kind, Overwrite, check_target, write_atomically};
 use crate::math::Moments;
 use crate::model::{Parameter, weights};

@@ -3,54 +3,18 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::TrainError;
 use super::example::{Example, runs};
 use super::lanes::Lanes;
-use super::schedule::Schedule;
 use super::state;
-use crate::math::{AdamW, Moments, Step, sum_of_squares};
+use super::trainer_settings::TrainerSettings;
+use crate::math::{Moments, Step, sum_of_squares};
 use crate::model::{Decoder, Trainable};
 use crate::objective::Outcome;
 use crate::ops::with_values_mut;
 use crate::progress::Progress;
-
-/// How a training goes; nothing here changes while it runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrainerSettings {
-    /// Full learning rate.
-    pub rate: f64,
-    /// Its course over the steps.
-    pub schedule: Schedule,
-    /// Constants of AdamW.
-    pub optimiser: AdamW,
-    /// Largest norm of the whole gradient; larger ones are scaled down.
-    pub clip: Option<f64>,
-    /// Tokens that pass through the layers at once; more are split and their gradients added.
-    pub micro_rows: usize,
-    /// Keep only the layers' inputs and run each layer twice: less memory, more time.
-    pub recompute: bool,
-    /// Runs of `micro_rows` tokens that pass through the layers side by side, each on one thread and
-    /// with gradients of its own, which are added in order. More than one pays where the matrices
-    /// are too small to be shared among threads.
-    pub lanes: usize,
-}
-
-impl Default for TrainerSettings {
-    fn default() -> Self {
-        Self {
-            rate: 1e-3,
-            schedule: Schedule::constant(),
-            optimiser: AdamW::default(),
-            clip: Some(1.),
-            micro_rows: 1024,
-            recompute: false,
-            lanes: 1,
-        }
-    }
-}
 
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,20 @@
+//! The sequences of one training, by what it is to do with them.
+
+use super::example::Example;
+use super::general::GeneralText;
+
+/// The sequences of one training.
+#[derive(Debug, Clone, Default)]
+pub struct PassageSets {
+    /// To be learnt or forgotten; not empty.
+    pub passages: Vec<Example>,
+    /// To stay.
+    pub retain: Vec<Example>,
+    /// Never seen; where there are any, they say when enough is forgotten.
+    pub holdout: Vec<Example>,
+    /// NLL of each passage, nats a token, under models that never saw it; where there are any, they
+    /// say it instead of the hold-out.
+    pub references: Vec<f64>,
+    /// Text that no change is about, on which the model should stay as it is.
+    pub general: GeneralText,
+}
