@@ -24,6 +24,7 @@ mod plan;
 mod probe;
 mod references;
 mod ripples;
+mod tools;
 mod train;
 mod train_plan;
 mod trim;
@@ -33,14 +34,15 @@ use serde::Serialize;
 
 pub use compare::{Comparison, MethodRun, compare};
 pub use error::RunError;
-pub use execute::{Tools, execute};
-pub use job::{Case, Compatible, Job, chunks, compatible};
+pub use execute::execute;
+pub use job::{Case, Compatible, Input, Job, chunks, compatible};
 pub use outcome::{
     CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome,
     WriteSummary,
 };
-pub use plan::{Input, Plan, Step};
+pub use plan::{Plan, Step};
 pub use probe::Probe;
+pub use tools::Tools;
 pub use train::{ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
 pub use train_plan::TrainPlan;
 

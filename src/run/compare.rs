@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::execute::{GENERAL_TOKENS, Tools};
+use super::execute::GENERAL_TOKENS;
 use super::job::Job;
 use super::references::measure_references;
+use super::tools::Tools;
 use super::train::{
     ReferenceOutcome, SetsMemory, TrainedModel, TrainingOutcome, remembered, train,
 };

@@ -2,21 +2,19 @@
 
 mod measuring;
 
-use std::path::Path;
-
 use super::job::{Case, Job};
 use super::measure::{AskedCase, TOGETHER, ask_all, ask_edited};
 use super::outcome::{CaseMeasures, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary};
 use super::plan::{Plan, Step};
 use super::references::measure_references;
 use super::ripples::without_ripples;
+use super::tools::Tools;
 use super::train::{TrainedModel, TrainingOutcome, remembered, train};
 use super::train_plan::TrainPlan;
 use super::write::{FactWriter, Left, WrittenGroup};
 use super::{Grouping, RunError, general, judge, layers};
-use crate::checkpoint::StoredDtype;
 use crate::delta::{Keys, WeightDelta};
-use crate::gradient::{Checkpointing, PassageSets};
+use crate::gradient::PassageSets;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
@@ -28,33 +26,6 @@ use crate::rank_one::targets::ValueStore;
 
 /// Tokens of general text on which a run measures damage.
 pub(super) const GENERAL_TOKENS: usize = 2_000;
-
-/// What a run needs beside the model and its plan.
-pub struct Tools<'a> {
-    /// Folder of what is kept between runs.
-    pub cache: &'a Path,
-    /// Where the events of the run go.
-    pub progress: &'a dyn Progress,
-    /// Opens a model that never saw the passages, by the name that the spec gives it.
-    pub open_reference: &'a OpenReference<'a>,
-    /// Where a training is saved while it runs.
-    pub checkpoint: Option<&'a Checkpointing>,
-    /// Measure the model as a folder stores it, in this number type.
-    pub stored_as: Option<StoredDtype>,
-}
-
-impl<'a> Tools<'a> {
-    /// A cache folder and a receiver of events; without references, checkpoints and rounding.
-    pub fn new(cache: &'a Path, progress: &'a dyn Progress) -> Self {
-        let open_reference: &OpenReference<'_> =
-            &|_| Err("this run was given no way to open reference models".into());
-        Self { cache, progress, open_reference, checkpoint: None, stored_as: None }
-    }
-}
-
-/// Opens a model by name; its tokens must be those of the base.
-pub type OpenReference<'a> =
-    dyn Fn(&str) -> Result<Decoder, Box<dyn std::error::Error + Send + Sync>> + 'a;
 
 /// Does what `plan` says and measures what it did; `job` is what the plan was made for.
 ///

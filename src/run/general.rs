@@ -1,7 +1,7 @@
 //! General text that a training holds where it is, and keeps its budget on.
 
 use super::RunError;
-use super::execute::Tools;
+use super::tools::Tools;
 use super::train_plan::TrainPlan;
 use crate::gradient::{self, Example, GeneralText};
 use crate::model::Model;

@@ -1,8 +1,9 @@
 //! What a run is asked for, before a model is looked at: from a spec, or from records.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::plan::Input;
+use serde::Serialize;
+
 use super::trim::Trimmer;
 use super::{Grouping, RunError};
 use crate::files::Sha256;
@@ -53,6 +54,17 @@ pub struct Case {
     pub asked: Vec<usize>,
     /// What is asked of the models.
     pub prompts: PromptSet,
+}
+
+/// A file that was read, by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// What it is for, such as `retain`.
+    pub role: String,
+    /// Its path as the user wrote it, joined to the spec's folder.
+    pub path: PathBuf,
+    /// Digest of its content.
+    pub sha256: Sha256,
 }
 
 impl Job {

@@ -1,13 +1,10 @@
 //! The whole of what a run will do, resolved, printable and kept in the patch.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
-use super::job::Job;
+use super::job::{Input, Job};
 use super::train_plan::TrainPlan;
 use super::{Grouping, RunError};
-use crate::files::Sha256;
 use crate::model::Model;
 use crate::plan::{PlannedEdit, WritePlan, plan, plan_separately};
 use crate::progress::Progress;
@@ -43,17 +40,6 @@ pub enum Step {
     Write(Box<WritePlan>),
     /// Passages are learnt or forgotten.
     Train(Box<TrainPlan>),
-}
-
-/// A file that was read, by its content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Input {
-    /// What it is for, such as `retain`.
-    pub role: String,
-    /// Its path as the user wrote it, joined to the spec's folder.
-    pub path: PathBuf,
-    /// Digest of its content.
-    pub sha256: Sha256,
 }
 
 impl Plan {

@@ -1,9 +1,10 @@
 //! Measuring without changing anything: one model, or two against each other.
 
-use super::execute::{GENERAL_TOKENS, Tools};
+use super::execute::GENERAL_TOKENS;
 use super::job::Case;
 use super::measure::{AskedCase, AskedFact, CaseQuestions, TOGETHER, ask_base, ask_edited, size};
 use super::outcome::{CaseMeasures, CaseOutcome, Outcome};
+use super::tools::Tools;
 use super::trim::Trimmer;
 use super::{RunError, judge};
 use crate::model::{Decoder, Model};

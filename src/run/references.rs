@@ -1,7 +1,7 @@
 //! Models that never saw the passages: what they say of them is what forgetting aims at.
 
 use super::RunError;
-use super::execute::Tools;
+use super::tools::Tools;
 use super::train::{ReferenceOutcome, remembered};
 use super::train_plan::TrainPlan;
 use crate::gradient;

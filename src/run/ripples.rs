@@ -1,11 +1,11 @@
 //! The same edit without the facts that only follow from others, for comparison.
 
 use super::RunError;
-use super::execute::Tools;
 use super::job::Job;
 use super::layers;
 use super::measure::{AskedFact, CaseQuestions, size};
 use super::plan::Plan;
+use super::tools::Tools;
 use super::write::FactWriter;
 use crate::model::Model;
 use crate::probe::ProbeScores;

@@ -1,0 +1,35 @@
+//! What a run takes from its caller: cache, progress, reference models, checkpoints.
+
+use std::path::Path;
+
+use crate::checkpoint::StoredDtype;
+use crate::gradient::Checkpointing;
+use crate::model::Decoder;
+use crate::progress::Progress;
+
+/// What a run needs in addition to the model and its plan.
+pub struct Tools<'a> {
+    /// Folder of what is kept between runs.
+    pub cache: &'a Path,
+    /// Where the events of the run go.
+    pub progress: &'a dyn Progress,
+    /// Opens a model that never saw the passages, by the name that the spec gives it.
+    pub open_reference: &'a OpenReference<'a>,
+    /// Where a training is saved while it runs.
+    pub checkpoint: Option<&'a Checkpointing>,
+    /// Measure the model as a folder stores it, in this number type.
+    pub stored_as: Option<StoredDtype>,
+}
+
+impl<'a> Tools<'a> {
+    /// A cache folder and a receiver of events; without references, checkpoints and rounding.
+    pub fn new(cache: &'a Path, progress: &'a dyn Progress) -> Self {
+        let open_reference: &OpenReference<'_> =
+            &|_| Err("this run was given no way to open reference models".into());
+        Self { cache, progress, open_reference, checkpoint: None, stored_as: None }
+    }
+}
+
+/// Opens a model by name; its tokens must be those of the base.
+pub type OpenReference<'a> =
+    dyn Fn(&str) -> Result<Decoder, Box<dyn std::error::Error + Send + Sync>> + 'a;
