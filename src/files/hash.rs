@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest;
 
-use super::FileError;
+use super::error::FileError;
 
 /// Bytes moved at once when a file is hashed.
 const CHUNK: usize = 1 << 18;

@@ -7,7 +7,7 @@ use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{FileError, Overwrite, parent};
+use super::error::{FileError, Overwrite};
 
 /// A kind of output, and how an earlier one is recognised.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +57,11 @@ pub(super) fn is_discarded(path: &Path) -> bool {
 pub(crate) fn resolved(path: &Path) -> PathBuf {
     let in_folder = || Some(fs::canonicalize(parent(path)).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// The folder that holds `path`.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn check_apart(path: &Path, kind: &Kind, uses: &[&Path]) -> Result<(), FileError> {
