@@ -13,13 +13,13 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
+use super::format::PARTS;
 use super::{Malformed, Patch, PatchError, check_together};
 use crate::files::{self, Overwrite, Sha256};
 use crate::model::weights;
 use crate::model::weights::header::Header;
 
-/// Metadata entry that tells a composed file from a single patch; its value is the form's version.
-pub(super) const PARTS: &str = "rescribe.parts";
+/// Version of the form of a composed file.
 const FORM: &str = "1";
 
 /// Patches for one base, none twice, sorted by digest; at least one.

@@ -15,6 +15,8 @@ use crate::model::weights::{self, HeaderError};
 
 /// Metadata key of the recipe.
 const RECIPE: &str = "rescribe";
+/// Metadata entry that tells a composed file from a single patch; its value is the form's version.
+pub(super) const PARTS: &str = "rescribe.parts";
 const LEFT: &str = "left";
 const RIGHT: &str = "right";
 const DENSE: &str = "dense";
@@ -66,15 +68,14 @@ fn refuse(tensor: &str, reason: impl Into<String>) -> Malformed {
 /// Whether a file says that it is a patch, single or composed; its tensors are not read.
 pub(super) fn is_patch(path: &Path) -> bool {
     let Ok(map) = weights::map_file(path) else { return false };
-    Header::parse(&map).is_ok_and(|header| {
-        [RECIPE, super::composed::PARTS].iter().any(|key| header.metadata.contains_key(*key))
-    })
+    Header::parse(&map)
+        .is_ok_and(|header| [RECIPE, PARTS].iter().any(|key| header.metadata.contains_key(*key)))
 }
 
 /// Reads the contents of a file that holds one patch.
 pub(super) fn read(bytes: &[u8]) -> Result<Patch, Malformed> {
     let header = Header::parse(bytes)?;
-    if header.metadata.contains_key(super::composed::PARTS) {
+    if header.metadata.contains_key(PARTS) {
         return Err(Malformed::Parts("makes it a composed patch, expected a single one".into()));
     }
     let recipe = read_recipe(&header.metadata)?;
