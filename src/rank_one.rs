@@ -21,6 +21,7 @@
 
 pub mod apply;
 pub mod context;
+mod error;
 pub mod factors;
 pub mod key;
 pub mod metric;
@@ -35,8 +36,9 @@ pub mod value;
 pub use crate::math::SymmetricEigen;
 pub use apply::{WrittenFact, write_fact};
 pub use context::{Asked, EditContexts};
+pub use error::RankOneError;
 pub use metric::Factored;
 pub use second_moment::SecondMoment;
-pub use solve::{RankOneChange, RankOneError, Request, solve};
+pub use solve::{RankOneChange, Request, solve};
 pub use spread::{Writer, WrittenBatch};
 pub use value::{OptimisedValue, StepLoss};

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use candle_core::Tensor;
 
+use super::error::RankOneError;
 use super::key::{bare_and_mean, deviations, keys_at, mean_key};
 use super::metric::{Expected, Factored, sharing};
-use super::solve::{RankOneChange, RankOneError, rank_one};
+use super::solve::{RankOneChange, rank_one};
 use super::targets::contexts;
 use super::value::{OptimisedValue, optimise};
 use crate::model::Decoder;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::SecondMoment;
+use super::error::RankOneError;
 use super::metric::Factored;
-use super::solve::RankOneError;
 use super::statistics::{Corpus, Obtained, StatisticsError, second_moment};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::math::{Cholesky, SymmetricEigen};

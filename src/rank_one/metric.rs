@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::solve::RankOneError;
+use super::error::RankOneError;
 use crate::math::{Cholesky, NotPositiveDefinite, SymmetricEigen};
 
 /// C, made ready for solves; once for a layer.

@@ -12,7 +12,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::RankOneError;
+use super::error::RankOneError;
 use super::metric::{Factored, sharing};
 use super::reading::{Reading, Readings};
 use super::solve::{RankOneChange, Request, solve};

@@ -18,7 +18,7 @@ use candle_core::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::context::{Asked, EditContexts};
-use super::solve::RankOneError;
+use super::error::RankOneError;
 use super::value::{OptimisedValue, StepLoss, optimise};
 use crate::files::{FileError, Overwrite, Sha256, write_atomically};
 use crate::model::Decoder;
