@@ -15,6 +15,7 @@ mod built_in;
 mod error;
 mod folder;
 mod hub;
+mod hub_id;
 mod imported;
 mod options;
 mod reading;
@@ -27,8 +28,8 @@ pub use built_in::BUILT_IN;
 pub use error::SourceError;
 pub use folder::FolderError;
 pub use hub::{HubError, HubErrorKind};
+pub use hub_id::HubId;
 pub use options::{HubOptions, SourceOptions, Token};
-pub use reading::HubId;
 
 use crate::gguf;
 use crate::model::Model;
@@ -81,7 +82,10 @@ pub fn resolve(
             })?;
             local(path, name)
         }
-        GivenModel::Hub(id) => hub::fetch(&id, &options.hub, progress),
+        GivenModel::Hub(id) => {
+            let (path, commit) = hub::fetch(&id, &options.hub, progress)?;
+            Ok(ModelFolder { path, name: id.name, revision: Some(commit) })
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{FolderError, HubError};
+use super::{FolderError, HubError, HubErrorKind};
 use crate::files::FileError;
 use crate::gguf::GgufError;
 use crate::progress::Interrupted;
@@ -68,7 +68,7 @@ pub enum SourceError {
     Gguf(#[source] GgufError),
     /// The Hub did not give the model.
     #[error("{0}")]
-    Hub(#[from] Box<HubError>),
+    Hub(#[source] Box<HubError>),
     /// The user asked to stop.
     #[error("{0}")]
     Interrupted(#[from] Interrupted),
@@ -80,6 +80,16 @@ impl From<GgufError> for SourceError {
         match error {
             GgufError::Interrupted(stop) => stop.into(),
             error => Self::Gguf(error),
+        }
+    }
+}
+
+impl From<Box<HubError>> for SourceError {
+    /// An interruption is one wherever it happens, so that callers look for it in one place.
+    fn from(error: Box<HubError>) -> Self {
+        match error.kind {
+            HubErrorKind::Interrupted(stop) => stop.into(),
+            _ => Self::Hub(error),
         }
     }
 }

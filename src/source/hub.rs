@@ -16,25 +16,18 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 pub use error::{HubError, HubErrorKind};
 
-use super::{FolderError, HubId, HubOptions, ModelFolder, SourceError, folder};
+use super::{FolderError, HubId, HubOptions, folder};
 use crate::progress::Progress;
 
-/// Finds a repository's model in the cache or downloads it.
+/// Finds a repository's model in the cache or downloads it: its folder and its commit.
 pub(super) fn fetch(
     id: &HubId,
     options: &HubOptions,
     progress: &dyn Progress,
-) -> Result<ModelFolder, SourceError> {
-    match snapshot(id, options, progress) {
-        Ok((path, commit)) => {
-            Ok(ModelFolder { path, name: id.name.clone(), revision: Some(commit) })
-        }
-        Err(HubErrorKind::Interrupted(stop)) => Err(stop.into()),
-        Err(kind) => {
-            let error = HubError { id: id.clone(), endpoint: options.endpoint.clone(), kind };
-            Err(Box::new(error).into())
-        }
-    }
+) -> Result<(PathBuf, String), Box<HubError>> {
+    snapshot(id, options, progress).map_err(|kind| {
+        Box::new(HubError { id: id.clone(), endpoint: options.endpoint.clone(), kind })
+    })
 }
 
 /// A complete snapshot and its commit.
