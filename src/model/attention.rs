@@ -2,9 +2,16 @@
 
 use candle_core::{Result, Tensor};
 
-use super::decoder::ForwardPass;
+use super::batch::{Batch, KvCache};
 use super::mlp::Projection;
-use crate::ops::{AttentionShape, attention, rotate};
+use crate::ops::{AttentionShape, RotaryTable, attention, rotate};
+
+/// What a layer needs to know about a forward pass.
+pub(super) struct ForwardPass<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) cache: Option<&'a KvCache>,
+    pub(super) rotary: Option<RotaryTable>,
+}
 
 #[derive(Clone)]
 pub(super) struct Attention {

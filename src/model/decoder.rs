@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
 
-use super::attention::Attention;
+use super::attention::{Attention, ForwardPass};
 use super::batch::{Batch, KvCache};
 use super::config::{DecoderConfig, Position};
 use super::mlp::MlpBlock;
 use super::norm::RowNorm;
-use super::parameters::{Holder, Parameters, Role};
+use super::parameters::Parameters;
 use super::trace::{Site, Unobserved, Visit, Visitor};
 use crate::ops::{RotaryTable, WeightLayout, linear};
 
@@ -39,17 +39,15 @@ pub(super) struct DecoderLayer {
     pub(super) post_mlp_norm: Option<RowNorm>,
 }
 
-/// What a layer needs to know about a forward pass.
-pub(super) struct ForwardPass<'a> {
-    pub(super) batch: &'a Batch,
-    pub(super) cache: Option<&'a KvCache>,
-    pub(super) rotary: Option<RotaryTable>,
-}
-
 impl Decoder {
     /// The configuration that decides the arithmetic.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
+    }
+
+    /// The parameter table of the decoder: what each tensor is for, and where it is stored.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// The device that the decoder computes on.
@@ -179,27 +177,6 @@ impl Decoder {
 }
 
 impl DecoderLayer {
-    /// The place that holds a role's tensors.
-    pub(super) fn holder(&mut self, role: Role) -> Holder<'_> {
-        let there = "the table lists only what is there";
-        let (attention, mlp) = (&mut self.attention, &mut self.mlp);
-        match role {
-            Role::AttentionNorm => Holder::Norm(&mut self.attention_norm),
-            Role::MlpNorm => Holder::Norm(&mut self.mlp_norm),
-            Role::PostMlpNorm => Holder::Norm(self.post_mlp_norm.as_mut().expect(there)),
-            Role::Query => Holder::Linear(&mut attention.query),
-            Role::Key => Holder::Linear(&mut attention.key),
-            Role::Value => Holder::Linear(&mut attention.value),
-            Role::Output => Holder::Linear(&mut attention.output),
-            Role::Gate => Holder::Linear(mlp.gate.as_mut().expect(there)),
-            Role::Up => Holder::Linear(&mut mlp.up),
-            Role::Down => Holder::Linear(&mut mlp.down),
-            Role::Embedding | Role::Positions | Role::FinalNorm | Role::Head => {
-                unreachable!("{role:?} belongs to no layer")
-            }
-        }
-    }
-
     fn forward(
         &self,
         layer: usize,

@@ -6,7 +6,7 @@ mod llama;
 use serde_json::{Map, Value};
 
 use super::config::{ConfigError, ConfigReader, DecoderConfig};
-use super::parameters::Role;
+use super::role::Role;
 use crate::ops::WeightLayout;
 
 /// One family of models.

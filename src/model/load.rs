@@ -12,7 +12,8 @@ use super::decoder::{Decoder, DecoderLayer};
 use super::family::TensorNames;
 use super::mlp::{MlpBlock, Projection};
 use super::norm::RowNorm;
-use super::parameters::{Parameters, Role, Slot};
+use super::parameters::{Parameters, Slot};
+use super::role::Role;
 use super::weights::Weights;
 use crate::progress::Progress;
 

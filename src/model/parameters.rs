@@ -6,45 +6,10 @@
 
 use candle_core::{Result, Tensor};
 
-use super::config::{DecoderConfig, Mlp, Norm, Position};
-use super::decoder::Decoder;
+use super::config::DecoderConfig;
 use super::family::TensorNames;
-use super::mlp::Projection;
-use super::norm::RowNorm;
+use super::role::{Kind, Role};
 use crate::ops::WeightLayout;
-
-/// What a tensor is for in the decoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Token embedding, also the head where that is tied.
-    Embedding,
-    /// Learned positions.
-    Positions,
-    /// Norm before attention.
-    AttentionNorm,
-    /// Norm before the MLP.
-    MlpNorm,
-    /// Query projection.
-    Query,
-    /// Key projection.
-    Key,
-    /// Value projection.
-    Value,
-    /// Output projection of attention.
-    Output,
-    /// Gate projection of a gated MLP.
-    Gate,
-    /// Up projection.
-    Up,
-    /// Down projection: the matrix that rank-one edits change.
-    Down,
-    /// Norm between the down projection and the residual stream.
-    PostMlpNorm,
-    /// Norm before the head.
-    FinalNorm,
-    /// An untied head.
-    Head,
-}
 
 /// Roles that belong to no layer and come before them.
 const BEFORE: [Role; 2] = [Role::Embedding, Role::Positions];
@@ -63,72 +28,6 @@ const LAYER: [Role; 10] = [
 ];
 /// Roles that belong to no layer and come after them.
 const AFTER: [Role; 2] = [Role::FinalNorm, Role::Head];
-
-/// The arithmetic in which a role takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Rows that tokens or positions choose, [rows, hidden].
-    Table,
-    Norm,
-    Linear,
-}
-
-impl Role {
-    fn kind(self) -> Kind {
-        match self {
-            Self::Embedding | Self::Positions | Self::Head => Kind::Table,
-            Self::AttentionNorm | Self::MlpNorm | Self::PostMlpNorm | Self::FinalNorm => Kind::Norm,
-            Self::Query | Self::Key | Self::Value | Self::Output => Kind::Linear,
-            Self::Gate | Self::Up | Self::Down => Kind::Linear,
-        }
-    }
-
-    /// A linear map of a layer.
-    pub fn is_linear(self) -> bool {
-        self.kind() == Kind::Linear
-    }
-
-    /// A linear map of an MLP.
-    pub fn is_mlp(self) -> bool {
-        matches!(self, Self::Gate | Self::Up | Self::Down)
-    }
-
-    fn exists(self, config: &DecoderConfig) -> bool {
-        match self {
-            Self::Positions => config.position == Position::Learned,
-            Self::Gate => config.mlp == Mlp::Gated,
-            Self::PostMlpNorm => config.has_post_mlp_norm,
-            Self::Head => !config.is_tied,
-            _ => true,
-        }
-    }
-
-    fn has_bias(self, config: &DecoderConfig) -> bool {
-        match self.kind() {
-            Kind::Table => false,
-            Kind::Norm => matches!(config.norm, Norm::Layer(_)),
-            Kind::Linear if self.is_mlp() => config.has_mlp_bias,
-            Kind::Linear => config.has_attention_bias,
-        }
-    }
-
-    /// Widths of its input and output.
-    fn widths(self, config: &DecoderConfig) -> (usize, usize) {
-        let (hidden, inner, attention) = (config.hidden, config.intermediate, config.attention);
-        match self {
-            Self::Embedding | Self::Head => (hidden, config.vocabulary),
-            Self::Positions => (hidden, config.context),
-            Self::Query => (hidden, attention.query_width()),
-            Self::Key | Self::Value => (hidden, attention.kv_width()),
-            Self::Output => (attention.query_width(), hidden),
-            Self::Gate | Self::Up => (hidden, inner),
-            Self::Down => (inner, hidden),
-            Self::AttentionNorm | Self::MlpNorm | Self::PostMlpNorm | Self::FinalNorm => {
-                (hidden, hidden)
-            }
-        }
-    }
-}
 
 /// The part of a stored tensor that several roles share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,55 +161,6 @@ fn slice(names: &TensorNames, config: &DecoderConfig, role: Role, axis: usize) -
     let width = |roles: &[Role]| roles.iter().map(|role| role.widths(config).1).sum();
     let own = sharing.iter().position(|other| *other == role)?;
     Some(Slice { axis, start: width(&sharing[..own]), of: width(&sharing) })
-}
-
-/// The place in a decoder where the tensors of a role are.
-pub(super) enum Holder<'a> {
-    Table(&'a mut Tensor),
-    Norm(&'a mut RowNorm),
-    Linear(&'a mut Projection),
-}
-
-impl<'a> Holder<'a> {
-    /// The weight, or the bias.
-    pub(super) fn tensor(self, is_bias: bool) -> &'a mut Tensor {
-        match self {
-            Self::Table(tensor) => tensor,
-            Self::Norm(RowNorm::Layer { bias, .. }) if is_bias => bias,
-            Self::Norm(RowNorm::Rms { weight, .. } | RowNorm::Layer { weight, .. }) => weight,
-            Self::Linear(projection) if is_bias => {
-                projection.bias.as_mut().expect("the table lists only biases that are there")
-            }
-            Self::Linear(projection) => &mut projection.weight,
-        }
-    }
-}
-
-impl Decoder {
-    /// The parameter table of the decoder: what each tensor is for, and where it is stored.
-    pub fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-
-    /// The place that holds a slot's tensor.
-    pub(super) fn holder(&mut self, slot: &Slot) -> Holder<'_> {
-        let there = "the table lists only what is there";
-        let layer = slot.layer.map(|layer| &mut self.layers[layer]);
-        match (slot.role, layer) {
-            (Role::Embedding, _) => Holder::Table(&mut self.embedding),
-            (Role::Positions, _) => Holder::Table(self.positions.as_mut().expect(there)),
-            (Role::FinalNorm, _) => Holder::Norm(&mut self.final_norm),
-            (Role::Head, _) => Holder::Table(&mut self.head),
-            (role, layer) => layer.expect("all other roles belong to a layer").holder(role),
-        }
-    }
-
-    /// A tied head follows its embedding.
-    pub(super) fn tie_head(&mut self) {
-        if self.config.is_tied {
-            self.head = self.embedding.clone();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ mod walk;
 use candle_core::{Result, Tensor};
 
 use super::decoder::Decoder;
+use super::holder::Holder;
 use super::mlp::Projection;
 use super::norm::RowNorm;
-use super::parameters::{Holder, Slice, Slot};
+use super::parameters::{Slice, Slot};
 use super::{Model, ModelError};
 use crate::delta::{Change, WeightDelta};
 use crate::ops::{Gradient, with_values, with_values_mut};

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Family, TensorNames};
 use crate::model::config::{ConfigError, ConfigReader, DecoderConfig, Mlp, Norm, Position};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::ops::{AttentionShape, WeightLayout};
 
 pub(super) const FAMILY: Family = Family {

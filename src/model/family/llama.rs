@@ -6,7 +6,7 @@ use super::{Family, TensorNames};
 use crate::model::config::{
     ConfigError, ConfigReader, DecoderConfig, Mlp, Norm, Position, unsupported,
 };
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::ops::{AttentionShape, WeightLayout};
 
 pub(super) const FAMILY: Family = Family {

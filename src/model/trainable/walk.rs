@@ -5,8 +5,9 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use super::{Factor, Parameter, TrainRule};
 use crate::math::Random;
 use crate::model::decoder::Decoder;
+use crate::model::holder::Holder;
 use crate::model::mlp::{LowRank, Projection};
-use crate::model::parameters::{Holder, Slot};
+use crate::model::parameters::Slot;
 use crate::ops::{Gradient, WeightLayout};
 
 pub(super) fn make_trainable(decoder: &mut Decoder, rule: &TrainRule) -> Result<Vec<Parameter>> {

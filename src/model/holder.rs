@@ -1,0 +1,76 @@
+//! Where a decoder holds the tensor of each slot, for what replaces it: editing and training.
+
+use candle_core::Tensor;
+
+use super::decoder::{Decoder, DecoderLayer};
+use super::mlp::Projection;
+use super::norm::RowNorm;
+use super::parameters::Slot;
+use super::role::Role;
+
+/// The place in a decoder where the tensors of a role are.
+pub(super) enum Holder<'a> {
+    Table(&'a mut Tensor),
+    Norm(&'a mut RowNorm),
+    Linear(&'a mut Projection),
+}
+
+impl<'a> Holder<'a> {
+    /// The weight, or the bias.
+    pub(super) fn tensor(self, is_bias: bool) -> &'a mut Tensor {
+        match self {
+            Self::Table(tensor) => tensor,
+            Self::Norm(RowNorm::Layer { bias, .. }) if is_bias => bias,
+            Self::Norm(RowNorm::Rms { weight, .. } | RowNorm::Layer { weight, .. }) => weight,
+            Self::Linear(projection) if is_bias => {
+                projection.bias.as_mut().expect("the table lists only biases that are there")
+            }
+            Self::Linear(projection) => &mut projection.weight,
+        }
+    }
+}
+
+impl Decoder {
+    /// The place that holds a slot's tensor.
+    pub(super) fn holder(&mut self, slot: &Slot) -> Holder<'_> {
+        let there = "the table lists only what is there";
+        let layer = slot.layer.map(|layer| &mut self.layers[layer]);
+        match (slot.role, layer) {
+            (Role::Embedding, _) => Holder::Table(&mut self.embedding),
+            (Role::Positions, _) => Holder::Table(self.positions.as_mut().expect(there)),
+            (Role::FinalNorm, _) => Holder::Norm(&mut self.final_norm),
+            (Role::Head, _) => Holder::Table(&mut self.head),
+            (role, layer) => layer.expect("all other roles belong to a layer").holder(role),
+        }
+    }
+
+    /// A tied head follows its embedding.
+    pub(super) fn tie_head(&mut self) {
+        if self.config.is_tied {
+            self.head = self.embedding.clone();
+        }
+    }
+}
+
+impl DecoderLayer {
+    /// The place that holds a role's tensors.
+    fn holder(&mut self, role: Role) -> Holder<'_> {
+        let there = "the table lists only what is there";
+        let (attention, mlp) = (&mut self.attention, &mut self.mlp);
+        match role {
+            Role::AttentionNorm => Holder::Norm(&mut self.attention_norm),
+            Role::MlpNorm => Holder::Norm(&mut self.mlp_norm),
+            Role::PostMlpNorm => Holder::Norm(self.post_mlp_norm.as_mut().expect(there)),
+            Role::Query => Holder::Linear(&mut attention.query),
+            Role::Key => Holder::Linear(&mut attention.key),
+            Role::Value => Holder::Linear(&mut attention.value),
+            Role::Output => Holder::Linear(&mut attention.output),
+            Role::Gate => Holder::Linear(mlp.gate.as_mut().expect(there)),
+            Role::Up => Holder::Linear(&mut mlp.up),
+            Role::Down => Holder::Linear(&mut mlp.down),
+            Role::Embedding | Role::Positions | Role::FinalNorm | Role::Head => {
+                unreachable!("{role:?} belongs to no layer")
+            }
+        }
+    }
+}
