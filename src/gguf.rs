@@ -13,6 +13,7 @@
 mod config;
 mod convert;
 mod error;
+mod families;
 mod family;
 mod folder;
 mod header;
@@ -148,9 +149,9 @@ impl<'a> Model<'a> {
         if let Some(parts @ 2..) = metadata.unsigned(PARTS)? {
             return Err(GgufFault::invalid(format!("key {PARTS:?}"), parts, "1: a whole model"));
         }
-        let family = GgufFamily::of(metadata)?;
+        let family = families::declared(metadata)?;
         let rows = family::vocabulary_size(header)?;
-        let sizes = Sizes::read(metadata, family, rows)?;
+        let sizes = Sizes::read(metadata, family.architecture, rows)?;
         let is_tied = family::is_tied(header);
         let plan = family.plan(header, &sizes, is_tied)?;
         let vocabulary = Vocabulary::read(metadata, family, rows)?;

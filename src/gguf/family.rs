@@ -3,12 +3,13 @@
 //! What a role is called in a Hugging Face folder stands in the table of the model's family.
 
 use super::{
-    config,
     error::GgufFault,
     header::{GgufHeader, TensorEntry},
-    metadata::Metadata,
+    metadata::{Metadata, key_of},
     sizes::{Size, Sizes},
 };
+use serde_json::{Map, Value};
+
 use crate::model::Role;
 use crate::model::family::{Family, TensorNames};
 
@@ -21,7 +22,7 @@ pub(super) struct GgufFamily {
     /// All tensors it may hold; any other tensor is refused.
     pub(super) tensors: &'static [Stored],
     /// Writes `config.json`, without the token ids.
-    pub(super) config: fn(&GgufHeader<'_>, &Described<'_>) -> Result<config::Object, GgufFault>,
+    pub(super) config: fn(&GgufHeader<'_>, &Described<'_>) -> Result<Map<String, Value>, GgufFault>,
     /// The pre-tokenizer of files from before `tokenizer.ggml.pre` was introduced.
     pub(super) pre_tokenizer: Option<&'static str>,
 }
@@ -37,14 +38,14 @@ pub(super) struct Described<'a> {
 pub(super) struct Stored {
     /// What they are for; nothing where they describe something that `config.json` states in words,
     /// and get no tensor.
-    role: Option<Role>,
+    pub(super) role: Option<Role>,
     /// Stem of their names.
-    stem: &'static str,
+    pub(super) stem: &'static str,
     /// Shape of the weight in the GGUF file, rows first; that of a bias is its rows.
-    shape: &'static [Size],
+    pub(super) shape: &'static [Size],
     /// Order of the weight.
-    order: Order,
-    has_bias: bool,
+    pub(super) order: Order,
+    pub(super) has_bias: bool,
 }
 
 /// How the stored rows and columns relate to those of the Hugging Face tensor.
@@ -77,110 +78,12 @@ impl Planned<'_> {
     }
 }
 
-const fn tensor(role: Role, stem: &'static str, shape: &'static [Size], order: Order) -> Stored {
-    Stored { role: Some(role), stem, shape, order, has_bias: false }
-}
-
-const fn with_bias(tensor: Stored) -> Stored {
-    Stored { has_bias: true, ..tensor }
-}
-
 const HEAD: &str = "output.weight";
 const EMBEDDING: &str = "token_embd.weight";
 /// Frequency factors of Llama 3.1 and later.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
-use Order::{RotaryPairs, Same, Transposed};
-use Size::{Context, FusedHeads, HalfHead, Hidden, Intermediate, Keys, Queries, Vocabulary};
-
-static LLAMA: GgufFamily = GgufFamily {
-    architecture: "llama",
-    keys: &[
-        "block_count",
-        "context_length",
-        "embedding_length",
-        "feed_forward_length",
-        "vocab_size",
-        "expert_count",
-        "expert_used_count",
-        "attention.head_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
-        "attention.layer_norm_rms_epsilon",
-        "rope.dimension_count",
-        "rope.freq_base",
-        "rope.scaling.type",
-        "rope.scaling.factor",
-        "rope.scaling.original_context_length",
-        "rope.scaling.finetuned",
-        "rope.scale_linear",
-    ],
-    tensors: &[
-        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
-        tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
-        tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], RotaryPairs),
-        tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], RotaryPairs),
-        tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same),
-        tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
-        tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
-        tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
-        tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
-        tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
-        tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
-        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
-        Stored { role: None, stem: "rope_freqs", shape: &[HalfHead], order: Same, has_bias: false },
-    ],
-    config: config::llama,
-    pre_tokenizer: None,
-};
-
-static GPT2: GgufFamily = GgufFamily {
-    architecture: "gpt2",
-    keys: &[
-        "block_count",
-        "context_length",
-        "embedding_length",
-        "feed_forward_length",
-        "vocab_size",
-        "attention.head_count",
-        "attention.layer_norm_epsilon",
-    ],
-    tensors: &[
-        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
-        tensor(Role::Positions, "position_embd", &[Context, Hidden], Same),
-        with_bias(tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same)),
-        // The first of the three roles that share it.
-        with_bias(tensor(Role::Query, "blk.{}.attn_qkv", &[FusedHeads, Hidden], Transposed)),
-        with_bias(tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Hidden], Transposed)),
-        with_bias(tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same)),
-        with_bias(tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Transposed)),
-        with_bias(tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Transposed)),
-        with_bias(tensor(Role::FinalNorm, "output_norm", &[Hidden], Same)),
-        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
-    ],
-    config: config::gpt2,
-    pre_tokenizer: Some("gpt-2"),
-};
-
-static FAMILIES: [&GgufFamily; 2] = [&LLAMA, &GPT2];
-
 impl GgufFamily {
-    /// The family that the file declares; refuses keys of it that are not understood.
-    pub(super) fn of(metadata: &Metadata<'_>) -> Result<&'static GgufFamily, GgufFault> {
-        const KEY: &str = "general.architecture";
-        let found = super::metadata::required(KEY, metadata.text(KEY)?)?;
-        let Some(family) = FAMILIES.iter().find(|family| family.architecture == found) else {
-            let known: Vec<&str> = FAMILIES.iter().map(|family| family.architecture).collect();
-            return Err(GgufFault::Architecture {
-                found: found.to_owned(),
-                known: known.join(", "),
-            });
-        };
-        family.refuse_unknown_keys(metadata)?;
-        Ok(family)
-    }
-
     /// What its tensors are called in a Hugging Face folder.
     fn names(&self) -> &'static TensorNames {
         let family = Family::named(self.architecture);
@@ -189,7 +92,7 @@ impl GgufFamily {
 
     /// The full name of one of its keys.
     pub(super) fn key(&self, name: &str) -> String {
-        format!("{}.{name}", self.architecture)
+        key_of(self.architecture, name)
     }
 
     /// An error that refuses a key together with its value.
@@ -198,7 +101,8 @@ impl GgufFamily {
         GgufFault::UnsupportedKey { key, value, architecture: self.architecture.to_owned() }
     }
 
-    fn refuse_unknown_keys(&self, metadata: &Metadata<'_>) -> Result<(), GgufFault> {
+    /// Refuses keys of the family that are not understood.
+    pub(super) fn refuse_unknown_keys(&self, metadata: &Metadata<'_>) -> Result<(), GgufFault> {
         let prefix = self.key("");
         let unknown = metadata
             .keys()

@@ -190,6 +190,11 @@ impl<'a> Metadata<'a> {
     }
 }
 
+/// The full name of a key of an architecture.
+pub(super) fn key_of(architecture: &str, name: &str) -> String {
+    format!("{architecture}.{name}")
+}
+
 /// The value, or an error that names the key.
 pub(super) fn required<T>(key: &str, value: Option<T>) -> Result<T, GgufFault> {
     value.ok_or_else(|| GgufFault::MissingKey(key.to_owned()))

@@ -2,8 +2,7 @@
 
 use super::{
     error::GgufFault,
-    family::GgufFamily,
-    metadata::{Metadata, required},
+    metadata::{Metadata, key_of, required},
 };
 
 /// Sizes are bounded so that products of two of them fit into a machine word.
@@ -42,15 +41,15 @@ impl Sizes {
     /// Reads the sizes; `vocabulary` is the number of rows of the embedding.
     pub(super) fn read(
         metadata: &Metadata<'_>,
-        family: &GgufFamily,
+        architecture: &str,
         vocabulary: usize,
     ) -> Result<Sizes, GgufFault> {
         let size = |name: &str| {
-            let key = family.key(name);
+            let key = key_of(architecture, name);
             let value = metadata.unsigned(&key)?;
             value.map(|value| bounded(&key, value)).transpose()
         };
-        let needed = |name: &str| required(&family.key(name), size(name)?);
+        let needed = |name: &str| required(&key_of(architecture, name), size(name)?);
         let hidden = needed("embedding_length")?;
         let heads = needed("attention.head_count")?;
         let sizes = Sizes {
@@ -63,26 +62,31 @@ impl Sizes {
             head: size("attention.key_length")?.unwrap_or(hidden / heads),
             vocabulary,
         };
-        sizes.check(metadata, family, size("vocab_size")?, size("attention.value_length")?)?;
+        sizes.check(
+            metadata,
+            architecture,
+            size("vocab_size")?,
+            size("attention.value_length")?,
+        )?;
         Ok(sizes)
     }
 
     fn check(
         &self,
         metadata: &Metadata<'_>,
-        family: &GgufFamily,
+        architecture: &str,
         vocabulary: Option<usize>,
         value_head: Option<usize>,
     ) -> Result<(), GgufFault> {
         let wrong = |name: &str, expected: String| {
-            let key = family.key(name);
+            let key = key_of(architecture, name);
             Err(GgufFault::invalid(format!("key {key:?}"), metadata.describe(&key), expected))
         };
         if !self.heads.is_multiple_of(self.key_heads) {
             let expected = format!("a divisor of the {} attention heads", self.heads);
             return wrong("attention.head_count_kv", expected);
         }
-        let is_split = metadata.unsigned(&family.key("attention.key_length"))?.is_none();
+        let is_split = metadata.unsigned(&key_of(architecture, "attention.key_length"))?.is_none();
         if is_split && !self.hidden.is_multiple_of(self.heads) {
             let expected = format!("a divisor of the embedding length {}", self.hidden);
             return wrong("attention.head_count", expected);
