@@ -17,16 +17,20 @@ mod gradient;
 mod insert;
 mod json;
 mod options;
+mod passage_file;
 mod passages;
 mod prompts;
 mod read;
 mod records;
+mod resolved;
 mod ripple;
 mod secrets;
 mod settings;
 mod source;
 mod table;
+mod text_file;
 mod tofu;
+mod unused;
 mod verdict;
 
 use std::path::PathBuf;
@@ -38,18 +42,18 @@ pub use fact::{Fact, spec_text};
 pub use gradient::{ForgetMethod, GradientOptions, RateChoice, RetainLoss, TrainChoice};
 pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, Method, RankOneOptions};
-pub use passages::{Passage, PassageOperation, PassageSource, PassageVerb, parse_passages};
+pub use passage_file::{Passage, parse_passages};
+pub use passages::{PassageOperation, PassageSource, PassageVerb};
 pub use prompts::{Comparison, PromptSet};
 pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
 pub use records::Record;
+pub use resolved::spec_text_with;
 pub use ripple::{Rippled, with_ripples};
 pub use secrets::{SecretPlace, SecretsNotFound, find_secrets};
-pub use settings::{
-    Condition, Group, Kind, NO_FACTS, NO_PASSAGES, Options, Reals, Setting, Unused, Uses, Value,
-    spec_text_with,
-};
+pub use settings::{Condition, Group, Kind, Options, Reals, Setting, Unused, Uses, Value};
 pub use source::{SourceText, Span};
 pub use tofu::{TofuInput, TofuItem, TofuLog, TofuScores, TofuSet, read_tofu};
+pub use unused::{NO_FACTS, NO_PASSAGES};
 pub use verdict::VerdictOptions;
 
 /// One spec file: the operations and how to carry them out.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Condition::*, Kind::*, Reals, Typed, Value, settings, words};
+use super::settings::{Condition::*, Kind::*, Reals, Typed, Uses, Value, settings, words};
 
 /// A member of the rank-one family.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,13 @@ impl Method {
     /// Whether all facts are written together; the others are written one after the other.
     pub fn is_batched(self) -> bool {
         self != Self::Rome
+    }
+}
+
+impl Uses {
+    /// Facts written by `method`.
+    pub fn of_facts(method: Method) -> Self {
+        Self { methods: vec![method.name()], ..Self::default() }
     }
 }
 

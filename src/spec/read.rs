@@ -1,7 +1,5 @@
 //! From a path to a typed file: which format it is in, and the order in which it is checked.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -14,34 +12,8 @@ use super::json;
 use super::passages::{PassageOperation, PassageVerb};
 use super::settings::read as settings_of;
 use super::table::{Fields, Problems, Text};
+use super::text_file::{FileCheck, read_text};
 use super::{EditInput, EditSpec, PromptFile, PromptSet, SourceText, SpecError};
-
-/// The full CounterFact file has 45 MB; what is far larger is a checkpoint given by mistake.
-const LIMIT: u64 = 512 << 20;
-
-/// Whether the files that a spec names must exist.
-///
-/// A spec inside a patch is read again where its neighbours may be gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileCheck {
-    MustExist,
-    NotAsked,
-}
-
-impl FileCheck {
-    /// The path that `text` names, seen from `folder`.
-    pub(super) fn locate(self, text: &Text, folder: &Path, problems: &Problems) -> PathBuf {
-        let path = folder.join(&text.value);
-        if self == Self::MustExist && !path.is_file() {
-            problems.push(
-                Problem::new(format!("`{}` names {}, which is no file", text.key, path.display()))
-                    .label(&text.span, "not found")
-                    .help("paths are relative to the file that names them"),
-            );
-        }
-        path
-    }
-}
 
 /// Reads a spec file; the prompt and corpus files that it names must exist.
 pub fn read_spec(path: &Path) -> Result<EditSpec, SpecError> {
@@ -167,23 +139,4 @@ fn syntax_error(source: &SourceText, error: &toml::de::Error) -> SpecError {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
-}
-
-pub(super) fn read_text(path: &Path) -> Result<SourceText, SpecError> {
-    let unreadable = |source| SpecError::Unreadable { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let bytes = file.metadata().map_err(unreadable)?.len();
-    if bytes > LIMIT {
-        return Err(SpecError::TooLarge { path: path.to_owned(), bytes, limit: LIMIT });
-    }
-    let mut raw = Vec::new();
-    // A pipe or device has no length: the bound holds while reading, too.
-    file.take(LIMIT).read_to_end(&mut raw).map_err(unreadable)?;
-    match String::from_utf8(raw) {
-        Ok(text) => Ok(SourceText::new(&path.to_string_lossy(), &text)),
-        Err(error) => Err(SpecError::NotText {
-            path: path.to_owned(),
-            offset: error.utf8_error().valid_up_to(),
-        }),
-    }
 }

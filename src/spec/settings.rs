@@ -13,13 +13,12 @@ mod value;
 use std::path::Path;
 
 pub use kind::{Kind, Reals};
-pub use text::spec_text_with;
-pub use unused::{Condition, NO_FACTS, NO_PASSAGES, Unused, Uses};
+pub use unused::{Condition, Unused, Uses};
 pub(super) use value::Typed;
 pub use value::Value;
 
-use super::read::FileCheck;
 use super::table::Fields;
+use super::text_file::FileCheck;
 
 /// One key of a table, which is also a flag.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use toml::de::DeTable;
 
 /// Byte offsets into a [`SourceText`].
 pub type Span = Range<usize>;
@@ -76,5 +77,35 @@ impl SourceCode for SourceText {
             inner.column(),
             inner.line_count(),
         )))
+    }
+}
+
+impl SourceText {
+    /// Where a table stands, or a key of it.
+    pub fn place_of(&self, table: &str, key: Option<&str>) -> Option<Span> {
+        let document = DeTable::parse(self.text()).ok()?;
+        let (name, value) = document.get_ref().get_key_value(table)?;
+        match key {
+            None => Some(name.span()),
+            Some(key) => Some(value.get_ref().as_table()?.get_key_value(key)?.0.span()),
+        }
+    }
+
+    /// The text less the lines of these tables; comments on lines of their own stay.
+    pub(super) fn without_tables(&self, names: &[&str]) -> String {
+        let Ok(document) = DeTable::parse(self.text()) else { return self.text().to_owned() };
+        let mut spans: Vec<Span> = Vec::new();
+        for name in names {
+            let Some((key, value)) = document.get_ref().get_key_value(*name) else { continue };
+            spans.extend([key.span(), value.span()]);
+            for (key, value) in value.get_ref().as_table().into_iter().flat_map(DeTable::iter) {
+                spans.extend([key.span(), value.span()]);
+            }
+        }
+        let lines: Vec<_> =
+            spans.iter().map(|span| self.line_of(span.start)..=self.line_of(span.end)).collect();
+        let is_kept = |line: usize| !lines.iter().any(|range| range.contains(&line));
+        let kept = self.text().split_inclusive('\n').enumerate();
+        kept.filter(|(index, _)| is_kept(index + 1)).map(|(_, line)| line).collect()
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::SpecError;
 use super::error::Problem;
-use super::read::read_text;
 use super::source::SourceText;
+use super::text_file::read_text;
 
 /// One of TOFU's four sets of questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use toml::de::DeValue;
 
 use super::Value;
 use crate::spec::error::Problem;
-use crate::spec::read::FileCheck;
 use crate::spec::table::{Fields, Problems, Text, nearest};
+use crate::spec::text_file::FileCheck;
 
 /// No decoder in use has as many layers; a larger number is a slip.
 const MOST_LAYERS: usize = 10_000;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::spec::{
     EditSpec, ForgetMethod, GradientOptions, LayerChoice, Method, RankOneOptions, VerdictOptions,
-    parse_spec,
+    parse_spec, spec_text_with,
 };
 
 const FACT: &str =

@@ -1,7 +1,6 @@
 //! Which settings a run uses, and what is said about one that it does not.
 
 use super::{Group, Options, Setting};
-use crate::spec::{EditSpec, ForgetMethod, GradientOptions, Method, PassageVerb, RankOneOptions};
 
 /// What must hold for a run to use a setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,11 +42,6 @@ pub struct Unused {
 }
 
 impl Uses {
-    /// Facts written by `method`.
-    pub fn of_facts(method: Method) -> Self {
-        Self { methods: vec![method.name()], ..Self::default() }
-    }
-
     /// The keys of `options` that have a value and are not used.
     pub fn unused<O: Options>(&self, options: &O) -> Vec<Unused> {
         let Group { table, settings, .. } = O::GROUP;
@@ -100,49 +94,3 @@ fn list(names: &[&str]) -> String {
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
-
-impl EditSpec {
-    /// Whether it writes or erases facts.
-    pub fn has_facts(&self) -> bool {
-        !self.inserts.is_empty() || !self.erases.is_empty()
-    }
-
-    /// Tables and keys of the spec that applying it would not use.
-    pub fn unused(&self) -> Vec<Unused> {
-        self.unused_by(&[self.gradient.method.unwrap_or_default()])
-    }
-
-    /// Tables and keys of the spec that forgetting by each of `methods` in turn would not use.
-    pub fn unused_by(&self, methods: &[ForgetMethod]) -> Vec<Unused> {
-        let facts = Uses::of_facts(self.rank_one.method.unwrap_or_default());
-        let has = |verb| self.passages.iter().any(|operation| operation.verb == verb);
-        let forgets = has(PassageVerb::Forget);
-        let passages = Uses {
-            methods: methods.iter().filter(|_| forgets).map(|method| method.name()).collect(),
-            learns: has(PassageVerb::Learn),
-            retains: self.passages.iter().any(|operation| operation.retain.is_some()),
-        };
-        let facts = match self.has_facts() {
-            true => facts.unused(&self.rank_one),
-            false => self.whole::<RankOneOptions>(&self.rank_one, NO_FACTS),
-        };
-        let passages = match self.passages.is_empty() {
-            false => passages.unused(&self.gradient),
-            true => self.whole::<GradientOptions>(&self.gradient, NO_PASSAGES),
-        };
-        [facts, passages].concat()
-    }
-
-    /// The whole table of a group, if the spec has it.
-    fn whole<O: Options>(&self, options: &O, reason: &str) -> Vec<Unused> {
-        let table = O::GROUP.table;
-        let is_written = *options != O::default() || self.source.place_of(table, None).is_some();
-        let unused = Unused { table, key: None, reason: reason.into() };
-        is_written.then_some(unused).into_iter().collect()
-    }
-}
-
-/// Why a spec of passages does not use the settings of facts.
-pub const NO_FACTS: &str = "is not used: the spec has no [[insert]] and no [[erase]]";
-/// Why a spec of facts does not use the settings of passages.
-pub const NO_PASSAGES: &str = "is not used: the spec has no [[learn]] and no [[forget]]";

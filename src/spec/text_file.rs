@@ -1,0 +1,56 @@
+//! The files that a spec is read from and names: whether they must exist, and their text.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::error::Problem;
+use super::table::{Problems, Text};
+use super::{SourceText, SpecError};
+
+/// The full CounterFact file has 45 MB; what is far larger is a checkpoint given by mistake.
+const LIMIT: u64 = 512 << 20;
+
+/// Whether the files that a spec names must exist.
+///
+/// A spec inside a patch is read again where its neighbours may be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileCheck {
+    MustExist,
+    NotAsked,
+}
+
+impl FileCheck {
+    /// The path that `text` names, seen from `folder`.
+    pub(super) fn locate(self, text: &Text, folder: &Path, problems: &Problems) -> PathBuf {
+        let path = folder.join(&text.value);
+        if self == Self::MustExist && !path.is_file() {
+            problems.push(
+                Problem::new(format!("`{}` names {}, which is no file", text.key, path.display()))
+                    .label(&text.span, "not found")
+                    .help("paths are relative to the file that names them"),
+            );
+        }
+        path
+    }
+}
+
+/// The text of a file, which must be UTF-8 and no larger than a collection of records can be.
+pub(super) fn read_text(path: &Path) -> Result<SourceText, SpecError> {
+    let unreadable = |source| SpecError::Unreadable { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > LIMIT {
+        return Err(SpecError::TooLarge { path: path.to_owned(), bytes, limit: LIMIT });
+    }
+    let mut raw = Vec::new();
+    // A pipe or device has no length: the bound holds while reading, too.
+    file.take(LIMIT).read_to_end(&mut raw).map_err(unreadable)?;
+    match String::from_utf8(raw) {
+        Ok(text) => Ok(SourceText::new(&path.to_string_lossy(), &text)),
+        Err(error) => Err(SpecError::NotText {
+            path: path.to_owned(),
+            offset: error.utf8_error().valid_up_to(),
+        }),
+    }
+}
