@@ -6,6 +6,7 @@ mod atlas;
 mod compare;
 mod completions;
 mod edit;
+mod exit;
 mod export;
 mod failure;
 mod import;
@@ -45,7 +46,7 @@ fn exit_code(outcome: Result<anyhow::Result<()>, String>, ui: &Ui) -> std::proce
         Ok(Err(error)) => failure::report(&error, ui),
         Err(line) => {
             ui.say(&line);
-            failure::INTERNAL.into()
+            exit::INTERNAL.into()
         }
     }
 }
@@ -98,7 +99,7 @@ mod tests {
         let panicked = code(Err("rescribe stopped at an internal error".into()));
         assert_eq!(panicked, std::process::ExitCode::from(70));
         assert_eq!(code(Ok(Ok(()))), std::process::ExitCode::SUCCESS);
-        let missed = failure::Missed("efficacy".into());
+        let missed = exit::Missed("efficacy".into());
         assert_eq!(code(Ok(Err(missed.into()))), std::process::ExitCode::from(1));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::args::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, Global};
-use super::failure::Usage;
+use super::exit::Usage;
 use super::outputs::overwrite;
 use super::session::Session;
 use super::ui::Ui;

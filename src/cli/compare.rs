@@ -2,7 +2,7 @@
 
 use super::args::{CompareArgs, Global};
 use super::edit::spec_job;
-use super::failure::Usage;
+use super::exit::Usage;
 use super::resolve;
 use super::session::Session;
 use super::ui::Ui;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{EditArgs, Global};
-use super::failure::{Missed, Usage};
+use super::exit::{Missed, Usage};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph, quoted};
 use super::{export, outputs, require, resolve};

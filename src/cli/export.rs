@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::{EditedDtype, ExportArgs, Format, Global};
-use super::failure::{Missed, Usage};
+use super::exit::{Missed, Usage};
 use super::outputs;
 use super::session::Session;
 use super::ui::Ui;

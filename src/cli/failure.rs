@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::exit::{DATA, INTERRUPTED, MISSED, Missed, USAGE, Usage};
 use super::ui::{CAUSE, ERROR, HINT, Ui};
 use rescribe::checkpoint::CheckpointError;
 use rescribe::files::FileError;
@@ -15,27 +16,6 @@ use rescribe::rank_one::RankOneError;
 use rescribe::run::RunError;
 use rescribe::source::{HubErrorKind, SourceError};
 use rescribe::spec::{Look, SpecError};
-
-/// Done, but a threshold that the user set was missed, or a check differed.
-pub const MISSED: u8 = 1;
-/// The command line or a spec is wrong.
-pub const USAGE: u8 = 2;
-/// A model, data or other file cannot be used.
-pub const DATA: u8 = 3;
-/// A bug of this program.
-pub const INTERNAL: u8 = 70;
-/// Ctrl-C.
-pub const INTERRUPTED: u8 = 130;
-
-/// A threshold was missed or a check differed; what was computed was kept.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Missed(pub String);
-
-/// The command line cannot be obeyed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
 
 /// Prints an error and returns the code to exit with.
 pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::args::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchSubtractArgs, PatchVerb,
 };
-use super::failure::Usage;
+use super::exit::Usage;
 use super::outputs;
 use super::ui::Ui;
 use rescribe::files::{Overwrite, Sha256};

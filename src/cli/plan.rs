@@ -2,7 +2,7 @@
 
 use super::args::{Global, PlanArgs};
 use super::edit::{announce_warnings, spec_job};
-use super::failure::Usage;
+use super::exit::Usage;
 use super::resolve;
 use super::session::Session;
 use super::ui::{MARK, Ui, display_width, painted, paragraph};

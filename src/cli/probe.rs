@@ -1,7 +1,7 @@
 //! `rescribe probe`: score a model on prompts, alone or against another.
 
 use super::args::{Global, ProbeArgs};
-use super::failure::Usage;
+use super::exit::Usage;
 use super::session::Session;
 use super::ui::Ui;
 use super::{require, tofu};

@@ -1,6 +1,6 @@
 //! Thresholds such as `neighborhood>=0.95`, and `took`: held against the report of a run.
 
-use super::failure::{Missed, Usage};
+use super::exit::{Missed, Usage};
 use rescribe::report::{Report, is_measure};
 use rescribe::verdict::State;
 

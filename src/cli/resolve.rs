@@ -3,7 +3,7 @@
 //! All that a run would ignore is named in one message, before any work.
 
 use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs};
-use super::failure::Usage;
+use super::exit::Usage;
 use rescribe::spec::{
     EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
 };

@@ -7,7 +7,7 @@ use candle_core::Device;
 use tempfile::TempDir;
 
 use super::args::{DeviceName, Global};
-use super::failure::Usage;
+use super::exit::Usage;
 use super::ui::Ui;
 use rescribe::model::{Decoder, Model};
 use rescribe::patch::{Composed, Patch, compose};

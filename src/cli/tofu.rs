@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::args::{Global, ProbeArgs};
-use super::failure::Usage;
+use super::exit::Usage;
 use super::require::{self, Requirement};
 use super::session::Session;
 use super::ui::Ui;

@@ -15,7 +15,7 @@ use text::COLUMNS;
 pub use text::{NOTE, display_width, paragraph, quoted};
 
 use super::args::{Global, When};
-use super::failure::{DATA, INTERRUPTED};
+use super::exit::{DATA, INTERRUPTED};
 use rescribe::progress::{Interrupted, Progress};
 use rescribe::report::Report;
 use rescribe::report::text::{Tone, render};

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
-use crate::cli::failure::Usage;
+use crate::cli::exit::Usage;
 use rescribe::spec::{
     GradientOptions, Group, Kind, Options, RankOneOptions, Setting, VerdictOptions,
 };
