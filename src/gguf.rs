@@ -34,9 +34,8 @@ use serde_json::Value;
 pub use self::error::{GgufError, GgufFault};
 pub use self::folder::IMPORT;
 use self::{
-    config::Object,
     convert::{Conversion, Failure},
-    family::{Described, GgufFamily, Planned},
+    family::{Described, GgufFamily, Object, Planned},
     folder::Staged,
     header::GgufHeader,
     sizes::Sizes,

@@ -1,5 +1,5 @@
 //! Modules import only from those before them, so that data flows one way, and no two files in one
-//! folder lean on each other, however many others stand between them, but in [`WITH_CIRCLES`].
+//! folder lean on each other, however many others stand between them.
 //!
 //! Where two files differ first in their paths, the import counts as one between these two
 //! siblings: `rank_one/value/direct.rs` using `ops/linear.rs` is an import of `ops` by `rank_one`;
@@ -40,9 +40,6 @@ const ORDER: [&str; 22] = [
     "report",
     "cli",
 ];
-
-/// Rooms some of whose files still import in a circle; the list can only become shorter.
-const WITH_CIRCLES: [&str; 0] = [];
 
 /// Importing sibling → imported sibling → the files that do it.
 type Imports = BTreeMap<Module, BTreeMap<Module, BTreeSet<String>>>;
@@ -104,15 +101,9 @@ fn rooms_import_from_earlier_rooms_alone() {
 }
 
 #[test]
-fn no_other_files_import_in_a_circle() {
+fn no_files_import_in_a_circle() {
     let circular = circular(&imports(&sources()));
-    let room = |import: &String| import.split(['/', ' ']).next().unwrap_or_default().to_owned();
-    let (known, new): (Vec<_>, Vec<_>) =
-        circular.iter().partition(|import| WITH_CIRCLES.contains(&room(import).as_str()));
-    assert!(new.is_empty(), "imports that lie on circles: {new:#?}");
-    let known: BTreeSet<_> = known.into_iter().map(room).collect();
-    let free: Vec<_> = WITH_CIRCLES.iter().filter(|room| !known.contains(**room)).collect();
-    assert!(free.is_empty(), "free of circles now, so strike them from the list: {free:?}");
+    assert!(circular.is_empty(), "imports that lie on circles: {circular:#?}");
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! GGUF keys -> `config.json`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{error::GgufFault, family::Described, header::GgufHeader, metadata::required, rope};
-
-/// A JSON object; keys keep their order.
-pub(super) type Object = Map<String, Value>;
+use super::{
+    error::GgufFault,
+    family::{Described, Object},
+    header::GgufHeader,
+    metadata::required,
+    rope,
+};
 
 /// The `config.json` of `LlamaForCausalLM`.
 pub(super) fn llama(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {

@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 use crate::model::Role;
 use crate::model::family::{Family, TensorNames};
 
+/// A JSON object; keys keep their order.
+pub(super) type Object = Map<String, Value>;
+
 /// One architecture.
 pub(super) struct GgufFamily {
     /// The value of `general.architecture`, and the prefix of its keys.
@@ -22,7 +25,7 @@ pub(super) struct GgufFamily {
     /// All tensors it may hold; any other tensor is refused.
     pub(super) tensors: &'static [Stored],
     /// Writes `config.json`, without the token ids.
-    pub(super) config: fn(&GgufHeader<'_>, &Described<'_>) -> Result<Map<String, Value>, GgufFault>,
+    pub(super) config: fn(&GgufHeader<'_>, &Described<'_>) -> Result<Object, GgufFault>,
     /// The pre-tokenizer of files from before `tokenizer.ggml.pre` was introduced.
     pub(super) pre_tokenizer: Option<&'static str>,
 }

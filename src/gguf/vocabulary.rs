@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
 use super::{
-    config::Object,
     error::GgufFault,
     family::GgufFamily,
+    family::Object,
     metadata::{Metadata, required},
     pre_tokenizer::{PreTokenizer, byte_level},
 };
