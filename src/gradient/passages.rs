@@ -17,7 +17,7 @@ use serde_json::json;
 use super::TrainError;
 use super::data::refusals;
 use super::example::Example;
-use super::general::{Drift, GeneralText, Kept, Steering};
+use super::general::{Drift, Kept, Steering};
 use super::head::{measure, references};
 use super::landing::{Budget, keep_budget, land};
 use super::mean_nll::{mean, means};
