@@ -7,7 +7,7 @@
 //! α = r everywhere, so that the adapter is the patch, not an approximation of it. LoRA: arXiv
 //! 2106.09685.
 //!
-//! Where modules have different ranks, `rank_pattern` and `alpha_pattern` say so to PEFT.
+//! Where modules have different ranks, `rank_pattern` and `alpha_pattern` tell PEFT.
 //! llama.cpp divides one α by each module's own rank, so its reading is exact only where all
 //! ranks are equal.
 
@@ -32,10 +32,10 @@ use crate::progress::Progress;
 
 /// The weights of an adapter, as PEFT names the file.
 pub const WEIGHTS: &str = "adapter_model.safetensors";
-/// Its configuration.
+/// The configuration of an adapter, as PEFT names the file.
 pub const CONFIG: &str = "adapter_config.json";
 
-/// What was written.
+/// Summary of an adapter that was written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AdapterSummary {
     /// The folder.
@@ -51,9 +51,9 @@ pub struct AdapterSummary {
 pub struct AdapterModule {
     /// Its path in the Hugging Face model.
     pub module: String,
-    /// r.
+    /// The rank r of its factors.
     pub rank: usize,
-    /// ‖ΔW‖, Frobenius.
+    /// The Frobenius norm of its change, ‖ΔW‖.
     pub norm: f64,
 }
 
@@ -66,7 +66,8 @@ pub enum AdapterError {
     NoPatch,
     /// A change has no low-rank factors.
     #[error(
-        "tensor {tensor:?} has a dense change, from patch {patch}; an adapter holds low-rank changes only"
+        "tensor {tensor:?} has a dense change, from patch {patch}; an adapter holds low-rank \
+         changes only"
     )]
     Dense {
         /// The tensor.
@@ -74,9 +75,9 @@ pub enum AdapterError {
         /// Digest of the patch.
         patch: String,
     },
-    /// A change of something that LoRA does not reach.
+    /// A tensor that LoRA cannot change.
     #[error(
-        "tensor {tensor:?} is no linear map of a layer, which is all that an adapter can change"
+        "tensor {tensor:?} is not a linear map of a layer, which is all that an adapter can change"
     )]
     NotLinear {
         /// The tensor.
@@ -138,7 +139,7 @@ pub fn export(
     Ok(summary)
 }
 
-/// In the order in which they are summed.
+/// Sorts patches into the order in which they are summed.
 fn sorted(patches: &[Patch]) -> Vec<(String, &Patch)> {
     let mut sorted: Vec<_> = patches.iter().map(|p| (p.sha256().to_string(), p)).collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -209,7 +210,8 @@ fn config(summary: &AdapterSummary, base: &str, layout: WeightLayout) -> serde_j
 
 fn card(base: &str, summary: &AdapterSummary) -> String {
     let mut text = format!(
-        "---\nbase_model: {}\nlibrary_name: peft\ntags:\n- rescribe\n- model-editing\n- lora\n---\n\n",
+        "---\nbase_model: {}\nlibrary_name: peft\ntags:\n- rescribe\n- model-editing\n- \
+         lora\n---\n\n",
         serde_json::Value::from(base)
     );
     text += "# An edit as a LoRA adapter\n\nThis adapter is the sum of the patches in ";

@@ -11,14 +11,14 @@ use candle_core::{DType, Result, Tensor, bail};
 /// The change of one stored tensor.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// ΔT = left · right.
+    /// A low-rank change, ΔT = left · right.
     LowRank {
-        /// [rows, r], f32.
+        /// The left factor, [rows, r], f32.
         left: Tensor,
-        /// [r, columns], f32.
+        /// The right factor, [r, columns], f32.
         right: Tensor,
     },
-    /// ΔT itself, of the tensor's shape, f32.
+    /// A dense change ΔT of the tensor's shape, f32.
     Dense(Tensor),
 }
 
@@ -58,7 +58,7 @@ impl Change {
 
     /// The sum of two changes of one tensor: exact as long as both are low-rank.
     ///
-    /// The factors are put side by side, so ranks add up.
+    /// The factors are concatenated, so ranks add up.
     pub fn plus(&self, other: &Self) -> Result<Self> {
         if self.shape() != other.shape() {
             bail!("changes of shapes {:?} and {:?} cannot be added", self.shape(), other.shape());
@@ -72,7 +72,7 @@ impl Change {
         }
     }
 
-    /// The same change in the form that takes less room: factors, or their product.
+    /// This change in the form that takes less space: factors, or their product.
     pub fn compact(self) -> Result<Self> {
         let (rank, shape) = (self.rank().unwrap_or(0), self.shape());
         match rank * shape.iter().sum::<usize>() > shape.iter().product() {

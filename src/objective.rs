@@ -1,9 +1,9 @@
-//! What is asked of a decoder at some rows: a loss, and its gradient in place of the rows.
+//! Objectives: losses of some rows of a decoder, with their gradients in place of the rows.
 //!
 //! Optimising a value, erasing a fact and training on passages differ in their losses, not in how
 //! a loss meets the decoder. An [`Objective`] names the rows that it reads; whoever runs the
 //! decoder hands them over and takes their gradient back. Losses of tokens are in [`token`],
-//! divergences from what a decoder said before in `drift` and `reference`, the
+//! divergences from earlier distributions of a decoder in `drift` and `reference`, the
 //! answers of a model that never knew a fact in `answer`, the end of a target's last word in
 //! `end`, a hidden state in `steer`.
 
@@ -25,9 +25,9 @@ pub enum Readout {
     Logits(Vec<usize>),
     /// The residual stream after a layer, [rows, hidden].
     State {
-        /// The layer.
+        /// The layer after which the stream is read.
         layer: usize,
-        /// The rows.
+        /// The rows that are read.
         rows: Vec<usize>,
     },
 }
@@ -53,10 +53,10 @@ pub trait Objective {
     fn descend(&self, rows: &mut [f32]) -> Self::Loss;
 }
 
-/// What came out of one sequence.
+/// Loss and NLL of one sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// Its loss, not scaled.
+    /// The loss of the sequence, not scaled.
     pub loss: f64,
     /// Negative log-likelihood of each target, nats; none where the loss reads no logits.
     pub nll: Vec<f32>,

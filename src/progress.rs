@@ -15,15 +15,16 @@ pub struct Interrupted;
 ///
 /// Phases do not nest: a phase ends where the next one starts.
 pub trait Progress: Sync {
-    /// A phase begins; `total` units of work lie ahead, where that is known.
+    /// A phase begins; `total` units of work are to be done, if that is known.
     fn phase(&self, _name: &str, _total: Option<u64>) {}
-    /// `done` units of the current phase are finished; `note` is a short live reading such as a loss.
+    /// `done` units of the current phase are finished; `note` is a short live reading such as a
+    /// loss.
     fn advance(&self, _done: u64, _note: &str) {}
     /// The current phase ended; `summary` is the line that stays on the screen.
     fn finish(&self, _summary: &str) {}
     /// A line about finished work that stays on the screen, such as `delta  rank 1`.
     fn note(&self, _label: &str, _text: &str) {}
-    /// Time since some fixed moment; the default has no clock and always says zero.
+    /// Time since some fixed moment; the default has no clock and always returns zero.
     fn now(&self) -> Duration {
         Duration::ZERO
     }
@@ -41,8 +42,8 @@ pub struct Silent;
 
 impl Progress for Silent {}
 
-/// Warnings, the clock and the wish to stop of another [`Progress`], but none of its phases and lines:
-/// for work inside one step of a bar.
+/// Warnings, the clock and the wish to stop of another [`Progress`], but none of its phases and
+/// lines: for work inside one step of a bar.
 pub struct Inner<'a>(pub &'a dyn Progress);
 
 impl Progress for Inner<'_> {

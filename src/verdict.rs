@@ -1,22 +1,22 @@
-//! What a run achieved, as data before it is a sentence.
+//! The verdict on a run, as data from which its sentence is made.
 
 use serde::{Deserialize, Serialize};
 
 use crate::spec::VerdictOptions;
 
-/// What a user would say of a run.
+/// The outcome of a run in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Everything that was asked for was measured and holds.
+    /// Every edit was measured and took.
     Took,
-    /// Some of it holds.
+    /// Some of the edits took.
     TookInPart,
-    /// None of it holds.
+    /// None of the edits took.
     DidNotTake,
-    /// What no edit is about suffered more than the thresholds allow.
+    /// Unrelated behaviour suffered more than the thresholds allow.
     Damaged,
-    /// Nothing was measured that could tell.
+    /// Nothing was measured that could decide it.
     #[default]
     NotMeasured,
 }
@@ -26,9 +26,9 @@ pub enum State {
 pub struct Reason {
     /// Name of the row that shows the measurement, as `--require` takes it.
     pub measure: String,
-    /// What was found.
+    /// The measured value.
     pub found: Option<f64>,
-    /// The threshold that it was held against.
+    /// The threshold that it was compared with.
     pub limit: Option<f64>,
     /// A clause that a person can read.
     pub text: String,
@@ -37,7 +37,7 @@ pub struct Reason {
 /// The state of a run, the measurements behind it, and the sentence that follows from both.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What a user would say.
+    /// The outcome in one word.
     pub state: State,
     /// The measurements that decided it, the decisive one first.
     pub reasons: Vec<Reason>,

@@ -1,4 +1,4 @@
-//! What is asked for where a fact should go: the answer of a model that never knew it.
+//! The objective of an erase: the answer of a model that never knew the fact.
 //!
 //! With p_j the model's next-token distribution at the same prompt about another subject j of the
 //! kind, and o the first token of the true target (where answers about other subjects begin alike,
@@ -6,7 +6,7 @@
 //!
 //!   q = mean of p_j, but q(o) = min(mean, median of p_j(o)), and scaled to a sum of one.
 //!
-//! The mean is what is said of some subject of the kind; the median keeps it from counting
+//! The mean is the answer about an average subject of the kind; the median keeps it from counting
 //! subjects of which o happens to be true. Then
 //!
 //! | toward | loss at a context |
@@ -30,17 +30,17 @@ pub(crate) const STOP: f64 = 0.1;
 /// Keeps −ln(1 − p) finite where p rounds to one.
 const CERTAIN: f64 = 1e-6;
 
-/// A probability that no guess looks for; an excess over less is none.
+/// A probability too small for any guess to find; an excess below it does not count.
 const UNSEEN: f32 = 1e-4;
 
-/// What the rows after one context are asked for.
+/// The goal of the rows after one context.
 #[derive(Clone)]
 pub(crate) enum Goal {
-    /// The target's tokens.
+    /// To predict the target's tokens.
     Say,
-    /// The answer of a model that never knew.
+    /// To give the answer of a model that never knew.
     Answer(Answer),
-    /// Anything but the target's tokens.
+    /// To predict anything but the target's tokens.
     Avoid,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Goal {
 pub(crate) struct Answer {
     q: Vec<f32>,
     entropy: f64,
-    /// o.
+    /// The token o of the fact that is erased.
     token: u32,
 }
 
@@ -69,7 +69,7 @@ impl Goal {
     }
 }
 
-/// Whether goals ask for anything but to be said.
+/// Whether any goal is other than to predict its target.
 pub(crate) fn erases(goals: &[(Range<usize>, Goal)]) -> bool {
     goals.iter().any(|(_, goal)| !matches!(goal, Goal::Say))
 }
@@ -122,7 +122,7 @@ pub(crate) fn descend_goals(
     let share = 1. / goals.iter().map(terms).sum::<usize>() as f64;
     let (mut loss, mut done) = (0., 0);
     for (rows, goal) in goals {
-        // What leads up to an answer is asked for nothing.
+        // Tokens that lead up to the answer have no loss.
         logits[done * width..rows.start * width].fill(0.);
         done = rows.end;
         let rows = (&mut logits[rows.start * width..rows.end * width], &targets[rows.clone()]);

@@ -1,6 +1,6 @@
-//! The divergence of one row of logits from what it was at first, by which a prompt is kept.
+//! The divergence of one row of logits from its first value, which keeps a prompt as it was.
 //!
-//! With p₀ the first distribution and p the one of now: ∂KL(p₀ ‖ p) = p − p₀; and, as published,
+//! With p₀ the first distribution and p the current one: ∂KL(p₀ ‖ p) = p − p₀; and, as published,
 //! ∂KL(p ‖ p₀) = p (ln p − ln p₀ − KL).
 
 use std::cell::OnceCell;
@@ -13,7 +13,7 @@ use crate::ops::simd::exp;
 /// A row whose distribution should not move.
 pub(crate) struct Drift {
     weight: f64,
-    /// KL(now ‖ first) instead of KL(first ‖ now).
+    /// The direction KL(now ‖ first) as published, instead of KL(first ‖ now).
     is_published: bool,
     /// Log-probabilities of the first evaluation, `[vocabulary]`.
     initial: OnceCell<Vec<f32>>,
@@ -25,7 +25,7 @@ impl Drift {
         Self { weight, is_published, initial: OnceCell::new() }
     }
 
-    /// weight · KL; the logits become its gradient.
+    /// The loss weight · KL; the logits become its gradient.
     pub(crate) fn descend(&self, logits: &mut [f32]) -> f64 {
         let shift = log_sum_exp(logits);
         let initial =
@@ -36,7 +36,7 @@ impl Drift {
         }
     }
 
-    /// weight · KL for logits [1, vocabulary] whose gradient candle finds.
+    /// The loss weight · KL for logits [1, vocabulary] whose gradient candle computes.
     pub(crate) fn compose(&self, logits: &Tensor) -> Result<Tensor> {
         let new = candle_nn::ops::log_softmax(logits, D::Minus1)?;
         let initial = match self.initial.get() {

@@ -1,6 +1,6 @@
 //! The end of a target: a token that does not go on with its last word.
 //!
-//! Nothing in a target's own NLL says where it ends, so "Halden Labs" may be read out as "Halden
+//! Nothing in a target's own NLL marks where it ends, so "Halden Labs" may be completed as "Halden
 //! Labskota". With B the tokens that begin something new, or end the text, and p the distribution
 //! after the target's last token, the loss is −ln Σ_{t ∈ B} p(t), and with S that sum
 //!
@@ -12,7 +12,7 @@ use crate::ops::log_sum_exp;
 use crate::ops::simd::{exp, vectorised};
 use crate::plan::WordEnds;
 
-/// weight · mean over rows of the loss; the logits, [rows, vocabulary], become its gradient.
+/// The mean loss over rows times `weight`; the logits, [rows, vocabulary], become its gradient.
 pub(crate) fn descend(logits: &mut [f32], rows: usize, ends: &WordEnds, weight: f64) -> f64 {
     if rows == 0 {
         return 0.;
@@ -35,7 +35,7 @@ fn descend_row(row: &mut [f32], ends: &WordEnds, share: f64) -> f64 {
     f64::from(shift - shift_of_ends)
 }
 
-/// weight · mean over rows of the loss, for logits whose gradient candle finds.
+/// The mean loss over rows times `weight`, for logits whose gradient candle computes.
 pub(crate) fn compose(logits: &Tensor, ends: &WordEnds, weight: f64) -> Result<Tensor> {
     let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?;
     let ids = Tensor::new(ends.ids(), logits.device())?;

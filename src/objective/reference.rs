@@ -14,13 +14,13 @@ use crate::ops::simd::{exp, vectorised};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     kept: usize,
-    /// [targets, kept].
+    /// The kept tokens, [targets, kept].
     ids: Vec<u32>,
-    /// p of each.
+    /// The probability p of each kept token.
     probabilities: Vec<f32>,
 }
 
-/// Below this a probability is as good as none: logarithms stay finite.
+/// Smallest probability, so that logarithms stay finite.
 const FLOOR: f64 = 1e-12;
 
 impl Reference {
@@ -48,7 +48,7 @@ impl Reference {
         self.ids.extend(order);
     }
 
-    /// Numbers of targets.
+    /// Number of targets.
     pub fn targets(&self) -> usize {
         self.ids.len() / self.kept
     }

@@ -1,4 +1,4 @@
-//! A hidden state that is pulled toward a fixed vector: what representation steering asks for.
+//! A hidden state that is pulled toward a fixed vector: the loss of representation steering.
 //!
 //! With h the residual stream after a layer at the rows of a sequence and c the vector, the loss is
 //! the mean of (h − c)² over rows and width, as in RMU (arXiv 2403.03218).
@@ -12,7 +12,7 @@ use super::Outcome;
 pub struct Steer {
     /// The layer after which the stream is read.
     pub layer: usize,
-    /// c, `[hidden]`.
+    /// The vector c, `[hidden]`.
     pub toward: Arc<Vec<f32>>,
 }
 

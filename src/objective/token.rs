@@ -1,6 +1,6 @@
 //! Losses of the tokens of one sequence: a loss of its targets' NLL n_t and the slopes ∂L/∂n_t.
 //!
-//! Every first-order method of unlearning is Σ w_t ∇ log p_t with a weight w_t that is held
+//! Every first-order method of unlearning is Σ w_t ∇ log p_t with a weight w_t that is treated as
 //! constant, so ∂L/∂n_t = −w_t. With T targets, N = Σ n_t and log p(y) = −N:
 //!
 //! | | w_t | loss |
@@ -26,7 +26,7 @@ pub enum TokenLoss {
     Mean,
     /// Σ w_t n_t with one weight a target.
     Weights(Vec<f32>),
-    /// To be made improbable.
+    /// A loss that makes the targets improbable.
     Forget(ForgetLoss),
     /// The mean divergence KL(reference ‖ model) at its targets.
     Divergence(Arc<Reference>),
@@ -34,12 +34,12 @@ pub enum TokenLoss {
     Steer(Steer),
 }
 
-/// How a sequence is made improbable.
+/// The loss that makes a sequence improbable.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ForgetLoss {
-    /// −N/T; unbounded.
+    /// Gradient ascent, −N/T; unbounded.
     Ascent,
-    /// Ascent in which tokens weigh less the less probable they are.
+    /// Weighted gradient ascent: tokens weigh less the less probable they are.
     Wga {
         /// Exponent of the probability.
         beta: f64,
@@ -88,7 +88,7 @@ impl TokenLoss {
         Outcome { loss, nll }
     }
 
-    /// (L, ∂L/∂n_t) for the NLL of the targets, of which a divergence or a state is no function.
+    /// (L, ∂L/∂n_t) for the NLL of the targets, on which a divergence and a state do not depend.
     pub(crate) fn evaluate(&self, nll: &[f32]) -> (f64, Vec<f32>) {
         let count = nll.len() as f64;
         let sum: f64 = nll.iter().map(|n| f64::from(*n)).sum();
@@ -109,7 +109,7 @@ impl TokenLoss {
 }
 
 impl ForgetLoss {
-    /// (L, w_t).
+    /// The loss and its weights, (L, w_t).
     fn evaluate(self, nll: &[f32], sum: f64) -> (f64, Vec<f64>) {
         let count = nll.len() as f64;
         match self {
@@ -137,7 +137,7 @@ fn sigmoid(x: f64) -> f64 {
     1. / (1. + (-x).exp())
 }
 
-/// log(1 + eˣ).
+/// The softplus log(1 + eˣ).
 fn softplus(x: f64) -> f64 {
     x.max(0.) + (-x.abs()).exp().ln_1p()
 }
