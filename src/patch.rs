@@ -28,7 +28,7 @@ use crate::model::weights::{self, Weights, WeightsError};
 /// Version of the recipe's form that this program writes and reads.
 pub const SCHEMA: u32 = 1;
 
-/// Patch files as output: only a regular file that says it is one is ever replaced.
+/// Patch files as output: only a regular file that is marked as one is ever replaced.
 pub const PATCH_FILE: Kind =
     Kind { name: "a rescribe patch", is_folder: false, is_ours: format::is_patch };
 
@@ -39,9 +39,10 @@ pub struct Patch {
     pub delta: WeightDelta,
     /// Name of an edited tensor → the keys k* that its change was solved for, [n, d_k].
     ///
-    /// They are kept to measure what rounding costs at them; applying needs none.
+    /// They are kept to measure the cost of rounding at them; applying the patch does not need
+    /// them.
     pub keys: Keys,
-    /// How it came about and what it applies to.
+    /// How the change was made and what it applies to.
     pub recipe: Recipe,
 }
 
@@ -49,7 +50,7 @@ pub struct Patch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// [`SCHEMA`].
+    /// Version of the recipe's form, [`SCHEMA`].
     pub schema: u32,
     /// Version of the program that made it.
     pub version: String,
@@ -76,10 +77,10 @@ pub enum PatchError {
     Read {
         /// The patch file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file is no patch, or was damaged.
+    /// The file is not a patch, or is damaged.
     #[error("{} is not a valid patch", path.display())]
     Malformed {
         /// The patch file.
@@ -97,7 +98,11 @@ pub enum PatchError {
     #[error("{0}")]
     Weights(#[from] WeightsError),
     /// The patch was made for another model.
-    #[error("the patch was made for another base than {}: {}", folder.display(), base::sentence(differences))]
+    #[error(
+        "the patch was made for another base than {}: {}",
+        folder.display(),
+        base::sentence(differences)
+    )]
     OtherBase {
         /// Folder of the model at hand.
         folder: PathBuf,
@@ -120,20 +125,20 @@ pub enum PatchError {
     /// One patch was given more than once, alone or inside a composed one.
     #[error("patch {0} is given twice; it would be added twice")]
     Twice(Sha256),
-    /// What is to be taken out of a composed patch is not in it.
+    /// A part to be taken out of a composed patch is not in it.
     #[error("patch {part} is not a part of {whole}; its parts are {}", composed::list(parts))]
     NotAPart {
-        /// Digest of what is to be taken out.
+        /// Digest of the part to be taken out.
         part: Sha256,
         /// Digest of the composed patch.
         whole: Sha256,
-        /// What it has.
+        /// Digests of the parts that it has.
         parts: Vec<Sha256>,
     },
     /// Nothing would be left of a composed patch.
     #[error("nothing would be left of patch {0}; to undo it, leave the file out")]
     NothingLeft(Sha256),
-    /// Adding changes failed, for instance for want of memory.
+    /// Adding changes failed, for instance for lack of memory.
     #[error("cannot add the changes of several patches")]
     Compute(#[source] Box<candle_core::Error>),
 }
@@ -152,8 +157,8 @@ impl Patch {
         format::read(bytes)
     }
 
-    /// Writes the patch whole or not at all; only a patch is ever replaced. Equal patches give equal
-    /// bytes.
+    /// Writes the patch whole or not at all; only a patch is ever replaced. Equal patches give
+    /// equal bytes.
     pub fn write(&self, path: &Path, overwrite: Overwrite) -> Result<(), PatchError> {
         let layout = format::lay_out(self).map_err(|e| PatchError::Unwritable(e.into()))?;
         files::check_target(path, overwrite, &PATCH_FILE, &[])?;
@@ -185,7 +190,7 @@ impl Patch {
         hasher.finish()
     }
 
-    /// Checks that the model at hand is the one that the patch was made for.
+    /// Checks that a model is the one that the patch was made for.
     ///
     /// `tokenizer` and `config` are the digests of its `tokenizer.json` and
     /// `config.json`. Only the tensors that the patch changes are hashed.
@@ -202,7 +207,7 @@ impl Patch {
         Err(PatchError::OtherBase { folder: weights.folder().to_owned(), differences })
     }
 
-    /// How the model at hand differs from the patch's base, as a sentence; nothing where it is that
+    /// How a model differs from the patch's base, as a sentence; nothing where it is that
     /// base.
     pub fn misfit(
         &self,
@@ -228,7 +233,8 @@ pub fn compose(patches: &[Patch]) -> Result<WeightDelta, PatchError> {
     Ok(sum)
 }
 
-/// Checks that patches, sorted by digest, have one base as far as they say, and that none occurs twice.
+/// Checks that patches, sorted by digest, have one base as far as their hashes show, and that none
+/// occurs twice.
 fn check_together(sorted: &[(Sha256, &Patch)]) -> Result<(), PatchError> {
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(PatchError::Twice(pair[0].0));

@@ -35,7 +35,7 @@ impl BaseHashes {
     }
 }
 
-/// One way in which a base is not the one that a patch was made for.
+/// One difference between a model and the base that a patch was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Difference {
@@ -45,16 +45,16 @@ pub enum Difference {
     Shape {
         /// Name of the tensor.
         tensor: String,
-        /// Its shape.
+        /// Shape of the tensor.
         found: Vec<usize>,
         /// Shape of the change.
         expected: Vec<usize>,
     },
     /// The tensor has other weights, or another dtype.
     Weights(String),
-    /// `tokenizer.json` is another one.
+    /// The models differ in `tokenizer.json`.
     Tokenizer,
-    /// `config.json` is another one.
+    /// The models differ in `config.json`.
     Config,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn sentence(differences: &[Difference]) -> String {
     }
 }
 
-/// Everything in which the model at hand differs from the base of `patch`.
+/// Everything in which a model differs from the base of `patch`.
 pub(super) fn compare(
     patch: &Patch,
     weights: &Weights,

@@ -4,7 +4,7 @@
 //! part's digest, its bytes are the part's own file, unchanged. The sum Σ ΔT is
 //! formed only where it is applied, over all parts in the order of their digests
 //! ([`compose`](super::compose)). So composing is the union of sets: it does not
-//! depend on order or nesting, and taking a part out leaves the very bytes that
+//! depend on order or nesting, and taking a part out leaves exactly the bytes that
 //! would be there had it never been added. A set of one is that patch's own file.
 
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ impl Composed {
         if self.parts.is_empty() { Err(PatchError::NothingLeft(whole)) } else { Ok(self) }
     }
 
-    /// The digest of the one part, or of the digests of all.
+    /// The digest of a single part, or of the digests of all parts.
     pub fn sha256(&self) -> Sha256 {
         if let (1, Some(only)) = (self.parts.len(), self.parts.keys().next()) {
             return *only;
@@ -169,7 +169,7 @@ fn listed(name: &str, bytes: &[u8]) -> Result<(Sha256, Part), Malformed> {
     }
 }
 
-/// Digests, for a sentence.
+/// Digests as a list in a sentence.
 pub(super) fn list(digests: &[Sha256]) -> String {
     digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -26,13 +26,13 @@ const KEYS: &str = "keys";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// It is not a whole safetensors file.
+    /// The file is not a complete safetensors file.
     #[error("{0}")]
     Header(#[from] HeaderError),
     /// The recipe is missing, too long, or not of the right form.
     #[error("its recipe {0}")]
     Recipe(String),
-    /// It was written in a form that this program does not know.
+    /// The recipe has a form that this version does not know.
     #[error(
         "its recipe has schema {found}, expected {SCHEMA}; a newer version of rescribe may read it"
     )]
@@ -46,7 +46,7 @@ pub enum Malformed {
     /// A patch inside a composed file cannot be used.
     #[error("its part {digest} is damaged")]
     Part {
-        /// The digest under which it stands.
+        /// The digest under which the part is listed.
         digest: String,
         /// What is wrong with it.
         source: Box<Malformed>,
@@ -65,7 +65,7 @@ fn refuse(tensor: &str, reason: impl Into<String>) -> Malformed {
     Malformed::Tensor { tensor: tensor.to_owned(), reason: reason.into() }
 }
 
-/// Whether a file says that it is a patch, single or composed; its tensors are not read.
+/// Whether a file is marked as a patch, single or composed; its tensors are not read.
 pub(super) fn is_patch(path: &Path) -> bool {
     let Ok(map) = weights::map_file(path) else { return false };
     Header::parse(&map)
@@ -134,7 +134,7 @@ fn assemble(name: &str, mut parts: BTreeMap<&str, Tensor>) -> Result<Change, Mal
     }
 }
 
-/// Checks what both a reader and a writer must be sure of.
+/// Checks the conditions that hold for every patch, read or written.
 fn check(patch: &Patch) -> Result<(), Malformed> {
     for (name, change) in &patch.delta.changes {
         if let Change::LowRank { left, right } = change {
@@ -239,7 +239,7 @@ pub(super) fn lay_out(patch: &Patch) -> Result<Layout<'_>, Malformed> {
 }
 
 impl Layout<'_> {
-    /// Writes the file.
+    /// Writes the patch file.
     pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.header)?;
         for (_, tensor) in all_parts(self.patch) {
