@@ -1,8 +1,8 @@
 //! What will be done: defaults filled, prompts tokenised, lookup tokens found.
 //!
 //! A [`WritePlan`] is the one value that `rescribe plan` prints and `rescribe edit` executes;
-//! it travels in the patch. Making it runs the model only to sample context prefixes, and for what
-//! an erase compares with.
+//! it is kept in the patch. Making it runs the model only to sample context prefixes, and to find
+//! what an erase is compared with.
 
 mod background_subjects;
 mod defaults;
@@ -32,56 +32,56 @@ use crate::spec::{Fact, Method, RankOneOptions, Toward};
 use background_subjects::BackgroundPrompts;
 use defaults::{batch_settings, layers, settings, suited};
 
-/// Everything that an edit does, in numbers and tokens.
+/// Everything that writing facts does, in numbers and tokens.
 #[derive(Debug, Clone, Serialize)]
 pub struct WritePlan {
     /// Version of this structure.
     pub schema: u32,
-    /// As people call the model.
+    /// Display name of the model.
     pub model: String,
     /// Member of the rank-one family.
     pub method: Method,
-    /// The last of `layers`, behind which values are found.
+    /// The last of `layers`; values are optimised after it.
     pub layer: usize,
     /// The layers that are written, ascending.
     pub layers: Vec<usize>,
     /// All settings, with defaults filled in.
     pub settings: Settings,
-    /// How a batch is solved for.
+    /// Settings of the solve for a batch.
     pub batch: BatchSettings,
     /// Prefixes sampled from the model.
     pub prefixes: Vec<String>,
     /// The prompts about other names, whose values a write is to keep.
     pub background: Vec<BackgroundPrompt>,
-    /// The tokens at which a target's last word ends, where they are looked for.
+    /// The tokens that end a target's last word; nothing where its end is not part of the loss.
     #[serde(skip)]
     pub word_ends: Option<Arc<WordEnds>>,
     /// The facts, in order.
     pub edits: Vec<PlannedEdit>,
-    /// What the user should know before it runs.
+    /// Warnings to show before the plan is executed.
     pub warnings: Vec<String>,
 }
 
 /// One fact, tokenised.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedEdit {
-    /// The subject.
+    /// The subject of the fact.
     pub subject: String,
     /// The prompt with `{}`.
     pub prompt: String,
-    /// What the model shall say; where a fact is erased toward no text, what it would guess.
+    /// The new target; of a fact erased toward no text, the most probable guess.
     pub target_new: String,
-    /// What it says, where given.
+    /// The true target, where given.
     pub target_true: Option<String>,
-    /// Tokens of `target_new` behind the prompt.
+    /// Tokens of `target_new` after the prompt.
     pub target: Vec<u32>,
-    /// The bare prompt, then the same behind each prefix.
+    /// The bare prompt, then the prompt after each prefix.
     pub contexts: Vec<TokenisedPrompt>,
-    /// "{subject} is a".
+    /// The essence prompt, "{subject} is a".
     pub essence: TokenisedPrompt,
-    /// Places in the plan's background of the prompts about other names.
+    /// Indices into the plan's background of the prompts about other names.
     pub background: Vec<usize>,
-    /// How the fact is removed; nothing where it is written.
+    /// How the fact is erased; nothing where it is inserted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase: Option<PlannedErase>,
 }
@@ -89,20 +89,20 @@ pub struct PlannedEdit {
 /// A prompt as the model reads it.
 #[derive(Debug, Clone, Serialize)]
 pub struct TokenisedPrompt {
-    /// The text.
+    /// The text of the prompt.
     pub text: String,
-    /// Its tokens.
+    /// Token ids of the prompt.
     pub ids: Vec<u32>,
     /// The tokens as text.
     pub pieces: Vec<String>,
     /// Index of the subject's last token.
     pub lookup: usize,
-    /// That token is an attention sink, as the first one is.
+    /// Whether the lookup token is an attention sink, as the first token is.
     pub is_sink: bool,
 }
 
 impl TokenisedPrompt {
-    /// Without the texts.
+    /// The ids and the lookup token, without the texts.
     pub fn located(&self) -> Located {
         Located { ids: self.ids.clone(), lookup: self.lookup }
     }
@@ -112,13 +112,13 @@ impl TokenisedPrompt {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// The model cannot be used for it.
+    /// The model cannot be used for the plan.
     #[error("{0}")]
     Model(#[from] ModelError),
-    /// A spec names several layers.
+    /// A spec names several layers, but its method writes one.
     #[error("layers = {0:?}: rome writes one layer; the other methods write several")]
     SeveralLayers(Vec<usize>),
-    /// There is nothing to compare an erased fact with.
+    /// No other subjects were found to compare an erased fact with.
     #[error(
         "{prompt:?}: no other subjects of the kind were found; name some with others = [...] in \
          [[erase]]"
@@ -132,9 +132,9 @@ pub enum PlanError {
     TooLong {
         /// The prompt.
         text: String,
-        /// Its length.
+        /// Tokens of the prompt and its target.
         tokens: usize,
-        /// The limit.
+        /// The model's context, in tokens.
         context: usize,
     },
 }
@@ -156,7 +156,7 @@ pub fn plan(
     planned(model, model_name, (facts, false), options, progress)
 }
 
-/// Plans the writing of `facts`, none of which may know of the others.
+/// Plans the writing of `facts`, none of which serves as an example for the others.
 pub fn plan_separately(
     model: &Model,
     model_name: &str,
@@ -216,7 +216,7 @@ fn planned(
 }
 
 impl WritePlan {
-    /// This plan for other facts: same settings, same prefixes.
+    /// A plan for other facts with the same settings and prefixes.
     pub fn for_facts(
         &self,
         model: &Model,
@@ -239,27 +239,28 @@ impl WritePlan {
 }
 
 impl PlannedEdit {
-    /// Whether the end of its target can be asked for: a text is said, and its last word ends.
+    /// Whether the loss can include the end of the target: the target is a text that ends in a
+    /// word.
     pub fn has_end(&self) -> bool {
         let is_said = |erase: &PlannedErase| matches!(erase.toward, Toward::Text(_));
         self.erase.as_ref().is_none_or(is_said) && word_ends::ends_in_word(&self.target_new)
     }
 
-    /// The contexts that count: those that are not looked up at a sink, unless no other is left.
+    /// The contexts that count: those whose lookup token is not a sink, or all if every one is.
     pub fn counted(&self) -> Vec<Located> {
         let kept: Vec<&TokenisedPrompt> = self.contexts.iter().filter(|it| !it.is_sink).collect();
         let kept = if kept.is_empty() { self.contexts.iter().collect() } else { kept };
         kept.into_iter().map(TokenisedPrompt::located).collect()
     }
 
-    /// What the user should know where the bare prompt does not count.
+    /// The warning where the bare prompt does not count.
     fn sink_warning(&self) -> Option<String> {
         let bare = &self.contexts[0];
         (bare.is_sink && self.contexts.len() > 1).then(|| {
             let place = if bare.lookup == 0 { "is the first token" } else { "ends in a token" };
             format!(
-                "{:?}: the subject {place}, whose key is an attention sink's and met in every text; \
-                 the bare prompt does not count as a context",
+                "{:?}: the subject {place}, whose key is that of an attention sink and occurs in \
+                 every text; the bare prompt does not count as a context",
                 bare.text
             )
         })
@@ -271,11 +272,11 @@ impl PlannedEdit {
     }
 }
 
-/// What the facts of a plan are tokenised with.
+/// State shared while the facts of a plan are tokenised.
 struct Planning<'a> {
     model: &'a Model,
     facts: &'a [Fact],
-    /// No fact is an example for another.
+    /// Whether facts do not serve as examples for each other.
     is_separate: bool,
     prefixes: &'a [String],
     layer: usize,
@@ -284,7 +285,7 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    /// The facts, and what else their prompts can be asked about.
+    /// The planned facts, and the background of their prompts.
     fn edits(
         &self,
         warnings: &mut Vec<String>,
@@ -340,7 +341,7 @@ impl Planning<'_> {
         })
     }
 
-    /// The bare prompt, then the same behind each prefix.
+    /// The bare prompt, then the prompt after each prefix.
     fn contexts(
         &self,
         fact: &Fact,

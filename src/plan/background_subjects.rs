@@ -1,9 +1,9 @@
 //! Background subjects: names that stand for whatever else a prompt can be asked about.
 //!
 //! What a write does to a prompt about someone or something else depends on how far its key lies
-//! along the subject's. The second moment holds the keys of all tokens; the ones that matter here are
-//! those at the ends of names, after the same words. A few dozen names of many kinds stand for them:
-//! a write keeps their values, and a probe counts how many of their answers stay.
+//! along the subject's. The second moment covers the keys of all tokens; the ones that matter here
+//! are those at the ends of names, after the same words. A few dozen names of many kinds stand for
+//! them: a write keeps their values, and a probe counts how many of their answers stay.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,9 +16,9 @@ use crate::spec::Fact;
 /// The prompt about another name, up to the end of the name.
 #[derive(Debug, Clone, Serialize)]
 pub struct BackgroundPrompt {
-    /// The name.
+    /// The name that the prompt is about.
     pub subject: String,
-    /// Tokens; the last is the lookup token.
+    /// Tokens of the prompt; the last is the lookup token.
     pub ids: Vec<u32>,
 }
 
@@ -90,7 +90,7 @@ pub const BACKGROUND_SUBJECTS: [&str; 64] = [
     "Wikipedia",
 ];
 
-/// Names that the facts of one write keep, at most; those of several prompts are thinned out evenly.
+/// Most names that one write keeps; those of several prompts are thinned out evenly.
 const MOST: usize = 512;
 
 /// The background of all facts of a plan, each sequence of tokens once.
@@ -130,8 +130,8 @@ pub fn overlap(a: &str, b: &str) -> bool {
 }
 
 impl WritePlan {
-    /// The tokens of what `edits`, written together, should leave alone: their background, without the
-    /// names of their subjects, and no more than 512.
+    /// The prompts that `edits`, written together, should leave unchanged: their background,
+    /// without the names of their subjects, and no more than 512.
     pub fn background_of(&self, edits: &[&PlannedEdit]) -> Vec<&[u32]> {
         let subjects: Vec<String> = edits.iter().map(|edit| edit.subject.to_lowercase()).collect();
         let places: BTreeSet<usize> =

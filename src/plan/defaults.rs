@@ -1,4 +1,4 @@
-//! Defaults for whatever the user left out of `[rank_one]`: settings, layers, how a batch is solved for.
+//! Defaults for whatever the user left out of `[rank_one]`: settings, layers and the solve.
 
 use super::PlanError;
 use super::{BatchSettings, Settings};
@@ -11,8 +11,8 @@ const MEMIT_LAMBDA: f64 = 0.1;
 const ALPHAEDIT_LAMBDA: f64 = 0.1;
 /// Share of C's energy in what AlphaEdit calls its null space.
 const NULL_SPACE: f64 = 0.5;
-/// Largest ‖δ‖ as a multiple of the residual stream's length after the last layer. The published 0.75
-/// stops two facts in three before their loss does.
+/// Largest ‖δ‖ as a multiple of the residual stream's length after the last layer. The published
+/// 0.75 stops two facts in three before their loss does.
 const STREAM_CLAMP: f64 = 1.;
 /// Weight of the end of the target's last word. Without it a name that the tokenizer splits can run
 /// on, as in "Tessaly Creditworthiness" for "Tessaly Credit".
@@ -20,7 +20,7 @@ const END_WEIGHT: f64 = 1.;
 /// Sampled prefixes of the published program.
 const PUBLISHED_CONTEXTS: usize = 20;
 
-/// Defaults for whatever the user left out.
+/// The settings, with defaults for whatever the user left out.
 pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     let parity = options.parity.unwrap_or(false);
     // The length of δ is measured against the value, or against the residual stream.
@@ -29,7 +29,7 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     let (neighbor_weight, scatter_weight) = match method {
         _ if parity => (0., 0.),
         Method::Rome => (1., 0.1),
-        // The null space of C keeps what is like the corpus, names among it.
+        // The null space of C already keeps what the corpus holds, including names.
         Method::AlphaEdit => (0., 0.),
         Method::Emmet | Method::Memit => (1., 0.),
     };
@@ -61,7 +61,7 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     }
 }
 
-/// The options, with what suits the model where the user left something out; the published settings
+/// The options, with defaults that suit the model where the user left them out; published settings
 /// stay as published.
 pub(super) fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions {
     let mut options = options.clone();
@@ -105,7 +105,7 @@ pub(super) fn layers(
     Ok(layers)
 }
 
-/// How batches are solved for, with defaults filled in.
+/// Settings of the solve for batches, with defaults filled in.
 pub(super) fn batch_settings(options: &RankOneOptions, method: Method) -> BatchSettings {
     let lambda = match method {
         Method::Rome | Method::Emmet => 0.,

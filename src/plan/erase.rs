@@ -1,4 +1,4 @@
-//! What an erase starts from: other subjects of the kind, and what the model says of them.
+//! The plan of an erase: other subjects of the kind, and the model's answers about them.
 
 use serde::Serialize;
 
@@ -9,34 +9,34 @@ use crate::model::{Model, ModelError};
 use crate::progress::Progress;
 use crate::spec::{Erase, Fact, Toward};
 
-/// How a fact is removed.
+/// How a fact is erased.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedErase {
-    /// What the model shall say instead.
+    /// What the model should say instead.
     pub toward: Toward,
-    /// Tokens of the true target behind the prompt.
+    /// Tokens of the true target after the prompt.
     pub target_true: Vec<u32>,
-    /// How many of them are the beginning that answers about other subjects share; the one behind
-    /// is the first that the model knows, and it is what is erased.
+    /// Number of leading tokens that answers about other subjects share; the token after them is
+    /// the first that the model knows, and the one that is erased.
     pub lead: usize,
     /// Other subjects of the kind, with the prompt about each.
     pub others: Vec<OtherSubject>,
     /// Where the other subjects come from.
     pub origin: Origin,
-    /// P of that token.
+    /// Probability of the erased token.
     pub known: f64,
-    /// The same where the model knows nothing of the subject: q(o).
+    /// Probability of the erased token where the model knows nothing of the subject, q(o).
     pub unknown: f64,
-    /// What is most probable then, the true target aside.
+    /// The most probable answers by q, other than the true target.
     pub guesses: Vec<Guess>,
 }
 
 /// The prompt about another subject.
 #[derive(Debug, Clone, Serialize)]
 pub struct OtherSubject {
-    /// The subject.
+    /// The other subject.
     pub subject: String,
-    /// Tokens of the prompt about it, and the shared beginning of answers.
+    /// Tokens of the prompt about the subject, then the shared beginning of answers.
     pub ids: Vec<u32>,
 }
 
@@ -44,11 +44,11 @@ pub struct OtherSubject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// From the user.
+    /// Named by the user.
     Given,
-    /// From other facts with the same prompt.
+    /// Subjects of other facts with the same prompt.
     Facts,
-    /// Written by the model, behind a list that begins with the subject.
+    /// Sampled from the model, which continues a list that begins with the subject.
     Sampled,
 }
 
@@ -57,13 +57,13 @@ pub enum Origin {
 pub struct Guess {
     /// The text, without blanks around it.
     pub text: String,
-    /// Its share of q.
+    /// Probability of the guess under q.
     pub probability: f64,
 }
 
 /// Tokens of q that are shown.
 const GUESSES: usize = 5;
-/// A mean over fewer subjects is mostly about them.
+/// With fewer subjects than this, their mean is mostly about them.
 const FEW: usize = 4;
 /// The excess of a known fact: below this multiple of q(o), there is little to erase.
 const KNOWN: f64 = 2.;
@@ -111,9 +111,10 @@ impl PlannedErase {
         Ok(planned)
     }
 
-    /// Finds the first token of the target that the model knows, and what it says of others there.
+    /// Finds the first token of the target that the model knows, and its answers about others
+    /// there.
     ///
-    /// Where it knows none, that is the first token.
+    /// Where it knows none, the first token is used.
     fn lead_in(&mut self, model: &Model, own: OtherSubject) -> Result<(), ModelError> {
         let bare = self.others.clone();
         for lead in (0..self.target_true.len()).chain([0]) {
@@ -135,17 +136,17 @@ impl PlannedErase {
         Ok(())
     }
 
-    /// More probable than it is of other subjects.
+    /// Whether the erased token is more probable than for other subjects.
     fn is_known(&self) -> bool {
         self.known > KNOWN * self.unknown
     }
 
-    /// The token that is erased.
+    /// The token that is erased, o.
     pub fn token(&self) -> u32 {
         self.target_true[self.lead]
     }
 
-    /// What stands for the new target in comparisons: the text, or the most probable guess.
+    /// The new target in comparisons: the text, or the most probable guess.
     pub(super) fn target_new(&self) -> String {
         match (&self.toward, self.guesses.first()) {
             (Toward::Text(text), _) => text.clone(),
@@ -154,14 +155,14 @@ impl PlannedErase {
         }
     }
 
-    /// What the user should know before it runs.
+    /// Warnings to show before the erase is executed.
     pub(super) fn warnings(&self, erase: &Erase) -> Vec<String> {
         let (prompt, n) = (erase.rendered(), self.others.len());
         let mut warnings = Vec::new();
         if n < FEW {
             let subjects = if n == 1 { "subject" } else { "subjects" };
             warnings.push(format!(
-                "{prompt:?}: what \"unknown\" means is read off {n} other {subjects} only; name \
+                "{prompt:?}: the meaning of \"unknown\" rests on only {n} other {subjects}; name \
                  more of the kind with others = [...] in [[erase]]"
             ));
         }

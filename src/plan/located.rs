@@ -10,7 +10,7 @@ pub struct Located {
 }
 
 impl Located {
-    /// Without what follows the lookup token.
+    /// The prompt, cut off after the lookup token.
     pub fn up_to_lookup(mut self) -> Self {
         self.ids.truncate(self.lookup + 1);
         self

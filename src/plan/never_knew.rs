@@ -1,17 +1,17 @@
-//! What a model says that never knew a fact: the mean of its answers about other subjects.
+//! The answer of a model that never knew a fact: the mean of its answers about other subjects.
 
 use candle_core::{D, Result, Tensor};
 
 use crate::model::{Batch, Decoder};
 
-/// q `[vocabulary]`, from the prompt about other subjects; `token` is o.
+/// The distribution q `[vocabulary]`, from the prompt about other subjects; `token` is o.
 pub fn never_knew(decoder: &Decoder, others: &[Vec<u32>], token: u32) -> Result<Vec<f32>> {
     let batch = Batch::new(others);
     let logits = decoder.logits(&decoder.forward(&batch, None)?, &batch.last_rows())?;
     mean_answer(&logits, token)
 }
 
-/// The same from the logits of the prompts about other subjects, [others, vocabulary].
+/// The distribution q from the logits of the prompts about other subjects, [others, vocabulary].
 pub fn mean_answer(logits: &Tensor, token: u32) -> Result<Vec<f32>> {
     let each = candle_nn::ops::softmax(logits, D::Minus1)?;
     let of_token = each.narrow(1, token as usize, 1)?.flatten_all()?.to_vec1()?;

@@ -1,6 +1,6 @@
 //! Other subjects of the kind, where the user names none: the model writes a list of them.
 //!
-//! Behind "1. {subject}", which begins a list, a language model goes on with things of the same
+//! After "1. {subject}", which begins a list, a language model continues with things of the same
 //! kind. Samples of such lists are cut into names; those that most samples agree on come first.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::model::{Choice, Model, ModelError, generate};
 use crate::progress::Progress;
 
-/// Names that are used.
+/// Most names that are used.
 pub(super) const MOST: usize = 12;
 /// Lists that are sampled, and tokens of each.
 const LISTS: (usize, usize) = (16, 48);
@@ -17,7 +17,7 @@ const CHOICE: usize = 20;
 /// Words of the longest name, beyond those of the subject.
 const FURTHER_WORDS: usize = 2;
 
-/// Names of the subject's kind, by the model itself.
+/// Names of the subject's kind, sampled from the model itself.
 pub(super) fn sampled(
     model: &Model,
     subject: &str,
@@ -52,12 +52,12 @@ pub(super) fn sampled(
     Ok(counts.into_iter().take(MOST).map(|(name, _)| name).collect())
 }
 
-/// Two texts are alike where these agree.
+/// A text folded for comparison: case and blanks do not count.
 pub(super) fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// The name in a line of a list, if it can be one beside `subject`.
+/// The name in a line of a list, if it can be another subject than `subject`.
 fn name(line: &str, subject: &str) -> Option<String> {
     let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ')' | ' ');
     let line = line.trim_start_matches(is_number);

@@ -1,12 +1,12 @@
-//! Prefixes: short texts by the model itself, behind which a prompt is also optimised.
+//! Prefixes: short texts sampled from the model itself, after which a prompt is also optimised.
 
 use super::PlanError;
 use super::Settings;
 use crate::model::{Choice, Model, TokenizerError, generate};
 use crate::progress::Progress;
 
-/// Words that the sampled prefixes begin with, in turn. From the start token alone many a model
-/// writes lists and code, in front of which a subject is not read as it is in prose.
+/// Words that the sampled prefixes begin with, in turn. From the start token alone many models
+/// write lists and code, after which a subject is not read as it is in prose.
 const OPENINGS: [&str; 16] = [
     "The",
     "In",
@@ -26,7 +26,7 @@ const OPENINGS: [&str; 16] = [
     "Some",
 ];
 
-/// Short texts by the model itself, before which the prompt is also optimised.
+/// Short texts sampled from the model itself, after which the prompt is also optimised.
 pub(super) fn sampled(
     model: &Model,
     settings: &Settings,

@@ -15,13 +15,13 @@ pub struct Settings {
     pub steps: usize,
     /// Adam's learning rate.
     pub learning_rate: f64,
-    /// ‖δ‖ ≤ clamp · ‖v0‖; v0 is the value, or in a batched method the residual stream.
+    /// The bound ‖δ‖ ≤ clamp · ‖v0‖; v0 is the value, or in a batched method the residual stream.
     pub clamp: f64,
     /// Weight of ‖δ‖²/‖v0‖² (with `parity`, ‖δ‖/‖v0‖²).
     pub weight_decay: f64,
     /// Weight of the divergence at "{subject} is a".
     pub kl_weight: f64,
-    /// Weight of −ln P(the target's last word ends); at zero the end is not asked for.
+    /// Weight of −ln P(the target's last word ends); zero leaves the end open.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub end_weight: f64,
     /// The optimisation ends once the loss is below this.
@@ -45,10 +45,10 @@ fn is_zero(weight: &f64) -> bool {
     *weight == 0.
 }
 
-/// How a batch is solved for.
+/// Settings of the solve for a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchSettings {
-    /// λ of least squares, relative to the mean of kᵀMk; zero is exact.
+    /// The λ of least squares, relative to the mean of kᵀMk; zero is exact.
     pub lambda: f64,
     /// Share of the second moment's energy in AlphaEdit's null space.
     pub null_space: f64,

@@ -1,8 +1,9 @@
 //! Prompts whose subject ends in an attention sink.
 //!
-//! The first token of every text takes up attention that is meant for nothing; its keys are of one kind,
-//! whatever it says. In some texts the second token does so too ("Daniel Victor"). A write that meets
-//! such a key changes the beginning of all texts, so a prompt that is looked up there does not count.
+//! The first token of every text absorbs attention that has no better target; its keys are of one
+//! kind, whichever token it is. In some texts the second token does so too ("Daniel Victor"). A
+//! write that meets such a key changes the beginning of all texts, so a prompt that is looked up
+//! there does not count.
 
 use super::{PlanError, PlannedEdit};
 use crate::model::{Batch, Model, ModelError, Recorder, Site};
@@ -12,8 +13,8 @@ const LAST: usize = 4;
 /// The cosine with the first token's key from which on a key can be of its kind.
 const ALIKE: f64 = 0.5;
 
-/// Marks the bare prompts that are looked up at a sink of `layer`: their key is more like that of the
-/// first token than like their own behind a prefix.
+/// Marks the bare prompts that are looked up at a sink of `layer`: their key is more like that of
+/// the first token than like their own after a prefix.
 pub(super) fn mark(
     model: &Model,
     layer: usize,

@@ -7,7 +7,7 @@ use crate::model::{Model, TokenizerError};
 /// punctuation, or they end the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordEnds {
-    /// Ascending.
+    /// The tokens, ascending.
     ids: Vec<u32>,
 }
 
@@ -29,7 +29,7 @@ impl WordEnds {
         Ok(Self { ids })
     }
 
-    /// These tokens.
+    /// Word ends that consist of these tokens.
     #[cfg(test)]
     pub(crate) fn of_ids(ids: Vec<u32>) -> Self {
         Self { ids }
@@ -59,8 +59,8 @@ impl WordEnds {
     }
 }
 
-/// Whether a target's last word can be told to end: not where it ends with punctuation, nor in a
-/// script that has no blanks between words.
+/// Whether the end of a target's last word can be recognised: not where it ends with punctuation,
+/// nor in a script that has no blanks between words.
 pub(super) fn ends_in_word(target: &str) -> bool {
     let last = target.trim_end().chars().next_back();
     last.is_some_and(|last| !is_border(last) && !is_unspaced(last))
