@@ -1,10 +1,11 @@
-//! The exported checkpoint: a base model and patches to a Hugging Face folder that needs nothing of ours.
+//! The exported checkpoint: a base model and patches become a Hugging Face folder that any loader
+//! reads.
 //!
 //! Everything that the patches do not change is byte-identical to the base, and
 //! an edited tensor keeps its dtype and its place in its file, unless it is to be
-//! stored as f32: ΔW is added in f32 and rounded once. The folder is built beside its destination under a
-//! hidden name and renamed when it is whole, so that a full disk or Ctrl-C
-//! leaves nothing; the base is only read.
+//! stored as f32: ΔW is added in f32 and rounded once. The folder is built next to its destination
+//! under a hidden name and renamed when it is whole, so that a full disk or Ctrl-C leaves nothing;
+//! the base is only read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,15 +38,16 @@ use transfer::Transfer;
 pub const RECIPES: &str = "rescribe.json";
 /// Key of [`RECIPES`] for the other files of the folder, so that a later export may replace them.
 const FILES: &str = "files";
-/// The model card.
+/// The model card of an exported folder.
 pub const CARD: &str = "README.md";
 
-/// How to export.
+/// Options of an export.
 #[derive(Debug, Clone)]
 pub struct ExportOptions {
     /// What to do where the folder exists; only an empty or an exported folder is ever replaced.
     pub overwrite: Overwrite,
-    /// Whether shards without an edited tensor may be hard links to the base's files instead of copies.
+    /// Whether shards without an edited tensor may be hard links to the base's files instead of
+    /// copies.
     pub hard_links: bool,
     /// Keys at which the effect of rounding is to be measured.
     pub keys: Vec<EditedKey>,
@@ -71,23 +73,23 @@ pub struct EditedKey {
     pub tensor: String,
     /// The key, as long as the side of the tensor that it meets.
     pub key: Vec<f32>,
-    /// Which side that is.
+    /// The side of the tensor that the key meets.
     pub side: KeySide,
 }
 
 /// The side of a stored matrix T that is multiplied with keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySide {
-    /// T is [out, in]: the value is T k.
+    /// Columns of a tensor T stored [out, in]: the value is T k.
     Columns,
-    /// T is [in, out]: the value is kᵀ T.
+    /// Rows of a tensor T stored [in, out]: the value is kᵀ T.
     Rows,
 }
 
-/// What was exported.
+/// Summary of an export.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExportSummary {
-    /// The folder.
+    /// The exported folder.
     pub out: PathBuf,
     /// Edited tensors, sorted by name.
     pub edited: Vec<EditedTensor>,
@@ -96,11 +98,11 @@ pub struct ExportSummary {
     /// Files copied as they are.
     pub copied: Vec<PathBuf>,
     /// Files of the base that were not taken over: weights in other formats, which would
-    /// still be the unedited model, hidden folders, and what is no regular file.
+    /// still be the unedited model, hidden folders, and anything but regular files.
     pub left_out: Vec<PathBuf>,
 }
 
-/// Why a checkpoint could not be exported. Nothing is left behind.
+/// Why a checkpoint could not be exported. Nothing of it is left on disk.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -109,19 +111,20 @@ pub enum CheckpointError {
     StrangeLink {
         /// The link.
         link: PathBuf,
-        /// Where it leads.
+        /// The target of the link.
         target: PathBuf,
     },
     /// An edited weight does not fit the dtype of its tensor.
     #[error(
-        "tensor {tensor:?}: {bad} edited weights are too large for {dtype}; the largest is {largest:e}"
+        "tensor {tensor:?}: {bad} edited weights are too large for {dtype}; the largest is \
+         {largest:e}"
     )]
     TooLarge {
-        /// The tensor.
+        /// The edited tensor.
         tensor: String,
-        /// Its dtype.
+        /// The dtype of the tensor.
         dtype: safetensors::Dtype,
-        /// How many do not fit.
+        /// Number of weights that do not fit.
         bad: usize,
         /// The largest magnitude, before rounding.
         largest: f32,
@@ -136,18 +139,18 @@ pub enum CheckpointError {
         /// Length of the side that it meets.
         expected: usize,
     },
-    /// A key in the options is for a tensor that is no edited matrix.
+    /// A key in the options is for a tensor that is not an edited matrix.
     #[error("there is a key for tensor {tensor:?}, which is not a matrix that the patches edit")]
     NoSuchMatrix {
         /// The tensor that the key is for.
         tensor: String,
     },
-    /// Arithmetic on a change failed, for instance for want of memory.
+    /// Arithmetic on a change failed, for instance for lack of memory.
     #[error("cannot compute the change of tensor {tensor:?}")]
     Compute {
         /// The tensor.
         tensor: String,
-        /// What candle said.
+        /// The error of candle.
         source: Box<candle_core::Error>,
     },
     /// The patches do not fit the base, or each other.
@@ -159,8 +162,8 @@ pub enum CheckpointError {
     /// A tensor of the base could not be read.
     #[error("{0}")]
     Weights(#[from] WeightsError),
-    /// The destination may not be replaced, the base cannot be read, or the export cannot be written, for
-    /// instance because the disk is full.
+    /// The destination may not be replaced, the base cannot be read, or the export cannot be
+    /// written, for instance because the disk is full.
     #[error("{0}")]
     File(#[from] FileError),
     /// The user asked to stop.
@@ -168,7 +171,7 @@ pub enum CheckpointError {
     Interrupted(#[from] Interrupted),
 }
 
-/// Writes base + patches to the folder `out`.
+/// Writes the base with the patches applied to the folder `out`.
 ///
 /// `folder` is the base model and `weights` are its weights. Every file of the
 /// base is taken over byte for byte, except the edited tensors and, where there

@@ -28,7 +28,7 @@ pub(super) fn write(
     put_file(&new.join(CARD), card(base, patches, summary).as_bytes())
 }
 
-/// `files` are those of the new folder so far.
+/// The contents of [`RECIPES`]; `files` are those of the new folder so far.
 fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[PathBuf]) -> String {
     let patches: Vec<Value> = sorted(patches)
         .into_iter()
@@ -41,7 +41,7 @@ fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[Pat
         "edited": summary.edited,
         FILES: files,
     });
-    // A base that is itself an export brings its own history.
+    // A base that is itself an export has a history of its own.
     let earlier = read(&base.join(RECIPES));
     if let Some(earlier) = earlier.and_then(|text| serde_json::from_str::<Value>(&text).ok()) {
         recipes["earlier"] = earlier;
@@ -49,7 +49,8 @@ fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[Pat
     format!("{recipes:#}\n")
 }
 
-/// In the order in which they were summed, so that the folder does not depend on the order given.
+/// Patches in the order in which they were summed, so that the folder does not depend on the order
+/// given.
 fn sorted(patches: &[Patch]) -> Vec<&Patch> {
     let mut sorted: Vec<&Patch> = patches.iter().collect();
     sorted.sort_by_cached_key(|patch| patch.sha256());
@@ -78,7 +79,8 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
     text += "The weights of this model were edited with rescribe. All tensors and files not named \
              here are byte-identical to those of the base model. ";
     text += &format!("`{RECIPES}` holds what is needed to make this folder again.\n\n");
-    text += "| tensor | shape | dtype | change, \\|Δ\\|/\\|W\\| | lost in rounding, \\|E\\|/\\|Δ\\| |\n";
+    text += "| tensor | shape | dtype | change, \\|Δ\\|/\\|W\\| ";
+    text += "| lost in rounding, \\|E\\|/\\|Δ\\| |\n";
     text += "|---|---|---|---|---|\n";
     for edited in &summary.edited {
         let (name, shape, dtype) = (&edited.name, &edited.shape, edited.dtype);
@@ -94,7 +96,7 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
     text
 }
 
-/// Whether it reads like `org/name` or `org/name@revision`.
+/// Whether a name has the form `org/name` or `org/name@revision`.
 fn is_hub_id(model: &str) -> bool {
     let is_name = |part: &str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

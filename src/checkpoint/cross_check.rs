@@ -1,4 +1,4 @@
-//! An independent judge of an exported folder: candle-transformers' own model.
+//! An independent check of an exported folder: candle-transformers' own model.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use candle_transformers::models::llama::{Cache, Llama, LlamaConfig};
 
 use crate::model::{ModelError, Weights};
 
-/// Logits behind the last token of each prompt by candle-transformers, or nothing where it has no
+/// Logits after the last token of each prompt by candle-transformers, or nothing where it has no
 /// implementation of the folder's family.
 pub fn judge_logits(
     folder: &Path,

@@ -1,6 +1,6 @@
-//! One edited tensor: W + ΔW in f32, rounded once to the dtype of the tensor, and what the rounding cost.
+//! One edited tensor: W + ΔW in f32, rounded once to its dtype, and the error of that rounding.
 //!
-//! With D = stored − W, which is what the file gains, and E = D − ΔW, all in f64: the residual is
+//! With D = stored − W, the change that the file gets, and E = D − ΔW, all in f64: the residual is
 //! ‖E‖ / ‖ΔW‖; the share of the change that is lost is 1 − ⟨D, ΔW⟩ / ‖ΔW‖², which is 1 where every
 //! weight is rounded back to its old value and near 0 where rounding errors only scatter about the
 //! change; and at a key k the share of the intended change of the value that was lost is
@@ -19,41 +19,42 @@ use crate::model::weights::element::Element;
 /// Elements that are added and rounded at once.
 const PIECE: usize = 1 << 18;
 
-/// What was done to one tensor.
+/// Summary of the edit of one tensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EditedTensor {
-    /// Its name.
+    /// Name of the tensor.
     pub name: String,
-    /// Its shape.
+    /// Shape of the tensor.
     pub shape: Vec<usize>,
-    /// Its dtype as written.
+    /// Dtype of the tensor as written.
     pub dtype: Dtype,
     /// The bound on the rank of the change, where it is a product.
     pub rank: Option<usize>,
-    /// ‖ΔW‖, Frobenius.
+    /// Frobenius norm of the change, ‖ΔW‖.
     pub change_norm: f64,
-    /// ‖ΔW‖ / ‖W‖, Frobenius.
+    /// Relative norm of the change, ‖ΔW‖ / ‖W‖, Frobenius.
     pub relative_norm: f64,
-    /// 1 − ⟨stored − W, ΔW⟩ / ‖ΔW‖²: the share of the change that rounding took; below 0 where it
-    /// enlarged the change.
+    /// The share of the change lost to rounding, 1 − ⟨stored − W, ΔW⟩ / ‖ΔW‖²; below 0 where
+    /// rounding enlarged the change.
     pub share_lost: f64,
-    /// ‖E‖ / ‖ΔW‖, where E is what rounding to the dtype added to the change.
+    /// The rounding residual ‖E‖ / ‖ΔW‖, where E is the error that rounding added to the change.
     pub rounding_residual: f64,
     /// The largest ‖E k‖ / ‖ΔW k‖ over the keys in the options, where there are any.
     pub key_residual: Option<f64>,
 }
 
-/// Takes the number of a piece's first element, its bytes, and what they read back as.
+/// Receives the number of a piece's first element, its bytes, and the values that they read back
+/// as.
 type Take<'t> = dyn FnMut(usize, &[u8], &[f32]) -> Result<(), CheckpointError> + 't;
 
 /// How edited tensors are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoredDtype {
-    /// As the base stores them.
+    /// In the dtypes of the base.
     #[default]
     Stored,
-    /// As f32, which rounds nothing that matters and takes twice the bytes of a half-precision one.
+    /// As f32, whose rounding is negligible and which takes twice the bytes of half precision.
     F32,
 }
 
@@ -134,7 +135,7 @@ impl<'a> Edit<'a> {
         self.round(&mut |at, bytes, _| Ok(copy.put(start + at * self.element.size(), bytes)?))
     }
 
-    /// The tensor as it will be read back, and what rounding does to it.
+    /// The tensor as it will be read back, and the summary of its rounding.
     pub(super) fn read_back(&self) -> Result<(Vec<f32>, EditedTensor), CheckpointError> {
         let mut all = Vec::new();
         let edited = self.round(&mut |_, _, values| {
@@ -145,7 +146,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Adds and rounds piece by piece; `take` gets the number of the first element of a piece, its
-    /// bytes, and what they read back as.
+    /// bytes, and the values that they read back as.
     fn round(&self, take: &mut Take<'_>) -> Result<EditedTensor, CheckpointError> {
         let old = self.weights.load_vec(self.name)?;
         let change = self.dense()?;
@@ -225,12 +226,12 @@ fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().map(|value| value * value).sum::<f64>().sqrt()
 }
 
-/// `part / whole`, or 0 where both are 0.
+/// The ratio `part / whole`, or 0 where both are 0.
 fn ratio(part: f64, whole: f64) -> f64 {
     if part == 0.0 { 0.0 } else { part / whole }
 }
 
-/// M k or kᵀ M for the matrix M that has `columns` columns.
+/// The product M k or kᵀ M for the matrix M that has `columns` columns.
 fn product(matrix: &[f32], columns: usize, key: &EditedKey) -> Vec<f64> {
     let rows = matrix.chunks(columns);
     match key.side {

@@ -1,4 +1,5 @@
-//! The folder that is written: built beside its destination under a hidden name, renamed when whole.
+//! The folder that is written: built next to its destination under a hidden name, renamed when
+//! whole.
 
 use std::fs;
 use std::io;
@@ -28,13 +29,13 @@ pub(crate) fn destination(
     Ok(files::resolved(out))
 }
 
-/// As [`destination`], for a folder that no base is copied to.
+/// Resolves `out` as [`destination`] does, for a folder that no base is copied to.
 pub(crate) fn free_destination(out: &Path, overwrite: Overwrite) -> Result<PathBuf, FileError> {
     files::check_target(out, overwrite, &EXPORT, &[])?;
     Ok(files::resolved(out))
 }
 
-/// Files of a model, of an adapter and of what is written about them, beside numbered shards.
+/// Usual files of a model or an adapter and of their documentation, in addition to numbered shards.
 const USUAL: [&str; 16] = [
     "README.md",
     "adapter_config.json",
@@ -55,7 +56,7 @@ const USUAL: [&str; 16] = [
 ];
 
 /// Whether nothing of value is lost with the folder: a slip such as `--out ~` must not cost a home,
-/// nor a new export the notes that its user kept beside the old one.
+/// nor a new export the notes that its user kept next to the old one.
 fn is_replaceable(out: &Path) -> bool {
     let Ok(found) = within(out, Path::new("")) else { return false };
     let has_notes = [RECIPES, TRAINING].iter().any(|notes| out.join(notes).is_file());
@@ -68,7 +69,7 @@ fn is_replaceable(out: &Path) -> bool {
     found.is_empty() || has_notes && found.iter().all(is_known)
 }
 
-/// The other files that an export says it wrote.
+/// The other files that an export lists as written by it.
 fn listed(out: &Path) -> Vec<PathBuf> {
     let recipes = fs::read(out.join(RECIPES)).unwrap_or_default();
     let recipes: Value = serde_json::from_slice(&recipes).unwrap_or_default();
@@ -92,7 +93,7 @@ pub(super) fn within(out: &Path, inside: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A new hidden folder beside `out`, removed unless it is published.
+/// A new hidden folder next to `out`, removed unless it is published.
 pub(crate) fn new_sibling(out: &Path) -> Result<TempDir, CheckpointError> {
     let prefix = files::temporary_prefix(out);
     let mut builder = tempfile::Builder::new();

@@ -27,29 +27,29 @@ const WEIGHT_ENDINGS: &[&str] = &[
     "npz",
 ];
 
-/// What a file is to the export.
+/// The role of a file in an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileRole {
-    /// Holds weights of the model.
+    /// A file with weights of the model.
     Shard,
     /// The model card.
     Card,
     /// The recipes of an earlier export.
     Recipes,
-    /// Anything else.
+    /// Any other file.
     Plain,
 }
 
 /// A file that goes into the export.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Where it goes, and where it was before links were followed.
+    /// Its path in the new folder, which is its path in the base before links are followed.
     pub(super) relative: PathBuf,
-    /// As [`Weights::shard_of`] gives it.
+    /// Its path as [`Weights::shard_of`] gives it.
     pub(super) path: PathBuf,
-    /// Where its bytes are.
+    /// The path of its bytes, with links followed.
     pub(super) resolved: PathBuf,
-    /// Its length in bytes.
+    /// Length of the file in bytes.
     pub(super) length: u64,
     pub(super) role: FileRole,
 }
@@ -62,7 +62,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Lists the folder; follows links only inside it, or into the blobs of the same Hub cache entry.
+    /// Lists the folder; follows links only inside it, or into the blobs of the same Hub cache
+    /// entry.
     pub(super) fn of(folder: &Path, weights: &Weights) -> Result<Self, CheckpointError> {
         let mut walk = Walk {
             folder,
@@ -124,7 +125,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The file at `path`, or nothing where it stays out.
+    /// The file at `path`, or nothing where it is left out.
     fn source(
         &self,
         relative: &Path,
@@ -138,7 +139,7 @@ impl Walk<'_> {
         Ok(metadata.is_file().then_some(Source { relative, path, resolved, length, role }))
     }
 
-    /// The role of a file, or nothing where it stays out.
+    /// The role of a file, or nothing where it is left out.
     fn role(&self, relative: &Path) -> Option<FileRole> {
         if self.shards.contains(relative) {
             return Some(FileRole::Shard);

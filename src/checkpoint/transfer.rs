@@ -1,4 +1,5 @@
-//! Bytes of the base into the new folder, copied by the system where it can, in pieces that can be interrupted.
+//! Copies bytes of the base into the new folder, by the system where possible, in pieces that can
+//! be interrupted.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,7 +10,7 @@ use super::listing::Source;
 use crate::files::FileError;
 use crate::progress::Progress;
 
-/// Bytes between two looks at the stop flag.
+/// Bytes between two checks of the stop flag.
 const PIECE: u64 = 32 << 20;
 
 /// Fills a folder.

@@ -1,4 +1,4 @@
-//! The decoder as an exported folder will hold it, and what rounding to its dtypes takes.
+//! The decoder as an exported folder will hold it, and the cost of rounding to its dtypes.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use super::edit::{Edit, EditedTensor, StoredDtype};
 use crate::delta::WeightDelta;
 use crate::model::{Decoder, Model};
 
-/// What rounding takes of a change, over all its tensors.
+/// The part of a change lost to rounding, over all its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rounding {
-    /// 1 − Σ⟨stored − W, ΔW⟩ / Σ‖ΔW‖²: 1 where every weight is rounded back to its old value, near 0
-    /// where rounding errors only scatter about the change.
+    /// The share lost, 1 − Σ⟨stored − W, ΔW⟩ / Σ‖ΔW‖²: 1 where every weight is rounded back to its
+    /// old value, near 0 where rounding errors only scatter about the change.
     pub share_lost: f64,
-    /// √Σ‖stored − W − ΔW‖² / √Σ‖ΔW‖², scatter included.
+    /// The residual √Σ‖stored − W − ΔW‖² / √Σ‖ΔW‖², scatter included.
     pub residual: f64,
-    /// Edited tensors.
+    /// Number of edited tensors.
     pub tensors: usize,
     /// The tensor that loses the largest share, and that share.
     pub worst: Option<(String, f64)>,
