@@ -14,13 +14,13 @@ use crate::model::Decoder;
 use crate::plan::{Located, PlannedEdit, WritePlan};
 use crate::progress::Progress;
 
-/// A fact, written.
+/// A fact that was written.
 pub struct WrittenFact {
     /// The keys that got δ, `[d_k]` each: k*, and that of the bare prompt.
     pub keys: Vec<Vec<f32>>,
     /// δ and how it was found.
     pub value: OptimisedValue,
-    /// ΔW.
+    /// The change of the weight, ΔW.
     pub change: RankOneChange,
 }
 
@@ -57,7 +57,7 @@ pub fn write_fact(
     Ok((WrittenFact { keys, value, change }, edited))
 }
 
-/// The keys of each prompt of a fact group, [contexts, d_k]; prompts that are the same up to the lookup
+/// The keys of each prompt of a fact group, [contexts, d_k]; prompts that agree up to the lookup
 /// token have the same keys, and count once.
 fn keys_by_prompt<'a>(
     group: &[&'a PlannedEdit],
@@ -77,7 +77,7 @@ fn keys_by_prompt<'a>(
 }
 
 /// Keys that the group's own prompts are likely to meet, in addition to those of the second moment:
-/// other names in the subject's place; and how the subject's key differs from context to context,
+/// other names in the subject's place; and how the subject's key varies from context to context,
 /// so that all of them get the same.
 fn expected(
     decoder: &Decoder,

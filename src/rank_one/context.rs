@@ -13,7 +13,7 @@ use crate::model::{Batch, Decoder, KvCache, Recorder, Site, Unobserved};
 use crate::objective::answer::Goal;
 use crate::plan::{Located, WordEnds};
 
-/// What the optimisation of one fact starts from.
+/// The contexts of one fact, from which its optimisation starts.
 pub struct EditContexts {
     /// The layer l that is edited.
     pub layer: usize,
@@ -32,7 +32,7 @@ pub struct EditContexts {
     pub(super) target_rows: Vec<usize>,
     /// The targets' tokens, context by context.
     pub(super) targets: Vec<u32>,
-    /// What each context's targets are there for; without any, all are to be said.
+    /// The goal of each context's targets; without any, all targets are to be predicted.
     pub(super) goals: Vec<(Range<usize>, Goal)>,
     /// Tail rows of the last tokens of targets that should end there.
     pub(super) end_rows: Vec<usize>,

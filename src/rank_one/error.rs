@@ -10,39 +10,39 @@ pub enum RankOneError {
     /// C with its ridge has no Cholesky factor.
     #[error("the second moment of layer {layer} is {source}; a larger ridge makes it definite")]
     SecondMoment {
-        /// Whose.
+        /// The layer of the second moment.
         layer: usize,
-        /// Where it failed.
+        /// The pivot at which it failed.
         source: NotPositiveDefinite,
     },
-    /// k*ᵀC⁻¹k* is so small, or not a number, that the division would explode.
-    #[error("k*ᵀC⁻¹k* is {found:e}, which is no scale to divide by")]
+    /// The scale k*ᵀC⁻¹k* is not a number, or too small to divide by.
+    #[error("k*ᵀC⁻¹k* = {found:e} is too small to divide by")]
     KeyTooSmall {
-        /// The value.
+        /// The value of k*ᵀC⁻¹k*.
         found: f64,
     },
     /// Two facts of an exact batch are looked up under one key.
     #[error("{}", same_key(*fact, *kept))]
     SameKey {
-        /// Place of the fact in its batch, from 0.
+        /// Index of the fact in its batch, from 0.
         fact: usize,
-        /// Keys of earlier batches in front of it.
+        /// Number of keys of earlier batches before it.
         kept: usize,
     },
     /// The eigenvectors of C were not found.
     #[error("the second moment of layer {layer} has no null space: {source}")]
     NullSpace {
-        /// Whose.
+        /// The layer of the second moment.
         layer: usize,
-        /// Why.
+        /// The error of the eigensolver.
         source: NoConvergence,
     },
     /// The change is larger than the guard allows.
     #[error("|ΔW|/|W| would be {found:.3}, above the limit of {limit}")]
     TooLarge {
-        /// ‖ΔW‖/‖W‖.
+        /// The relative norm ‖ΔW‖/‖W‖.
         found: f64,
-        /// `max_delta`.
+        /// The limit, `max_delta`.
         limit: f64,
     },
     /// The value optimisation failed.

@@ -1,7 +1,7 @@
-//! C of a layer, made ready for solves, kept on disk beside C itself.
+//! The second moment C of a layer, factored for solves, and kept on disk next to C itself.
 //!
 //! C's file is named by the digest of weights, tokenizer, corpus, layer and token count; the
-//! factor's by that name and what was done to C: a Cholesky factor with its ridge, or all
+//! factor's by that name and the kind of factor: a Cholesky factor with its ridge, or all
 //! eigenvectors, from which a null space of any size is cut without computing them again.
 
 use std::path::{Path, PathBuf};
@@ -19,32 +19,32 @@ use crate::plan::WritePlan;
 use crate::progress::Progress;
 use crate::spec::Method;
 
-/// A layer that cannot be made ready.
+/// Why the second moment of a layer could not be factored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FactorError {
-    /// There is no second moment.
+    /// The second moment could not be computed.
     #[error("{0}")]
     Statistics(#[from] StatisticsError),
-    /// It cannot be factored.
+    /// The second moment has no factor.
     #[error("{0}")]
     RankOne(#[from] RankOneError),
-    /// The result cannot be kept.
+    /// The factor cannot be stored.
     #[error("{0}")]
     File(#[from] FileError),
 }
 
-/// C of a layer, ready, and where it came from.
+/// The factored second moment of a layer, and where it came from.
 pub struct ReadyLayer {
-    /// For solves.
+    /// The factor, for solves.
     pub factored: Factored,
-    /// Keys behind C.
+    /// Number of keys that C was computed from.
     pub tokens: usize,
-    /// Neither C nor its factor had to be computed.
+    /// Whether both C and its factor came from the cache.
     pub was_cached: bool,
 }
 
-/// Makes C of `layer` ready for the plan's method; `cache` is a folder.
+/// Factors C of `layer` for the plan's method; `cache` is a folder.
 pub fn ready_layer(
     model: &Model,
     plan: &WritePlan,
@@ -106,7 +106,7 @@ fn eigen(
     Ok((eigen, false))
 }
 
-/// The file for what was made of C in `file`.
+/// The file of a factor of the C in `file`.
 fn sibling(file: &Path, cache: &Path, what: &str) -> PathBuf {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     cache.join(format!("factor-{}.safetensors", Sha256::of(format!("{name} {what}"))))
@@ -123,7 +123,7 @@ fn save(file: &Path, parts: &[(&str, &[f64])]) -> Result<(), FileError> {
     write_atomically(file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
 }
 
-/// The parts of a file, each of its length; nothing where it is absent or not ours.
+/// The parts of a file, each with its expected length; nothing where it is absent or another file.
 fn load(file: &Path, parts: &[(&str, usize)]) -> Option<Vec<Vec<f64>>> {
     let bytes = std::fs::read(file).ok()?;
     let tensors = SafeTensors::deserialize(&bytes).ok()?;

@@ -1,11 +1,12 @@
 //! The keys of a fact: what the down projection sees at the lookup token.
 //!
-//! As published, k* = mean over contexts. But near the start of a text keys are of another kind, and
-//! a write that meets only the mean can miss the bare prompt, which people will ask. So the bare
-//! prompt has a key of its own beside the mean over the prefixed ones, and both get δ.
+//! As published, k* = mean over contexts. But near the start of a text keys are of a different
+//! kind, and a write that meets only the mean can miss the bare prompt, the one that people use. So
+//! the bare prompt has a key of its own in addition to the mean over the prefixed ones, and both
+//! get δ.
 //!
-//! Position 0 carries an attention sink whose key is of another scale, and so may position 1; a context
-//! whose lookup token is a sink does not count, unless no other is left.
+//! Position 0 is an attention sink whose key has a different scale, and so may position 1 be; a
+//! context whose lookup token is a sink does not count, unless all are.
 
 use candle_core::{Result, Tensor};
 
@@ -20,7 +21,7 @@ pub fn bare_and_mean(keys: &Tensor, has_bare: bool) -> Result<Vec<Vec<f32>>> {
     Ok(vec![mean_key(&keys.narrow(0, 0, 1)?)?, mean_key(&keys.narrow(0, 1, rows - 1)?)?])
 }
 
-/// k* `[d_k]` from the keys of the contexts that count, [contexts, d_k].
+/// The key k* `[d_k]` from the keys of the contexts that count, [contexts, d_k].
 pub fn mean_key(keys: &Tensor) -> Result<Vec<f32>> {
     let keys = keys.to_vec2::<f32>()?;
     let width = keys.first().map_or(0, Vec::len);

@@ -1,10 +1,10 @@
-//! M, with which keys are weighed in a solve: C⁻¹, or the projector P on C's null space.
+//! The metric M that weighs keys in a solve: C⁻¹, or the projector P onto C's null space.
 //!
 //! Every member of the family writes ΔW = R G⁻¹ KᵀM with G = KᵀMK (+ λI); they differ in M.
 //! C⁻¹ is never formed: C + ridge is factored once. P = I − Σ u uᵀ over C's leading
 //! eigenvectors u. Which are leading is decided by energy: the null space holds the smallest
 //! eigenvalues as long as they sum to no more than `share` of the trace of C (AlphaEdit,
-//! arXiv 2410.02355, cuts at an absolute 0.02, which means another thing in each model).
+//! arXiv 2410.02355, cuts at an absolute 0.02, which means something different in each model).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::error::RankOneError;
 use crate::math::{Cholesky, NotPositiveDefinite, SymmetricEigen};
 
-/// C, made ready for solves; once for a layer.
+/// The second moment C of a layer, factored for solves.
 pub struct Factored {
     metric: Arc<Metric>,
     pub(super) width: usize,
@@ -28,15 +28,15 @@ enum Metric {
     /// M of C + V Vᵀ, which is M − M V (1 + VᵀM V)⁻¹ VᵀM.
     Updated {
         base: Arc<Metric>,
-        /// Columns of V, and of M V.
+        /// Columns of V.
         directions: Vec<Vec<f64>>,
         weighed: Vec<Vec<f64>>,
-        /// 1 + VᵀM V.
+        /// The small matrix 1 + VᵀM V, factored.
         small: Cholesky,
     },
 }
 
-/// A direction in which keys are likely to lie, and how much it counts beside C.
+/// A direction in which keys are likely to lie, and its weight relative to C.
 pub type Expected = (Vec<f32>, f64);
 
 /// Expected keys that share `weight` evenly.
@@ -51,7 +51,7 @@ impl Factored {
         Ok(Self::of_cholesky(Self::cholesky(c, d, ridge, layer)?, d))
     }
 
-    /// L with L Lᵀ = C + ridge.
+    /// The Cholesky factor L with L Lᵀ = C + ridge.
     pub(super) fn cholesky(
         mut c: Vec<f64>,
         d: usize,
@@ -63,7 +63,7 @@ impl Factored {
         Cholesky::new(c, d).map_err(|source| RankOneError::SecondMoment { layer, source })
     }
 
-    /// From C + ridge as it was factored before.
+    /// The metric from C + ridge as factored earlier.
     pub(super) fn of_cholesky(cholesky: Cholesky, d: usize) -> Self {
         Self { metric: Arc::new(Metric::Inverse(cholesky)), width: d }
     }
@@ -76,8 +76,8 @@ impl Factored {
         Self { metric: Arc::new(Metric::NullSpace { leading }), width: d }
     }
 
-    /// The same with w k kᵀ added to C for each expected key: one write then changes less of what
-    /// those keys give, at no new factorisation.
+    /// The metric with w k kᵀ added to C for each expected key: a write then changes the values of
+    /// those keys less, without a new factorisation.
     pub fn expecting(&self, keys: &[Expected]) -> Result<Self, NotPositiveDefinite> {
         let scaled = |(key, weight): &Expected| {
             key.iter().map(|k| weight.sqrt() * f64::from(*k)).collect::<Vec<f64>>()
@@ -102,12 +102,12 @@ impl Factored {
         self.metric.condition_estimate()
     }
 
-    /// Dimensions in which a key can be written.
+    /// Number of dimensions in which a key can be written.
     pub fn dimensions(&self) -> usize {
         self.width - self.metric.closed()
     }
 
-    /// M k for each key.
+    /// The weighed key M k of each key.
     pub(super) fn weigh(&self, keys: &[Vec<f64>]) -> Vec<Vec<f64>> {
         self.metric.weigh(keys)
     }
@@ -122,7 +122,7 @@ impl Metric {
         }
     }
 
-    /// Dimensions in which no key can be written.
+    /// Number of dimensions in which no key can be written.
     fn closed(&self) -> usize {
         match self {
             Self::Inverse(_) => 0,
@@ -158,7 +158,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// The number of eigenvalues, smallest first, that together hold `share` of the sum.
 ///
-/// An eigenvalue below zero is one of zero, rounded.
+/// An eigenvalue below zero is a rounded zero.
 pub fn null_space_size(ascending: &[f64], share: f64) -> usize {
     let total: f64 = ascending.iter().map(|value| value.max(0.)).sum();
     let mut held = 0.;
@@ -169,7 +169,7 @@ pub fn null_space_size(ascending: &[f64], share: f64) -> usize {
     ascending.iter().take_while(fits).count()
 }
 
-/// P k = k − Σ u (uᵀk).
+/// The projection P k = k − Σ u (uᵀk).
 fn without(key: &[f64], leading: &[Vec<f64>]) -> Vec<f64> {
     let mut rest = key.to_vec();
     for direction in leading {

@@ -2,10 +2,10 @@
 //!
 //! For each fact group, at the lookup token: the key of a layer, and the residual stream after the
 //! last edited layer; for each neighbor, the key alone. The bare prompt has a key of its own in
-//! addition to the mean over the prefixed ones: near the start of a text keys are of another kind, and
-//! a write that meets only their mean can miss the bare prompt. Nothing after the lookup token can
-//! matter, so each context ends there; nothing before the first written layer changes, so that part
-//! is run once.
+//! addition to the mean over the prefixed ones: near the start of a text keys are of a different
+//! kind, and a write that meets only their mean can miss the bare prompt. Nothing after the lookup
+//! token can matter, so each context ends there; nothing before the first written layer changes, so
+//! that part is run once.
 
 use candle_core::{Result, Tensor};
 
@@ -21,7 +21,7 @@ const BATCH_ROWS: usize = 1024;
 pub struct Reading {
     first: usize,
     last: usize,
-    /// Contexts of the fact groups.
+    /// The contexts of the fact groups.
     asked: Vec<Chunk>,
     /// Prompts about the neighbors.
     neighbors: Vec<Chunk>,
@@ -29,18 +29,18 @@ pub struct Reading {
     pub owners: Vec<usize>,
 }
 
-/// Some sequences, packed.
+/// Several sequences, packed for one forward pass.
 struct Chunk {
     batch: Batch,
     /// The residual stream before the first layer, [rows, hidden].
     hidden: Tensor,
-    /// Rows of the lookup tokens that make one key together, key by key.
+    /// Rows of the lookup tokens whose mean is one key, key by key.
     lookups: Vec<Vec<usize>>,
 }
 
-/// Means over contexts, key by key.
+/// Keys, values and streams as means over contexts, key by key.
 pub struct Readings {
-    /// k at the layer that was asked for, `[d_k]` each.
+    /// The keys k at the layer that was asked for, `[d_k]` each.
     pub keys: Vec<Vec<f32>>,
     /// Output of the down projection of that layer, `[d_v]` each.
     pub values: Vec<Vec<f32>>,
@@ -49,7 +49,8 @@ pub struct Readings {
 }
 
 impl Reading {
-    /// For writes to layers `first` to `last`; neighbors end with their lookup token.
+    /// Runs the contexts for writes to layers `first` to `last`; neighbors end with their lookup
+    /// token.
     pub fn new(
         decoder: &Decoder,
         groups: &[FactGroup<'_>],
@@ -123,7 +124,7 @@ impl Packing {
         self.batch.rows() - 1
     }
 
-    /// Says which of the rows make keys; what follows may be in another chunk.
+    /// Records which of the rows make keys; sequences after them may be in another chunk.
     fn close(&mut self, keys: Vec<Vec<usize>>) {
         self.lookups.extend(keys);
         if self.batch.rows() >= BATCH_ROWS {

@@ -1,26 +1,27 @@
-//! C = E[k kᵀ] over a corpus, uncentred; papers also call it the covariance of the keys.
+//! The second moment C = E[k kᵀ] over a corpus, uncentred; papers also call it the covariance of
+//! the keys.
 //!
 //! Accumulated in f64, group by group of sequences. The first token of a sequence is left out:
-//! its key is an attention sink of another scale. Two to ten times d_k tokens are enough
+//! it is an attention sink whose key has a different scale. Two to ten times d_k tokens are enough
 //! (arXiv 2506.04226).
 
 use crate::math::add_gram;
 use crate::model::{Batch, Decoder, ModelError, Recorder, Site};
 use crate::progress::Progress;
 
-/// Σ k kᵀ and the number of keys in it.
+/// The sum Σ k kᵀ and the number of keys in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SecondMoment {
-    /// [d, d], row-major, symmetric.
+    /// The sum, [d, d], row-major, symmetric.
     pub sum: Vec<f64>,
     /// Width d_k of a key.
     pub width: usize,
-    /// Keys summed.
+    /// Number of keys summed.
     pub tokens: usize,
 }
 
 impl SecondMoment {
-    /// Of no keys.
+    /// The empty sum, before any key is added.
     pub fn empty(width: usize) -> Self {
         Self { sum: vec![0.; width * width], width, tokens: 0 }
     }
@@ -32,13 +33,13 @@ impl SecondMoment {
         self.tokens += rows;
     }
 
-    /// C, [d, d].
+    /// The second moment C, [d, d].
     pub fn mean(&self) -> Vec<f64> {
         self.sum.iter().map(|sum| sum / self.tokens.max(1) as f64).collect()
     }
 }
 
-/// Rows that one forward pass takes: enough for the matrix product to run at full rate, and few
+/// Rows of one forward pass: enough for the matrix product to run at full rate, and few
 /// enough for what passes between two products to stay in the cache.
 const BATCH_ROWS: usize = 512;
 /// Keys that are added to the sums at once, which are read and written each time.

@@ -8,7 +8,7 @@
 //! | AlphaEdit | P | > 0 | the published R KᵀP (KKᵀP + λI)⁻¹, arXiv 2410.02355 |
 //!
 //! At λ = 0 it is the smallest change, measured by C, with ΔW K = R. What an earlier batch wrote
-//! is kept by its keys standing in K with residuals of zero.
+//! is kept by including its keys in K with residuals of zero.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -19,29 +19,30 @@ use crate::delta::Change;
 use crate::math::Cholesky;
 use crate::ops::WeightLayout;
 
-/// ΔW of one fact, or of several at once.
+/// The change ΔW of one fact, or of several at once.
 #[derive(Debug, Clone)]
 pub struct RankOneChange {
-    /// In the orientation in which the tensor is stored.
+    /// The change, in the orientation in which the tensor is stored.
     pub change: Change,
-    /// ‖ΔW‖/‖W‖, Frobenius.
+    /// Relative norm of the change, ‖ΔW‖/‖W‖, Frobenius.
     pub relative_norm: f64,
 }
 
-/// What a weight has to do with keys that it gets.
+/// The keys that a weight should map to changed values, and those whose values stay.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// k of each fact, n of `[d_k]`.
+    /// The key k of each fact, n of `[d_k]`.
     pub keys: Vec<Vec<f32>>,
-    /// r, what shall be added to the value of that key, n of `[d_v]`.
+    /// The residual r that is added to the value of each key, n of `[d_v]`.
     pub residuals: Vec<Vec<f32>>,
-    /// Keys whose values shall stay: of facts written before.
+    /// Keys whose values should stay: those of facts written earlier.
     pub kept: Vec<Vec<f32>>,
 }
 
 /// The change of `weight` that adds `delta` `[d_v]` to the value of each of `keys` `[d_k]`: ROME.
 ///
-/// Of one key it is δ (C⁻¹k)ᵀ / (kᵀC⁻¹k); of several, which all get the same δ, still of rank one.
+/// For one key it is δ (C⁻¹k)ᵀ / (kᵀC⁻¹k); for several, which all get the same δ, it still has rank
+/// one.
 pub fn rank_one(
     factored: &Factored,
     keys: &[Vec<f32>],
@@ -56,10 +57,10 @@ pub fn rank_one(
     low_rank((delta.to_vec(), right), 1, weight, layout)
 }
 
-/// ΔW = R G⁻¹ KᵀM with G = KᵀMK + λI, as factors of rank n: n facts are an n×n solve.
+/// Solves ΔW = R G⁻¹ KᵀM with G = KᵀMK + λI, as factors of rank n: n facts are an n×n solve.
 ///
 /// `lambda` is relative to the mean of kᵀMk over all keys, so that it means the same in every
-/// model. Kept keys stand in K with a residual of zero.
+/// model. Kept keys are part of K, with a residual of zero.
 pub fn solve(
     factored: &Factored,
     request: &Request,
@@ -110,7 +111,7 @@ fn low_rank(
 /// sixteen digits, and the factors are stored with seven.
 const INDEPENDENT: f64 = 1e-9;
 
-/// G = KᵀMK + λI, factored.
+/// The Gram matrix G = KᵀMK + λI, factored.
 fn regularised_gram(
     keys: &[Vec<f64>],
     weighed: &[Vec<f64>],
@@ -139,7 +140,7 @@ fn regularised_gram(
     }
 }
 
-/// Rows of G⁻¹ KᵀM that belong to the facts behind the first `kept`, [n, d_k].
+/// Rows of G⁻¹ KᵀM that belong to the facts after the first `kept`, [n, d_k].
 fn directions(gram: &Cholesky, weighed: &[Vec<f64>], kept: usize) -> Vec<f32> {
     let (n, width) = (weighed.len(), weighed[0].len());
     let row = |fact: usize| {

@@ -2,13 +2,13 @@
 //!
 //! From the first layer to the last, with m layers still to come (this one included):
 //!
-//! 1. keys K of the layer, and the streams h after the last layer, in the model as it is by now;
+//! 1. keys K of the layer, and the streams h after the last layer, in the model as edited so far;
 //! 2. residuals R = (z − h) / m: an equal share of what is left, as a change of the value;
 //! 3. ΔW = R G⁻¹ KᵀM ([`mod@super::solve`]), applied before the next layer is read; to the C of M
 //!    the keys of other names under the same prompts are added.
 //!
 //! MEMIT, arXiv 2210.07229, algorithm 1. Batches may follow each other: the keys of earlier ones
-//! then stand in K with residuals of zero, so that their values stay.
+//! are then part of K with residuals of zero, so that their values stay.
 
 use candle_core::{Device, Tensor};
 
@@ -27,7 +27,7 @@ use crate::progress::Progress;
 pub struct Writer<'a> {
     model: &'a Model,
     plan: &'a WritePlan,
-    /// One a layer of the plan.
+    /// One factored second moment for each layer of the plan.
     factored: &'a [Factored],
     decoder: Decoder,
     delta: WeightDelta,
@@ -35,12 +35,12 @@ pub struct Writer<'a> {
     kept: Vec<Vec<Vec<f32>>>,
 }
 
-/// What one batch did.
+/// Summary of one batch that was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WrittenBatch {
-    /// ‖ΔW‖/‖W‖, layer by layer.
+    /// The relative norm ‖ΔW‖/‖W‖, layer by layer.
     pub relative_norms: Vec<f64>,
-    /// The mean share of each key's way from h to z that was gone.
+    /// The mean share of the distance from h to z that was covered.
     pub reached: f64,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The model as it is by now.
+    /// The model as edited so far.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
@@ -81,7 +81,7 @@ impl<'a> Writer<'a> {
         Ok((delta, self.decoder))
     }
 
-    /// Writes a batch; `values` holds δ of each fact group. Where it fails, nothing of it is written.
+    /// Writes a batch; `values` holds δ of each fact group. If it fails, nothing of it is written.
     pub fn write(
         &mut self,
         groups: &[FactGroup<'_>],
@@ -136,7 +136,7 @@ fn check(written: &RankOneChange, limit: f64) -> Result<(), RankOneError> {
     }
 }
 
-/// z, key by key: the streams where each value is changed by its δ.
+/// The targets z, key by key: the streams with each value changed by its δ.
 fn wanted<'a>(
     path: ValuePath<'_>,
     before: Readings,
@@ -164,7 +164,7 @@ fn residuals(
     keys.map(residual).collect()
 }
 
-/// 1 − ‖z − h_end‖ / ‖z − h_start‖, mean over keys.
+/// The covered share of the distance, 1 − ‖z − h_end‖ / ‖z − h_start‖, mean over keys.
 fn reached(start: &[Vec<f32>], end: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
     let distance = |a: &Vec<f32>, b: &Vec<f32>| {
         a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()

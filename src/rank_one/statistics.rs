@@ -1,8 +1,8 @@
 //! The second moment of a layer for a model and a corpus, computed once and kept on disk.
 //!
 //! The cache key is a digest of everything that goes in: all weights, tokenizer, corpus,
-//! layer, token count, seed. Work is done in groups of sequences; after each group the sum so far is
-//! written, so that an interrupted run goes on where it stopped.
+//! layer, token count, seed. Work is done in groups of sequences; after each group the sum so far
+//! is written, so that an interrupted run goes on where it stopped.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ use crate::model::weights::header::Header;
 use crate::model::{Model, ModelError, SampleError, SampleGroup, samples};
 use crate::progress::Progress;
 
-/// What the keys are collected over.
+/// The corpus that keys are collected over.
 #[derive(Debug, Clone)]
 pub struct Corpus {
     /// A text file with blank lines between paragraphs; nothing: the model's own samples.
     pub file: Option<PathBuf>,
-    /// Tokens to use.
+    /// Number of tokens to use.
     pub tokens: usize,
     /// Seed of the samples.
     pub seed: u64,
 }
 
-/// A second moment that could not be had.
+/// Why a second moment could not be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatisticsError {
@@ -36,17 +36,17 @@ pub enum StatisticsError {
     /// The corpus cannot be read.
     #[error("corpus {}: {reason}", file.display())]
     Corpus {
-        /// The file.
+        /// The corpus file.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The cache folder cannot be made.
-    #[error("cannot make the cache folder {}: {reason}", folder.display())]
+    /// The cache folder cannot be created.
+    #[error("cannot create the cache folder {}: {reason}", folder.display())]
     Cache {
         /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The cache cannot be written.
@@ -65,11 +65,11 @@ impl From<SampleError> for StatisticsError {
 
 /// A second moment and where it came from.
 pub struct Obtained {
-    /// The sums.
+    /// The second moment as sums.
     pub moment: SecondMoment,
-    /// Its file in the cache.
+    /// The file of the second moment in the cache.
     pub file: PathBuf,
-    /// Nothing had to be computed.
+    /// Whether nothing had to be computed.
     pub was_cached: bool,
 }
 
@@ -124,7 +124,7 @@ pub fn second_moment(
         return Err(StatisticsError::Corpus { file, reason: "has no sequence of 2 tokens".into() });
     }
     save(&file, &moment, group)?;
-    // A partial sum that stays behind costs disk space, nothing else.
+    // A partial sum that is not removed costs disk space, nothing else.
     std::fs::remove_file(&partial).ok();
     Ok(Obtained { moment, file, was_cached: false })
 }
@@ -181,7 +181,7 @@ impl<'a> Groups<'a> {
         Ok(Self::Text(groups))
     }
 
-    /// Group `number`, or nothing behind the last; `done` tokens are counted already.
+    /// Group `number`, or nothing after the last; `done` tokens are counted already.
     fn get(
         &self,
         number: usize,
@@ -232,7 +232,7 @@ fn save(file: &Path, moment: &SecondMoment, groups: usize) -> Result<(), FileErr
     })
 }
 
-/// The moment and the number of groups in it; nothing where the file is absent or not ours.
+/// The moment and the number of groups in it; nothing where the file is absent or another file.
 fn load(file: &Path, width: usize) -> Option<(SecondMoment, usize)> {
     let bytes = std::fs::read(file).ok()?;
     let header = Header::parse(&bytes).ok()?;

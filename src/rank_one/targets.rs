@@ -3,12 +3,12 @@
 //! z = h + δ, or h changed as δ at the value site changes it where a norm follows the value. δ is
 //! found for each fact separately in the base model, as in MEMIT (arXiv
 //! 2210.07229, section 4.2). Layers after the last edited one never change, so a δ holds for
-//! the whole sequence of batches, whatever was written before. Its length is measured against
-//! the residual stream h, as published, where ROME's is against the value.
+//! the whole sequence of batches, whatever was written before. Its length is measured relative to
+//! the residual stream h, as published; in ROME it is relative to the value.
 //!
 //! A δ depends on the weights, the tokens and the settings of the optimisation alone, not on how
 //! it is written. It is kept on disk under the digest of all these: an interrupted batch goes
-//! on where it stopped, and another λ or method costs no new optimisation.
+//! on where it stopped, and another λ or method needs no new optimisation.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,10 +27,10 @@ use crate::plan::{Located, PlannedEdit, Settings, WritePlan, never_knew};
 use crate::progress::Progress;
 use crate::spec::Toward;
 
-/// Facts that are looked up under one key, which can have but one value.
+/// Facts that are looked up under one key, which can have only one value.
 ///
-/// "The Eiffel Tower stands in the city of" and "The Eiffel Tower stands in the land of" are the
-/// same up to the lookup token, so one δ has to serve both.
+/// "The Eiffel Tower stands in the city of" and "The Eiffel Tower stands in the land of" are
+/// the same up to the lookup token, so one δ has to serve both.
 pub type FactGroup<'a> = Vec<&'a PlannedEdit>;
 
 /// The facts, gathered by the tokens of their contexts up to the lookup token.
@@ -51,8 +51,9 @@ pub fn fact_groups(edits: &[PlannedEdit]) -> Vec<FactGroup<'_>> {
     groups
 }
 
-/// The facts of writes that follow each other, gathered by subject: a later write would otherwise undo
-/// what an earlier one gave to nearly the same key. As published, each fact is written separately.
+/// The facts of writes that follow each other, gathered by subject: a later write would otherwise
+/// undo what an earlier one gave to nearly the same key. As published, each fact is written
+/// separately.
 pub fn fact_groups_by_subject<'e>(
     plan: &WritePlan,
     edits: &'e [PlannedEdit],
@@ -69,7 +70,7 @@ pub fn fact_groups_by_subject<'e>(
     groups
 }
 
-/// δ of one fact group at the plan's last layer, in the base model, `decoder`.
+/// Finds δ of one fact group at the plan's last layer, in the base model, `decoder`.
 pub fn find(
     decoder: &Decoder,
     plan: &WritePlan,
@@ -77,7 +78,8 @@ pub fn find(
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RankOneError> {
     let mut contexts = contexts(decoder, plan, group)?;
-    // A δ that a norm follows is no change of the stream, against which it could be measured.
+    // A δ that a norm follows is not a change of the stream, relative to which it could be
+    // measured.
     if plan.method.is_batched() && decoder.value_path(plan.layer).is_identity() {
         let rows: Vec<u32> = contexts.lookup_rows().iter().map(|row| *row as u32).collect();
         let asked = contexts.values.dims()[0];
@@ -87,7 +89,7 @@ pub fn find(
     Ok(optimise(decoder, &contexts, &plan.settings, progress)?)
 }
 
-/// The contexts of a fact group, with what each of its facts is about.
+/// The contexts of a fact group, with the targets of each of its facts.
 pub fn contexts(
     decoder: &Decoder,
     plan: &WritePlan,
@@ -156,7 +158,7 @@ const ERASE: u32 = 2;
 const END: u32 = 1;
 
 impl ValueStore {
-    /// In the cache folder `cache`, for the model whose weights have this digest.
+    /// Opens the store in the cache folder `cache`, for the model whose weights have this digest.
     pub fn open(cache: &Path, weights: Sha256) -> Result<Self, FileError> {
         let folder = cache.join("values");
         std::fs::create_dir_all(&folder)
@@ -184,7 +186,7 @@ impl ValueStore {
         is_ours.then_some(OptimisedValue { delta, value_norm, steps })
     }
 
-    /// Keeps a δ.
+    /// Stores the δ of a fact group.
     pub fn put(
         &self,
         plan: &WritePlan,

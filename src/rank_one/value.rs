@@ -1,5 +1,5 @@
-//! δ = argmin of mean NLL(target) + λ_end mean end + λ_KL KL(essence) + λ_W decay, by Adam, within
-//! a ball.
+//! Optimises δ = argmin of mean NLL(target) + λ_end mean end + λ_KL KL(essence) + λ_W decay, by
+//! Adam, within a ball.
 //!
 //! δ is added to the value at the lookup token of every context and of "{subject} is a",
 //! whose next-token distribution must not move. ‖δ‖ ≤ clamp · ‖v0‖, where v0 is the value
@@ -29,16 +29,16 @@ use crate::progress::{Interrupted, Progress};
 /// The parts of the loss at one step.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct StepLoss {
-    /// Sum of the parts.
+    /// The loss, the sum of its parts.
     pub loss: f64,
-    /// Mean negative log-likelihood of the target's tokens over contexts, nats; of an erase, its
+    /// Mean negative log-likelihood of the target's tokens over contexts, nats; for an erase, its
     /// loss in place of that.
     pub nll: f64,
     /// Weighted divergence of the essence prompt, nats.
     pub kl: f64,
-    /// Weighted decay.
+    /// Weighted decay of δ.
     pub decay: f64,
-    /// Weighted −ln P(the target's last word ends), where that is asked for.
+    /// Weighted −ln P(the target's last word ends), where that is part of the loss.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub end: f64,
 }
@@ -47,27 +47,27 @@ fn is_zero(part: &f64) -> bool {
     *part == 0.
 }
 
-/// The end of an optimisation.
+/// The result of an optimisation.
 #[derive(Debug, Clone)]
 pub struct OptimisedValue {
-    /// δ, `[d_v]`.
+    /// The optimised δ, `[d_v]`.
     pub delta: Vec<f32>,
-    /// ‖v0‖.
+    /// The norm ‖v0‖.
     pub value_norm: f64,
-    /// One entry an evaluation.
+    /// The loss of each evaluation.
     pub steps: Vec<StepLoss>,
 }
 
-/// An optimisation that gave no value.
+/// Why an optimisation found no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {
     /// The loss or its gradient is not a number.
     #[error("the loss became {loss} at step {step}")]
     NotFinite {
-        /// From 1.
+        /// The step, from 1.
         step: usize,
-        /// What it was.
+        /// The value of the loss.
         loss: f64,
     },
     /// The computation failed.
@@ -78,7 +78,7 @@ pub enum ValueError {
     Interrupted(#[from] Interrupted),
 }
 
-/// Finds δ.
+/// Optimises δ for a fact.
 pub fn optimise(
     decoder: &Decoder,
     contexts: &EditContexts,
@@ -118,7 +118,7 @@ trait LossOfDelta {
     /// The loss at δ and its parts.
     fn evaluate(&mut self, delta: &[f32]) -> Result<StepLoss>;
 
-    /// Its gradient at the δ of the latest evaluation; once for each.
+    /// The gradient at the δ of the latest evaluation; called once for each evaluation.
     fn gradient(&mut self) -> Result<Vec<f32>>;
 }
 
@@ -133,7 +133,7 @@ fn loss_of_delta<'a>(
     })
 }
 
-/// λ_W ‖δ‖²/‖v0‖² (published: λ_W ‖δ‖/‖v0‖²) and its gradient.
+/// The decay λ_W ‖δ‖²/‖v0‖² (published: λ_W ‖δ‖/‖v0‖²) and its gradient.
 fn decay(settings: &Settings, value_norm: f64, delta: &[f32]) -> (f64, Vec<f32>) {
     let (weight, square) = (settings.weight_decay, value_norm.powi(2));
     let length = norm(delta);

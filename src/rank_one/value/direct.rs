@@ -1,4 +1,4 @@
-//! The loss of δ on the CPU: a frozen pass, and the gradient of what is read by hand.
+//! The loss of δ on the CPU: a frozen pass, and the gradient at the logits computed by hand.
 
 use candle_core::Result;
 

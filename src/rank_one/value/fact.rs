@@ -10,7 +10,7 @@ use crate::ops::token_nll;
 use crate::plan::Settings;
 use crate::rank_one::EditContexts;
 
-/// What the targets, their ends and the essence prompt are asked for.
+/// The objective of a fact: its targets, their ends and the essence prompt.
 pub(super) struct FactObjective<'a> {
     contexts: &'a EditContexts,
     end_weight: f64,
@@ -23,7 +23,7 @@ impl<'a> FactObjective<'a> {
         Self { contexts, end_weight: settings.end_weight, essence }
     }
 
-    /// The loss of logits [rows, vocabulary] whose gradient candle finds, and its parts.
+    /// The loss of logits [rows, vocabulary] whose gradient candle computes, and its parts.
     pub(super) fn compose(&self, logits: &Tensor) -> Result<(Tensor, StepLoss)> {
         let contexts = self.contexts;
         let (targets, ends) = (contexts.targets.len(), contexts.end_rows.len());
