@@ -7,7 +7,7 @@
 //! | nothing, or `atlas` | a folder that the built-in model was unpacked to |
 //! | a folder with `config.json`, `tokenizer.json` and safetensors | the folder itself |
 //! | a `.gguf` file | a folder that [`gguf::import`] wrote, kept by the file's SHA-256 |
-//! | a Hub id `org/name[@revision]` | a snapshot in the Hub's own cache, downloaded where it lacks |
+//! | a Hub id `org/name[@revision]` | a snapshot in the Hub's own cache, completed by download |
 //!
 //! A file or folder of this disk always wins over a repository of the same name.
 
@@ -41,7 +41,7 @@ use reading::GivenModel;
 pub struct ModelFolder {
     /// The folder that holds `config.json`, `tokenizer.json` and the safetensors.
     pub path: PathBuf,
-    /// What people call the model: `atlas`, the folder's name, the GGUF's
+    /// Display name of the model: `atlas`, the folder's name, the GGUF's
     /// without its ending, or `org/name`.
     pub name: String,
     /// The commit of a Hub repository; nothing for local models.
@@ -66,7 +66,7 @@ pub fn open_built_in(
 /// # Errors
 ///
 /// [`SourceError`] names what was given, how it was read, and what is missing. After an
-/// interruption a download resumes where it stopped, and an import leaves nothing behind.
+/// interruption a download resumes where it stopped, and an import leaves nothing on disk.
 pub fn resolve(
     model: Option<&str>,
     options: &SourceOptions,

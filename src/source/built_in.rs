@@ -1,8 +1,8 @@
 //! The model inside the binary, as a folder: unpacked once into the cache, under the digest of its
 //! files.
 //!
-//! A folder is what everything behind this stage takes: its files are hashed, mapped, and copied into
-//! an export. It is compared with what the binary holds each time, because a cache may be tidied.
+//! Every later stage takes a folder: its files are hashed, mapped, and copied into an export. It is
+//! compared with the contents of the binary each time, because a cache may be tidied.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use super::SourceError;
 use crate::files::{Sha256, Sha256Hasher};
 
-/// How the built-in model is called.
+/// The name of the built-in model.
 pub const BUILT_IN: &str = "atlas";
 
-/// What `rescribe atlas train --seed 0` writes, file by file.
+/// The files that `rescribe atlas train --seed 0` writes.
 const FILES: [(&str, &[u8]); 6] = [
     ("atlas.json", include_bytes!("../atlas/model/atlas.json")),
     ("config.json", include_bytes!("../atlas/model/config.json")),
@@ -33,7 +33,7 @@ pub(super) fn digest() -> Sha256 {
     hasher.finish()
 }
 
-/// The folder in `cache` that holds the model, unpacked if it is not there or not whole.
+/// The folder in `cache` that holds the model, unpacked if it is missing or incomplete.
 pub(super) fn folder(cache: &Path) -> Result<PathBuf, SourceError> {
     let kept = cache.join(BUILT_IN);
     let folder = kept.join(digest().to_string());
@@ -48,7 +48,8 @@ fn is_whole(folder: &Path) -> bool {
     FILES.iter().all(|(name, bytes)| fs::read(folder.join(name)).is_ok_and(|found| found == *bytes))
 }
 
-/// Builds the folder beside its place and renames it; another process may do the same meanwhile.
+/// Builds the folder next to its destination and renames it; another process may do the same
+/// meanwhile.
 fn unpack(kept: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(kept)?;
     let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(kept)?;

@@ -1,4 +1,4 @@
-//! What can go wrong between `--model` and a folder.
+//! Why `--model` could not be resolved to a folder.
 
 use std::io;
 use std::path::PathBuf;
@@ -25,14 +25,14 @@ pub enum SourceError {
     },
     /// The text is neither an existing path nor a Hub id.
     #[error(
-        "model \"{given}\": there is no file or folder of this name here, and it is no Hub id, \
+        "model \"{given}\": there is no file or folder of this name here, and it is not a Hub id, \
          which has the form org/name[@revision]"
     )]
     Unreadable {
         /// The text as given.
         given: String,
     },
-    /// A file, but no GGUF.
+    /// A single file that is not a GGUF file.
     #[error(
         "{}: a single file is read only if it is a .gguf; for safetensors, \
          name the folder that holds config.json, tokenizer.json and the weights", path.display()
@@ -41,15 +41,15 @@ pub enum SourceError {
         /// The file.
         path: PathBuf,
     },
-    /// A file's hash could not be formed.
+    /// A file could not be hashed.
     #[error("{0}")]
     File(#[from] FileError),
-    /// A file or folder could not be looked at.
+    /// A file or folder could not be examined.
     #[error("{}: cannot be read", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The cache of unpacked and imported models could not be written.
@@ -57,16 +57,16 @@ pub enum SourceError {
     Cache {
         /// The folder or file in the cache.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The folder is no complete model.
+    /// The folder is not a complete model.
     #[error("{0}")]
     Folder(#[from] FolderError),
     /// The GGUF could not be imported.
     #[error("{0}")]
     Gguf(#[source] GgufError),
-    /// The Hub did not give the model.
+    /// The model could not be fetched from the Hub.
     #[error("{0}")]
     Hub(#[source] Box<HubError>),
     /// The user asked to stop.

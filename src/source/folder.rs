@@ -18,15 +18,18 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 /// The list of shards where the weights are split.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-/// An index has about 100 bytes a tensor; a larger one is no index.
+/// An index has about 100 bytes a tensor; a larger file is not an index.
 const LARGEST_INDEX: u64 = 64 << 20;
 
-/// Why a folder is no complete model.
+/// Why a folder is not a complete model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {
     /// `config.json`, `tokenizer.json` or a shard is missing.
-    #[error("{}: {file} is missing; a model folder holds config.json, tokenizer.json and safetensors", folder.display())]
+    #[error(
+        "{}: {file} is missing; a model folder holds config.json, tokenizer.json and safetensors",
+        folder.display()
+    )]
     Missing {
         /// The folder.
         folder: PathBuf,
@@ -34,14 +37,18 @@ pub enum FolderError {
         file: String,
     },
     /// No safetensors under either of their names.
-    #[error("{}: neither model.safetensors nor model.safetensors.index.json is there{}", folder.display(), note_on(others))]
+    #[error(
+        "{}: neither model.safetensors nor model.safetensors.index.json is there{}",
+        folder.display(),
+        note_on(others)
+    )]
     NoSafetensors {
         /// The folder.
         folder: PathBuf,
         /// Weights in formats that are not read from a folder.
         others: Vec<String>,
     },
-    /// The index of the shards is not what it should be.
+    /// The index of the shards is malformed.
     #[error("{}: {reason}", path.display())]
     Index {
         /// The index file.
@@ -54,17 +61,17 @@ pub enum FolderError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Says which unread weights are there instead, and why they do not count.
+/// A note on which unread weights are there instead, and why they do not count.
 pub(super) fn note_on(others: &[String]) -> String {
     match others.first() {
         None => String::new(),
         Some(other) if other.ends_with(".gguf") => {
-            format!(" ({other} is, which has to be named itself)")
+            format!(" ({other} is, and has to be named itself)")
         }
         Some(other) => {
             format!(" ({other} is, but pickled weights can run code and are never read)")
@@ -72,7 +79,7 @@ pub(super) fn note_on(others: &[String]) -> String {
     }
 }
 
-/// Picks the weights that are no safetensors from a list of file names, GGUF first.
+/// Picks the weights in other formats than safetensors from a list of file names, GGUF first.
 pub(super) fn other_weights(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut others: Vec<String> = names
         .filter(|name| [".gguf", ".bin", ".pth", ".pt"].iter().any(|end| name.ends_with(end)))
@@ -140,7 +147,7 @@ pub(super) fn shards(index: &Path) -> Result<BTreeSet<String>, FolderError> {
             malformed(format!("larger than {LARGEST_INDEX} bytes; expected an index"))
         })?;
     let parsed: Index = serde_json::from_slice(&text)
-        .map_err(|error| malformed(format!("no index of safetensors shards: {error}")))?;
+        .map_err(|error| malformed(format!("not an index of safetensors shards: {error}")))?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() {
         return Err(malformed(
@@ -203,7 +210,7 @@ mod tests {
             (&[(CONFIG, "{}"), (WEIGHTS, "")], "tokenizer.json is missing"),
             (&[(CONFIG, "{}"), (TOKENIZER, "{}")], "neither model.safetensors nor"),
             (&[(CONFIG, "{}"), ("pytorch_model.bin", "")], "(pytorch_model.bin is, but pickled"),
-            (&[(CONFIG, "{}"), ("m.gguf", ""), ("a.bin", "")], "(m.gguf is, which has to be named"),
+            (&[(CONFIG, "{}"), ("m.gguf", ""), ("a.bin", "")], "(m.gguf is, and has to be named"),
             (
                 &[(CONFIG, "{}"), (INDEX, TWO_SHARDS), ("one.safetensors", "")],
                 "two.safetensors is missing",
@@ -220,10 +227,10 @@ mod tests {
     #[test]
     fn hostile_indexes_are_refused() {
         let rows = [
-            ("", "no index of safetensors shards"),
-            ("[]", "no index of safetensors shards"),
+            ("", "not an index of safetensors shards"),
+            ("[]", "not an index of safetensors shards"),
             (r#"{"weight_map": {}}"#, "is empty"),
-            (r#"{"weight_map": {"a": 3}}"#, "no index of safetensors shards"),
+            (r#"{"weight_map": {"a": 3}}"#, "not an index of safetensors shards"),
             (r#"{"weight_map": {"a": "../../x.safetensors"}}"#, "not a plain file name"),
             (r#"{"weight_map": {"a": "/etc/x.safetensors"}}"#, "not a plain file name"),
             (r#"{"weight_map": {"a": "pytorch_model.bin"}}"#, "not a plain file name"),

@@ -1,9 +1,9 @@
-//! Models of the Hub: cache, server, and which of them is asked.
+//! Models of the Hub, from its cache or its server.
 //!
-//! A full commit whose files are all cached needs no server. Otherwise the server says which
-//! commit a branch or tag stands for, and whatever the snapshot of that commit lacks is
+//! A full commit whose files are all cached needs no server. Otherwise the server is asked which
+//! commit a branch or tag stands for, and the files that the snapshot of that commit lacks are
 //! downloaded. If the server cannot be reached, the commit that the cache knows is used, with a
-//! warning; if it refuses (no such repository, wrong token), that is the answer.
+//! warning; a refusal (no such repository, wrong token) is an error.
 
 mod download;
 mod error;

@@ -8,7 +8,7 @@ const LONGEST_PART: usize = 96;
 /// A repository on the Hub, `org/name[@revision]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubId {
-    /// `org/name`.
+    /// The repository, `org/name`.
     pub name: String,
     /// A branch, tag or commit; nothing stands for `main`.
     pub revision: Option<String>,

@@ -1,8 +1,8 @@
 //! Keeps the folders that GGUF files were imported to, by the file's SHA-256.
 //!
-//! A folder is built under a temporary name beside its final one and renamed when it is
+//! A folder is built under a temporary name next to its final one and renamed when it is
 //! complete. So an existing folder is always whole, and of two processes that import one file
-//! at once the later finds the earlier one's folder and throws its own away.
+//! at once the later finds the earlier one's folder and discards its own.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use super::SourceError;
 use crate::files::Sha256;
 use crate::progress::Progress;
 
-/// Part of the folder's name: rises whenever the import writes other bytes for the same file.
+/// Part of the folder's name: raised whenever the import writes different bytes for the same file.
 const IMPORT_VERSION: u32 = 1;
 
 /// The folder that `gguf` was imported to; runs `import` into a new folder if there is none yet.

@@ -11,7 +11,7 @@ const ENDPOINT: &str = "https://huggingface.co";
 /// Looks up a setting by the name of its environment variable.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Where models come from.
+/// Where models are kept and how they are fetched.
 #[derive(Debug, Clone)]
 pub struct SourceOptions {
     /// The folder for imported GGUF files.
@@ -37,11 +37,11 @@ impl SourceOptions {
 pub struct HubOptions {
     /// The server's address without a trailing slash.
     pub endpoint: String,
-    /// Sent with every request to the server.
+    /// The access token, sent with every request to the server.
     pub token: Option<Token>,
     /// The folder with `models--org--name` in it, shared with other programs.
     pub cache: PathBuf,
-    /// Uses the cache alone and asks no server.
+    /// Whether only the cache is used, without asking the server.
     pub offline: bool,
 }
 
@@ -49,7 +49,8 @@ impl HubOptions {
     /// Settings from the variables that all of the Hub's programs obey, which `lookup` reads:
     ///
     /// - `HF_ENDPOINT`;
-    /// - `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in `huggingface` in `XDG_CACHE_HOME` or `~/.cache`;
+    /// - `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in `huggingface` in `XDG_CACHE_HOME` or
+    /// `~/.cache`;
     /// - `HF_TOKEN`, or the file `HF_TOKEN_PATH`, or the file `token` in `HF_HOME`;
     /// - `HF_HUB_OFFLINE`: 1, on, yes or true.
     pub fn from_variables(lookup: Lookup) -> Self {
@@ -79,7 +80,7 @@ impl Token {
         (!trimmed.is_empty()).then(|| Self(trimmed.to_owned()))
     }
 
-    /// What `hf auth login` left behind, if anything.
+    /// The token that `hf auth login` stored, if any.
     fn from_file(path: &Path) -> Option<Self> {
         Self::new(&fs::read_to_string(path).ok()?)
     }

@@ -1,4 +1,5 @@
-//! Decides what the text of `--model` means: the built-in model, a folder, a GGUF file or a Hub id.
+//! Decides what the value of `--model` means: the built-in model, a folder, a GGUF file or a Hub
+//! id.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{BUILT_IN, HubId, SourceError};
 
-/// What a given model is.
+/// The kind of model that was given.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum GivenModel {
     /// The model inside the binary.

@@ -1,10 +1,10 @@
-//! Brings the files of one commit into the Hub's cache.
+//! Downloads the files of one commit into the Hub's cache.
 //!
 //! The cache keeps each content once, as `blobs/<etag>`, and each commit as a folder of links to
-//! them. `hf-hub` downloads into `blobs/<etag>.part` under a lock and resumes such a part; here
-//! is added what it leaves out: contents that an earlier commit brought are linked instead of
-//! downloaded again, what arrived is compared with its announced SHA-256, a broken connection is
-//! taken up again, and Ctrl-C stops a file in its middle.
+//! them. `hf-hub` downloads into `blobs/<etag>.part` under a lock and resumes such a part; this
+//! module adds what it leaves out: contents that an earlier commit brought are linked instead of
+//! downloaded again, each file is checked against its announced SHA-256, a broken connection is
+//! resumed, and Ctrl-C stops a file in the middle.
 
 use std::fs;
 use std::io;
@@ -20,7 +20,7 @@ use super::server::{failure, protocol, status_of};
 use crate::files::Sha256;
 use crate::progress::{Interrupted, Progress};
 
-/// Files that are taken along where a repository has them.
+/// Files that are also downloaded where a repository has them.
 const OPTIONAL: [&str; 4] = [
     "tokenizer_config.json",
     "generation_config.json",
@@ -28,7 +28,7 @@ const OPTIONAL: [&str; 4] = [
     "chat_template.jinja",
 ];
 
-/// How often a connection that broke after bytes had come is taken up again.
+/// How often a connection that broke after bytes had arrived is resumed.
 const RESUMPTIONS: usize = 4;
 
 /// One commit on its way into the cache.
@@ -43,12 +43,12 @@ pub(super) struct Download<'a> {
     pub(super) commit: &'a str,
     /// Whether a token is sent.
     pub(super) is_authorised: bool,
-    /// Told of every file.
+    /// Receives the progress of every file.
     pub(super) progress: &'a dyn Progress,
 }
 
 impl Download<'_> {
-    /// Brings all files of the model and returns the snapshot's folder. The weights come last,
+    /// Downloads all files of the model and returns the snapshot's folder. The weights come last,
     /// so that a snapshot with weights is complete.
     pub(super) fn model(&self, listed: &[String]) -> Result<PathBuf, HubErrorKind> {
         let has = |file: &str| listed.iter().any(|name| name == file);
@@ -146,19 +146,20 @@ fn is_etag(etag: &str) -> bool {
         && etag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-/// Another process that downloaded the same content was faster to enter it.
+/// Whether another process has already linked the same content.
 fn is_linked_already(error: &ApiError) -> bool {
     matches!(error, ApiError::IoError(error) if error.kind() == io::ErrorKind::AlreadyExists)
 }
 
-/// The connection ended before the file did.
+/// Whether the connection ended before the file did.
 fn is_broken_off(error: &ApiError) -> bool {
     let ApiError::IoError(error) = error else { return false };
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
     matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | TimedOut)
 }
 
-/// The kept part is as long as the file or longer, so that there is no rest to ask for (416).
+/// Whether the kept part is as long as the file or longer, so that nothing is left to request
+/// (416).
 fn is_unresumable(error: &ApiError) -> bool {
     matches!(error, ApiError::InvalidResume) || status_of(error) == Some(416)
 }
@@ -188,7 +189,7 @@ fn verify(file: &str, etag: &str, blob: &Path, pointer: &Path) -> Result<(), Hub
     })
 }
 
-/// Enters a content that is there already under a commit.
+/// Links content that is in the cache already into a commit.
 fn link(blob: &Path, pointer: &Path) -> io::Result<()> {
     if let Some(snapshot) = pointer.parent() {
         fs::create_dir_all(snapshot)?;
@@ -199,7 +200,7 @@ fn link(blob: &Path, pointer: &Path) -> io::Result<()> {
     }
 }
 
-/// As the Hub's own programs link: relative, so that a cache can be moved.
+/// Links as the Hub's own programs do: relative, so that a cache can be moved.
 #[cfg(unix)]
 fn link_to(blob: &Path, pointer: &Path) -> io::Result<()> {
     let name = blob.file_name().unwrap_or_default();
@@ -228,7 +229,7 @@ fn stoppable<T>(work: impl FnOnce() -> T) -> Result<T, Interrupted> {
 struct Meter<'a> {
     progress: &'a dyn Progress,
     file: &'a str,
-    /// Bytes that came over the connection, for the caller to see after a failure.
+    /// Bytes that arrived over the connection, for the caller to see after a failure.
     arrived: &'a mut u64,
     /// Bytes that an earlier run left, once known.
     kept: Option<u64>,

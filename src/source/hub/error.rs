@@ -1,4 +1,4 @@
-//! What the Hub, the way to it, or its cache can refuse.
+//! Errors of the Hub, of the connection to it, and of its cache.
 
 use std::error::Error;
 use std::fmt;
@@ -15,9 +15,9 @@ use crate::progress::Interrupted;
 /// A failure to get one repository.
 #[derive(Debug)]
 pub struct HubError {
-    /// What was asked for.
+    /// The repository that was asked for.
     pub id: HubId,
-    /// Which server it was asked of.
+    /// The server that was asked.
     pub endpoint: String,
     /// What went wrong.
     pub kind: HubErrorKind,
@@ -43,7 +43,7 @@ pub enum HubErrorKind {
     /// The server knows no such repository.
     #[error("there is no such repository, and no local folder of that name")]
     RepositoryNotFound,
-    /// Without a token the server does not say whether the repository exists.
+    /// Without a token the server does not tell whether the repository exists.
     #[error(
         "without an access token the server does not show it: it is private, or does not exist; \
          there is no local folder of that name either"
@@ -74,10 +74,10 @@ pub enum HubErrorKind {
     /// No connection, no name, no secure channel, or no answer in time.
     #[error("the server could not be reached, and the cache has no complete copy")]
     Unreachable {
-        /// What the transport said.
+        /// The error of the transport.
         source: io::Error,
     },
-    /// Offline use was asked for and the cache is not enough.
+    /// Offline use was asked for, and the cache is incomplete.
     #[error(
         "offline, and the cache {} lacks {lacking}; there is no local folder of that name either",
         cache.display()
@@ -118,7 +118,7 @@ pub enum HubErrorKind {
         /// The server's own words, if any.
         message: String,
     },
-    /// The answer is not what a Hub sends.
+    /// The answer is not that of a Hub.
     #[error("the answer is not that of a Hub: {reason}")]
     Protocol {
         /// What was found.
@@ -129,12 +129,12 @@ pub enum HubErrorKind {
     Transfer {
         /// The file's name.
         file: String,
-        /// What the transport or the disk said.
+        /// The error of the transport or of the disk.
         source: Box<ApiError>,
     },
     /// A file arrived that is not the one announced.
     #[error(
-        "{file} arrived damaged (its SHA-256 is {found}, announced was {announced}) and was removed"
+        "{file} arrived damaged (its SHA-256 is {found}, expected {announced}) and was removed"
     )]
     Damaged {
         /// The file's name.
@@ -149,7 +149,7 @@ pub enum HubErrorKind {
     Cache {
         /// The file in the cache.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The user asked to stop.

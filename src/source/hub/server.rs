@@ -1,4 +1,4 @@
-//! Asks the server which commit a revision is, and reads its refusals.
+//! Asks the server which commit a revision stands for, and interprets its refusals.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use hf_hub::api::sync::{ApiError, ApiRepo};
 
 use super::{HubErrorKind, HubId};
 
-/// The description of a repository is a small answer; without it nothing goes on.
+/// Time limit for the description of a repository, which is a small answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A revision as the server describes it.
@@ -42,7 +42,7 @@ pub(super) fn list(
         .map_err(|error| protocol(format!("no description of a repository ({error})")))?;
     // The commit becomes a folder's name.
     if info.sha.is_empty() || !info.sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(protocol(format!("commit {:?} is no hexadecimal hash", info.sha)));
+        return Err(protocol(format!("commit {:?} is not a hexadecimal hash", info.sha)));
     }
     let files = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
     Ok(Listing { commit: info.sha, files })
@@ -56,8 +56,9 @@ struct Refusal<'a> {
     is_authorised: bool,
 }
 
-/// The Hub answers 401 to an anonymous question about a repository that does not exist, so that
-/// private names cannot be probed; with a token, 401 means that the token itself is wrong.
+/// The error of a refusal. The Hub answers 401 to an anonymous request for a repository that does
+/// not exist, so that private names cannot be probed; with a token, 401 means that the token itself
+/// is wrong.
 fn refusal(refusal: Refusal, id: &HubId) -> HubErrorKind {
     let Refusal { status, code, message, is_authorised } = refusal;
     match (status, code) {
@@ -72,7 +73,7 @@ fn refusal(refusal: Refusal, id: &HubId) -> HubErrorKind {
     }
 }
 
-/// What the failed download of one file means.
+/// The error for the failed download of one file.
 pub(super) fn failure(file: &str, error: ApiError, is_authorised: bool) -> HubErrorKind {
     match status_of(&error) {
         // The repository itself was shown before, so this is about its terms.
