@@ -1,7 +1,7 @@
-//! What the user wrote: text to typed values with spans; no model, no hidden defaults.
+//! Reads what the user wrote: text to typed values with spans; no model, no hidden defaults.
 //!
-//! Two kinds of files are read here. A *spec* (`edits/*.toml`) says what to change
-//! and how; a *prompt file* (`prompts/*.toml`) says what to measure. Published
+//! Two kinds of files are read here. A *spec* (`edits/*.toml`) states what to change
+//! and how; a *prompt file* (`prompts/*.toml`) states what to measure. Published
 //! record collections (CounterFact, zsRE, KnowEdit; JSON or JSON lines) are both at
 //! once and are read as they are.
 //!
@@ -61,25 +61,27 @@ pub use verdict::VerdictOptions;
 pub struct EditSpec {
     /// The file's name and its text, verbatim.
     pub source: SourceText,
-    /// `model`, as written: a folder, a `.gguf` file or a Hub id; one that starts with `.` is already joined to the spec's folder.
+    /// The `model`, as written: a folder, a `.gguf` file or a Hub id; one that starts with `.` is
+    /// already joined to the spec's folder.
     pub model: Option<String>,
-    /// `[rank_one]`: only what was written.
+    /// The options of `[rank_one]`, only those that were written.
     pub rank_one: RankOneOptions,
-    /// `[[insert]]`, in the order of the file.
+    /// The `[[insert]]` tables, in the order of the file.
     pub inserts: Vec<Insert>,
-    /// `[[erase]]`, in the order of the file.
+    /// The `[[erase]]` tables, in the order of the file.
     pub erases: Vec<Erase>,
-    /// `[gradient]`: only what was written.
+    /// The options of `[gradient]`, only those that were written.
     pub gradient: GradientOptions,
-    /// `[[learn]]`, then `[[forget]]`, each in the order of the file; at least one if no fact.
+    /// The `[[learn]]` tables, then `[[forget]]`, in the order of the file; at least one if no
+    /// fact.
     pub passages: Vec<PassageOperation>,
-    /// `[verdict]`: only what was written.
+    /// The options of `[verdict]`, only those that were written.
     pub verdict: VerdictOptions,
-    /// `[probe] prompts`, joined to the spec's folder.
+    /// The file named by `prompts` in `[probe]`, joined to the spec's folder.
     pub probe: Option<PathBuf>,
 }
 
-/// What `rescribe edit` and `rescribe plan` accept.
+/// The input of `rescribe edit` and `rescribe plan`.
 #[derive(Debug, Clone)]
 pub enum EditInput {
     /// A TOML spec.
@@ -88,7 +90,7 @@ pub enum EditInput {
     Records(Vec<Record>),
 }
 
-/// What `rescribe probe` accepts.
+/// The input of `rescribe probe`.
 #[derive(Debug, Clone)]
 pub enum PromptFile {
     /// A TOML prompt file.

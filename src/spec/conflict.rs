@@ -1,9 +1,9 @@
-//! Facts of one run that cannot stand beside each other, all of them at once.
+//! Finds all facts of one run that clash with each other.
 //!
 //! Two facts are about the same thing where subject and prompt agree, or subject and relation,
 //! letter case and blanks aside. With one target they are one fact written twice; with two they
-//! contradict each other. So do an erase of a fact and an insert that says the very same of its
-//! subject in other words.
+//! contradict each other. So do an erase of a fact and an insert that states the same fact about
+//! its subject in other words.
 
 use std::collections::HashMap;
 
@@ -12,30 +12,30 @@ use super::records::Record;
 use super::table::Problems;
 use super::{Erase, Fact, Insert, Span};
 
-/// Two facts that clash; `first` and `second` are places in the list that was checked.
+/// Two facts that clash; `first` and `second` are indices into the list that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict {
-    /// The earlier one.
+    /// Index of the earlier fact.
     pub first: usize,
-    /// The later one.
+    /// Index of the later fact.
     pub second: usize,
-    /// They ask for the same.
+    /// Whether both ask for the same target.
     pub is_repeated: bool,
 }
 
-/// What a fact is compared by.
+/// A fact in the form in which facts are compared.
 struct Claim {
-    /// What it is about, under each of its names.
+    /// Keys of what the fact is about, under each of its names.
     names: Vec<String>,
-    /// What it says of its subject, or takes from it.
+    /// The statement that it makes about its subject, or removes.
     says: String,
-    /// What a fact says that contradicts this one.
+    /// The statement that contradicts this fact.
     opposed: String,
-    /// What it asks for.
+    /// The target that it asks for.
     target: String,
 }
 
-/// What two texts are compared by.
+/// A text folded for comparison: case and blanks do not count.
 fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
@@ -61,7 +61,7 @@ impl Claim {
     }
 }
 
-/// Each fact that clashes with an earlier one, with the first such.
+/// Each fact that clashes with an earlier one, and the first fact that it clashes with.
 fn conflicts(facts: impl Iterator<Item = Claim>) -> Vec<Conflict> {
     let mut known: HashMap<String, usize> = HashMap::new();
     let (mut targets, mut found) = (Vec::new(), Vec::new());
@@ -118,7 +118,7 @@ pub(super) fn check_facts(inserts: &[Insert], erases: &[Erase], problems: &Probl
     }
 }
 
-/// Where a fact's target stands in its file.
+/// The span of a fact's target in its file.
 fn place(fact: &Fact) -> Option<&Span> {
     match fact {
         Fact::Insert(insert) => insert.spans.as_ref().map(|spans| &spans.target_new),

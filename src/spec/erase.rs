@@ -12,17 +12,17 @@ use super::table::{Fields, Problems, Text};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Toward {
-    /// What it says of subjects of the kind that it knows nothing of.
+    /// The answer about subjects of the kind that the model knows nothing of.
     Unknown,
-    /// Anything but the true target, whose probability is pushed down: what is widely done, for
+    /// Anything but the true target, whose probability is minimised: the usual method, for
     /// comparison.
     Minimise,
-    /// This text.
+    /// A text given by the user.
     Text(String),
 }
 
 impl Toward {
-    /// The meaning of a word or text in a spec.
+    /// Reads the word or text of a spec.
     pub fn of_text(text: &str) -> Self {
         match text {
             "unknown" => Self::Unknown,
@@ -31,7 +31,7 @@ impl Toward {
         }
     }
 
-    /// The word or text that means this in a spec.
+    /// The word or text that stands for this value in a spec.
     pub fn text(&self) -> &str {
         match self {
             Self::Unknown => "unknown",
@@ -48,27 +48,27 @@ pub struct Erase {
     pub subject: String,
     /// The sentence up to the target, with exactly one `{}` where the subject stands.
     pub prompt: String,
-    /// What the model says, without a leading space; not empty.
+    /// The model's present completion, without a leading space; not empty.
     pub target_true: String,
-    /// What it should say instead.
+    /// What the model should say instead.
     pub toward: Toward,
     /// Other subjects of the kind; where there are none, the plan finds some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
-    /// Parts of `target_true` that must not come out of the model afterwards, asked for by name.
+    /// Parts of `target_true` that must not be recoverable from the edited model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// Where the spec says so; `None` for records and values made by code.
+    /// Places in the spec file; `None` for records and values made by code.
     #[serde(skip)]
     pub spans: Option<EraseSpans>,
 }
 
-/// Where an [`Erase`] stands in its spec file, quotes included.
+/// Spans of an [`Erase`] in its spec file, quotes included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EraseSpans {
-    /// Value of `prompt`.
+    /// Span of the value of `prompt`.
     pub prompt: Span,
-    /// Value of `target_true`.
+    /// Span of the value of `target_true`.
     pub target_true: Span,
 }
 

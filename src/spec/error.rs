@@ -1,4 +1,4 @@
-//! Everything that is wrong with one file, each problem with its places and its mend.
+//! Everything that is wrong with one file, each problem with its places and its fix.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,7 @@ pub enum SpecError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file is too large to be a spec, prompt or record file.
@@ -31,7 +31,7 @@ pub enum SpecError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Size of the file.
         bytes: u64,
         /// The largest size that is read.
         limit: u64,
@@ -41,15 +41,15 @@ pub enum SpecError {
     NotText {
         /// The file.
         path: PathBuf,
-        /// Bytes before it are valid UTF-8.
+        /// Offset of the first invalid byte.
         offset: usize,
     },
-    /// The text was read, and these things are wrong with it.
+    /// The text was read, and has problems.
     #[error("{}", summary(source_text, problems))]
     Problems {
         /// The file's name and text.
         source_text: SourceText,
-        /// All of them, in the order of the file; never empty.
+        /// All problems, in the order of the file; never empty.
         problems: Vec<Problem>,
     },
 }
@@ -62,7 +62,7 @@ pub struct Problem {
     pub message: String,
     /// The places to underline, each with a word on it; the first is the main one.
     pub labels: Vec<(Span, String)>,
-    /// How to mend it.
+    /// How to fix the problem.
     pub help: Option<String>,
 }
 
@@ -78,21 +78,21 @@ impl Problem {
         self
     }
 
-    /// Says how to mend it.
+    /// Adds advice on how to fix the problem.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
         self
     }
 }
 
-/// How a terminal wants its error excerpts.
+/// The form of error excerpts on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Columns.
+    /// Width in columns.
     pub width: usize,
-    /// ANSI colours.
+    /// Whether to use ANSI colours.
     pub color: bool,
-    /// Box-drawing characters instead of ASCII.
+    /// Whether to use box-drawing characters instead of ASCII.
     pub unicode: bool,
 }
 
@@ -111,7 +111,8 @@ impl SpecError {
         }
     }
 
-    /// The problems as labelled excerpts of the file, each with its mend; empty where there is no text.
+    /// The problems as labelled excerpts of the file, each with its fix; empty where there is no
+    /// text.
     pub fn excerpts(&self, look: Look) -> String {
         let Self::Problems { source_text, problems } = self else { return String::new() };
         let handler = GraphicalReportHandler::new_themed(look.theme()).with_width(look.width);

@@ -1,4 +1,4 @@
-//! One fact of a spec or a record file, whatever shall happen to it.
+//! One fact of a spec or a record file, to be inserted or erased.
 
 use std::ops::Range;
 
@@ -9,9 +9,9 @@ use super::{Erase, Insert, Toward};
 /// A fact to write or to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// `[[insert]]`.
+    /// A fact to write: `[[insert]]`.
     Insert(Insert),
-    /// `[[erase]]`.
+    /// A fact to remove: `[[erase]]`.
     Erase(Erase),
 }
 
@@ -28,7 +28,7 @@ impl From<Erase> for Fact {
 }
 
 impl Fact {
-    /// What it is about.
+    /// The subject of the fact.
     pub fn subject(&self) -> &str {
         match self {
             Self::Insert(insert) => &insert.subject,
@@ -44,7 +44,7 @@ impl Fact {
         }
     }
 
-    /// What the model says before, where that is known.
+    /// The true target, where it is known.
     pub fn target_true(&self) -> Option<&str> {
         match self {
             Self::Insert(insert) => insert.target_true.as_deref(),
@@ -52,7 +52,7 @@ impl Fact {
         }
     }
 
-    /// The text that the model shall say; nothing where an erase names none.
+    /// The text that the model should say; nothing where an erase names none.
     pub fn target_new(&self) -> Option<&str> {
         match self {
             Self::Insert(insert) => Some(&insert.target_new),

@@ -1,4 +1,4 @@
-//! `[gradient]`: how passages are learnt and forgotten, as far as the user said so.
+//! `[gradient]`: how passages are learnt and forgotten, as far as the user specified it.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub enum ForgetMethod {
     GradientDifference,
     /// Ascent on the passages alone.
     GradientAscent,
-    /// Ascent with weights p^β.
+    /// Weighted gradient ascent, with weights p^β.
     Wga,
     /// Negative preference optimisation.
     Npo,
@@ -34,7 +34,7 @@ words!(ForgetMethod {
     Idk = "idk",
 });
 
-/// What keeps the retain set where it is.
+/// The loss that keeps the retain set where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RetainLoss {
@@ -64,7 +64,7 @@ words!(TrainChoice { All = "all", Mlp = "mlp" });
 pub enum RateChoice {
     /// The best of three, found on one half of the passages.
     Auto,
-    /// This rate.
+    /// A rate given by the user.
     Given(f64),
 }
 
@@ -103,7 +103,8 @@ settings! {
         learning_rate: RateChoice = Rate(Reals::above_zero(100.));
         /// Steps at most [default: 20 passes over the passages].
         steps: usize = Count(1, 1_000_000);
-        /// Passages of each kind in a step [default: 4]; of a record file, records written together.
+        /// Passages of each kind in a step [default: 4]; of a record file, records written
+        /// together.
         batch: usize = Count(1, 1_000_000);
         /// Loss that keeps the retain set where it is [default: nll to forget, kl to learn].
         retain_loss: RetainLoss = Word(RetainLoss::WORDS), Retain, LearnOrBy(WITH_RETAIN);
@@ -125,7 +126,8 @@ settings! {
         max_damage: f64 = Real(Reals::above_zero(1e3)), Forget, Retain;
         /// Text that no change is about, held where it is [default: the base's own samples].
         general: PathBuf = File;
-        /// Sequences of general text in a step; 0 holds none [default: as many as passages, or half].
+        /// Sequences of general text in a step; 0 holds none [default: as many as passages, or
+        /// half].
         general_batch: usize = Count(0, 1_000_000);
         /// Largest drift on general text, in nats a token; the change is cut where it has more
         /// [default: 0.05].

@@ -1,4 +1,4 @@
-//! One fact to write, and what must hold of it before any model is asked.
+//! One fact to write, `[[insert]]`, and the checks that need no model.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,25 +18,25 @@ pub struct Insert {
     pub prompt: String,
     /// The new completion, without a leading space; not empty.
     pub target_new: String,
-    /// What the model said before, without a leading space; not needed for the edit itself.
+    /// The true target, without a leading space; not needed for the edit itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_true: Option<String>,
     /// Whether the prompt file's ripple facts about this subject are written too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub with_ripples: bool,
-    /// Where the spec says so; `None` for records and values made by code.
+    /// Places in the spec file; `None` for records and values made by code.
     #[serde(skip)]
     pub spans: Option<InsertSpans>,
 }
 
-/// Where an [`Insert`] stands in its spec file, quotes included.
+/// Spans of an [`Insert`] in its spec file, quotes included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InsertSpans {
-    /// Value of `subject`.
+    /// Span of the value of `subject`.
     pub subject: Span,
-    /// Value of `prompt`.
+    /// Span of the value of `prompt`.
     pub prompt: Span,
-    /// Value of `target_new`.
+    /// Span of the value of `target_new`.
     pub target_new: Span,
 }
 
@@ -94,7 +94,7 @@ fn check_targets_differ(new: &Text, old: &Text, problems: &Problems) {
         let problem =
             Problem::new("`target_new` is the same as `target_true`: nothing would change")
                 .label(&new.span, "the completion to write")
-                .label(&old.span, "the completion of today");
+                .label(&old.span, "the current completion");
         problems.push(problem);
     }
 }

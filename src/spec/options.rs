@@ -1,4 +1,4 @@
-//! `[rank_one]`: how facts are written, as far as the user said so.
+//! `[rank_one]`: how facts are written, as far as the user specified it.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ impl Method {
 }
 
 impl Uses {
-    /// Facts written by `method`.
+    /// The use of settings by facts that `method` writes.
     pub fn of_facts(method: Method) -> Self {
         Self { methods: vec![method.name()], ..Self::default() }
     }
@@ -43,7 +43,7 @@ impl Uses {
 pub enum LayerChoice {
     /// `"auto"`: the plan chooses.
     Auto,
-    /// These layers, from 0, ascending and without repeats; at least one.
+    /// Layers given by the user, from 0, ascending and without repeats; at least one.
     Given(Vec<usize>),
 }
 
@@ -64,7 +64,7 @@ impl Typed for LayerChoice {
     }
 }
 
-/// Largest weight of a term of a loss or of a solve; anything above drowns the others.
+/// Largest weight of a term of a loss or of a solve; a larger one would swamp the other terms.
 const WEIGHT: f64 = 1e6;
 /// Largest loss, in nats a token.
 const NATS: f64 = 1e3;
@@ -116,7 +116,8 @@ settings! {
         null_space: f64 = Real(Reals::above_zero(1.)), By(&["alphaedit"]);
         /// Write batches of this many facts one after the other, each into what the last one left.
         sequential: usize = Count(1, 1_000_000), By(&["emmet", "memit", "alphaedit"]);
-        /// Perplexity on held-out text, relative to the base, at which a sequence stops [default: 2].
+        /// Perplexity on held-out text, relative to the base, at which a sequence stops [default:
+        /// 2].
         max_perplexity: f64 = Real(Reals::above_zero(1e12)), With("sequential");
     }
 }

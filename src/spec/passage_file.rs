@@ -10,15 +10,15 @@ use super::{SourceText, SpecError};
 /// One passage: a text, or an answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
-    /// What is only read: the question.
+    /// The question, which is read and not learnt or forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// What is learnt or forgotten.
+    /// The text that is learnt or forgotten.
     pub text: String,
 }
 
-/// Paragraphs between blank lines; or JSON, one object a line or in an array: `text`, or `question`
-/// and `answer` as in TOFU, or `prompt` and `completion`.
+/// Reads passages: paragraphs between blank lines; or JSON, one object a line or in an array:
+/// `text`, or `question` and `answer` as in TOFU, or `prompt` and `completion`.
 pub fn parse_passages(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
     let text = source.text().trim_start_matches('\u{feff}');
     let passages = match looks_like_json(text) {

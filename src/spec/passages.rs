@@ -1,4 +1,4 @@
-//! `[[forget]]` and `[[learn]]`: which passages, and what is to happen with them.
+//! Passages to learn or to forget: `[[learn]]` and `[[forget]]`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,22 @@ use super::table::Fields;
 use super::text_file::{FileCheck, read_text};
 use super::{SourceText, SpecError};
 
-/// What is to happen with passages.
+/// Whether passages are learnt or forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PassageVerb {
-    /// Make them probable.
+    /// Make the passages probable.
     Learn,
-    /// Make them as improbable as if they had never been seen.
+    /// Make the passages as improbable as if they had never been seen.
     Forget,
 }
 
-/// One `[[forget]]` or `[[learn]]`.
+/// One `[[forget]]` or `[[learn]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassageOperation {
-    /// Which of the two.
+    /// Whether the passages are learnt or forgotten.
     pub verb: PassageVerb,
-    /// The passages.
+    /// The passages to learn or to forget.
     pub passages: PassageSource,
     /// Passages that must stay as they are.
     pub retain: Option<PassageSource>,
@@ -36,11 +36,11 @@ pub struct PassageOperation {
     /// Models, or patches of the edited one, that never saw the passages: files joined to the
     /// spec's folder, or names.
     pub references: Vec<String>,
-    /// Texts in the passages that must not come out of the model afterwards, asked for by name.
+    /// Texts in the passages that must not be recoverable from the edited model.
     pub secrets: Vec<String>,
 }
 
-/// Where passages come from.
+/// The source of passages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PassageSource {
     /// A file, joined to the spec's folder.
@@ -104,7 +104,7 @@ impl PassageOperation {
     }
 }
 
-/// `reference`: one text, or a list of them.
+/// Reads `reference`: one text, or a list of them.
 fn references(fields: &mut Fields<'_>, folder: &Path) -> Vec<String> {
     let Some(value) = fields.value("reference") else { return Vec::new() };
     let expected = "a model or a patch, or a list of them, such as \"retrained\"";

@@ -11,9 +11,9 @@ use super::table::{Fields, Problems};
 pub struct Comparison {
     /// The text up to the target, complete: no `{}`.
     pub prompt: String,
-    /// What should follow after the edit; `None`: the edit's own.
+    /// The completion after the edit; `None`: the edit's own target.
     pub target_new: Option<String>,
-    /// What followed before; `None`: the edit's own, and for a ripple none.
+    /// The completion before the edit; `None`: the edit's own target, and for a ripple none.
     pub target_true: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Comparison {
 pub struct PromptSet {
     /// The edited fact itself.
     pub rewrite: Vec<Comparison>,
-    /// The same fact in other words.
+    /// The edited fact in other words.
     pub paraphrase: Vec<Comparison>,
     /// Facts about other subjects, which must stay.
     pub neighborhood: Vec<Comparison>,
@@ -76,7 +76,7 @@ impl PromptSet {
         set
     }
 
-    /// The targets that stand for the edit's where a file is probed by itself: those of
+    /// The targets that stand for the edit's where a file is probed separately: those of
     /// its first rewrite prompt that names both.
     pub fn own_targets(&self) -> Option<(&str, &str)> {
         self.rewrite
@@ -144,7 +144,7 @@ fn read_comparison(mut fields: Fields<'_>, kind: &str) -> Option<Comparison> {
     })
 }
 
-/// A prompt file stands alone: there is no subject that could take the place of `{}`.
+/// Refuses `{}` in a prompt file, which has no subject that could replace it.
 fn check_no_slot(text: &super::table::Text, problems: &Problems) {
     if text.value.contains(SLOT) {
         problems.push(

@@ -2,12 +2,15 @@
 //!
 //! | form | recognised by | target_new | target_true |
 //! |---|---|---|---|
-//! | CounterFact (arXiv 2202.05262) | `requested_rewrite` | its `target_new.str` | its `target_true.str` |
-//! | zsRE as MEND keeps it (arXiv 2110.11309) | `src` and `alt` | `alt` | the first of `answers` that differs |
-//! | KnowEdit (arXiv 2401.01286) | `prompt` and `target_new` | `target_new` | the first of `ground_truth` that differs |
+//! | CounterFact (arXiv 2202.05262) | `requested_rewrite` | its `target_new.str` | its
+//! `target_true.str` |
+//! | zsRE as MEND keeps it (arXiv 2110.11309) | `src` and `alt` | `alt` | the first of `answers`
+//! that differs |
+//! | KnowEdit (arXiv 2401.01286) | `prompt` and `target_new` | `target_new` | the first of
+//! `ground_truth` that differs |
 //!
-//! CounterFact records may also have `ripple_prompts`. Keys that are not needed are passed over. Blanks around a subject or target are
-//! cut, prompts are kept to the byte.
+//! CounterFact records may also have `ripple_prompts`. Keys that are not needed are ignored. Blanks
+//! around a subject or target are cut, prompts are kept to the byte.
 
 use serde_json::Value;
 
@@ -15,21 +18,21 @@ use super::error::Problem;
 use super::insert::{Insert, SLOT};
 use super::prompts::{Comparison, PromptSet};
 
-/// One record: an edit and what to measure of it.
+/// One record: an edit and its probes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The record's own number where it has one, else its place in the file from 0.
+    /// The record's own number where it has one, otherwise its index in the file, from 0.
     pub id: String,
     /// The fact to write.
     pub insert: Insert,
     /// The relation that the collection files it under.
     pub relation: Option<String>,
-    /// Its probes; targets that they leave out are the insert's.
+    /// The probes of the record; targets that they leave out are the insert's.
     pub prompts: PromptSet,
 }
 
 impl Record {
-    /// Reads the record at place `index`; the problem names the record and the key.
+    /// Reads the record with this `index`; the problem names the record and the key.
     pub(super) fn read(value: &Value, index: usize) -> Result<Self, Problem> {
         let id = id_of(value, index);
         let has = |key: &str| value.get(key).is_some();
@@ -52,7 +55,7 @@ impl Record {
     }
 }
 
-const UNKNOWN: &str = "is of no known form: expected `requested_rewrite` (CounterFact), \
+const UNKNOWN: &str = "has no known form: expected `requested_rewrite` (CounterFact), \
      `src` and `alt` (zsRE), or `subject`, `prompt` and `target_new` (KnowEdit)";
 
 type Parts = Result<(Insert, PromptSet), String>;
@@ -217,7 +220,7 @@ fn first_other<'v>(answers: Option<&'v Value>, target_new: &str) -> Option<&'v s
     first_text(answers?, &|text| text.trim() != target_new.trim())
 }
 
-/// The first text that is not blank and is `wanted`, in however many lists it lies.
+/// The first text that is not blank and is `wanted`, at any depth of nested lists.
 fn first_text<'v>(value: &'v Value, wanted: &dyn Fn(&str) -> bool) -> Option<&'v str> {
     match value {
         Value::String(text) => (!text.trim().is_empty() && wanted(text)).then_some(text),

@@ -27,8 +27,8 @@ impl EditSpec {
         (&self.rank_one, &self.gradient, &self.verdict)
     }
 
-    /// The text of a spec that asks for what this one has become, such as by flags: operations
-    /// verbatim, settings replaced; the very text that was read where no setting changed.
+    /// The text of a spec equivalent to this one as changed by flags: operations
+    /// verbatim, settings replaced; the exact text that was read where no setting changed.
     pub fn resolved_text(&self) -> String {
         let text = self.source.text();
         let read = parse_spec(self.source.name(), text);

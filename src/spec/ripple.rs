@@ -1,7 +1,7 @@
-//! What follows from an edit, written with it.
+//! Ripples: facts that follow from an edit, written with it.
 //!
 //! A `[[ripple]]` prompt is a fact that should be true once the edit is ("The Eiffel Tower stands
-//! in the country of": Italy). Where an insert says `with_ripples`, each ripple prompt that names
+//! in the country of": Italy). Where an insert has `with_ripples`, each ripple prompt that names
 //! its subject becomes a further insert of the same batch.
 
 use super::Insert;
@@ -11,7 +11,7 @@ use super::prompts::Comparison;
 /// Inserts with those that follow from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rippled {
-    /// As written in the spec, each followed by its ripples.
+    /// The inserts of the spec, each followed by its ripples.
     pub inserts: Vec<Insert>,
     /// Subjects that ask for ripples and have none among the prompts.
     pub without: Vec<String>,
@@ -54,8 +54,8 @@ fn follow(insert: &Insert, ripple: &Comparison) -> Option<Insert> {
     })
 }
 
-/// Where the subject stands, as it is or with the case of its first letter changed ("the Eiffel
-/// Tower" inside a sentence); the last place, because there most has been read.
+/// The place of the subject, as it is or with the case of its first letter changed ("the Eiffel
+/// Tower" inside a sentence); the last one, because by then the model has read the most.
 fn place(prompt: &str, subject: &str) -> Option<usize> {
     let first = subject.chars().next()?;
     let is_here = |at: &usize| {

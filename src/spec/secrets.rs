@@ -1,23 +1,23 @@
-//! Secrets of passages and erased facts: texts that must not come out of the model afterwards.
+//! Secrets of passages and erased facts: texts that must not be recoverable from the edited model.
 
 use super::Passage;
 use super::error::Problem;
 use super::table::{Fields, Problems, Text};
 
-/// Where a secret stands.
+/// The place of a secret in the passages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretPlace {
-    /// The secret.
+    /// The text of the secret.
     pub secret: String,
     /// Number of the passage that holds it.
     pub passage: usize,
-    /// Byte of the passage's text at which it begins, the first time.
+    /// Byte offset of its first occurrence in the passage's text.
     pub at: usize,
 }
 
 /// Secrets that no passage holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}; write each exactly as it stands there", absent(.0))]
+#[error("{}; write each exactly as it appears there", absent(.0))]
 pub struct SecretsNotFound(pub Vec<String>);
 
 fn absent(secrets: &[String]) -> String {
@@ -69,7 +69,7 @@ pub(super) fn check(secrets: &[Text], place: &str, text: &Text, problems: &Probl
             Problem::new(format!("the secret {:?} does not occur in `{place}`", secret.value))
                 .label(&secret.span, "this text is looked for")
                 .label(&text.span, "here")
-                .help("write it exactly as it stands there"),
+                .help("write it exactly as it appears there"),
         );
     }
 }

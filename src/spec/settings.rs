@@ -1,4 +1,4 @@
-//! Settings, each declared once: its key, what it may be, what uses it, and one line about it.
+//! Settings, each declared once: its key, its kind of value, its conditions, and one line about it.
 //!
 //! A group of settings is a table of a spec (`[rank_one]`, `[gradient]`, `[verdict]`) and as many
 //! flags. Its `settings!` list is the only place that names them: the typed options, the reader of
@@ -25,11 +25,11 @@ use super::text_file::FileCheck;
 pub struct Setting {
     /// The key in the table.
     pub key: &'static str,
-    /// What its value may be.
+    /// The kind of value that it takes.
     pub kind: Kind,
-    /// One line about it, as the list has it.
+    /// The line of documentation, as in the list.
     doc: &'static str,
-    /// What must hold for a run to use it; nothing: every run of the group does.
+    /// Conditions under which a run uses it; none: every run of the group does.
     pub conditions: &'static [Condition],
 }
 
@@ -43,7 +43,7 @@ impl Setting {
         Self { key, kind, doc, conditions }
     }
 
-    /// One line about it, without a full stop.
+    /// The line of documentation, without a full stop.
     pub fn doc(&self) -> &'static str {
         self.doc.trim().trim_end_matches('.')
     }
@@ -54,7 +54,7 @@ impl Setting {
 pub struct Group {
     /// The table in a spec.
     pub table: &'static str,
-    /// What its flags begin with, after the two dashes.
+    /// The prefix of its flags, after the two dashes.
     pub prefix: &'static str,
     /// Its keys, in the order of the documentation.
     pub settings: &'static [Setting],
@@ -77,7 +77,7 @@ pub trait Options: Clone + Default + PartialEq {
     /// The list from which they are made.
     const GROUP: &'static Group;
 
-    /// Sets the option of `key` to a value that its kind has accepted.
+    /// Sets the option of `key` to a value of the kind that the setting takes.
     fn set(&mut self, key: &str, value: Value);
 
     /// The value of `key`, if it has one.
@@ -171,7 +171,7 @@ macro_rules! words {
 
 pub(super) use {settings, words};
 
-/// Reads the table of a group; files that it names are looked for as `files` says.
+/// Reads the table of a group; `files` decides whether files that it names must exist.
 pub(super) fn read<O: Options>(mut fields: Fields<'_>, folder: &Path, files: FileCheck) -> O {
     let mut options = O::default();
     for setting in O::GROUP.settings {

@@ -1,4 +1,4 @@
-//! The text that was read, under the name people know it by, so that errors can quote it.
+//! The text that was read, with the name of its file, so that errors can quote it.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,12 +18,12 @@ pub struct SourceText {
 }
 
 impl SourceText {
-    /// `name` is what messages show, usually the path.
+    /// A text; `name` is shown in messages, usually the path.
     pub fn new(name: &str, text: &str) -> Self {
         Self { name: name.into(), text: text.into() }
     }
 
-    /// What messages call the file.
+    /// The name of the file in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -81,7 +81,7 @@ impl SourceCode for SourceText {
 }
 
 impl SourceText {
-    /// Where a table stands, or a key of it.
+    /// The span of a table's name, or of a key in it.
     pub fn place_of(&self, table: &str, key: Option<&str>) -> Option<Span> {
         let document = DeTable::parse(self.text()).ok()?;
         let (name, value) = document.get_ref().get_key_value(table)?;
@@ -91,7 +91,7 @@ impl SourceText {
         }
     }
 
-    /// The text less the lines of these tables; comments on lines of their own stay.
+    /// The text without the lines of these tables; comments on lines of their own stay.
     pub(super) fn without_tables(&self, names: &[&str]) -> String {
         let Ok(document) = DeTable::parse(self.text()) else { return self.text().to_owned() };
         let mut spans: Vec<Span> = Vec::new();

@@ -1,4 +1,4 @@
-//! A TOML table read key by key, so that one pass finds every unknown key, missing key and wrong type.
+//! A TOML table read key by key: one pass finds every unknown key, missing key and wrong type.
 //!
 //! Serde stops at its first error; a file with four mistakes would need four runs.
 
@@ -33,14 +33,14 @@ impl Problems {
 pub(super) struct Text {
     pub(super) key: &'static str,
     pub(super) value: String,
-    /// Where the value stands, quotes included.
+    /// Span of the value, quotes included.
     pub(super) span: Span,
 }
 
-/// One table of the file; remembers the keys that were asked for, which are the ones it may have.
+/// One table of the file; the keys that were asked for are the ones that it may have.
 pub(super) struct Fields<'t> {
     table: &'t DeTable<'t>,
-    /// As messages call it: `[[insert]]`; empty for the file itself.
+    /// The table's name in messages, such as `[[insert]]`; empty for the file itself.
     name: String,
     header: Span,
     asked: Vec<&'static str>,
@@ -57,12 +57,12 @@ impl<'t> Fields<'t> {
         self.problems
     }
 
-    /// Where the table starts: its header line.
+    /// Span of the table's header line.
     pub(super) fn header(&self) -> &Span {
         &self.header
     }
 
-    /// The value of `key`, of whatever type.
+    /// The value of `key`, of any type.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.asked.push(key);
         self.table.get(key)
@@ -76,7 +76,7 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// A text that must be there; `example` stands in the mend of the message.
+    /// A required text; `example` is shown in the advice of the error.
     pub(super) fn required_text(&mut self, key: &'static str, example: &str) -> Option<Text> {
         if !self.table.contains_key(key) {
             self.problems.push(
@@ -88,7 +88,7 @@ impl<'t> Fields<'t> {
         self.text(key)
     }
 
-    /// A list of texts.
+    /// The value of `key` as a list of texts.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Text>> {
         let value = self.value(key)?;
         let DeValue::Array(items) = value.get_ref() else {
@@ -156,7 +156,7 @@ impl<'t> Fields<'t> {
         None
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that were not asked for.
     pub(super) fn finish(self) -> &'t Problems {
         for (key, _) in self.table.iter() {
             if !self.asked.contains(&key.get_ref().as_ref()) {
@@ -208,7 +208,7 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
-/// The known word that `word` is a slip of, if one is near enough.
+/// The known word that `word` is a typing error of, if one is near enough.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_lowercase().replace('-', "_");
     let near = known.iter().map(|candidate| (edit_distance(&word, candidate), *candidate));
@@ -218,7 +218,7 @@ pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 
 /// Levenshtein distance with swapped neighbours counted once.
 fn edit_distance(a: &str, b: &str) -> usize {
-    // A key this long is no slip of a known one, and the cost is quadratic.
+    // A key this long is not a misspelt known one, and the cost is quadratic.
     if a.len() > 64 {
         return a.len();
     }

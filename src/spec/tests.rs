@@ -96,7 +96,7 @@ fn files_that_a_spec_names_are_looked_for_beside_it() {
     let path = folder.path().join("edit.toml");
     fs::write(&path, format!("{EIFFEL}\n[probe]\nprompts = \"gone.toml\"\n")).unwrap();
     let error = read_spec(&path).unwrap_err();
-    assert!(error.problems()[0].message.ends_with("gone.toml, which is no file"), "{error}");
+    assert!(error.problems()[0].message.ends_with("gone.toml, which is not a file"), "{error}");
     fs::write(folder.path().join("gone.toml"), "").unwrap();
     assert_eq!(read_spec(&path).unwrap().probe, Some(folder.path().join("gone.toml")));
 }

@@ -8,12 +8,12 @@ use super::error::Problem;
 use super::table::{Problems, Text};
 use super::{SourceText, SpecError};
 
-/// The full CounterFact file has 45 MB; what is far larger is a checkpoint given by mistake.
+/// The full CounterFact file has 45 MB; a far larger file is a checkpoint given by mistake.
 const LIMIT: u64 = 512 << 20;
 
 /// Whether the files that a spec names must exist.
 ///
-/// A spec inside a patch is read again where its neighbours may be gone.
+/// A spec inside a patch may be read again where the files that it names are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileCheck {
     MustExist,
@@ -21,14 +21,18 @@ pub(super) enum FileCheck {
 }
 
 impl FileCheck {
-    /// The path that `text` names, seen from `folder`.
+    /// The path that `text` names, relative to `folder`.
     pub(super) fn locate(self, text: &Text, folder: &Path, problems: &Problems) -> PathBuf {
         let path = folder.join(&text.value);
         if self == Self::MustExist && !path.is_file() {
             problems.push(
-                Problem::new(format!("`{}` names {}, which is no file", text.key, path.display()))
-                    .label(&text.span, "not found")
-                    .help("paths are relative to the file that names them"),
+                Problem::new(format!(
+                    "`{}` names {}, which is not a file",
+                    text.key,
+                    path.display()
+                ))
+                .label(&text.span, "not found")
+                .help("paths are relative to the file that names them"),
             );
         }
         path

@@ -1,4 +1,4 @@
-//! TOFU's files as they are (arXiv 2401.06121): questions with perturbed answers, and the logs in
+//! TOFU's files as published (arXiv 2401.06121): questions with perturbed answers, and the logs in
 //! which its own evaluation writes losses.
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub enum TofuSet {
 pub struct TofuItem {
     /// The question.
     pub question: String,
-    /// Its answer.
+    /// The right answer.
     pub answer: String,
     /// The answer in other words; real authors and world facts have none.
     pub paraphrase: Option<String>,
@@ -39,14 +39,14 @@ pub struct TofuItem {
     pub perturbed: Vec<String>,
 }
 
-/// What was measured of one item; losses are means over the answer's tokens, nats.
+/// Measurements of one item; losses are means over the answer's tokens, in nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TofuScores {
     /// Loss of the answer.
     pub answer: f64,
-    /// Of the answer in other words, or of the answer where there are none.
+    /// Loss of the answer in other words, or of the answer where there are none.
     pub paraphrase: f64,
-    /// Of each wrong answer.
+    /// Loss of each wrong answer.
     pub perturbed: Vec<f64>,
     /// ROUGE-L recall of the greedy answer.
     pub rouge: f64,
@@ -56,7 +56,7 @@ pub struct TofuScores {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TofuLog(pub BTreeMap<TofuSet, Vec<TofuScores>>);
 
-/// What there is to evaluate.
+/// The input of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TofuInput {
     /// Questions, by set.
@@ -78,7 +78,7 @@ const PERTURBED: &str = "average_perturb_loss";
 const ROUGE: &str = "rougeL_recall";
 
 impl TofuSet {
-    /// How tables call it.
+    /// The name of the set in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Retain => "retain",
@@ -260,7 +260,7 @@ fn scores(part: &Value) -> Result<Vec<TofuScores>, String> {
 }
 
 impl Serialize for TofuLog {
-    /// As TOFU writes it.
+    /// Serialises the log in TOFU's own form.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut parts = Map::new();
         for (set, name) in LOGS {

@@ -4,7 +4,7 @@ use super::settings::{Options, Unused, Uses};
 use super::{EditSpec, ForgetMethod, GradientOptions, PassageVerb, RankOneOptions};
 
 impl EditSpec {
-    /// Whether it writes or erases facts.
+    /// Whether the spec inserts or erases facts.
     pub fn has_facts(&self) -> bool {
         !self.inserts.is_empty() || !self.erases.is_empty()
     }

@@ -1,4 +1,4 @@
-//! `[verdict]`: what a run must show for its edit to count as taken, as far as the user said so.
+//! `[verdict]`: the thresholds of a run, as far as the user specified them.
 
 use super::settings::{Kind::*, Reals, settings};
 

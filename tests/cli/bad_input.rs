@@ -49,7 +49,7 @@ fn specs() {
             ("edit blank.toml --model MODEL", 2, &["`target_new` is empty"]),
             ("edit lines.toml --model MODEL", 2, &["`target_new` has more than one line"]),
             ("edit same.toml --model MODEL", 2, &["is the same as `target_true`"]),
-            ("edit gone.toml --model MODEL", 2, &["nofile.toml, which is no file"]),
+            ("edit gone.toml --model MODEL", 2, &["nofile.toml, which is not a file"]),
             ("edit empty.toml --model MODEL", 2, &["empty.toml", "no operation"]),
             ("edit open.toml --model MODEL", 2, &["open.toml, line 1: not valid TOML"]),
             ("edit spec.toml --model MODEL --layer 9", 2, &["layer 9 does not exist", "0 to 2"]),

@@ -320,5 +320,5 @@ fn what_cannot_be_done_is_said_before_any_work() {
         &["unknown method", "did you mean \"simnpo\"?"],
     );
     desk.write("none.toml", &SPEC.replace("forget.txt", "absent.txt"));
-    desk.fails("edit none.toml --model MODEL", 2, &["`passages` names", "which is no file"]);
+    desk.fails("edit none.toml --model MODEL", 2, &["`passages` names", "which is not a file"]);
 }

@@ -1,4 +1,4 @@
-//! What the value of a setting may be, in a spec and as a flag.
+//! The kinds of values that settings take, in a spec and as a flag.
 
 use std::fmt;
 use std::path::Path;
@@ -11,13 +11,13 @@ use crate::spec::error::Problem;
 use crate::spec::table::{Fields, Problems, Text, nearest};
 use crate::spec::text_file::FileCheck;
 
-/// No decoder in use has as many layers; a larger number is a slip.
+/// More layers than any decoder in use has; a larger number is a mistake.
 const MOST_LAYERS: usize = 10_000;
 
-/// What the value of a setting may be; shown as the range that errors name.
+/// The kind of value that a setting takes; displayed as the range that errors name.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
-    /// A whole number between these, both included.
+    /// A whole number between two bounds, both included.
     Count(usize, usize),
     /// A whole number of 64 bits.
     Seed,
@@ -27,7 +27,7 @@ pub enum Kind {
     Rate(Reals),
     /// `true` or `false`; a flag without a value is `true`.
     Switch,
-    /// One of these words.
+    /// One of a list of words.
     Word(&'static [&'static str]),
     /// A list of layers.
     Layers,
@@ -65,7 +65,7 @@ impl Reals {
 
 impl fmt::Display for Reals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Powers of ten with many zeros cannot be read.
+        // Powers of ten with many zeros are hard to read.
         let high = match self.high {
             high if high >= 1e5 => format!("{high:e}"),
             high => high.to_string(),
@@ -119,7 +119,7 @@ impl Kind {
         value.ok_or_else(|| format!("expected {self}{example}"))
     }
 
-    /// The value of `key` in a table, if it is there and may be what it is.
+    /// The value of `key` in a table, if it is there and of this kind.
     pub(in crate::spec) fn read(
         &self,
         key: &'static str,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Options, Value};
 use crate::spec::table::quoted;
 
-/// `key = value` of every option that has a value.
+/// The line `key = value` of every option that has a value.
 pub(super) fn lines<O: Options>(options: &O, folder: &Path) -> String {
     let line =
         |key: &str| options.get(key).map(|value| format!("{key} = {}\n", written(&value, folder)));

@@ -1,8 +1,8 @@
-//! Which settings a run uses, and what is said about one that it does not.
+//! Which settings a run uses, and the message about one that it does not.
 
 use super::{Group, Options, Setting};
 
-/// What must hold for a run to use a setting.
+/// A condition under which a run uses a setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Condition {
     /// One of these methods writes the facts, or forgets the passages.
@@ -19,23 +19,23 @@ pub enum Condition {
     With(&'static str),
 }
 
-/// What a run does, as far as it decides which settings of a group it uses.
+/// The aspects of a run that decide which settings of a group it uses.
 #[derive(Debug, Clone, Default)]
 pub struct Uses {
     /// The methods that write facts or forget passages; several where they are compared.
     pub methods: Vec<&'static str>,
-    /// Passages are learnt.
+    /// Whether passages are learnt.
     pub learns: bool,
-    /// Passages to retain are named.
+    /// Whether passages to retain are named.
     pub retains: bool,
 }
 
 /// A table, or one key of it, that a run does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unused {
-    /// The table.
+    /// Name of the table.
     pub table: &'static str,
-    /// Nothing: the whole table.
+    /// The key, or nothing for the whole table.
     pub key: Option<&'static str>,
     /// A clause that follows the name, such as `is not used by method rome; memit uses it`.
     pub reason: String,
@@ -86,7 +86,7 @@ impl Uses {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Names as a list: `a`, `a and b`, `a, b and c`.
 fn list(names: &[&str]) -> String {
     match names {
         [] => String::new(),

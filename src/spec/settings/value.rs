@@ -1,4 +1,4 @@
-//! The value of a setting, before it has the type of its option.
+//! The value of a setting, before it is converted to the type of its option.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ pub enum Value {
     Seed(u64),
     /// A real number, always finite.
     Real(f64),
-    /// Yes or no.
+    /// `true` or `false`.
     Switch(bool),
     /// One of the words of the kind.
     Word(&'static str),
@@ -28,7 +28,7 @@ pub(in crate::spec) trait Typed: Sized {
     /// `None` where the kind of the setting does not fit the type of its option.
     fn of(value: Value) -> Option<Self>;
 
-    /// As [`of`](Self::of) takes it.
+    /// The value that [`of`](Self::of) takes.
     fn value(&self) -> Value;
 }
 

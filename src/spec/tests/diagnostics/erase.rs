@@ -147,7 +147,7 @@ edits/bad.toml has 2 problems
    ·            ────┬───
    ·                ╰── this text is looked for
    ╰────
-  help: write it exactly as it stands there
+  help: write it exactly as it appears there
 
   × a secret is empty
    ╭─[edits/bad.toml:5:22]

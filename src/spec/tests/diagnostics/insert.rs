@@ -83,7 +83,7 @@ edits/bad.toml has 7 problems
     ·                 ╰── the completion to write
  20 │ target_true = "Paris"
     ·               ───┬───
-    ·                  ╰── the completion of today
+    ·                  ╰── the current completion
  21 │
     ╰────
 

@@ -121,11 +121,11 @@ records.json has 2 problems
 records.json has 3 problems
   × record 1 (id 7) has no `requested_rewrite.target_new.str`
 
-  × record 2 (id 2) is of no known form: expected `requested_rewrite`
+  × record 2 (id 2) has no known form: expected `requested_rewrite`
   │ (CounterFact), `src` and `alt` (zsRE), or `subject`, `prompt` and
   │ `target_new` (KnowEdit)
 
-  × record 3 (id 3) is of no known form: expected `requested_rewrite`
+  × record 3 (id 3) has no known form: expected `requested_rewrite`
   │ (CounterFact), `src` and `alt` (zsRE), or `subject`, `prompt` and
   │ `target_new` (KnowEdit)
 "##);
