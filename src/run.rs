@@ -1,6 +1,6 @@
-//! A plan becomes a change of weights, and what it did is measured: the spine of the pipeline.
+//! Turns a plan into a change of weights, and measures its effects: the spine of the pipeline.
 //!
-//! A [`Job`] says what is asked for, a [`Plan`] what will be done, [`execute`] does it, and an
+//! A [`Job`] holds what is asked for, a [`Plan`] what will be done, [`execute`] does it, and an
 //! [`Outcome`] holds the change and every measurement:
 //!
 //! ```text
@@ -55,6 +55,6 @@ pub enum Grouping {
     /// All facts are one group.
     #[default]
     Together,
-    /// Each group is written into what the one before left.
+    /// Each group is written into the model that the group before it left.
     Sequential,
 }

@@ -1,4 +1,4 @@
-//! Several ways to forget, each from the base, several seeds each.
+//! Compares methods of forgetting, each from the base with several seeds.
 
 use serde::Serialize;
 
@@ -23,24 +23,24 @@ pub struct Comparison {
     pub model: String,
     /// What the base remembers before anything is forgotten.
     pub before: SetsMemory,
-    /// What models that never saw the passages say of the sets.
+    /// What models that never saw the passages remember of the sets.
     pub references: Vec<ReferenceOutcome>,
     /// Seconds that training such a model takes, where they were given.
     pub retraining_seconds: Option<f64>,
-    /// One entry a method and seed.
+    /// One run for each method and seed.
     pub runs: Vec<MethodRun>,
 }
 
-/// One forgetting.
+/// One run of a method.
 #[derive(Debug, Serialize)]
 pub struct MethodRun {
-    /// How.
+    /// The method of forgetting.
     pub method: ForgetMethod,
-    /// Of draws and first factors.
+    /// Seed of draws and first factors.
     pub seed: u64,
-    /// What it did.
+    /// The outcome of the training.
     pub outcome: TrainingOutcome,
-    /// What it did to general text.
+    /// The damage to general text.
     pub damage: Option<Damage>,
 }
 

@@ -20,35 +20,35 @@ pub enum RunError {
     /// The facts cannot be planned.
     #[error("{0}")]
     Plan(#[from] PlanError),
-    /// A second moment is not to be had.
+    /// A second moment cannot be computed.
     #[error("{0}")]
     Factor(#[from] FactorError),
     /// A fact could not be written.
     #[error("cannot write {what}")]
     Write {
-        /// Which facts.
+        /// The facts that could not be written.
         what: String,
-        /// Why.
+        /// The error of the write.
         source: RankOneError,
     },
     /// Passages could not be learnt or forgotten.
     #[error("cannot {verb} the passages")]
     Train {
-        /// `learn` or `forget`.
+        /// The verb, `learn` or `forget`.
         verb: &'static str,
-        /// Why.
+        /// The error of the training.
         source: TrainError,
     },
     /// Passages could not be measured.
     #[error("{0}")]
     Measure(#[from] TrainError),
-    /// There is no general text.
+    /// General text cannot be read or sampled.
     #[error("{0}")]
     Sample(#[from] SampleError),
-    /// The training does not fit into the memory that it may take.
+    /// The training does not fit into the memory that it is allowed.
     #[error("{0}")]
     TooLarge(#[from] TooLarge),
-    /// The model cannot do it.
+    /// The model cannot be used for the run.
     #[error("{0}")]
     Model(#[from] ModelError),
     /// A file could not be read or written.
@@ -63,9 +63,9 @@ pub enum RunError {
     /// A reference model cannot be used.
     #[error("reference {name}: {source}")]
     Reference {
-        /// As the spec names it.
+        /// Its name in the spec.
         name: String,
-        /// Why.
+        /// Why it cannot be used.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A computation failed.
@@ -85,15 +85,15 @@ pub enum RunError {
     /// Facts that contradict or repeat each other.
     #[error("{what}:\n  {}", lines.join("\n  "))]
     Clashes {
-        /// What clashes.
+        /// The kind of clash.
         what: String,
         /// One line a clash.
         lines: Vec<String>,
     },
-    /// A record that says nothing that could be erased.
+    /// A record without a true target that could be erased.
     #[error("record {record} has no true target to erase")]
     NothingToErase {
-        /// Its number.
+        /// Number of the record.
         record: String,
     },
     /// Batches by a method that writes one fact at a time.
@@ -101,10 +101,10 @@ pub enum RunError {
         "method rome writes one fact at a time; batches need --method memit, emmet or alphaedit"
     )]
     OneAtATime,
-    /// Passages of less than two tokens.
-    #[error("the passages have no two tokens")]
+    /// Passages of fewer than two tokens.
+    #[error("the passages have fewer than two tokens")]
     Empty,
-    /// `learning_rate = "auto"` has nothing to judge by.
+    /// `learning_rate = "auto"` without a hold-out to choose by.
     #[error(
         "learning_rate = \"auto\" needs a `holdout` in [[forget]]: passages of the same kind that \
          the model never saw"
@@ -116,7 +116,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The error belongs to what was asked for, and not to a model or file.
+    /// Whether the error lies in what was asked for, and not in a model or file.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

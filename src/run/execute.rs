@@ -1,4 +1,4 @@
-//! The loop: write a group, measure it; train; measure what is left.
+//! The loop of a run: write a group, measure it; train; measure the result.
 
 mod measuring;
 
@@ -27,13 +27,13 @@ use crate::rank_one::targets::ValueStore;
 /// Tokens of general text on which a run measures damage.
 pub(super) const GENERAL_TOKENS: usize = 2_000;
 
-/// Does what `plan` says and measures what it did; `job` is what the plan was made for.
+/// Executes `plan` and measures its effects; `job` is the job that the plan was made for.
 ///
 /// # Errors
 ///
 /// [`RunError`] where a fact cannot be written within the limits of its settings, where a training
-/// fails, or where the user stops the run. A sequence that breaks the model is no error: the outcome
-/// names the batch, and holds no change.
+/// fails, or where the user stops the run. A sequence that breaks the model is not an error: the
+/// outcome names the batch, and holds no change.
 pub fn execute(
     model: &Model,
     job: &Job,
@@ -70,7 +70,7 @@ struct Run<'a> {
     collapse: Option<Collapse>,
     /// The sets that the last training reports on.
     reported: Option<PassageSets>,
-    /// What all steps so far left; of isolated groups, the last one.
+    /// The result of all steps so far; of isolated groups, that of the last one.
     left: Left,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// One bar over isolated groups; what happens inside of one shows none of its own.
+    /// One progress bar over isolated groups; the steps inside a group show none of their own.
     fn announce(&self, at: usize, edit: &PlannedEdit) {
         let progress = self.tools.progress;
         if at == 0 {
@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
             let edits = &self.plan.edits()[first..written_to];
             self.leaks.extend(self.leaks_of(decoder, edits, first)?);
         }
-        // A sequence of one group may break the model, too.
+        // A sequence of one group may break the model as well.
         let is_sequence = self.plan.grouping == Grouping::Sequential;
         let damage = match self.plan.groups.len() {
             1 if !is_sequence => None,
@@ -325,9 +325,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Says where there is nothing to edit.
+/// Warns of facts that the model already knows.
 fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
-    /// Facts of many that are named.
+    /// Facts that are named where there are many.
     const SHOWN: usize = 3;
     let is_known = |case: &AskedCase, said: &Said| {
         let mut scores = case.before.scores.prompts.iter();
@@ -340,7 +340,7 @@ fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
     let known: Vec<&Said> = known.collect();
     for said in known.iter().take(SHOWN) {
         progress.warn(&format!(
-            "{:?}: the model says {:?} already (P {:.2}); there is nothing to edit",
+            "{:?}: the model already says {:?} (P {:.2}); there is nothing to edit",
             said.prompt, said.target, said.probability
         ));
     }

@@ -1,4 +1,4 @@
-//! What a run is asked for, before a model is looked at: from a spec, or from records.
+//! What a run is asked for, before a model is opened: from a spec, or from records.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::verdict::Thresholds;
 /// Facts and passages, how they are written, and what is measured.
 #[derive(Debug, Clone, Default)]
 pub struct Job {
-    /// A spec that asks for the same.
+    /// The text of a spec that asks for this job.
     pub source: String,
     /// The facts, in order.
     pub facts: Vec<Fact>,
@@ -31,15 +31,15 @@ pub struct Job {
     pub grouping: Grouping,
     /// How many facts each group has; their sum is the number of facts.
     pub groups: Vec<usize>,
-    /// `[rank_one]` with flags laid over it.
+    /// The options of `[rank_one]`, overridden by flags.
     pub rank_one: RankOneOptions,
-    /// `[gradient]` with flags laid over it.
+    /// The options of `[gradient]`, overridden by flags.
     pub gradient: GradientOptions,
-    /// What the verdict is measured against.
+    /// The thresholds of the verdict.
     pub thresholds: Thresholds,
-    /// Bytes that a training may take.
+    /// Memory limit of a training, in bytes.
     pub memory: Option<u64>,
-    /// What the user should know of how it was read.
+    /// Notes for the user on how the input was read.
     pub notes: Vec<String>,
 }
 
@@ -48,27 +48,28 @@ pub struct Job {
 pub struct Case {
     /// The record's number, or the spec's name.
     pub id: String,
-    /// Its facts: places in the job.
+    /// The range of its facts in the job.
     pub facts: std::ops::Range<usize>,
-    /// Those of them that are asked for, and do not only follow from others.
+    /// Indices of the facts that were asked for, and do not only follow from others.
     pub asked: Vec<usize>,
-    /// What is asked of the models.
+    /// The prompts that the models are asked.
     pub prompts: PromptSet,
 }
 
-/// A file that was read, by its content.
+/// A file that was read, identified by its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Input {
-    /// What it is for, such as `retain`.
+    /// The role of the file, such as `retain`.
     pub role: String,
-    /// Its path as the user wrote it, joined to the spec's folder.
+    /// The path as the user wrote it, joined to the spec's folder.
     pub path: PathBuf,
-    /// Digest of its content.
+    /// Digest of the file's content.
     pub sha256: Sha256,
 }
 
 impl Job {
-    /// A spec as a whole; `prompts` are those of its probe file, `memory` in bytes limits each training.
+    /// The job of a whole spec; `prompts` are those of its probe file, `memory` in bytes limits
+    /// each training.
     pub fn of_spec(
         spec: &EditSpec,
         prompts: PromptSet,
@@ -98,8 +99,9 @@ impl Job {
         Ok(job)
     }
 
-    /// Records, one case each, in groups of these sizes; with `erase`, what each says is true is erased,
-    /// and subjects of other records of `file` stand for never knowing.
+    /// The job of records, one case each, in groups of these sizes; with `erase`, the true target
+    /// of each is erased, and subjects of other records of `file` serve as those that the model
+    /// knows nothing of.
     pub fn of_records(
         records: &[Record],
         file: &[Record],
@@ -142,7 +144,7 @@ impl Job {
         self.notes = trimmer.notes;
     }
 
-    /// The files that decide the result, by their content.
+    /// The files that decide the result, with their digests.
     pub(super) fn inputs(&self) -> Result<Vec<Input>, RunError> {
         let mut files: Vec<(&str, &Path)> = Vec::new();
         let corpus = self.rank_one.corpus.as_deref().filter(|_| !self.facts.is_empty());
@@ -171,19 +173,19 @@ impl Job {
     }
 }
 
-/// `n` in chunks of `size` and a rest.
+/// The sizes of chunks of `size` that make up `n`, the last one smaller where there is a rest.
 pub fn chunks(n: usize, size: usize) -> Vec<usize> {
     let size = size.max(1);
     (0..n).step_by(size).map(|start| size.min(n - start)).collect()
 }
 
-/// The facts of a spec as written: what it inserts, then what it erases.
+/// The facts of a spec as written: inserts, then erases.
 fn spec_facts_alone(spec: &EditSpec) -> Vec<Fact> {
     let inserts = spec.inserts.iter().cloned().map(Fact::from);
     inserts.chain(spec.erases.iter().cloned().map(Fact::from)).collect()
 }
 
-/// The facts of a spec, and after each insert what follows from it, where the spec says so.
+/// The facts of a spec, and after each insert its ripples, where the spec asks for them.
 fn spec_facts(spec: &EditSpec, prompts: &PromptSet) -> Result<Vec<Fact>, RunError> {
     let Rippled { inserts, without } = with_ripples(&spec.inserts, &prompts.ripple);
     if !without.is_empty() {
@@ -206,12 +208,13 @@ fn spec_facts(spec: &EditSpec, prompts: &PromptSet) -> Result<Vec<Fact>, RunErro
     }
 }
 
-/// Subjects of other records that stand for never knowing.
+/// Most subjects of other records that an erase is compared with.
 const OTHERS: usize = 12;
-/// Fewer say too little; then the plan finds others.
+/// With fewer than this, the plan finds others.
 const FEW: usize = 4;
 
-/// What the records say is true, with the subjects of other records of the relation to compare with.
+/// Erases of the records' true targets, with the subjects of other records of the relation to
+/// compare with.
 fn erases(records: &[Record], file: &[Record], toward: &Toward) -> Result<Vec<Fact>, RunError> {
     let erase = |record: &Record| -> Result<Fact, RunError> {
         let Insert { subject, prompt, target_true, .. } = record.insert.clone();
@@ -236,9 +239,9 @@ fn erases(records: &[Record], file: &[Record], toward: &Toward) -> Result<Vec<Fa
 
 /// Records that can stand in one model, and a line about each that was left out.
 pub struct Compatible {
-    /// In groups that share a model.
+    /// The records, in groups that share a model.
     pub groups: Vec<Vec<Record>>,
-    /// What each record that was left out contradicts or repeats.
+    /// A line about each record that was left out: which one it contradicts or repeats.
     pub left_out: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The second moments of the layers that are written, ready for solves.
+//! The second moments of the layers that are written, factored for solves.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use crate::rank_one::Factored;
 use crate::rank_one::factors::ready_layer;
 use crate::rank_one::statistics::Corpus;
 
-/// C of each of the plan's layers, factored; `corpus` is a text in place of the model's own samples.
+/// The factored second moment C of each of the plan's layers; `corpus` is a text in place of the
+/// model's own samples.
 pub(super) fn ready(
     model: &Model,
     plan: &WritePlan,

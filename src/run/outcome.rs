@@ -1,4 +1,4 @@
-//! What a run did: every measurement, the verdict, and the change itself.
+//! The outcome of a run: every measurement, the verdict, and the change itself.
 
 use std::fmt;
 use std::ops::Range;
@@ -31,35 +31,36 @@ pub struct Outcome {
     pub model: String,
     /// How facts were written, where there were any.
     pub write: Option<WriteSummary>,
-    /// One entry a record; one for all of a spec.
+    /// The cases: one for each record, or one for all of a spec.
     pub cases: Vec<CaseOutcome>,
-    /// One entry a group of facts.
+    /// The outcome of each group of facts.
     pub groups: Vec<GroupOutcome>,
-    /// One entry a training.
+    /// The outcome of each training.
     pub trainings: Vec<TrainingOutcome>,
     /// What is recoverable about each erased fact.
     pub leaks: Vec<Leak>,
     /// What is recoverable of each secret.
     pub secrets: Vec<SecretLeak>,
-    /// On general text that no edit is about.
+    /// Damage to general text that no edit is about.
     pub damage: Option<Damage>,
-    /// On the probe file's `[[retain]]` texts.
+    /// Drift on the probe file's `[[retain]]` texts.
     pub retain: Option<Drift>,
-    /// The probe file's `[[forget]]`, `[[retain]]` and `[[holdout]]` texts.
+    /// Measurements of the probe file's `[[forget]]`, `[[retain]]` and `[[holdout]]` texts.
     pub texts: Option<TextSets>,
     /// Free continuations of the probe file's `[[generation]]` prompts.
     pub completions: Vec<Completion>,
     /// The scores without the facts that only follow from others, where such were written.
     pub without_ripples: Option<ProbeScores>,
-    /// Of the base: fluency of generated text; of sequences.
+    /// Fluency of text that the base generates; only for sequences.
     pub fluency_before: Option<f64>,
     /// Where a sequence broke the model, if it did.
     pub collapse: Option<Collapse>,
-    /// What storing the change in the base's number type took from it, where it was measured so.
+    /// The part of the change lost by storing it in the base's number type, where that was
+    /// measured.
     pub rounding: Option<Rounding>,
-    /// What a user would say of it; nothing where one model was only measured.
+    /// The verdict; nothing where one model was only measured.
     pub verdict: Option<Verdict>,
-    /// The change, where all of it stands in one model.
+    /// The change, where one model holds all of it.
     #[serde(skip)]
     pub change: Option<ModelChange>,
 }
@@ -71,11 +72,11 @@ pub struct WriteSummary {
     pub method: Method,
     /// The layers that were written.
     pub layers: Vec<usize>,
-    /// λ, relative to the keys' own scale.
+    /// The λ of least squares, relative to the keys' own scale.
     pub lambda: f64,
     /// Which facts share a model.
     pub grouping: Grouping,
-    /// What erased facts were moved toward, where that is the same for all.
+    /// The target that erased facts were moved toward, where it is the same for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub toward: Option<String>,
     /// Median wall-clock seconds of a fact, without planning, second moments and measuring.
@@ -86,7 +87,7 @@ pub struct WriteSummary {
 
 /// A change of weights and the model that has it.
 pub struct ModelChange {
-    /// What was added to which tensor.
+    /// The change added to each tensor.
     pub delta: WeightDelta,
     /// The keys that facts were written under; none where a training moved them afterwards.
     pub keys: Keys,
@@ -99,17 +100,17 @@ pub struct ModelChange {
 pub struct CaseOutcome {
     /// The record's number, or the spec's name.
     pub id: String,
-    /// Its facts: places in the plan.
+    /// The range of its facts in the plan.
     pub facts: Range<usize>,
-    /// Of the base.
+    /// Measurements of the base.
     pub before: CaseMeasures,
-    /// Right after its own group was written, where later groups followed.
+    /// Measurements right after its own group was written, where later groups followed.
     pub right_after: Option<CaseMeasures>,
-    /// Of the last model; nothing where only one was measured.
+    /// Measurements of the last model; nothing where only one was measured.
     pub after: Option<CaseMeasures>,
 }
 
-/// What one model says at the prompts of a case.
+/// Measurements of one model at the prompts of a case.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CaseMeasures {
     /// Teacher-forced: the two targets of each prompt compared.
@@ -118,28 +119,29 @@ pub struct CaseMeasures {
     pub said: Vec<Said>,
     /// Decoded freely: erased answers, which should no longer be said.
     pub erased: Vec<Said>,
-    /// Other subjects under the same prompts; of the base, nothing.
+    /// Other subjects under the same prompts; nothing for the base.
     pub background: Option<Background>,
 }
 
-/// One group of facts, written.
+/// The outcome of one group of facts.
 #[derive(Debug, Clone, Serialize)]
 pub struct GroupOutcome {
-    /// How each fact was written.
+    /// The outcome of each fact.
     pub facts: Vec<FactOutcome>,
-    /// ‖ΔW‖/‖W‖, layer by layer.
+    /// The relative norm ‖ΔW‖/‖W‖, layer by layer.
     pub relative_norms: Vec<f64>,
-    /// Mean share of each fact's way that its residual stream has gone; of batches.
+    /// Mean share of the distance to its target that each fact's residual stream covered; of
+    /// batches.
     pub reached: Option<f64>,
-    /// General text in this group's model; of sequences and isolated groups.
+    /// Damage to general text in this group's model; of sequences and isolated groups.
     pub damage: Option<Damage>,
-    /// n-gram entropy of generated text, bits; of sequences.
+    /// Fluency of generated text: n-gram entropy in bits; of sequences.
     pub fluency: Option<f64>,
     /// Wall-clock seconds of values, keys and solves.
     pub seconds: f64,
 }
 
-/// How one fact was written.
+/// The outcome of writing one fact.
 #[derive(Debug, Clone, Serialize)]
 pub struct FactOutcome {
     /// The record's number, or the subject.
@@ -148,24 +150,24 @@ pub struct FactOutcome {
     pub prompt: String,
     /// What the model should say.
     pub target_new: String,
-    /// The fact was erased, and `target_new` is only a guess at what is said instead.
+    /// Whether the fact was erased, so that `target_new` is only a guess at what is said instead.
     pub is_erased: bool,
-    /// Evaluations of the loss.
+    /// Number of evaluations of the loss.
     pub steps: usize,
     /// Loss at the end.
     pub loss: f64,
-    /// The target's part of it, nats a token.
+    /// The target's part of the loss, nats a token.
     pub nll: f64,
-    /// ‖δ‖/‖v0‖.
+    /// Length of the value's change, ‖δ‖/‖v0‖.
     pub value_change: f64,
-    /// ‖ΔW‖/‖W‖ of the layer that changed most.
+    /// The relative norm ‖ΔW‖/‖W‖ of the layer that changed most.
     pub relative_norm: f64,
     /// Wall-clock seconds.
     pub seconds: f64,
 }
 
 impl FactOutcome {
-    /// Of a value; norm and time are the caller's.
+    /// The outcome for an optimised value; the caller fills in norm and time.
     pub(super) fn new(id: &str, edit: &PlannedEdit, value: &OptimisedValue) -> Self {
         let norm = value.delta.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>().sqrt();
         let last = value.steps.last();
@@ -187,9 +189,9 @@ impl FactOutcome {
 /// Where a sequence broke the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Collapse {
-    /// The group after which it was seen, from 1.
+    /// The group after which the collapse was noticed, from 1.
     pub seen: usize,
-    /// The group since which perplexity never came back, from 1.
+    /// The group since which perplexity never recovered, from 1.
     pub began: usize,
     /// Perplexity on general text as a multiple of the base's.
     pub factor: f64,
@@ -213,7 +215,7 @@ impl Collapse {
     /// It began with the first group of the last run of factors above √limit.
     pub(super) fn of(factors: &[f64], limit: f64) -> Option<Self> {
         let last = *factors.last()?;
-        // A perplexity that is no number counts as a collapse.
+        // A perplexity that is NaN counts as a collapse.
         if last <= limit {
             return None;
         }
@@ -224,9 +226,9 @@ impl Collapse {
 }
 
 impl Outcome {
-    /// The patch of the change; `job` and `plan` are what it was made for.
+    /// The patch of the change; `job` and `plan` are those that it was made for.
     ///
-    /// Nothing where the change does not stand in one model.
+    /// Nothing where no single model holds the change.
     pub fn patch(
         &self,
         model: &Model,
@@ -249,8 +251,8 @@ impl Outcome {
         Ok(Some(Patch { delta, keys, recipe }))
     }
 
-    /// The measurements that travel with a patch: no times and no texts, so that the same run gives
-    /// the same bytes.
+    /// The measurements that are stored in a patch: no times and no texts, so that the same run
+    /// gives the same bytes.
     fn metrics(&self) -> Value {
         let scores = |measured: Vec<Measured>| match measured.as_slice() {
             [] => ProbeScores::default(),
@@ -284,7 +286,7 @@ impl Outcome {
         })
     }
 
-    /// What the last model says at the prompts of the cases.
+    /// The last model's measurements at the prompts of the cases.
     pub(crate) fn after(&self) -> impl Iterator<Item = &CaseMeasures> {
         self.cases.iter().filter_map(|case| case.after.as_ref())
     }

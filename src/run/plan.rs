@@ -1,4 +1,4 @@
-//! The whole of what a run will do, resolved, printable and kept in the patch.
+//! The plan of a run: everything that it will do, resolved, printable and kept in the patch.
 
 use serde::Serialize;
 
@@ -22,13 +22,13 @@ pub struct Plan {
     pub grouping: Grouping,
     /// How many facts each group has.
     pub groups: Vec<usize>,
-    /// What is done, in order; each step starts from what the one before left.
+    /// The steps, in order; each starts from the result of the one before.
     pub steps: Vec<Step>,
-    /// What the verdict is measured against.
+    /// The thresholds of the verdict.
     pub thresholds: Thresholds,
     /// Every file that decides the result.
     pub inputs: Vec<Input>,
-    /// What the user should know before the run starts.
+    /// Warnings to show before the run starts.
     pub warnings: Vec<String>,
 }
 
@@ -45,8 +45,8 @@ pub enum Step {
 impl Plan {
     /// Plans `job` for `model`, whose display name is `name`.
     ///
-    /// Runs the model to sample prefixes, to see what it knows of erased facts, and to measure how
-    /// long passages are.
+    /// Runs the model to sample prefixes and to see what it knows of erased facts, and tokenises
+    /// the passages.
     pub fn new(
         model: &Model,
         name: &str,
@@ -99,7 +99,7 @@ impl Plan {
         self.write().map_or(&[], |write| &write.edits)
     }
 
-    /// Whether all changes stand in one model, and so can be one patch.
+    /// Whether one model holds all changes, so that they can be one patch.
     pub fn is_one_model(&self) -> bool {
         self.grouping != Grouping::Isolated || self.groups.len() < 2
     }
@@ -124,7 +124,7 @@ impl Plan {
         Some(if asked { text.trim().to_owned() } else { words.join(" ") })
     }
 
-    /// One sentence a step.
+    /// One sentence for each step.
     pub fn describe(&self) -> Vec<String> {
         let one = |step: &Step| match step {
             Step::Write(write) => format!("{}{}", describe_write(write), self.how()),
@@ -133,7 +133,7 @@ impl Plan {
         self.steps.iter().map(one).collect()
     }
 
-    /// How facts share models, where that is worth a word.
+    /// How facts share models, where it is not obvious.
     fn how(&self) -> String {
         let size = self.groups.first().copied().unwrap_or(0);
         match (self.grouping, self.groups.len()) {
@@ -176,7 +176,7 @@ fn describe_write(plan: &WritePlan) -> String {
     )
 }
 
-/// `layer 6` or `layers 4, 5, 6`.
+/// The layers of a plan in words: `layer 6` or `layers 4, 5, 6`.
 pub(super) fn layers(plan: &WritePlan) -> String {
     let names: Vec<String> = plan.layers.iter().map(usize::to_string).collect();
     format!("layer{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))

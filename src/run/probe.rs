@@ -1,4 +1,4 @@
-//! Measuring without changing anything: one model, or two against each other.
+//! Measures without changing anything: one model, or two for comparison.
 
 use super::execute::GENERAL_TOKENS;
 use super::job::Case;

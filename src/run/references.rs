@@ -1,4 +1,4 @@
-//! Models that never saw the passages: what they say of them is what forgetting aims at.
+//! Models that never saw the passages: forgetting aims at what they remember of them.
 
 use super::RunError;
 use super::tools::Tools;

@@ -1,4 +1,4 @@
-//! The same edit without the facts that only follow from others, for comparison.
+//! Repeats an edit without the facts that only follow from others, for comparison.
 
 use super::RunError;
 use super::job::Job;

@@ -9,20 +9,22 @@ use crate::progress::Progress;
 
 /// What a run needs in addition to the model and its plan.
 pub struct Tools<'a> {
-    /// Folder of what is kept between runs.
+    /// The cache folder, kept between runs.
     pub cache: &'a Path,
-    /// Where the events of the run go.
+    /// Receiver of the events of the run.
     pub progress: &'a dyn Progress,
-    /// Opens a model that never saw the passages, by the name that the spec gives it.
+    /// Opens a model that never saw the passages, by its name in the spec.
     pub open_reference: &'a OpenReference<'a>,
     /// Where a training is saved while it runs.
     pub checkpoint: Option<&'a Checkpointing>,
-    /// Measure the model as a folder stores it, in this number type.
+    /// The number type in which a folder would store the model that is measured; nothing: as
+    /// computed.
     pub stored_as: Option<StoredDtype>,
 }
 
 impl<'a> Tools<'a> {
-    /// A cache folder and a receiver of events; without references, checkpoints and rounding.
+    /// Tools with a cache folder and a receiver of events; without references, checkpoints and
+    /// rounding.
     pub fn new(cache: &'a Path, progress: &'a dyn Progress) -> Self {
         let open_reference: &OpenReference<'_> =
             &|_| Err("this run was given no way to open reference models".into());

@@ -1,11 +1,11 @@
-//! Blanks at the edges of subjects, prompts and targets, cut with a word about it.
+//! Cuts blanks at the edges of subjects, prompts and targets, and notes each cut.
 //!
-//! A blank at an edge becomes a token of its own, where the model expects it inside the next word: of
-//! "The capital of France is " it says nothing that anybody wants to know.
+//! A blank at an edge becomes a token of its own, where the model expects it inside the next word:
+//! a measurement after "The capital of France is " would be meaningless.
 
 use crate::spec::{Comparison, Fact, PromptSet};
 
-/// Cuts blanks and remembers where.
+/// Cuts blanks and collects notes about them.
 #[derive(Debug, Default)]
 pub(super) struct Trimmer {
     /// A sentence for each text that was cut.

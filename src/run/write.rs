@@ -1,4 +1,4 @@
-//! One group of facts, written: one after the other by ROME, together by the other methods.
+//! Writes a group of facts: one after the other by ROME, together by the other methods.
 
 use candle_core::{Device, Tensor};
 
@@ -22,27 +22,28 @@ pub(super) struct FactWriter<'a> {
     state: State<'a>,
 }
 
-/// Where the model stands, by kind of method.
+/// The state of the model, by kind of method.
 enum State<'a> {
-    /// Facts are written together, and what earlier groups wrote is kept.
+    /// Facts are written together, and the facts of earlier groups are kept.
     Batches(Box<Writer<'a>>),
     /// Facts are written one after the other.
     Singly { decoder: Box<Decoder>, delta: WeightDelta, keys: Vec<Vec<f32>> },
 }
 
-/// What writing one group did.
+/// The result of writing one group.
 pub(super) struct WrittenGroup {
     pub(super) facts: Vec<FactOutcome>,
-    /// ‖ΔW‖/‖W‖, layer by layer.
+    /// The relative norm ‖ΔW‖/‖W‖, layer by layer.
     pub(super) relative_norms: Vec<f64>,
-    /// Mean share of each fact's way that its residual stream has gone; of batches.
+    /// Mean share of the distance to its target that each fact's residual stream covered; of
+    /// batches.
     pub(super) reached: Option<f64>,
     pub(super) seconds: f64,
-    /// Facts whose value came from the cache.
+    /// Number of facts whose value came from the cache.
     pub(super) from_cache: usize,
 }
 
-/// What all groups of a model left.
+/// The result of all groups of a model.
 pub(super) struct Left {
     pub(super) delta: WeightDelta,
     pub(super) keys: Keys,
@@ -69,7 +70,7 @@ impl<'a> FactWriter<'a> {
         Self { model, plan, factored, store, state }
     }
 
-    /// The model as it is by now.
+    /// The model as edited so far.
     pub(super) fn decoder(&self) -> &Decoder {
         match &self.state {
             State::Batches(writer) => writer.decoder(),
@@ -176,7 +177,7 @@ fn place(edits: &[PlannedEdit], edit: &PlannedEdit) -> Option<usize> {
     edits.iter().position(|other| std::ptr::eq(other, edit))
 }
 
-/// What a group of facts is called in an error.
+/// The name of a group of facts in an error.
 fn named(ids: &[String]) -> String {
     match ids {
         [id] => format!("the fact about {id:?}"),
@@ -185,13 +186,13 @@ fn named(ids: &[String]) -> String {
     }
 }
 
-/// Values of a batch, and how many of its facts the cache held them for.
+/// Values of a batch, and the number of its facts whose values came from the cache.
 struct FoundValues {
     values: Vec<OptimisedValue>,
     from_cache: usize,
 }
 
-/// δ of each fact group: from the cache, or found now and kept there.
+/// The δ of each fact group: from the cache, or optimised now and stored there.
 fn find_values(
     model: &Model,
     plan: &WritePlan,

@@ -1,4 +1,4 @@
-//! What a run measures of the models that it makes: general text, erased answers, secrets, cases.
+//! Measurements of the models that a run makes: general text, erased answers, secrets, cases.
 
 use super::Run;
 use crate::checkpoint::{self, Rounding};
@@ -12,7 +12,7 @@ use crate::run::measure::{AskedCase, TOGETHER, ask_edited};
 use crate::run::outcome::{CaseMeasures, CaseOutcome};
 use crate::spec::Fact;
 
-/// Of general text, tokens for each of many isolated groups.
+/// Tokens of general text for each of many isolated groups.
 const SHARE_TOKENS: usize = 256;
 /// Facts whose prompts are continued for fluency.
 const WRITTEN: usize = 16;
@@ -33,7 +33,7 @@ impl Run<'_> {
         Ok(self.general.damage(decoder, &chosen, &self.model.tokenizer, &progress)?)
     }
 
-    /// Prompts that a sequence is continued after: about a subject, where damage shows.
+    /// Prompts whose continuations show the damage of a sequence: those about a subject.
     pub(super) fn fluency_prompts(&self) -> Vec<String> {
         let edits = self.plan.edits();
         let prompt = |case: &Case| {
@@ -52,7 +52,8 @@ impl Run<'_> {
         Ok(fluency(decoder, &self.model.tokenizer, prompts, &progress)?)
     }
 
-    /// What is recoverable from `decoder` about each erased fact of `edits`, which begin at `first`.
+    /// What is recoverable from `decoder` about each erased fact of `edits`, which begin at
+    /// `first`.
     pub(super) fn leaks_of(
         &self,
         decoder: &Decoder,
@@ -80,7 +81,7 @@ impl Run<'_> {
         Ok(leaks)
     }
 
-    /// How near each secret is to coming out of `decoder`.
+    /// How recoverable each secret is from `decoder`.
     pub(super) fn secrets_of(&self, decoder: &Decoder) -> Result<Vec<SecretLeak>, RunError> {
         let (model, seed) = (self.model, self.plan.seed());
         let mut questions: Vec<SecretQuestion> =
@@ -99,7 +100,7 @@ impl Run<'_> {
         questions.into_iter().map(ask).collect()
     }
 
-    /// The model as it will be read again, where it is going to be stored.
+    /// The model as it will be read back, where it is going to be stored.
     pub(super) fn as_stored(&self) -> Result<(Decoder, Option<Rounding>), RunError> {
         match self.tools.stored_as {
             Some(stored_as) => {
@@ -138,7 +139,7 @@ impl Run<'_> {
         Ok(cases.map(outcome).collect())
     }
 
-    /// What the last model says about the first `reached` cases.
+    /// Measurements of the last model on the first `reached` cases.
     fn ask_reached(
         &self,
         decoder: &Decoder,
