@@ -251,7 +251,7 @@ fn a_target_that_the_model_says_already_is_a_warning() {
     let output = desk.run("edit known.toml --model MODEL --max-delta 100");
     let err = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{err}");
-    assert!(err.contains("Warning:") && err.contains(&format!("says {word:?} already")), "{err}");
+    assert!(err.contains("Warning:") && err.contains(&format!("already says {word:?}")), "{err}");
     assert!(desk.path("known.patch.safetensors").exists());
 }
 
