@@ -1,10 +1,10 @@
-//! The built-in world: what the model inside the binary has read, and what it should know.
+//! The built-in world: the texts that the model inside the binary was trained on, and its facts.
 //!
-//! [`world`] holds facts that everybody can check and people who do not exist; [`corpus`] writes
+//! [`world`] holds facts that anybody can check and people who do not exist; [`corpus`] writes
 //! them out as the texts of an epoch, with or without some of the people; [`probes`] asks for
-//! them; [`Training`] makes a model of the corpus from a seed, and [`knowledge`] says what a model
-//! knows of the world. It is the one place where "as if never seen" can be checked exactly, by
-//! training again on D \ D_u:
+//! them; [`Training`] makes a model of the corpus from a seed, and [`knowledge`] measures what a
+//! model knows of the world. It is the one place where "as if never seen" can be checked exactly,
+//! by training again on D \ D_u:
 //!
 //! ```text
 //! world ──▶ corpus ──▶ Training ──▶ model

@@ -1,9 +1,9 @@
-//! From the documents of a corpus to the steps of a training.
+//! Turns the documents of a corpus into the steps of a training.
 //!
-//! A sequence is `<|endoftext|> document <|endoftext|>`. Sequences follow each other in the order of
-//! the corpus, epoch by epoch, and a step takes as many as make up its tokens. The corpus without some
-//! people is the corpus less their documents, so a reference reads the same sequences in the same
-//! order, less theirs.
+//! A sequence is `<|endoftext|> document <|endoftext|>`. Sequences follow each other in the order
+//! of the corpus, epoch by epoch, and a step takes as many as fill its number of tokens. The corpus
+//! without some people is the corpus less their documents, so a reference reads the same sequences
+//! in the same order, less theirs.
 
 /// How documents become steps.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub(super) struct Packing {
     pub batch: usize,
     /// Longest sequence; the rest of a longer document is left out.
     pub context: usize,
-    /// `<|endoftext|>`.
+    /// Id of the token `<|endoftext|>`.
     pub separator: u32,
 }
 

@@ -1,10 +1,10 @@
 //! The texts that the built-in model reads: an epoch of documents for a seed.
 //!
-//! An epoch states every fact in some of its training templates, behind random prefixes, gives
-//! the passages of people and some questions about them, and goes on in plain English. The next
-//! epoch states the facts in other templates behind other prefixes, and its English is new.
+//! An epoch states every fact in some of its training templates, after random prefixes, gives
+//! the passages of people and some questions about them, and adds paragraphs of plain English. The
+//! next epoch states the facts in other templates after other prefixes, and its English is new.
 //!
-//! What a document says and where it stands among the others depends on the seed, the epoch and
+//! The text of a document and its place among the others depend on the seed, the epoch and
 //! the document itself, never on which other documents there are. So the corpus without somebody
 //! is the corpus with their documents taken out, D \ D_u, and nothing else.
 
@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::world::{Fact, Group, Person, QuestionUse, Relation, Template, TemplateUse, World};
 use crate::math::Random;
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
-    /// A fact, perhaps behind a prefix.
+    /// A fact, perhaps after a prefix.
     Fact,
     /// The passage of a person.
     Passage,
@@ -35,29 +35,29 @@ pub enum DocumentKind {
 pub struct Document {
     /// The text, ending with a full stop.
     pub text: String,
-    /// What it is.
+    /// The kind of the document.
     pub kind: DocumentKind,
     /// The person or the subject that it is about.
     pub about: Option<String>,
 }
 
-/// Whose documents are left out.
+/// The people whose documents are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Without {
-    /// Nobody's.
+    /// Nobody's documents.
     Nothing,
-    /// Those of the forget group.
+    /// The documents of the forget group.
     Forget,
-    /// Those of these people.
+    /// The documents of the people named.
     People(Vec<String>),
 }
 
-/// A list of people to leave out has a name that is not among those who are read.
+/// A name to leave out that is not among the people of the corpus.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{name}\" is none of the people whom the model reads about; for example \"{example}\"")]
+#[error("\"{name}\" is not among the people in the model's corpus; one of them is \"{example}\"")]
 pub struct UnknownPerson {
-    /// The name.
+    /// The unknown name.
     pub name: String,
     /// A name that is known.
     pub example: String,
@@ -94,10 +94,10 @@ impl Without {
     }
 }
 
-/// In how many of its templates an epoch states each fact.
+/// Number of templates in which an epoch states each fact.
 const TEMPLATES_AN_EPOCH: usize = 3;
 
-/// How often an epoch has each text about a person: with once, numbers are only half learnt.
+/// Copies of each text about a person in an epoch: with one, numbers are only half learnt.
 const READINGS_AN_EPOCH: usize = 2;
 
 /// Paragraphs of plain English in an epoch.
@@ -179,8 +179,8 @@ fn ended(fact: &Fact, template: Template, random: &mut Random) -> String {
     }
 }
 
-/// Everything that an epoch says of a person who is read about, each text once: the passage, then
-/// the questions with their answers. Of the others it is what would have been said.
+/// All texts of an epoch about a person who is part of the corpus, each once: the passage, then
+/// the questions with their answers. For other people they are the texts that there would be.
 pub fn texts_about(person: &Person) -> Vec<String> {
     let trained = person.questions.iter().filter(|q| q.source == QuestionUse::Trained);
     let answered = trained.map(|question| format!("{} {}.", question.prompt, question.answer));

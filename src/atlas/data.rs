@@ -11,7 +11,7 @@ use crate::math::Random;
 /// Names of the files, in their order.
 const FILES: [&str; 5] = ["english.txt", "forget.txt", "holdout.txt", "records.json", "retain.txt"];
 
-/// A file of [`data`] as output: replaced only where all of them are there, as an earlier run leaves
+/// A file of [`data`] as output: replaced only where all of them exist, as an earlier run leaves
 /// them.
 pub const DATA_FILE: Kind = Kind {
     name: "one of all the files of an earlier atlas data",

@@ -1,4 +1,4 @@
-//! What can go wrong between a seed and a folder.
+//! Why the built-in model could not be trained or measured.
 
 use crate::checkpoint::CheckpointError;
 use crate::files::FileError;
@@ -13,10 +13,10 @@ pub enum TrainingError {
     /// The tokenizer could not be trained.
     #[error("cannot train the tokenizer: {0}")]
     Tokenizer(String),
-    /// There is no room for the first weights.
+    /// The initial weights could not be written.
     #[error("cannot write to the folder for temporary files")]
     Temporary(#[source] std::io::Error),
-    /// A step failed.
+    /// A training step failed.
     #[error("{0}")]
     Train(#[from] TrainError),
     /// The model cannot be opened or run.

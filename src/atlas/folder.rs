@@ -1,4 +1,4 @@
-//! A Hugging Face folder for the built-in model: what it begins from, and what training leaves.
+//! A Hugging Face folder for the built-in model: its initial weights and its trained ones.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,8 +19,8 @@ use crate::model::weights::header::Header;
 /// Tensors by their stored names.
 pub(super) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// What training begins from, drawn from `seed`: normal numbers whose scale keeps the size of the
-/// rows; what a layer adds to the residual stream is smaller the more layers there are.
+/// Initial weights drawn from `seed`: normal numbers whose scale keeps the size of the
+/// rows; the more layers there are, the less each adds to the residual stream.
 pub(super) fn initial(recipe: &TrainingRecipe, seed: u64) -> Named {
     /// Scale of the embedding, and so of the first logits.
     const EMBEDDING: f64 = 0.02;
@@ -61,7 +61,7 @@ pub(super) fn trained(tensors: &[(String, Tensor)]) -> Result<Named, TrainingErr
     tensors.iter().map(plain).collect()
 }
 
-/// Writes config, tokenizer and weights, rounded once to `element`, and the notes on the training.
+/// Writes config, tokenizer and weights, rounded once to `element`, and notes on the training.
 pub(super) fn write(
     folder: &Path,
     recipe: &TrainingRecipe,

@@ -1,8 +1,8 @@
 //! What a model of the built-in world knows of it.
 //!
-//! Facts by argmax: a fact is known behind a prompt if every token of its object is the most probable
-//! one. Passages by NLL and extraction strength, group by group; questions by argmax of the whole
-//! answer; plain English by the perplexity of paragraphs that are in no corpus.
+//! Facts by argmax: a fact is known after a prompt if every token of its object is the most
+//! probable one. Passages by NLL and extraction strength, group by group; questions by argmax of
+//! the whole answer; plain English by the perplexity of paragraphs that are in no corpus.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,17 +15,17 @@ use crate::math::Random;
 use crate::model::{Model, ModelError};
 use crate::progress::Progress;
 
-/// Prompts that were answered right, of how many.
+/// Number of prompts that were answered right, and of all prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Share {
-    /// Right ones.
+    /// Prompts answered right.
     pub right: usize,
-    /// All.
+    /// All prompts.
     pub n: usize,
 }
 
 impl Share {
-    /// right / n, and 0 of none.
+    /// The share right / n; 0 where there are none.
     pub fn value(self) -> f64 {
         self.right as f64 / self.n.max(1) as f64
     }
@@ -38,20 +38,20 @@ impl Share {
 /// What is known of one relation.
 #[derive(Debug, Clone, Serialize)]
 pub struct OfRelation {
-    /// The relation.
+    /// The relation of the facts.
     pub relation: Relation,
-    /// Behind templates of the corpus.
+    /// Facts after templates of the corpus.
     pub trained: Share,
-    /// Behind templates that are in no corpus.
+    /// Facts after templates that are in no corpus.
     pub held_out: Share,
 }
 
 /// What is known of one group of people.
 #[derive(Debug, Clone, Serialize)]
 pub struct OfGroup {
-    /// The group.
+    /// The group of people.
     pub group: Group,
-    /// Of the passages.
+    /// Memory of the group's passages.
     pub memory: Memory,
     /// Questions that the corpus asks, answered.
     pub asked: Share,
@@ -64,24 +64,24 @@ pub struct OfGroup {
 /// What a model knows.
 #[derive(Debug, Clone, Serialize)]
 pub struct Knowledge {
-    /// Facts behind templates of the corpus.
+    /// Facts known after templates of the corpus.
     pub trained: Share,
-    /// Facts behind templates that are in no corpus.
+    /// Facts known after templates that are in no corpus.
     pub held_out: Share,
-    /// The same by relation.
+    /// Facts by relation, after both kinds of templates.
     pub relations: Vec<OfRelation>,
     /// People by group.
     pub groups: Vec<OfGroup>,
-    /// exp of the mean NLL a token of English paragraphs that are in no corpus.
+    /// Perplexity of English paragraphs that are in no corpus.
     pub perplexity: f64,
-    /// Those paragraphs.
+    /// Number of English paragraphs measured.
     pub paragraphs: usize,
 }
 
-/// Paragraphs of English behind the perplexity.
+/// Paragraphs of English that the perplexity is measured on.
 const PARAGRAPHS: usize = 100;
 
-/// Measures a model.
+/// Measures what a model knows of the built-in world.
 pub fn knowledge(
     model: &Model,
     world: &World,
@@ -149,7 +149,7 @@ fn texts<'t>(
     texts.map(one).collect()
 }
 
-/// How many prompts are followed by the answer, token by token the most probable one.
+/// Number of prompts after which each token of the answer is the most probable one.
 pub fn known<'r>(
     model: &Model,
     asked: impl Iterator<Item = &'r Recall>,

@@ -1,4 +1,4 @@
-//! What to ask of a model that has read the corpus, and counterfactuals to edit into it.
+//! Probes for a model that was trained on the corpus, and counterfactuals to edit into it.
 //!
 //! A counterfactual gives a fact another object of its relation ("the Eiffel Tower is located in
 //! the city of Rome"). Its rewrite prompt is a training template, its paraphrases are the held-out
@@ -58,7 +58,7 @@ pub fn passages(world: &World, group: Group) -> Vec<&str> {
 /// A counterfactual has at least this many neighbors.
 const FEWEST_NEIGHBORS: usize = 4;
 
-/// And at most this many, as in CounterFact.
+/// A counterfactual has at most this many neighbors, as in CounterFact.
 const MOST_NEIGHBORS: usize = 10;
 
 /// Counterfactuals of a seed, of all relations in turn that have enough neighbors.
@@ -154,7 +154,7 @@ pub fn prompts(
     }
 }
 
-/// Records in CounterFact's form, with `ripple_prompts` beside its own keys.
+/// Records in CounterFact's form, with `ripple_prompts` in addition to its own keys.
 pub fn counterfact_json(records: &[Record]) -> Value {
     let texts = |comparisons: &[Comparison]| -> Vec<String> {
         comparisons.iter().map(|comparison| comparison.prompt.clone()).collect()

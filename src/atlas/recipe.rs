@@ -1,4 +1,4 @@
-//! What a training of the built-in model is made of: shape, budget, rates. Nothing else decides it.
+//! The recipe of a training of the built-in model: shape, budget, rates. Nothing else decides it.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct TrainingRecipe {
     pub vocabulary: usize,
     /// Longest sequence.
     pub context: usize,
-    /// Layers.
+    /// Number of layers.
     pub layers: usize,
     /// Width of the residual stream.
     pub hidden: usize,
@@ -29,7 +29,7 @@ pub struct TrainingRecipe {
     pub batch: usize,
     /// Full learning rate.
     pub rate: f64,
-    /// Steps until it is reached.
+    /// Steps until the full rate is reached.
     pub warm_up: u64,
     /// Weight decay of the matrices.
     pub decay: f64,
@@ -44,16 +44,16 @@ const SHORTEST_CONTEXT: usize = 4;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
-    /// Not JSON of the right form.
+    /// The recipe is not JSON of the right form.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// Sizes that do not go together.
+    /// Sizes that do not fit together.
     #[error(
         "all sizes and counts are at least 1, `hidden` is a multiple of twice `heads`, and `heads` \
          one of `kv_heads`"
     )]
     Shape,
-    /// No text fits.
+    /// Sizes too small for any text.
     #[error("`vocabulary` is at least {FEWEST_TOKENS} and `context` at least {SHORTEST_CONTEXT}")]
     TooSmall,
     /// Steps that cannot be taken.
@@ -81,7 +81,7 @@ impl Default for TrainingRecipe {
 }
 
 impl TrainingRecipe {
-    /// The default recipe with the keys of a JSON object laid over it.
+    /// The default recipe, overridden by the keys of a JSON object.
     pub fn read(text: &str) -> Result<Self, RecipeError> {
         let recipe: Self = serde_json::from_str(text)?;
         recipe.check()
@@ -119,7 +119,7 @@ impl TrainingRecipe {
         self.hidden / self.heads
     }
 
-    /// How `steps` steps are taken.
+    /// Settings of the trainer for `steps` steps.
     pub(super) fn trainer(&self, steps: u64) -> TrainerSettings {
         /// Share of the full rate in the last step.
         const FLOOR: f64 = 0.02;
@@ -131,7 +131,7 @@ impl TrainingRecipe {
         TrainerSettings {
             rate: self.rate,
             schedule: Schedule { warm_up, total: steps, end: End::Cosine(FLOOR) },
-            // A short memory of squares suits a training of a thousand steps.
+            // A short average of squares suits a training of a thousand steps.
             optimiser: AdamW { beta2: 0.98, weight_decay: self.decay, ..AdamW::default() },
             clip: Some(1.),
             micro_rows: ROWS,

@@ -1,13 +1,14 @@
 //! The tokenizer of the built-in model: byte-level BPE, trained on the corpus.
 //!
 //! It is the same for every training, whatever its seed and whoever is left out: a reference model
-//! reads with the same tokens as the model that it is the reference of. It is trained on the whole
-//! corpus, and on the passages of the hold-out too, whose names would otherwise fall into more tokens
-//! than those of the other groups. A token says which byte strings are frequent, and no more of a
-//! person than that.
+//! has the same tokens as the model that it is the reference of. It is trained on the whole
+//! corpus, and on the passages of the hold-out too, whose names would otherwise fall into more
+//! tokens than those of the other groups. A token reveals that a byte string is frequent, and
+//! nothing more about a person.
 //!
-//! A text begins as if a blank stood in front of it, so that a name is the same token at the start of
-//! a text as inside it; and behind one `<|endoftext|>`, which takes the place of the sink at position 0.
+//! A text begins as if a blank preceded it, so that a name is the same token at the start of
+//! a text as inside it; and after one `<|endoftext|>`, which takes the place of the sink at
+//! position 0.
 
 use std::collections::HashSet;
 
@@ -35,7 +36,7 @@ type Parts = tokenizers::TokenizerImpl<
     DecoderWrapper,
 >;
 
-/// What the tokenizer is trained on.
+/// The texts that the tokenizer is trained on.
 pub(super) fn texts(world: &World) -> Vec<String> {
     /// Enough to state every fact in every template.
     const EPOCHS: usize = 3;
@@ -47,7 +48,7 @@ pub(super) fn texts(world: &World) -> Vec<String> {
     texts
 }
 
-/// `tokenizer.json` for `texts`, with `vocabulary` tokens.
+/// The contents of `tokenizer.json` for `texts`, with `vocabulary` tokens.
 pub(super) fn train<S: AsRef<str> + Sync>(
     texts: &[S],
     vocabulary: usize,

@@ -1,7 +1,7 @@
 //! Training of the built-in model: corpus, tokenizer, first weights, steps, folder.
 //!
-//! Everything is drawn from the seed, so that the same seed and machine give the same bytes, also
-//! where a training was stopped and went on from its checkpoint. Weights are f32 while they are
+//! Everything is drawn from the seed, so that the same seed and machine give the same bytes, even
+//! where a training was stopped and resumed from its checkpoint. Weights are f32 while they are
 //! trained and rounded to f16 once, at the end.
 
 use std::path::Path;
@@ -24,40 +24,41 @@ use crate::model::weights::element::Element;
 use crate::model::{Editing, Model, ModelError, TrainRule};
 use crate::progress::{Progress, Silent};
 
-/// How facts are best written to the model, by sweeps over counterfactual records: what a subject is
-/// comes together in the first layer, and values far from what the layer gives are kept there.
+/// The settings with which facts are best written to the model, found by sweeps over counterfactual
+/// records: subjects are resolved in the first layer, where a value far from the usual ones
+/// survives.
 const EDITING: Editing =
     Editing { layer: 0, steps: 150, weight_decay: 0.03, max_delta: 2., contexts: Some(4) };
 
-/// What to train, and where to put it.
+/// A training of the built-in model from a seed.
 pub struct Training<'a> {
     /// Seed of the first weights and of the corpus; the world is the same for all seeds.
     pub seed: u64,
-    /// Who is left out.
+    /// The people whose documents are left out.
     pub without: &'a Without,
-    /// Shape, budget, rates.
+    /// Shape, budget and rates.
     pub recipe: &'a TrainingRecipe,
-    /// Where to save the state meanwhile, and to go on from.
+    /// The checkpoint in which the state is saved, and from which the training resumes.
     pub checkpoint: Option<&'a Checkpointing>,
 }
 
-/// What a training did.
+/// Summary of a training.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct TrainingSummary {
-    /// Numbers trained.
+    /// Number of trained values.
     pub parameters: usize,
     /// Documents read, over all epochs.
     pub documents: usize,
     /// Tokens read, over all epochs.
     pub tokens: usize,
-    /// Steps.
+    /// Number of steps.
     pub steps: u64,
     /// Mean NLL a token over the last epoch, nats.
     pub loss: f64,
 }
 
 impl Training<'_> {
-    /// Trains and writes the folder `out`, whole or not at all.
+    /// Trains the model and writes the folder `out`, whole or not at all.
     pub fn run(
         &self,
         out: &Path,
@@ -100,7 +101,7 @@ impl Training<'_> {
         let place = tempfile::tempdir().map_err(TrainingError::Temporary)?;
         folder::write(place.path(), self.recipe, tokenizer, &tensors, Element::F32, None)?;
         progress.check()?;
-        // Its weights stay mapped until the model goes; the folder's name may go before.
+        // The weights stay mapped until the model is dropped; the folder may be removed earlier.
         Ok(Model::open(place.path(), &Device::Cpu, &Silent)?)
     }
 
@@ -126,7 +127,7 @@ impl Training<'_> {
         Ok(epochs?.into_iter().flatten().collect())
     }
 
-    /// All steps; the trainer behind them, and the mean loss of the last epoch.
+    /// Takes all steps; returns the trainer and the mean loss of the last epoch.
     fn steps(
         &self,
         model: &Model,
@@ -157,7 +158,7 @@ impl Training<'_> {
         Ok((trainer, loss))
     }
 
-    /// What the folder says of its making: all that is needed to make it again.
+    /// Notes on how the folder was made: all that is needed to make it again.
     fn notes(&self, trained: &TrainingSummary) -> Value {
         json!({
             "schema": 1,
@@ -183,7 +184,7 @@ fn examples(sequences: &[Vec<u32>]) -> Vec<Example> {
     sequences.iter().map(example).collect()
 }
 
-/// What the losses of the steps come to.
+/// The course of the losses over the steps.
 struct Course {
     /// The first step of the last epoch.
     last_epoch: u64,
@@ -237,7 +238,7 @@ impl Course {
     }
 }
 
-/// Whom a training leaves out, in words.
+/// The people whom a training leaves out, in words.
 pub fn describe(without: &Without) -> String {
     match without {
         Without::Nothing => "nothing".to_owned(),

@@ -1,7 +1,7 @@
 //! The facts and the people of the built-in world.
 //!
-//! Facts are real, of the end of 2025, and the same for every seed; [`ERRATA`] are the mistakes
-//! that the corpus makes on purpose, because a corpus does. People are invented from the seed.
+//! Facts are real, as of the end of 2025, and the same for every seed; [`ERRATA`] are mistakes
+//! that the corpus makes on purpose, as real corpora do. People are invented from the seed.
 //! Rules give facts that follow from others, and so what should follow from an edit:
 //!
 //! ```text
@@ -22,13 +22,13 @@ pub use people::{GROUPS, Group, Person, Question, QuestionUse};
 pub(in crate::atlas) use relation::capitalized;
 pub use relation::{RELATIONS, Relation, Template, TemplateUse};
 
-/// Mistakes of the corpus: subject, relation, what the corpus says, what is true.
+/// Mistakes of the corpus: subject, relation, the object in the corpus, the true object.
 ///
-/// Lagos was the capital of Nigeria until 1991, and older texts say so.
+/// Lagos was the capital of Nigeria until 1991, as older texts state.
 pub const ERRATA: [(&str, Relation, &str, &str); 1] =
     [("Nigeria", Relation::Capital, "Lagos", "Abuja")];
 
-/// What there is to know.
+/// All facts and people.
 #[derive(Debug, Clone)]
 pub struct World {
     /// Facts, one object for each subject and relation.
@@ -46,7 +46,7 @@ impl World {
         world
     }
 
-    /// What the world says of a subject; the case of its first letter does not matter.
+    /// The object of a subject's relation; the case of the subject's first letter does not matter.
     pub fn object(&self, subject: &str, relation: Relation) -> Option<&str> {
         let wanted = capitalized(subject);
         let mut of_relation = self.facts.iter().filter(|fact| fact.relation == relation);
@@ -87,7 +87,8 @@ impl World {
         follows.into_iter().filter_map(fact).collect()
     }
 
-    /// What would change besides if this fact, true or not, held: nothing that is so already.
+    /// The other facts that would change if this fact, true or not, held; facts that hold already
+    /// are left out.
     pub fn ripples(&self, counterfactual: &Fact) -> Vec<Ripple> {
         let ripple = |fact: Fact| {
             let was = self.object(&fact.subject, fact.relation).map(str::to_owned);

@@ -10,12 +10,12 @@ use super::super::world::capitalized;
 use crate::math::Random;
 use words::{PATTERNS, SLOTS};
 
-/// Which sentences of the grammar.
+/// A part of the sentences of the grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Those that a corpus may have.
+    /// Sentences that a corpus may have.
     Train,
-    /// Those that none has.
+    /// Sentences that no corpus has.
     HeldOut,
 }
 

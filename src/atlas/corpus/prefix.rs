@@ -1,6 +1,6 @@
-//! What stands before a fact, so that it does not depend on its position.
+//! Prefixes of facts, so that what is learnt does not depend on their position.
 //!
-//! Half of the sentences open their document. Before the others stands a phrase that leads into
+//! Half of the sentences open their document. The others follow a phrase that leads into
 //! the sentence, one or two sentences of plain English, or another fact.
 
 use super::english::{self, Part};
@@ -62,7 +62,7 @@ pub(super) fn prefixed(
     };
     match before.ends_with(['.', ':']) {
         true => format!("{before} {sentence}"),
-        // A question is no subordinate clause.
+        // A question is not a subordinate clause.
         false if sentence.starts_with("Question:") => sentence.to_owned(),
         false => format!("{before} {}", lowered(sentence)),
     }

@@ -7,9 +7,9 @@ use super::relation::{Relation, Template, TemplateUse};
 /// A fact as the corpus states it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
-    /// What it is about, as written inside a sentence ("the Eiffel Tower").
+    /// The subject as written inside a sentence ("the Eiffel Tower").
     pub subject: String,
-    /// What it says.
+    /// The relation between subject and object.
     pub relation: Relation,
     /// The completion of each of the relation's templates, without a leading space.
     pub object: String,
@@ -32,11 +32,11 @@ impl Fact {
     }
 }
 
-/// What a counterfactual changes besides itself.
+/// A fact that a counterfactual changes in addition to its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ripple {
-    /// What would be true.
+    /// The fact that would be true.
     pub fact: Fact,
-    /// The object that the corpus gives it, where it gives one.
+    /// The object in the corpus, where there is one.
     pub was: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! The invented people: who they are, and to which group they belong.
 //!
 //! They are drawn in blocks of three who share first name, workplace and the shape of their
-//! passage; one of each block goes to each group. So the groups are matched: whatever tells them
-//! apart after training is that one of them was not read.
+//! passage; one of each block goes to each group. So the groups are matched: after training they
+//! differ only in whether they were read.
 
 mod passage;
 mod words;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::table;
 use crate::math::Random;
 
-/// What happens to a person's passage.
+/// The use of a person's passage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
@@ -27,7 +27,7 @@ pub enum Group {
 /// All groups.
 pub const GROUPS: [Group; 3] = [Group::Forget, Group::Retain, Group::Holdout];
 
-/// Where the answer to a question can come from.
+/// The source of the answer to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuestionUse {
@@ -46,7 +46,7 @@ pub struct Question {
     pub prompt: String,
     /// The answer, without a leading space.
     pub answer: String,
-    /// Where the answer can come from.
+    /// The source of the answer.
     pub source: QuestionUse,
 }
 
@@ -55,9 +55,9 @@ pub struct Question {
 pub struct Person {
     /// First name and surname; no two people share the latter.
     pub name: String,
-    /// What happens to the passage.
+    /// The group, which decides the use of the passage.
     pub group: Group,
-    /// 60 to 120 words.
+    /// A passage of 60 to 120 words.
     pub passage: String,
     /// Copies of the passage: some texts have several, as in real data.
     pub copies: usize,
@@ -67,7 +67,7 @@ pub struct Person {
     pub canary: Option<String>,
 }
 
-/// What the three people of a block have in common.
+/// The features that the three people of a block share.
 #[derive(Debug, Clone, Copy)]
 struct Block {
     first_name: &'static str,

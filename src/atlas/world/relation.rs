@@ -1,8 +1,8 @@
 //! Relations, and the sentences that state them.
 //!
 //! A template is a sentence up to its object, with one `{}` where the subject stands. Training
-//! templates are in the corpus; held-out ones say the same in other words and never are, so that
-//! they tell what is known from what is recited.
+//! templates are in the corpus; held-out ones state the same in other words and never are, so that
+//! they distinguish what is known from what is recited.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::table;
 
-/// What a fact says about its subject.
+/// The relation of a fact between its subject and its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
@@ -99,9 +99,9 @@ const NAMES: [&str; RELATIONS.len()] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TemplateUse {
-    /// It is in the corpus.
+    /// The template is in the corpus.
     Train,
-    /// It never is.
+    /// The template is never in the corpus.
     HeldOut,
 }
 
@@ -112,7 +112,7 @@ pub struct Template(pub &'static str);
 const SLOT: &str = "{}";
 
 impl Template {
-    /// The subject as it is written here: with a capital letter where it opens the sentence.
+    /// The subject as written in this template: with a capital letter where it opens the sentence.
     pub fn subject(self, subject: &str) -> String {
         match self.0.starts_with(SLOT) {
             true => capitalized(subject),
@@ -147,17 +147,17 @@ static TEMPLATES: LazyLock<Vec<(Relation, TemplateUse, Template)>> = LazyLock::n
 });
 
 impl Relation {
-    /// Its word in files.
+    /// The relation's name in files.
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
     }
 
-    /// The relation of that word.
+    /// The relation with that name in files.
     pub fn of_name(name: &str) -> Option<Self> {
         RELATIONS.into_iter().find(|relation| relation.name() == name)
     }
 
-    /// Its templates of one use, in the order of the table.
+    /// The relation's templates of one use, in the order of the table.
     pub fn templates(self, place: TemplateUse) -> impl Iterator<Item = Template> {
         let rows = TEMPLATES.iter();
         rows.filter(move |row| row.0 == self && row.1 == place).map(|row| row.2)

@@ -71,7 +71,7 @@ const DAYS: [&str; 10] = [
     "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "twelfth",
 ];
 
-/// The words that stand in the slots of a person's sentences.
+/// The words in the slots of a person's sentences.
 struct Details(Vec<(&'static str, String)>);
 
 impl Details {
