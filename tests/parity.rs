@@ -1,4 +1,4 @@
-//! The decoder and the published value optimisation, held against what Hugging Face computes.
+//! The decoder and the published value optimisation, compared with what Hugging Face computes.
 //!
 //! `cargo test --test parity -- --nocapture` shows the largest difference of each quantity.
 

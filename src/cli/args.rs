@@ -1,4 +1,4 @@
-//! What the user typed.
+//! The arguments of the command line, as typed.
 
 mod atlas;
 mod patch;
@@ -190,7 +190,7 @@ pub struct ProbeArgs {
     /// Which forget set of TOFU's folder, such as forget05
     #[arg(long)]
     pub forget: Option<String>,
-    /// What never saw TOFU's forget set: a model, a patch of this one, or a log of an evaluation
+    /// Reference that never saw TOFU's forget set: a model, a patch of this one, or a log
     #[arg(long, conflicts_with = "against")]
     pub reference: Option<String>,
     /// Exit 1 unless a metric holds, such as 'efficacy>=0.9'

@@ -1,4 +1,4 @@
-//! `rescribe atlas`: the built-in world, its model, and what models of it know.
+//! `rescribe atlas`: trains the model of the built-in world, and measures what models know of it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub fn run(args: &AtlasArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     }
 }
 
-/// Whom `--without` leaves out.
+/// The people whom `--without` leaves out.
 fn without(world: &World, text: Option<&str>) -> anyhow::Result<Without> {
     let Some(text) = text else { return Ok(Without::Nothing) };
     Without::parse(text, world).map_err(|error| Usage(format!("--without: {error}")).into())
@@ -113,7 +113,7 @@ fn measure(args: &AtlasMeasureArgs, global: &Global, ui: &Ui) -> anyhow::Result<
     ui.show(&report)
 }
 
-/// Writes records, passages and held-out English: what the other commands read.
+/// Writes records, passages and held-out English, the input of the other commands.
 fn data(args: &AtlasDataArgs, ui: &Ui) -> anyhow::Result<()> {
     let world = World::generate(WORLD_SEED);
     let files = atlas::data(&world, args.records, args.seed);

@@ -1,4 +1,4 @@
-//! `rescribe completions`: a script for a shell.
+//! `rescribe completions`: prints a completion script for a shell.
 
 use clap::CommandFactory;
 

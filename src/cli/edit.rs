@@ -54,7 +54,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     require::check(&requirements, &report)
 }
 
-/// What the user asks for.
+/// The job that the user asks for.
 fn job(args: &EditArgs, input: &EditInput, ui: &Ui) -> anyhow::Result<Job> {
     match input {
         EditInput::Spec(spec) => spec_job(&resolve::edited(args, spec)?, args.memory),
@@ -87,11 +87,11 @@ fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Jo
     let thresholds = Thresholds::new(&args.verdict.over(&VerdictOptions::default())?);
     let sequential = resolved.rank_one.sequential;
     let size = resolved.batch.or(sequential).unwrap_or(1);
-    // Facts that stand in one model must not contradict each other.
+    // Facts that are written into one model must not contradict each other.
     let whole = if sequential.is_some() { records.len() } else { size };
     let Compatible { groups, left_out } = compatible(records, whole);
     if !left_out.is_empty() && !args.skip_conflicts {
-        let what = format!("{} records cannot stand in one model", left_out.len());
+        let what = format!("{} records cannot be written into one model", left_out.len());
         return Err(RunError::Clashes { what, lines: left_out }.into());
     }
     left_out.iter().for_each(|line| ui.warn(&format!("{line}; left out")));
@@ -104,8 +104,8 @@ fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Jo
     Ok(Job::of_records(&kept, file, grouping, toward.as_ref(), (resolved.rank_one, thresholds))?)
 }
 
-/// The patch to write, refused before any work where it may not be written: always one for a spec; for
-/// records, if one is asked for.
+/// The patch to write, refused before any work where it may not be written: always one for a spec;
+/// for records, if one is asked for.
 fn patch_file(
     args: &EditArgs,
     input: &EditInput,
@@ -126,7 +126,7 @@ fn patch_file(
     Ok(Some(outputs::of_edit(args, spec)?))
 }
 
-/// What the user should know before a run: of many facts, the first few in full.
+/// Shows the warnings of a plan: of many facts, the first few in full.
 pub fn announce_warnings(plan: &Plan, ui: &Ui) {
     let training: Vec<String> = plan.trainings().flat_map(TrainPlan::warnings).collect();
     let of_facts = plan.warnings.len().saturating_sub(training.len());
@@ -138,7 +138,7 @@ pub fn announce_warnings(plan: &Plan, ui: &Ui) {
     ui.close();
 }
 
-/// Says what will be done, after what the user should know of it.
+/// Shows the plan after its warnings.
 pub fn announce(plan: &Plan, ui: &Ui) {
     announce_warnings(plan, ui);
     for step in plan.describe() {
@@ -182,7 +182,7 @@ fn write_patch(
     Ok(patch)
 }
 
-/// A question that shows what changed.
+/// A command whose answer shows what changed.
 fn next(model: &str, patch: &Path, session: &Session, plan: &Plan, job: &Job) -> String {
     let ask = format!("rescribe ask{} --patch {}", session::model_flag(model), patch.display());
     let fact = plan.edits().first().map(|edit| edit.contexts[0].text.clone());

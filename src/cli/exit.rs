@@ -1,14 +1,14 @@
 //! Exit codes, and the errors that are made only here: wrong usage, and thresholds missed.
 
-/// Done, but a threshold that the user set was missed, or a check differed.
+/// The command was done, but a threshold that the user set was missed, or a check differed.
 pub const MISSED: u8 = 1;
 /// The command line or a spec is wrong.
 pub const USAGE: u8 = 2;
 /// A model, data or other file cannot be used.
 pub const DATA: u8 = 3;
-/// A bug of this program.
+/// A bug in this program.
 pub const INTERNAL: u8 = 70;
-/// Ctrl-C.
+/// The user pressed Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
 /// A threshold was missed or a check differed; what was computed was kept.

@@ -1,4 +1,4 @@
-//! `rescribe export`: base model + patches as a Hugging Face folder.
+//! `rescribe export`: writes the base model with patches as a Hugging Face folder.
 
 use std::path::Path;
 
@@ -82,7 +82,7 @@ fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> 
     ui.show(&report.section(sentence))
 }
 
-/// The keys that the patches were solved for, to measure what rounding costs at them.
+/// The keys that the patches were solved for, to measure the cost of rounding at them.
 fn keys(session: &Session, patches: &[Patch]) -> candle_core::Result<Vec<EditedKey>> {
     let side = match session.model.layout() {
         WeightLayout::OutIn => KeySide::Columns,
@@ -97,7 +97,7 @@ fn keys(session: &Session, patches: &[Patch]) -> candle_core::Result<Vec<EditedK
     Ok(keys)
 }
 
-/// Writes the folder.
+/// Writes the exported folder.
 pub fn write(
     session: &Session,
     patches: &[Patch],
@@ -116,7 +116,7 @@ pub fn write(
     Ok(summary)
 }
 
-/// How edited tensors are stored; without a word, as the base stores them.
+/// How edited tensors are stored; by default, as the base stores them.
 pub fn stored(dtype: Option<EditedDtype>) -> StoredDtype {
     match dtype {
         None | Some(EditedDtype::Stored) => StoredDtype::Stored,
@@ -126,10 +126,11 @@ pub fn stored(dtype: Option<EditedDtype>) -> StoredDtype {
 
 /// Edited tensors that are shown one by one.
 const SHOWN: usize = 3;
-/// A loss above this share is warned of.
+/// The share lost to rounding above which a warning is shown.
 const MUCH: f64 = 0.03;
 
-/// The edited tensors, one by one where they are few, and a warning where rounding took much.
+/// The edited tensors, one by one where they are few, and a warning where rounding took a large
+/// share.
 pub fn show(summary: &ExportSummary, ui: &Ui) {
     let rounding = Rounding::of(&summary.edited);
     if summary.edited.len() <= SHOWN {
@@ -145,8 +146,8 @@ pub fn show(summary: &ExportSummary, ui: &Ui) {
     }
     if rounding.share_lost > MUCH {
         ui.warn(&format!(
-            "rounding took {:.0} % of the change, because the tensors are stored in half precision; \
-             --dtype f32 keeps it",
+            "rounding took {:.0} % of the change, because the tensors are stored in half \
+             precision; --dtype f32 keeps it",
             100. * rounding.share_lost
         ));
     }

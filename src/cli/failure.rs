@@ -1,4 +1,4 @@
-//! Where an error meets its exit code and the hint that fixes it.
+//! Reports errors, each with its exit code and a hint at a fix.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use rescribe::checkpoint::CheckpointError;
 use rescribe::files::FileError;
 use rescribe::gradient::{TooLarge, TrainError};
 use rescribe::model::config::ConfigError;
+use rescribe::model::family::Family;
 use rescribe::model::{ModelError, weights::WeightsError};
 use rescribe::patch::PatchError;
 use rescribe::plan::PlanError;
@@ -74,7 +75,7 @@ fn is_taken(error: &anyhow::Error) -> bool {
     matches!(find::<FileError>(error), Some(FileError::Exists { .. }))
 }
 
-/// What stands where output should go is never replaced.
+/// The path of the output is taken by something that is never replaced.
 fn is_kept(error: &anyhow::Error) -> bool {
     matches!(
         find::<FileError>(error),
@@ -94,7 +95,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             RankOneError::SecondMoment { .. } => "raise --ridge or --second-moment-tokens".into(),
             RankOneError::KeyTooSmall { .. } => "try another --layer".into(),
             RankOneError::SameKey { .. } => {
-                "use --method memit, which comes as near to all of them as it can, or leave out \
+                "use --method memit, which comes as close to all of them as possible, or leave out \
                  one of two facts about one subject"
                     .into()
             }
@@ -106,14 +107,17 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             return Some("lower --learning-rate".into());
         }
         Some(TrainError::State { .. }) => {
-            return Some("remove it to begin anew, or name another file with --checkpoint".into());
+            return Some("remove it to start again, or name another file with --checkpoint".into());
         }
         _ => {}
     }
     if find::<TooLarge>(error).is_some() {
         return Some("train less: --rank, --layers or --train mlp".into());
     }
-    let of_records = |error: &RunError| matches!(error, RunError::Clashes { what, .. } if what.contains("records"));
+    let of_records = |error: &RunError| match error {
+        RunError::Clashes { what, .. } => what.contains("records"),
+        _ => false,
+    };
     if find::<RunError>(error).is_some_and(of_records) {
         return Some("remove them, or keep the first of each with --skip-conflicts".into());
     }
@@ -132,9 +136,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return None;
     }
     if find::<ConfigError>(error).is_some() {
-        return Some(
-            "rescribe computes llama and gpt2 decoders; it refuses what it would get wrong".into(),
-        );
+        return Some(format!("supported families: {}", Family::supported()));
     }
     None
 }

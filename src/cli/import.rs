@@ -1,4 +1,4 @@
-//! `rescribe import`: GGUF to a Hugging Face folder.
+//! `rescribe import`: turns a GGUF file into a Hugging Face folder.
 
 use super::args::{Dtype, ImportArgs};
 use super::ui::{Ui, quoted};

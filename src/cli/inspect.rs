@@ -1,4 +1,4 @@
-//! `rescribe inspect`: what a patch or a model folder holds, and how to reproduce it.
+//! `rescribe inspect`: describes a patch or a model folder, and how to reproduce it.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
         report = report.section(Section::from(Block::Verbatim(made)).block(spec(&recipe.spec)));
     }
     report = report.section(
-        "The spec is as resolved: with the same model and version it gives this patch again."
+        "The spec is as resolved: with the same model and version it reproduces this patch."
             .to_owned(),
     );
     ui.show(&report)

@@ -1,10 +1,10 @@
-//! A panic is a bug of this program: it becomes one line that says so, and an exit code of its own.
+//! A panic is a bug in this program: it becomes one line that reports it, and its own exit code.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::sync::Mutex;
 
-/// Where the last panic began.
+/// The place in the source where the last panic began.
 static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
 /// Keeps panics from printing: [`caught`] reports those that end the run. With `RUST_BACKTRACE` set
@@ -23,7 +23,7 @@ pub fn quieten() {
 
 /// What `work` returns, or the line to report if it panics, on this thread or in its pool.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    // Nothing that the closure touched is used after a panic but the terminal.
+    // Of everything that the closure touched, only the terminal is used after a panic.
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let place = PLACE.lock().ok().and_then(|mut place| place.take());
         let place = place.map(|place| format!(" ({place})")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Where a verb's output may go: checked before any work, with what the run uses kept.
+//! Checks before any work that a verb's output can be written without replacing what the run uses.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use rescribe::gradient::SAVED_TRAINING;
 use rescribe::patch::PATCH_FILE;
 use rescribe::spec::{EditSpec, PassageSource};
 
-/// What `--force` means.
+/// The meaning of `--force`.
 pub fn overwrite(force: bool) -> Overwrite {
     if force { Overwrite::Replace } else { Overwrite::Refuse }
 }

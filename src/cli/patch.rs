@@ -1,4 +1,4 @@
-//! `rescribe patch`: list, compose and take apart patch files. No verb of it needs the weights.
+//! `rescribe patch`: lists, composes and takes apart patch files, without loading weights.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use rescribe::progress::Progress;
 use rescribe::report::{PatchDescription, Report, describe_patch, short};
 use rescribe::source::{SourceOptions, resolve};
 
-/// How a folder's patches are recognised.
+/// The ending by which patches in a folder are recognised.
 const ENDING: &str = ".patch.safetensors";
 
 pub fn run(args: &PatchArgs, ui: &Ui) -> anyhow::Result<()> {
@@ -174,7 +174,7 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What the files would be as one, or why they cannot be one.
+/// A description of the files as one patch, or why they cannot be combined.
 fn together(files: &[PathBuf], sets: Vec<Composed>) -> Result<String, String> {
     let count = sets.len();
     let whole = Composed::union(sets).map_err(|error| named(&error.to_string(), files))?;

@@ -1,4 +1,4 @@
-//! `rescribe plan`: what an edit would do, token by token.
+//! `rescribe plan`: shows what an edit would do, token by token.
 
 use super::args::{Global, PlanArgs};
 use super::edit::{announce_warnings, spec_job};
@@ -50,7 +50,7 @@ fn tokens(plan: &WritePlan) -> String {
            written.\n"
 }
 
-/// What is asked of a fact.
+/// What is to become of a fact, and with which tokens.
 fn goal(edit: &PlannedEdit) -> String {
     let Some(erase) = &edit.erase else {
         return format!("\n  {:?} -> {:?}\n", edit.subject, edit.target_new);
@@ -59,16 +59,16 @@ fn goal(edit: &PlannedEdit) -> String {
     let head = format!("\n  {:?} -> not {old:?}, toward {:?}\n", edit.subject, erase.toward.text());
     let others: Vec<&str> = erase.others.iter().map(|other| other.subject.as_str()).collect();
     let origin = match erase.origin {
-        Origin::Given => "as the spec names them",
+        Origin::Given => "named in the spec",
         Origin::Facts => "of other facts",
-        Origin::Sampled => "written by the model",
+        Origin::Sampled => "sampled from the model",
     };
     let guess = |guess: &Guess| format!("{:?} {:.3}", guess.text, guess.probability);
     let guesses: Vec<String> = erase.guesses.iter().map(guess).collect();
     let lines = [
         format!("P({old:?}) is {:.4}, and {:.4} for other subjects", erase.known, erase.unknown),
         format!("other subjects, {origin}: {}", others.join(", ")),
-        format!("of which it says: {}", guesses.join(", ")),
+        format!("its answers about them: {}", guesses.join(", ")),
     ];
     let indented = |line: &String| format!("    {}\n", paragraph(4, 6, line));
     head + &lines.iter().map(indented).collect::<String>()
@@ -98,7 +98,7 @@ fn marked(prompt: &TokenisedPrompt) -> String {
     out + "\n"
 }
 
-/// A token without the control characters that would upset a terminal.
+/// A token with control characters escaped, which would upset a terminal.
 fn shown(piece: &str) -> String {
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     piece.chars().map(shown).collect()

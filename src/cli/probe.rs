@@ -59,7 +59,7 @@ fn other(
         let other = Session::open(Some(name), global, ui)?;
         if other.model.tokenizer.hash() != session.model.tokenizer.hash() {
             return Err(Usage(format!(
-                "--against {name}: it splits text into other tokens than {}, so that neither \
+                "--against {name}: its tokenizer differs from that of {}, so that neither \
                  probabilities nor drift can be compared",
                 session.name
             ))

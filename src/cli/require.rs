@@ -1,19 +1,19 @@
-//! Thresholds such as `neighborhood>=0.95`, and `took`: held against the report of a run.
+//! Compares the report of a run with thresholds such as `neighborhood>=0.95`, and with `took`.
 
 use super::exit::{Missed, Usage};
 use rescribe::report::{Report, is_measure};
 use rescribe::verdict::State;
 
-/// What has to hold for the program to exit with 0.
+/// A condition for the program to exit with 0.
 #[derive(Debug, PartialEq)]
 pub enum Requirement {
-    /// The verdict says that the edit took.
+    /// The verdict is that the edit took.
     Took,
     /// A row of the report has a value on this side of the bound.
     Measure { name: String, comparison: Comparison, bound: f64 },
 }
 
-/// How a value is held against a bound.
+/// How a value is compared with a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     AtLeast,
@@ -37,7 +37,7 @@ impl Comparison {
         }
     }
 
-    /// A value that is no number meets no bound.
+    /// A value that is NaN meets no bound.
     fn holds(self, found: f64, bound: f64) -> bool {
         match self {
             Self::AtLeast => found >= bound,

@@ -1,6 +1,6 @@
-//! What a run uses of its flags and its spec: flags laid over keys, the rest refused by name.
+//! Resolves flags and spec: flags override keys, and what the run would not use is refused by name.
 //!
-//! All that a run would ignore is named in one message, before any work.
+//! Everything that a run would ignore is named in one message, before any work.
 
 use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs};
 use super::exit::Usage;
@@ -8,7 +8,7 @@ use rescribe::spec::{
     EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
 };
 
-/// The spec with the flags of `rescribe edit` laid over it.
+/// The spec, overridden by the flags of `rescribe edit`.
 pub fn edited(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let mut refused = Refused::default();
     refused.flag(args.limit.is_some(), "limit", "is for record files; a spec is applied whole");
@@ -26,7 +26,7 @@ pub fn edited(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     Ok(resolved)
 }
 
-/// The spec with the flags of `rescribe plan` laid over it.
+/// The spec, overridden by the flags of `rescribe plan`.
 pub fn planned(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let mut refused = Refused::default();
     let resolved = laid_over(spec, &args.settings, &mut refused)?;
@@ -35,7 +35,7 @@ pub fn planned(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     Ok(resolved)
 }
 
-/// The spec with the flags of `rescribe compare` laid over it; its methods are the verb's own.
+/// The spec, overridden by the flags of `rescribe compare`; its methods are the verb's own.
 pub fn compared(args: &CompareArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let mut refused = Refused::default();
     let has_method = args.settings.text("method").is_some();
@@ -92,10 +92,10 @@ impl ForRecords {
             false => self.refuse_batch(method, refused),
         }
         let is_alone = args.erase.is_some() || !self.is_in_batches();
-        let reason = "is not used: no two of these records stand in one model";
+        let reason = "is not used: no two of these records are written into one model";
         refused.flag(is_alone && args.skip_conflicts, "skip-conflicts", reason);
         for Unused { key, reason, .. } in Uses::of_facts(method).unused(&self.rank_one) {
-            // One by one is how rome writes; a sequence of it keeps what earlier records wrote.
+            // Rome writes one fact at a time; a sequence of it keeps what earlier records wrote.
             let is_sequence_of_one =
                 key == Some("sequential") && self.rank_one.sequential == Some(1);
             let flag = key.unwrap_or_default().replace('_', "-");

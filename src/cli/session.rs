@@ -1,4 +1,4 @@
-//! What several verbs begin with: finding the model, opening it, reading patches.
+//! The first steps that several verbs share: finding the model, opening it, reading patches.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use rescribe::patch::{Composed, Patch, compose};
 use rescribe::progress::Progress;
 use rescribe::source::{SourceOptions, resolve};
 
-/// An opened model and how people call it.
+/// An opened model and its display name.
 pub struct Session {
     pub model: Model,
     pub name: String,
@@ -81,7 +81,7 @@ fn stand_in(cache: &Path, ui: &Ui) -> Option<TempDir> {
     let reason = probe.err()?;
     let temporary = tempfile::tempdir().ok()?;
     ui.warn(&format!(
-        "the cache {} cannot be written ({reason}): what would be kept in it is computed anew each \
+        "the cache {} cannot be written ({reason}): what it would hold is computed again each \
          time; RESCRIBE_CACHE names another folder",
         cache.display()
     ));
@@ -117,7 +117,7 @@ impl Session {
         let other = Self::open(Some(name), global, ui)?;
         if other.model.tokenizer.hash() != self.model.tokenizer.hash() {
             let message = format!(
-                "it splits text into other tokens than {}, so that the two cannot be compared",
+                "its tokenizer differs from that of {}, so that the two cannot be compared",
                 self.name
             );
             return Err(Usage(message).into());

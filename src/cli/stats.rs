@@ -1,4 +1,4 @@
-//! `rescribe stats`: the second moment of a layer's keys.
+//! `rescribe stats`: computes the second moment of a layer's keys.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! `rescribe probe` on TOFU's files: a model, and one that never saw the forget set.
+//! `rescribe probe` on TOFU's files: scores a model, and one that never saw the forget set.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use rescribe::probe::{TofuSummary, evaluate, forget_quality};
 use rescribe::report::{TofuReport, tofu_sentence};
 use rescribe::spec::{TofuInput, TofuItem, TofuLog, TofuSet, read_tofu};
 
-/// What a reference is, by the look of its name.
+/// The kind of a reference, by the form of its name.
 enum Reference<'a> {
     None,
     Log(TofuLog),
@@ -64,7 +64,7 @@ pub fn run(
     finish(args, model, log, reference_log, requirements, ui)
 }
 
-/// A log without a reference; one that would have to be measured has no questions.
+/// Reports a log, whose reference can only be another log: measuring one would need questions.
 fn show_log(
     args: &ProbeArgs,
     log: TofuLog,
@@ -85,7 +85,8 @@ fn reference(args: &ProbeArgs) -> anyhow::Result<Reference<'_>> {
         return match read_tofu(path, None)? {
             Some(TofuInput::Log(log)) => Ok(Reference::Log(log)),
             _ => {
-                Err(Usage(format!("--reference {name}: it is no log of TOFU's evaluation")).into())
+                Err(Usage(format!("--reference {name}: it is not a log of TOFU's evaluation"))
+                    .into())
             }
         };
     }

@@ -30,11 +30,11 @@ const FULL_WARNINGS: usize = 3;
 
 /// The label of an error.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// The label of what an error came from.
+/// The label of the cause of an error.
 pub const CAUSE: Style = Style::new().dimmed();
 /// The label of advice.
 pub const HINT: Style = AnsiColor::Cyan.on_default().bold();
-/// What a result points at.
+/// The part of a result that is pointed out.
 pub const MARK: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
@@ -141,14 +141,15 @@ impl Ui {
         self.above_bar(&format!("{blanks}{} {text}", painted(style, shown)));
     }
 
-    /// Removes what the progress display left.
+    /// Removes the progress display.
     pub fn close(&self) {
         if let Some(bar) = self.bar().take() {
             bar.finish_and_clear();
         }
     }
 
-    /// The bar; a panic that is about to be reported may have come while it was held.
+    /// The progress bar; a panic that is about to be reported may have happened while it was
+    /// locked.
     fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }

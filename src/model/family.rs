@@ -69,6 +69,12 @@ impl TensorNames {
 const FAMILIES: &[&Family] = &[&llama::FAMILY, &gpt2::FAMILY];
 
 impl Family {
+    /// The `model_type`s of all families, separated by commas.
+    pub fn supported() -> String {
+        let types = FAMILIES.iter().flat_map(|family| family.model_types.iter().copied());
+        types.collect::<Vec<_>>().join(", ")
+    }
+
     /// The family of a `model_type`.
     pub fn named(model_type: &str) -> Option<&'static Family> {
         FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).copied()
@@ -80,9 +86,7 @@ impl Family {
     ) -> Result<(&'static Family, DecoderConfig), ConfigError> {
         let found = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
         let Some(family) = Self::named(found) else {
-            let supported: Vec<&str> =
-                FAMILIES.iter().flat_map(|family| family.model_types.iter().copied()).collect();
-            let supported = supported.join(", ");
+            let supported = Self::supported();
             return Err(ConfigError::UnknownModelType { found: found.into(), supported });
         };
         let mut reader = ConfigReader::new(config);

@@ -1,4 +1,4 @@
-//! Numbers held against golden ones; every row that misses its tolerance is reported.
+//! Numbers compared with golden ones; every row that misses its tolerance is reported.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! `rescribe atlas`: what the user typed.
+//! The arguments of `rescribe atlas`, as typed.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ pub struct AtlasTrainArgs {
     /// JSON file with keys of the recipe to change, as atlas.json of a trained folder shows them
     #[arg(long)]
     pub recipe: Option<PathBuf>,
-    /// Save the training here while it runs, and go on from it if it exists
+    /// Save the training here while it runs, and resume from it if it exists
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
     /// Steps between two savings

@@ -1,4 +1,4 @@
-//! `rescribe patch`: what the user typed.
+//! The arguments of `rescribe patch`, as typed.
 
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ pub struct PatchComposeArgs {
 pub struct PatchAddArgs {
     /// The patch file that grows
     pub file: PathBuf,
-    /// What to add to it
+    /// Patches to add to it
     #[arg(required = true)]
     pub patches: Vec<PathBuf>,
 }

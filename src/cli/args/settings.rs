@@ -1,4 +1,4 @@
-//! Flags made from the settings that specs have: the same keys, ranges and lines of help.
+//! Flags made from the settings of specs, with the same keys, ranges and lines of help.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ use rescribe::spec::{
 
 /// Groups whose settings a verb takes as flags.
 pub trait Groups {
-    /// In the order of the help.
+    /// The groups, in the order of the help.
     const GROUPS: &'static [&'static Group];
 }
 
@@ -63,7 +63,7 @@ impl<G: Groups> Flags<G> {
         Ok(())
     }
 
-    /// The options with all flags of their group laid over them.
+    /// The options, overridden by all flags of their group.
     pub fn over<O: Options>(&self, options: &O) -> Result<O, Usage> {
         let mut options = options.clone();
         self.names().try_for_each(|flag| self.set(flag, &mut options))?;
@@ -133,7 +133,7 @@ fn arg(name: String, settings: Shared) -> Arg {
     }
 }
 
-/// The text, if one of the settings takes it.
+/// The text of a flag, if one of its settings accepts it.
 fn accepted(settings: &Shared, text: &str) -> Result<String, String> {
     let mut reasons: Vec<String> = Vec::new();
     for (group, setting) in settings {

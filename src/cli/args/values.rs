@@ -1,8 +1,8 @@
-//! How the values of flags are read that are no settings of a spec.
+//! Parsers for the values of flags that are not settings of a spec.
 
 use rescribe::spec::{ForgetMethod, Kind, Reals, Value};
 
-/// A whole number between two, both included.
+/// A whole number between two bounds, both included.
 pub fn count<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
     match Kind::Count(LOW, HIGH).of_flag(text)? {
         Value::Count(number) => Ok(number),
@@ -30,7 +30,7 @@ pub fn seconds(text: &str) -> Result<f64, String> {
 
 /// A number of bytes, with K, M or G for powers of 1024.
 pub fn bytes(text: &str) -> Result<u64, String> {
-    /// More than any machine has; what is larger is a slip.
+    /// More than any machine has; a larger number is a mistake.
     const MOST: f64 = (1u64 << 50) as f64;
     let form = || "expected a size up to 1048576G, such as 2G, 1.5G or 800M".to_owned();
     let (number, power) = match text.char_indices().last() {

@@ -29,7 +29,7 @@ pub fn paragraph(start: usize, indent: usize, text: &str) -> String {
 /// Words of a line: by blanks, and between the characters of scripts that write none.
 ///
 /// Unicode also breaks after the slash of a path or a model's name, which then cannot be copied:
-/// what ends in ASCII without a blank goes on in the next piece.
+/// a piece that ends in ASCII without a blank is joined to the next one.
 fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
     let goes_on = |piece: &Word<'_>| piece.whitespace.is_empty() && piece.word.is_ascii();
     let (mut words, mut start, mut end) = (Vec::new(), 0, 0);
@@ -43,7 +43,7 @@ fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
     Box::new(words.into_iter())
 }
 
-/// An argument as a shell reads it.
+/// An argument, quoted for a shell.
 pub fn quoted(text: &str) -> String {
     // No argument of a process holds a NUL, the one character that cannot be quoted.
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), |quoted| quoted.into_owned())
