@@ -1,4 +1,4 @@
-//! What is shown: a [`Report`] is plain data, and its renderers are pure functions of it.
+//! Reports: a [`Report`] is plain data, and its renderers are pure functions of it.
 //!
 //! A report is sections over tables and figures, with a verdict, notes and a command to try next.
 //! [`text::render`] writes it for a terminal, [`markdown::render`] for a page, and its own `serde`
@@ -123,8 +123,8 @@ impl Report {
         self
     }
 
-    /// The value of the measure that a name means: nothing where the report has no such measure, and
-    /// an inner nothing where it has but found no value.
+    /// The value of the measure that a name means: nothing where the report has no such measure,
+    /// and an inner nothing where it has but found no value.
     ///
     /// A name is the label of a row, in upper or lower case, with blanks, `-` and `_` alike. Where
     /// several tables have a row of this label, the head of the table goes before it.

@@ -135,7 +135,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if find::<CheckpointError>(error).is_some() || find::<WeightsError>(error).is_some() {
         return None;
     }
-    if find::<ConfigError>(error).is_some() {
+    let is_unknown = |error: &ConfigError| matches!(error, ConfigError::UnknownModelType { .. });
+    // An unknown type's own message lists the known ones.
+    if find::<ConfigError>(error).is_some_and(|error| !is_unknown(error)) {
         return Some(format!("supported families: {}", Family::supported()));
     }
     None

@@ -1,4 +1,4 @@
-//! Ways to forget, relative to models that never saw the passages.
+//! Methods of forgetting, relative to models that never saw the passages.
 
 use super::Report;
 use super::table::{Cell, Column, Row, Table, Unit};
@@ -6,7 +6,7 @@ use crate::run::{Comparison, MethodRun, SetsMemory};
 use crate::spec::ForgetMethod;
 use crate::verdict::Verdict;
 
-/// Mean, least and most of some numbers.
+/// Mean, minimum and maximum of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct MeanAndRange {
     mean: f64,
@@ -32,7 +32,7 @@ fn retain(sets: &SetsMemory) -> Option<f64> {
     sets.retain.as_ref().map(|memory| memory.nll.mean)
 }
 
-/// A row a method: means over its seeds, with least and most of the NLL.
+/// One row for each method: means over its seeds, with minimum and maximum of the NLL.
 pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> {
     let mut table = Table::of_items(
         "",

@@ -8,22 +8,22 @@ use super::table::Unit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FigureKind {
-    /// A line a series.
+    /// One line for each series.
     Lines,
-    /// A bar a point.
+    /// One bar for each point.
     Bars,
-    /// A dot a point.
+    /// One dot for each point.
     Scatter,
-    /// A row a series, a field a point, its second number the shade.
+    /// One row for each series, one field for each point, shaded by its second number.
     Heat,
 }
 
-/// What one direction of a figure means.
+/// One axis of a figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Axis {
-    /// Its name.
+    /// Name of the axis.
     pub label: String,
-    /// Unit of its numbers.
+    /// Unit of the axis.
     pub unit: Unit,
     /// Names of the positions 0, 1, 2, ...; empty where the axis is a number line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -46,7 +46,7 @@ impl Axis {
 /// Points of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Series {
-    /// What they are.
+    /// Name of the series.
     pub label: String,
     /// Pairs of x and y.
     pub points: Vec<[f64; 2]>,
@@ -65,15 +65,15 @@ impl Series {
 /// Series over two axes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
-    /// What it shows.
+    /// Title of the figure.
     pub title: String,
-    /// How it is drawn.
+    /// Kind of drawing.
     pub kind: FigureKind,
-    /// To the right.
+    /// The horizontal axis.
     pub x: Axis,
-    /// Upward.
+    /// The vertical axis.
     pub y: Axis,
-    /// Its points.
+    /// The series of the figure.
     pub series: Vec<Series>,
 }
 

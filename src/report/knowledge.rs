@@ -1,4 +1,4 @@
-//! What models of the built-in world know: one in detail, several as a table of means and spreads.
+//! Knowledge of models of the built-in world: one in detail, several as means and spreads.
 
 use serde::Serialize;
 
@@ -11,7 +11,8 @@ use crate::atlas::{Group, Knowledge, Share};
 pub struct MeasuredModel {
     /// Display name of the model.
     pub model: String,
-    /// What it was trained without, in words; nothing where its folder does not say.
+    /// The people that it was trained without, in words; nothing where its folder does not record
+    /// it.
     pub without: Option<String>,
     /// Seed of its training.
     pub seed: Option<u64>,
@@ -19,7 +20,7 @@ pub struct MeasuredModel {
     pub knowledge: Knowledge,
 }
 
-/// `rescribe atlas measure`, the data of its report.
+/// The data of the report of `rescribe atlas measure`.
 #[derive(Debug, Serialize)]
 pub struct KnowledgeReport {
     /// The measured models, in the order given.
@@ -33,7 +34,7 @@ pub struct KnowledgeReport {
 pub struct KnowledgeRow {
     /// Name of the metric.
     pub metric: &'static str,
-    /// One entry a kind of model.
+    /// One entry for each kind of model.
     pub kinds: Vec<Spread>,
 }
 

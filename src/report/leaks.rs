@@ -6,18 +6,19 @@ use super::Section;
 use super::table::{Cell, Column, Row, Side, Table, Unit};
 use crate::probe::{Channel, FOUND, Leak, Seen, Sides};
 
-/// What a channel finds over many facts.
+/// Summary of what a channel finds over many facts.
 #[derive(Debug, Clone, Serialize)]
 pub struct ChannelSummary {
-    /// The channel.
+    /// The channel of recovery.
     pub channel: Channel,
-    /// Facts that it was asked of.
+    /// Number of facts that it was tried on.
     pub n: usize,
-    /// Share of facts whose target it has among the first [`FOUND`], or in any sampled answer.
+    /// Share of facts whose target it ranks among the first [`FOUND`], or finds in a sampled
+    /// answer.
     pub found: Sides<f64>,
     /// Mean of the largest probability, or of the share of answers.
     pub probability: Sides<f64>,
-    /// Facts that leak by it.
+    /// Number of facts that leak through it.
     pub leaking: usize,
 }
 
@@ -32,7 +33,7 @@ const CHANNELS: [(Channel, &str); 5] = [
 /// Whether a channel finds a fact, and its probability there.
 type Found = (Sides<bool>, Sides<f64>);
 
-/// What each channel finds over many facts; without those that were asked of none.
+/// Summaries of all channels that were tried on at least one of many facts.
 pub fn summarise(leaks: &[Leak]) -> Vec<ChannelSummary> {
     let summaries = CHANNELS.iter().map(|(channel, _)| summary(leaks, *channel));
     summaries.filter(|summary| summary.n > 0).collect()
@@ -62,7 +63,7 @@ fn summary(leaks: &[Leak], channel: Channel) -> ChannelSummary {
 }
 
 /// Whether a channel finds a fact, and how probable it then is, at best; nothing where it was
-/// not asked on all sides.
+/// not tried on all sides.
 fn of_fact(leak: &Leak, channel: Channel) -> Option<Found> {
     if channel == Channel::Samples {
         let share = |hits: usize| hits as f64 / leak.drawn as f64;
@@ -85,12 +86,13 @@ fn of_fact(leak: &Leak, channel: Channel) -> Option<Found> {
 
 /// Columns before, after and for other subjects, under one head.
 fn sides(group: &str, unit: Unit) -> [Column; 3] {
-    // What the prompt could not ask of other subjects is a dash as well.
+    // A prompt that could not be asked about other subjects has a dash as well.
     let others = Column { side: Side::Before, ..Column::new("others") };
     [Column::before(), Column::after(), others].map(|column| column.in_unit(unit).under(group))
 }
 
-/// One erased fact: the strongest of each channel, before, after, and for other subjects.
+/// The table of one erased fact: the strongest finding of each channel, before, after, and for
+/// others.
 fn leak_table(leak: &Leak) -> Table {
     let columns = [sides("rank", Unit::Rank), sides("probability", Unit::Probability)].concat();
     let mut table = Table::new(quoted(&leak.target_true), columns);
@@ -119,7 +121,7 @@ fn leak_table(leak: &Leak) -> Table {
     table
 }
 
-/// The tables of erased facts, as far as they can be read at a glance; nothing without such facts.
+/// The tables of erased facts, one by one where they are few; nothing without such facts.
 pub fn leak_section(leaks: &[Leak]) -> Option<Section> {
     let section = Section::titled("Whether the erased answers are still recoverable");
     match leaks.len() {
@@ -137,7 +139,7 @@ fn quoted(target: &str) -> String {
     format!("\"{}\"", super::text::shortened(target, TARGET - 2))
 }
 
-/// Many erased facts: shares and means by channel.
+/// The table of many erased facts: shares and means by channel.
 fn channel_table(channels: &[ChannelSummary]) -> Table {
     let found = sides(&format!("in the first {FOUND}"), Unit::Share);
     let probability = sides("probability", Unit::Probability);

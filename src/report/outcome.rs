@@ -1,4 +1,4 @@
-//! What a run did, as a report: what is said, what stayed, what papers score, what was trained.
+//! The outcome of a run as a report: answers, side effects, the scores of papers, trainings.
 
 use super::leaks::leak_section;
 use super::secrets::secret_section;
@@ -41,7 +41,7 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
     Ok(report)
 }
 
-/// A smaller share that rounding took is not worth a line.
+/// Share lost to rounding below which no line is shown.
 const LEAST_LOST: f64 = 0.0005;
 
 fn cached(outcome: &Outcome) -> String {
@@ -84,7 +84,7 @@ impl<'a> Moments<'a> {
         self.after.as_deref().unwrap_or(&self.before)
     }
 
-    /// A row of what `value` finds at each moment; nothing where it finds nothing at the end.
+    /// A row of `value` at each moment; nothing where there is none at the end.
     fn row(
         &self,
         (label, unit): (&str, Unit),
@@ -153,7 +153,7 @@ fn free(outcome: &Outcome) -> Table {
     table
 }
 
-/// Rows of what should stay: other subjects, general text, the probe file's own texts.
+/// Rows of side effects: other subjects, general text, the probe file's own texts.
 fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
     let pooled = |measures: &[&CaseMeasures]| {
         let found = measures.iter().filter_map(|it| it.background.clone());
@@ -254,7 +254,7 @@ fn forced(outcome: &Outcome) -> Option<Section> {
     Some(section)
 }
 
-/// What writing the ripples bought, and what it cost.
+/// The gain and the cost of writing the ripples.
 fn ripple_gain(without: &ProbeScores, with: &ProbeScores) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |it| format!("{it:.2}"));
     let change = |name: &str, a, b| format!("{name} {} -> {}", number(a), number(b));
@@ -268,7 +268,7 @@ fn ripple_gain(without: &ProbeScores, with: &ProbeScores) -> String {
 /// Groups beyond which only their curve is shown.
 const MANY: usize = 10;
 
-/// The groups of a sequence, one a row.
+/// The groups of a sequence, one for each row.
 fn curve(outcome: &Outcome) -> Option<Section> {
     let is_sequence =
         outcome.write.as_ref().is_some_and(|write| write.grouping == Grouping::Sequential);
@@ -313,14 +313,14 @@ fn curve(outcome: &Outcome) -> Option<Section> {
     })
 }
 
-/// ‖ΔW‖/‖W‖ of the layer that changed most.
+/// The relative norm ‖ΔW‖/‖W‖ of the layer that changed most.
 fn largest(group: &GroupOutcome) -> f64 {
     group.relative_norms.iter().copied().fold(0., f64::max)
 }
 
-/// Other subjects whose answer is another one now.
+/// Other subjects whose answer changed.
 fn moved(outcome: &Outcome) -> Option<Section> {
-    /// Enough to see what kind of thing moved.
+    /// Number of changed answers that are listed.
     const SHOWN: usize = 4;
     let found = outcome.cases.iter().filter_map(|case| case.after.as_ref()?.background.as_ref());
     let moved: Vec<_> = found.flat_map(|background| &background.moved).collect();

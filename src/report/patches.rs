@@ -1,4 +1,4 @@
-//! What patches change, as data and as sections of a report.
+//! The changes of patches, as data and as sections of a report.
 
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ pub struct ChangeDescription {
     pub layer: Option<usize>,
     /// The bound on the rank; nothing where the change is dense.
     pub rank: Option<usize>,
-    /// ‖ΔW‖, Frobenius.
+    /// Frobenius norm of the change, ‖ΔW‖.
     pub norm: f64,
 }
 
@@ -160,7 +160,7 @@ impl PatchDescription {
     }
 }
 
-/// How many of so many are not listed.
+/// A line about the items that are not listed.
 fn more(count: usize) -> Option<String> {
     let more = count.saturating_sub(SHOWN);
     (more > 0).then(|| format!("  and {more} more"))

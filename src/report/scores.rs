@@ -6,17 +6,17 @@ use crate::probe::{ProbeScores, PromptKind};
 /// The scores of the models of a comparison.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores<'a> {
-    /// Of the base, or of the only model.
+    /// Scores of the base, or of the only model.
     pub before: &'a ProbeScores,
-    /// Of each fact right after its own batch of a sequence.
+    /// Scores of each fact right after its own batch of a sequence.
     pub right_after: Option<&'a ProbeScores>,
-    /// Of the edited model.
+    /// Scores of the edited model.
     pub after: Option<&'a ProbeScores>,
 }
 
 type Score = fn(&ProbeScores) -> Option<f64>;
 
-/// Measures with one observation a prompt, or a record.
+/// Measures with one observation for each prompt, or each record.
 const SHARES: [(&str, PromptKind, Score, &str); 4] = [
     ("efficacy", PromptKind::Rewrite, |it| it.efficacy, "P(new) > P(true)"),
     ("paraphrase", PromptKind::Paraphrase, |it| it.paraphrase, "P(new) > P(true)"),
@@ -33,7 +33,7 @@ const MEANS: [(&str, Unit, Score, &str); 4] = [
 ];
 
 impl Scores<'_> {
-    /// A row a measure that was taken, with n and the interval of the last column.
+    /// One row for each measure that was taken, with n and the interval of the last column.
     pub fn table(&self) -> Table {
         let right_after = self.right_after.map(|_| Column::new("right after"));
         let sides = match self.after {

@@ -1,4 +1,4 @@
-//! Secrets, as a section of a report: how near each is to coming out.
+//! Secrets, as a section of a report: how recoverable each is.
 
 use super::text::shortened;
 use super::{Cell, Column, Row, Section, Table, Unit};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::math::Interval;
 
-/// How a number is to be read, which decides how it is written.
+/// Unit of a number, which decides how it is formatted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -22,7 +22,7 @@ pub enum Unit {
     Count,
     /// A factor.
     Ratio,
-    /// A place among all tokens, from 1.
+    /// A rank among all tokens, from 1.
     Rank,
     /// Wall-clock seconds.
     Seconds,
@@ -32,13 +32,13 @@ pub enum Unit {
     Text,
 }
 
-/// Below this a number of nats needs four decimals.
+/// Number of nats below which four decimals are shown.
 const FEW_NATS: f64 = 0.1;
-/// Below this a probability is written by its order of magnitude.
+/// Probability below which only the order of magnitude is shown.
 const IMPROBABLE: f64 = 1e-4;
 
 impl Unit {
-    /// A number as text.
+    /// A number formatted in this unit.
     pub fn format(self, value: f64) -> String {
         match self {
             Self::Percent => format!("{:.1} %", 100. * value),
@@ -63,7 +63,7 @@ pub enum Side {
     Before,
     /// The edited model.
     After,
-    /// Both or neither.
+    /// Both models, or neither.
     #[default]
     Neither,
 }
@@ -71,14 +71,14 @@ pub enum Side {
 /// The head of a column and the unit of its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
-    /// Its head.
+    /// Head of the column.
     pub head: String,
     /// A head over this and the neighboring columns of the same group; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// Unit of its numbers; without one, each row's own.
+    /// Unit of the column's numbers; without one, each row has its own.
     pub unit: Option<Unit>,
-    /// Whose numbers it holds.
+    /// The model whose numbers it holds.
     pub side: Side,
 }
 
@@ -133,7 +133,7 @@ pub enum Cell {
     Empty,
     /// A number in the unit of its column or row.
     Number(f64),
-    /// How many.
+    /// A count.
     Count(usize),
     /// The ends of an interval.
     Interval {
@@ -142,11 +142,11 @@ pub enum Cell {
         /// Upper end.
         high: f64,
     },
-    /// So many of so many.
+    /// A count out of a total, `hits of n`.
     Of {
-        /// Those that count.
+        /// The number of hits.
         count: usize,
-        /// All.
+        /// The total.
         of: usize,
     },
     /// Words.
@@ -216,9 +216,9 @@ pub struct Row {
     /// Unit of its numbers, in columns that have none of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
-    /// One entry a column.
+    /// One entry for each column.
     pub cells: Vec<Cell>,
-    /// What the numbers mean.
+    /// A note on what the numbers mean.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
     /// The number that `--require` compares; nothing where it was not measured.
@@ -255,7 +255,7 @@ impl Row {
         self.cell(value)
     }
 
-    /// Says what the numbers mean.
+    /// Adds a note on what the numbers mean.
     pub fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
@@ -295,7 +295,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// An entry as text; what the base or the edited model was not measured for is a dash.
+    /// An entry as text; a dash where the base or the edited model was not measured.
     pub fn text(&self, row: &Row, column: usize) -> String {
         let found = &self.columns[column];
         let unit = found.unit.or(row.unit).unwrap_or(Unit::Plain(2));

@@ -1,7 +1,7 @@
 //! A report as text for a terminal: aligned tables, wrapped sentences, a command to try next.
 //!
-//! Labels are right-aligned, as in Cargo, in one column for all tables of a report. A note that does
-//! not fit beside its row is wrapped below it. Columns are counted as a terminal shows them.
+//! Labels are right-aligned, as in Cargo, in one column for all tables of a report. A note that
+//! does not fit next to its row is wrapped below it. Columns are counted as a terminal shows them.
 
 use std::ops::Range;
 
@@ -13,20 +13,20 @@ use super::table::{Side, Table, Unit};
 use super::{Block, Completion, Note, Report, Section};
 use crate::verdict::{State, Verdict};
 
-/// What a stretch of text is, for whoever gives it a colour.
+/// The tone of a piece of text, by which it is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// A number or a text of the base.
     Before,
     /// A number or a text of the edited model.
     After,
-    /// What holds only in part.
+    /// A partial success, or a warning.
     Warning,
-    /// What failed.
+    /// A failure.
     Failure,
 }
 
-/// Gives a stretch of text its colour.
+/// Colours a piece of text by its tone.
 pub type Paint<'a> = &'a dyn Fn(Tone, &str) -> String;
 
 /// Text without colours.
@@ -34,7 +34,7 @@ pub fn plain(_: Tone, text: &str) -> String {
     text.to_owned()
 }
 
-/// The report for a terminal of so many columns.
+/// Renders the report for a terminal with this many columns.
 pub fn render(report: &Report, columns: usize, paint: Paint<'_>) -> String {
     let page = Page { columns, paint, label: label_width(report) };
     let mut parts: Vec<String> = report.sections.iter().map(|it| page.section(it)).collect();
@@ -56,7 +56,7 @@ const NOTE: usize = 10;
 const GAP: usize = 2;
 /// The narrowest column of a table, where there is room.
 const NUMBER: usize = 6;
-/// A note is not squeezed into fewer columns.
+/// The fewest columns for a note.
 const SQUEEZED: usize = 14;
 
 /// One column of labels for all tables of a report.
@@ -73,7 +73,7 @@ fn label_width(report: &Report) -> usize {
     widths.filter(|width| *width <= WIDE).fold(NARROW, usize::max)
 }
 
-/// Where and how a report is written.
+/// The text that is being rendered, and its layout.
 struct Page<'a> {
     columns: usize,
     paint: Paint<'a>,
@@ -115,7 +115,7 @@ impl Page<'_> {
         }
     }
 
-    /// Colours line by line, since a pager takes lines apart.
+    /// Colours line by line, since a pager shows lines separately.
     fn lines(&self, tone: Tone, text: &str) -> String {
         text.lines().map(|line| format!("{}\n", (self.paint)(tone, line))).collect()
     }
@@ -218,7 +218,7 @@ impl Page<'_> {
         }
     }
 
-    /// Numbers stand right in their column, words left; colours do not count as columns.
+    /// Aligns numbers right in their column, words left; colours do not count as columns.
     fn aligned(&self, table: &Table, grid: &Grid, at: usize, text: &str) -> String {
         let column = &table.columns[at];
         let blanks = " ".repeat(grid.widths[at].saturating_sub(text.width()));
@@ -242,7 +242,7 @@ impl Page<'_> {
         if line.trim().is_empty() { String::new() } else { trimmed(line) }
     }
 
-    /// The note beside its row where there is room, otherwise below it.
+    /// Writes the note next to its row where there is room, otherwise below it.
     fn with_note(&self, line: String, used: usize, label: usize, note: &str) -> String {
         if note.is_empty() {
             return trimmed(line);

@@ -1,4 +1,4 @@
-//! TOFU's measures, of a model and of one that never saw the forget set.
+//! TOFU's measures as a report, of a model and of one that never saw the forget set.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::math::KolmogorovSmirnov;
 use crate::probe::{TofuMeasures, TofuSummary};
 use crate::spec::{TofuLog, TofuSet};
 
-/// An evaluation, the data of its report; `rescribe probe` reads its log again.
+/// The data of the report of an evaluation; `rescribe probe` reads its log again.
 #[derive(Debug, Serialize)]
 pub struct TofuReport {
     /// Display name of the model, or the file of its log.
@@ -19,7 +19,7 @@ pub struct TofuReport {
     pub summary: TofuSummary,
     /// Measures of the reference.
     pub reference_summary: Option<TofuSummary>,
-    /// Truth ratios of the forget set, against the reference's.
+    /// Comparison of the truth ratios of the forget set with the reference's.
     pub forget_quality: Option<KolmogorovSmirnov>,
     /// Scores of each item.
     pub log: TofuLog,
@@ -27,7 +27,7 @@ pub struct TofuReport {
     pub reference_log: Option<TofuLog>,
 }
 
-/// A p above which the two samples cannot be told apart, by convention and in TOFU.
+/// The p above which two samples count as indistinguishable, by convention and in TOFU.
 const TOLD_APART: f64 = 0.05;
 
 impl TofuReport {
@@ -90,7 +90,7 @@ fn row(label: String, measures: &TofuMeasures) -> Row {
     row.cell(truth_ratio.mean).cell(probability.n)
 }
 
-/// What the measures say in words.
+/// The conclusion from the measures, in words.
 pub fn tofu_sentence(report: &TofuReport) -> String {
     let utility = report.summary.utility.map(|utility| format!("Model utility is {utility:.3}"));
     let rest = match (&report.forget_quality, report.summary.sets.get(&TofuSet::Forget)) {

@@ -1,4 +1,4 @@
-//! A training, as a section of a report: what is remembered of each set, before and after.
+//! A training, as a section of a report: how well each set is remembered, before and after.
 
 use super::{Axis, Cell, Column, Figure, Row, Section, Series, Table, Unit};
 use crate::math::{Interval, mean_interval};
@@ -61,14 +61,14 @@ fn set_rows(set: &str, before: &SetMemory, after: &SetMemory, table: &mut Table)
     }));
 }
 
-/// The first words of what is recited.
+/// The first words of the recited text.
 fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut: String = line.chars().take(32).collect();
     if cut.len() < line.len() { format!("{cut}…") } else { cut }
 }
 
-/// A number of what is remembered of the passages.
+/// A measure of the passages' memory.
 type Measure = fn(&SetMemory) -> f64;
 
 const MEASURES: [(&str, Unit, Measure); 2] = [
@@ -76,7 +76,8 @@ const MEASURES: [(&str, Unit, Measure); 2] = [
     ("extraction", Unit::Share, |set| set.extraction.mean),
 ];
 
-/// Spread of the references, and how far the training went from where it began to their mean.
+/// Spread of the references, and the share of the distance from the start to their mean that the
+/// training covered.
 fn reference_rows(training: &TrainingOutcome, table: &mut Table) {
     let of = |sets: &SetsMemory, value: Measure| sets.passages.as_ref().map(value);
     for (what, unit, value) in MEASURES {
@@ -96,7 +97,7 @@ fn reference_rows(training: &TrainingOutcome, table: &mut Table) {
     }
 }
 
-/// NLL by step.
+/// The figure of NLL by step.
 fn path(training: &TrainingOutcome) -> Figure {
     let (x, y) = (Axis::new("step", Unit::Count), Axis::new("NLL", Unit::Nats));
     let mut figure = Figure::lines("NLL by step", x, y);
