@@ -28,7 +28,7 @@ pub enum Unit {
     Seconds,
     /// A number without a unit, with this many decimals.
     Plain(u8),
-    /// Words.
+    /// A text.
     Text,
 }
 
@@ -149,7 +149,7 @@ pub enum Cell {
         /// The total.
         of: usize,
     },
-    /// Words.
+    /// A text.
     Text(String),
 }
 
