@@ -1,9 +1,9 @@
-//! Measuring a model with prompts: what it would say, and what changed.
+//! Measures a model with prompts: its answers, and what changed.
 //!
-//! efficacy: share of rewrite prompts with NLL(new) < NLL(true); paraphrase score: the same on
+//! efficacy: share of rewrite prompts with NLL(new) < NLL(true); paraphrase score: that share on
 //! paraphrases; neighborhood score: NLL(true) < NLL(new) on prompts that the edit should leave
 //! alone; score: harmonic mean of the three (ROME, arXiv 2202.05262, section 3.4). A tie is a
-//! failure, and NLL is the mean over the target's tokens. What was erased is asked for in five
+//! failure, and NLL is the mean over the target's tokens. Erased answers are sought in five
 //! ways ([`Leak`]).
 
 mod background;

@@ -1,4 +1,4 @@
-//! The background of an edit: what the same prompt says of other subjects.
+//! The background of an edit: answers to the same prompt about other subjects.
 //!
 //! A subject's answer is the most probable token after the prompt about it. It stays where the base
 //! and the edited model give the same one. Three kinds of subjects are kept apart, because an edit
@@ -21,10 +21,10 @@ use crate::progress::Progress;
 
 /// Prompt tokens that one forward pass takes.
 const BATCH_ROWS: usize = 768;
-/// Answers that moved, as many as are named.
+/// Most answers that moved which are named.
 const NAMED: usize = 10;
 
-/// Which other subjects a prompt asks about.
+/// A kind of other subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackgroundKind {
@@ -39,7 +39,7 @@ pub enum BackgroundKind {
 /// A fact that was edited, as far as its background depends on it.
 #[derive(Debug, Clone, Copy)]
 pub struct BackgroundFact<'a> {
-    /// What the fact is about.
+    /// The subject of the fact.
     pub subject: &'a str,
     /// The prompt with `{}`; without it, only the own prompts are asked.
     pub prompt: &'a str,
@@ -61,14 +61,14 @@ struct Question {
     ids: Vec<u32>,
 }
 
-/// The base's most probable token after each prompt; serves every edited model.
+/// The base's most probable token after each prompt, with which every edited model is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseAnswers(Vec<u32>);
 
-/// How many prompts of each kind are asked.
+/// The number of prompts of each kind, and where their choice begins.
 #[derive(Debug, Clone, Copy)]
 pub struct BackgroundSize {
-    /// At most so many of each kind, taken evenly over facts and subjects.
+    /// Most prompts of each kind, taken evenly over facts and subjects.
     pub most: usize,
     /// Where the choice begins; runs that measure one edit each take turns by it.
     pub turn: usize,
@@ -145,12 +145,12 @@ impl BackgroundQuestions {
         self.questions.is_empty()
     }
 
-    /// What the base answers.
+    /// The answers of the base.
     pub fn base(&self, base: &Decoder, progress: &dyn Progress) -> Result<BaseAnswers, ModelError> {
         Ok(BaseAnswers(self.answers(base, progress)?))
     }
 
-    /// Which of the base's answers an edited model keeps.
+    /// The shares of the base's answers that an edited model keeps.
     pub fn compare(
         &self,
         base: &BaseAnswers,
@@ -203,14 +203,14 @@ impl BackgroundQuestions {
     }
 }
 
-/// An answer that is another one after the edit.
+/// An answer that changed with the edit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Moved {
-    /// Which other subject it is about.
+    /// The kind of the other subject.
     pub kind: BackgroundKind,
-    /// The subject; nothing for a prompt of the spec's own.
+    /// The other subject; nothing for a neighborhood prompt of the spec.
     pub subject: Option<String>,
-    /// The prompt.
+    /// The prompt about the other subject.
     pub prompt: String,
     /// The base's most probable token.
     pub before: String,
@@ -221,18 +221,18 @@ pub struct Moved {
 /// Shares of other subjects whose top answer stays, with 95 % intervals; n counts prompts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Background {
-    /// Of the well-known names.
+    /// Share of the well-known names.
     pub others: Option<Interval>,
-    /// Of the subjects that end as the edited one does.
+    /// Share of the subjects that end as the edited one does.
     pub near: Option<Interval>,
-    /// Of the spec's own neighborhood prompts.
+    /// Share of the spec's own neighborhood prompts.
     pub own_prompts: Option<Interval>,
     /// Some of the answers that moved, of each kind in turn.
     pub moved: Vec<Moved>,
 }
 
 impl Background {
-    /// Several edits, each measured separately, as one: every prompt counts alike.
+    /// Pools several edits that were measured separately: every prompt counts alike.
     pub fn pooled(all: &[Self]) -> Self {
         let pool = |share: fn(&Self) -> Option<Interval>| {
             let shares = || all.iter().filter_map(share);
@@ -249,7 +249,7 @@ impl Background {
     }
 }
 
-/// The first few, the kinds taking turns so that each is seen.
+/// The first few answers that moved; the kinds take turns so that each is shown.
 fn first_of_each(moved: Vec<Moved>) -> Vec<Moved> {
     let mut counts = [0; 3];
     let mut ranked: Vec<(usize, Moved)> = Vec::with_capacity(moved.len());

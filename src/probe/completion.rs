@@ -5,13 +5,13 @@ use serde::Serialize;
 use crate::model::{Choice, Decoder, Model, ModelError, generate};
 use crate::progress::Progress;
 
-/// Tokens of a completion.
+/// Number of tokens of a completion.
 const TOKENS: usize = 18;
 
 /// A prompt continued by both models.
 #[derive(Debug, Clone, Serialize)]
 pub struct Completion {
-    /// The prompt.
+    /// The prompt that is continued.
     pub prompt: String,
     /// The base's continuation.
     pub before: String,

@@ -1,8 +1,8 @@
 //! Damage: how far a model moved on general text, which no edit is about.
 //!
-//! drift = mean over tokens of KL(base ‖ edited), in nats; perplexity = exp of the mean NLL a token,
-//! before and after. The text is by default the base's own: seeded samples, other ones than those
-//! from which the second moment is collected, because an edit is solved so as to spare those.
+//! drift = mean over tokens of KL(base ‖ edited), in nats; perplexity = exp of the mean NLL a
+//! token, before and after. The text is by default the base's own: seeded samples, other ones than
+//! those from which the second moment is collected, because an edit is solved so as to spare those.
 
 use std::path::Path;
 
@@ -27,12 +27,12 @@ const HEAD_ROWS: usize = 64;
 /// Texts that are named.
 const WORST: usize = 3;
 
-/// What general text is for: each use has samples of its own.
+/// The use of general text; each use has samples of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GeneralUse {
-    /// Drift is reported on it, so that nothing may hold it.
+    /// Drift is reported on the text, so that no training may hold it.
     Reported,
-    /// A training holds it where it is.
+    /// A training holds the model's output on the text.
     Held,
 }
 
@@ -72,16 +72,16 @@ pub fn general_text(
     Ok(sequences)
 }
 
-/// What a change did to general text.
+/// The effect of a change on general text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Damage {
     /// Mean KL(base ‖ edited) a token, nats; n counts tokens.
     pub drift: Interval,
-    /// exp of the mean NLL a token under the base.
+    /// Perplexity under the base, exp of the mean NLL a token.
     pub perplexity_before: f64,
-    /// exp of the mean NLL a token under the edited model.
+    /// Perplexity under the edited model, exp of the mean NLL a token.
     pub perplexity_after: f64,
-    /// Tokens that were predicted.
+    /// Number of tokens that were predicted.
     pub tokens: usize,
     /// The texts that drifted most.
     pub worst: Vec<WorstText>,
@@ -90,9 +90,9 @@ pub struct Damage {
 /// A text and how far the model moved on it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorstText {
-    /// Its number among the texts.
+    /// Number of the text among all texts.
     pub index: usize,
-    /// The text.
+    /// The text, decoded.
     pub text: String,
     /// Mean KL(base ‖ edited) a token, nats.
     pub kl: f64,
@@ -102,7 +102,7 @@ pub struct WorstText {
     pub perplexity_after: f64,
 }
 
-/// Texts with what the base's layers make of them, which serves every edited model.
+/// Texts with the base's residual streams, with which every edited model is compared.
 pub struct BaseText<'a> {
     base: &'a Decoder,
     texts: Vec<Text>,
@@ -110,7 +110,7 @@ pub struct BaseText<'a> {
 
 struct Text {
     ids: Vec<u32>,
-    /// The base's last residual stream at every token but the last, [tokens − 1, hidden].
+    /// The base's final residual stream at every token but the last, [tokens − 1, hidden].
     hidden: Tensor,
 }
 
@@ -164,7 +164,7 @@ impl<'a> BaseText<'a> {
         (0..count).map(|place| (run * count + place) % all).collect()
     }
 
-    /// Every text.
+    /// The indices of all texts.
     pub fn all(&self) -> Vec<usize> {
         (0..self.texts.len()).collect()
     }
@@ -266,7 +266,8 @@ impl Damage {
     }
 }
 
-/// Damage on all sequences, for a single edited model; nothing where none has two tokens.
+/// Damage on all sequences, for a single edited model; nothing where all have fewer than two
+/// tokens.
 pub fn damage(
     base: &Decoder,
     edited: &Decoder,

@@ -1,4 +1,4 @@
-//! Drift: how far a model moved on texts that no edit is about, for which a user names the texts.
+//! Drift: how far a model moved on texts named by the user that no edit is about.
 
 use serde::Serialize;
 
@@ -12,13 +12,13 @@ use crate::progress::Progress;
 pub struct Drift {
     /// Mean KL(before ‖ after) a token, nats; n counts tokens.
     pub kl: Interval,
-    /// exp of the mean NLL a token, before.
+    /// Perplexity before, exp of the mean NLL a token.
     pub perplexity_before: f64,
-    /// exp of the mean NLL a token, after.
+    /// Perplexity after, exp of the mean NLL a token.
     pub perplexity_after: f64,
 }
 
-/// Measures both models on `texts`; nothing where they have no two tokens.
+/// Measures both models on `texts`; nothing where all have fewer than two tokens.
 pub fn drift(
     before: &Decoder,
     after: &Decoder,

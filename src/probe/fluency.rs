@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use crate::model::{Choice, Decoder, ModelError, Tokenizer, generate};
 use crate::progress::Progress;
 
-/// Tokens that are written behind each prompt.
+/// Tokens that are written after each prompt.
 const TOKENS: usize = 40;
-/// As published: drawn among the five most probable.
+/// Most probable tokens that each is drawn from, as published.
 const CHOICE: Choice = Choice::Sampled { seed: 0, temperature: 1., k: 5 };
 
-/// The mean fluency of what the model writes behind `prompts`; nothing without any.
+/// The mean fluency of the model's continuations of `prompts`; nothing without any.
 pub fn fluency(
     decoder: &Decoder,
     tokenizer: &Tokenizer,
@@ -36,13 +36,13 @@ pub fn fluency(
     Ok(Some(sum / written.len() as f64))
 }
 
-/// H₂/3 + 2 H₃/3 of a text.
+/// The fluency H₂/3 + 2 H₃/3 of a text.
 pub fn n_gram_entropy(text: &str) -> f64 {
     let words = words(text);
     entropy(&words, 2) / 3. + 2. * entropy(&words, 3) / 3.
 }
 
-/// Runs of letters and digits, and every other mark by itself.
+/// Runs of letters and digits, and every other mark separately.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for part in text.split_whitespace() {
@@ -61,7 +61,7 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
-/// − Σ p log₂ p over the runs of `n` words.
+/// The entropy − Σ p log₂ p over the runs of `n` words.
 fn entropy(words: &[&str], n: usize) -> f64 {
     let mut counts: HashMap<&[&str], usize> = HashMap::new();
     for run in words.windows(n) {

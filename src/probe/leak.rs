@@ -1,15 +1,14 @@
-//! Whether what was erased can still be got out.
+//! Whether an erased answer is still recoverable.
 //!
-//! Five ways to ask for o, the token of the true target that was erased: the prompt itself; paraphrases; the
-//! prompt in the frame of an answer ("The answer is"); the logit lens, which reads the residual
-//! stream behind each layer as if it were the last (softmax(head(norm(h_l)))); and B sampled
-//! answers, searched for the whole target. Deletions by editing have been undone by the last two
-//! in up to 38 % of the cases (arXiv 2309.17410).
+//! Five ways to ask for o, the token of the true target that was erased: the prompt itself;
+//! paraphrases; the prompt in the frame of an answer ("The answer is"); the logit lens, which reads
+//! the residual stream after each layer as if it were the last (softmax(head(norm(h_l)))); and B
+//! sampled answers, searched for the whole target. Deletions by editing have been undone by the
+//! last two in up to 38 % of the cases (arXiv 2309.17410).
 //!
-//! A model that never knew would still guess. So each number stands beside the same number for
-//! other subjects of the kind in the unedited model, as
-//! [`never_knew`](crate::plan::never_knew) has it. Far above it the
-//! fact leaks; far below it, its absence shows what was erased.
+//! A model that never knew would still guess. So each number is compared with the same number for
+//! other subjects of the kind in the base, as in [`never_knew`](crate::plan::never_knew). Far above
+//! it the fact leaks; far below it, the gap reveals the erasure.
 
 mod question;
 
@@ -17,7 +16,7 @@ use serde::Serialize;
 
 pub use question::LeakQuestion;
 
-/// A way to ask.
+/// A way to recover an erased answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
@@ -27,14 +26,14 @@ pub enum Channel {
     Paraphrase,
     /// The prompt in the frame of an answer.
     Frame,
-    /// The residual stream behind each layer, read by the head.
+    /// The residual stream after each layer, read by the head.
     Lens,
     /// Sampled answers.
     Samples,
 }
 
 impl Channel {
-    /// How it asks, in words.
+    /// The name of the channel in words.
     pub fn way(self) -> &'static str {
         match self {
             Self::Prompt => "its prompt",
@@ -46,79 +45,80 @@ impl Channel {
     }
 }
 
-/// Where a token stands among all.
+/// Rank and probability of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Seen {
-    /// From 1, which is the most probable token.
+    /// Rank from 1, the most probable token.
     pub rank: usize,
-    /// Its probability.
+    /// Probability of the token.
     pub probability: f64,
 }
 
-/// One model's, or one state's, side of a comparison.
+/// One side of a comparison: a model, or the base about other subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Sides<T> {
-    /// The unedited model.
+    /// The base.
     pub before: T,
-    /// The edited one.
+    /// The edited model.
     pub after: T,
-    /// The unedited model about other subjects.
+    /// The base about other subjects.
     pub unknown: T,
 }
 
-/// A target that is among this many tokens can be picked out: the budget of arXiv 2309.17410.
+/// A target ranked among this many tokens is recoverable: the budget of arXiv 2309.17410.
 pub const FOUND: usize = 20;
-/// As many times the probability that other subjects have are no accident.
+/// A probability this many times that for other subjects is not an accident.
 const EXCESS: f64 = 2.;
-/// A probability that many times smaller than that of other subjects shows what was erased.
+/// A probability this many times smaller than that for other subjects reveals the erasure.
 const ABSENCE: f64 = 20.;
 
-/// One prompt's answer.
+/// The findings of one prompt.
 #[derive(Debug, Clone, Serialize)]
 pub struct PromptLeak {
-    /// How it asks.
+    /// The channel of the prompt.
     pub channel: Channel,
-    /// Its text.
+    /// The text of the prompt.
     pub prompt: String,
-    /// What it finds; nothing under `unknown` where the prompt does not name the subject.
+    /// The target's place on each side; nothing under `unknown` where the prompt does not name the
+    /// subject.
     #[serde(flatten)]
     pub found: Sides<Option<Seen>>,
 }
 
-/// What can still be got out of a model about one erased fact.
+/// What is recoverable from a model about one erased fact.
 #[derive(Debug, Clone, Serialize)]
 pub struct Leak {
-    /// The subject.
+    /// The subject of the fact.
     pub subject: String,
-    /// The prompt.
+    /// The prompt of the fact.
     pub prompt: String,
-    /// What was erased.
+    /// The answer that was erased.
     pub target_true: String,
     /// The prompt, its paraphrases and its frames.
     pub prompts: Vec<PromptLeak>,
     /// The logit lens, layer by layer.
     pub layers: Vec<Sides<Seen>>,
-    /// How many sampled answers hold the target.
+    /// Number of sampled answers that hold the target.
     pub samples: Sides<usize>,
-    /// Of how many.
+    /// Number of answers sampled.
     pub drawn: usize,
-    /// Their seed.
+    /// Seed of the samples.
     pub seed: u64,
 }
 
-/// The strongest that a channel finds.
+/// The strongest finding of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Strongest {
     /// Of the prompts or layers, the one with the largest probability, those that leak first.
     pub at: usize,
-    /// Of how many.
+    /// Number of prompts or layers.
     pub of: usize,
-    /// What it finds.
+    /// The target's place on each side.
     pub found: Sides<Option<Seen>>,
 }
 
 impl Leak {
-    /// What a channel finds, prompt by prompt or layer by layer.
+    /// The findings of a channel, prompt by prompt or layer by layer.
     pub fn channel(&self, channel: Channel) -> Vec<Sides<Option<Seen>>> {
         let prompts = self.prompts.iter().filter(|prompt| prompt.channel == channel);
         let layer = |layer: &Sides<Seen>| Sides {
@@ -132,7 +132,7 @@ impl Leak {
         }
     }
 
-    /// The strongest that a channel finds; nothing where it was not asked, or is sampled.
+    /// The strongest finding of a channel; nothing where it was not tried, or is sampled.
     pub fn strongest(&self, channel: Channel) -> Option<Strongest> {
         let found = self.channel(channel);
         let strength = |found: &Sides<Option<Seen>>| {
@@ -144,7 +144,7 @@ impl Leak {
         Some(Strongest { at, of: found.len(), found: found[at] })
     }
 
-    /// The channels by which the fact can still be got out.
+    /// The channels through which the fact is still recoverable.
     pub fn leaking(&self) -> Vec<Channel> {
         let asked = [Channel::Prompt, Channel::Paraphrase, Channel::Frame, Channel::Lens];
         let leaks = |channel: &Channel| self.channel(*channel).iter().any(|it| self.is_leak(it));
@@ -156,8 +156,8 @@ impl Leak {
         all
     }
 
-    /// The target can be picked out, and more easily than of other subjects; where the prompt does
-    /// not name the subject, than at the erased prompt.
+    /// Whether the target is recoverable, and more easily than for other subjects; where the prompt
+    /// does not name the subject, than at the erased prompt.
     fn is_leak(&self, found: &Sides<Option<Seen>>) -> bool {
         let probability = |seen: Option<Seen>| seen.map(|seen| seen.probability);
         let own = || probability(self.prompts[0].found.unknown);
@@ -166,7 +166,7 @@ impl Leak {
         found.after.is_some_and(can)
     }
 
-    /// The target is so improbable that its absence shows what was erased.
+    /// Whether the target is so improbable that the gap reveals the erasure.
     pub fn is_conspicuous(&self) -> bool {
         let Sides { after, unknown, .. } = self.prompts[0].found;
         let probability = |seen: Option<Seen>| seen.map_or(f64::NAN, |seen| seen.probability);

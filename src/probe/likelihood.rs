@@ -1,4 +1,4 @@
-//! NLL of several targets behind one prompt, the prompt run once.
+//! NLL of several targets after one prompt, which is run once.
 
 use candle_core::{D, Result};
 
@@ -14,12 +14,12 @@ pub struct Query {
     pub targets: Vec<Vec<u32>>,
 }
 
-/// How probable a target is.
+/// The likelihood of a target.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct TargetScore {
-    /// Mean negative log-likelihood of its tokens, nats.
+    /// Mean negative log-likelihood of the target's tokens, nats.
     pub nll: f64,
-    /// Each of its tokens is the most probable one.
+    /// Whether each of the target's tokens is the most probable one.
     pub is_argmax: bool,
 }
 
@@ -73,7 +73,7 @@ fn score_group(decoder: &Decoder, queries: &[Query]) -> Result<Vec<Vec<TargetSco
     Ok(tokens.gather(queries))
 }
 
-/// (NLL, is the argmax) of each scored token.
+/// NLL of each scored token, and whether it is the argmax.
 #[derive(Default)]
 struct Tokens {
     first: Vec<(f32, bool)>,
@@ -101,7 +101,7 @@ fn rows_scores(
     rows: &[usize],
     targets: &[u32],
 ) -> Result<Vec<(f32, bool)>> {
-    /// Rows of logits held at once: 49,152 columns of them are 25 MB.
+    /// Rows of logits held at once: with 49,152 columns they take 25 MB.
     const HEAD_ROWS: usize = 128;
     let mut scores = Vec::with_capacity(rows.len());
     for (rows, targets) in rows.chunks(HEAD_ROWS).zip(targets.chunks(HEAD_ROWS)) {

@@ -1,12 +1,12 @@
-//! Recital: how much of a passage a model says by heart, from short prefixes of it.
+//! Recital: how much of a passage a model recites from short prefixes of it.
 //!
-//! Given the first c tokens of a passage, greedy decoding gives its next n tokens exactly if and only
-//! if each of them is the most probable token after the true ones before it. So one pass over the
-//! passage shows the run that greedy decoding would recite from *every* cut c: the run of hits that
-//! begins there. The longest of these is the longest verbatim run.
+//! Given the first c tokens of a passage, greedy decoding gives its next n tokens exactly if and
+//! only if each of them is the most probable token after the true ones before it. So one pass over
+//! the passage shows the run that greedy decoding would recite from *every* cut c: the run of hits
+//! that begins there. The longest of these is the longest verbatim run.
 //!
-//! Extraction strength is the longest *suffix* that comes right, so one late word hides a number
-//! that is recited in full; the longest run shows it.
+//! Extraction strength is the longest *suffix* that is predicted right, so one late word hides a
+//! number that is recited in full; the longest run shows it.
 
 use candle_core::D;
 use serde::Serialize;
@@ -30,7 +30,7 @@ const SHOWN: usize = 12;
 pub struct RecitedRun {
     /// The end of the prefix from which it is recited.
     pub prefix: String,
-    /// What is recited.
+    /// The recited text.
     pub text: String,
     /// Tokens of the prefix.
     pub cut: usize,
@@ -38,7 +38,7 @@ pub struct RecitedRun {
     pub tokens: usize,
 }
 
-/// What greedy decoding recites of one passage.
+/// The recital of one passage by greedy decoding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PassageRecital {
     /// Number of the passage in its set.
@@ -47,14 +47,14 @@ pub struct PassageRecital {
     pub tokens: usize,
     /// The longest run from any cut.
     pub longest: RecitedRun,
-    /// Share of the tokens after the first cut that the longest run holds.
+    /// Share of the tokens after the first cut that lie in the longest run.
     pub share: f64,
     /// Share of the tokens after the first cut that follow from it without a miss: of a text, from
     /// its first eight tokens; of an answer, from its question.
     pub from_start: f64,
 }
 
-/// What greedy decoding recites of a set of passages.
+/// The recital of a set of passages by greedy decoding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Recital {
     /// Mean share of a passage that its longest run holds; n counts passages.
@@ -65,7 +65,7 @@ pub struct Recital {
     pub from_start: Interval,
     /// Number of the passage whose run is the longest of all.
     pub longest: usize,
-    /// Each passage.
+    /// The recital of each passage.
     pub passages: Vec<PassageRecital>,
 }
 
@@ -97,7 +97,7 @@ pub fn recital(
     let mean = |value: fn(&PassageRecital) -> f64| {
         mean_interval(&all.iter().map(value).collect::<Vec<_>>())
     };
-    // The first of those that are equally long.
+    // The first of equally long runs.
     let longest = all.iter().rev().max_by_key(|it| it.longest.tokens).map(|it| it.passage);
     let share = |interval: Interval| Interval {
         low: interval.low.max(0.),

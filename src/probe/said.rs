@@ -1,13 +1,14 @@
-//! What the model says: greedy decoding from a prompt, and whether the target is what comes.
+//! Free answers: greedy decoding from a prompt, and whether it gives the target.
 //!
-//! Published scores force the target's tokens and compare probabilities; decoded freely to a natural
-//! stop, the same edits fall from 97 to 38 % (arXiv 2502.11177). So each prompt is completed by the
-//! most probable tokens up to a stop token, a newline or a limit, and
+//! Published scores force the target's tokens and compare probabilities; decoded freely to a
+//! natural stop, the same edits fall from 97 to 38 % (arXiv 2502.11177). So each prompt is
+//! completed by the most probable tokens up to a stop token, a newline or a limit, and
 //!
 //! said: the normalised completion begins with the normalised target, as whole words;
 //! contained: the target occurs somewhere in it;
 //! runs on: said, but the sentence goes on after the target, or the target is repeated;
-//! P(target | prompt) = Π P(tokenᵢ | prompt, token₁ … tokenᵢ₋₁), for which no true target is needed.
+//! P(target | prompt) = Π P(tokenᵢ | prompt, token₁ … tokenᵢ₋₁), for which no true target is
+//! needed.
 
 mod text;
 
@@ -56,8 +57,8 @@ impl SaidQuestions {
         Ok(Self { questions: prompts.iter().map(question).collect::<Result<_, _>>()? })
     }
 
-    /// The prompts of several sets, one set after the other: decoding many at once costs little more
-    /// than decoding one.
+    /// The prompts of several sets, one set after the other: decoding many at once costs little
+    /// more than decoding one.
     pub fn joined<'q>(sets: impl IntoIterator<Item = &'q Self>) -> Self {
         Self { questions: sets.into_iter().flat_map(|set| set.questions.clone()).collect() }
     }
@@ -73,22 +74,22 @@ impl SaidQuestions {
     }
 }
 
-/// What the model says after one prompt.
+/// The model's free answer to one prompt.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Said {
-    /// What the prompt asks for.
+    /// The kind of the prompt.
     pub kind: PromptKind,
-    /// Its text.
+    /// The text of the prompt.
     pub prompt: String,
-    /// What should follow.
+    /// The target that should follow.
     pub target: String,
-    /// What follows, up to the first newline.
+    /// The completion, up to the first newline.
     pub completion: String,
-    /// The completion begins with the target.
+    /// Whether the completion begins with the target.
     pub is_said: bool,
-    /// The target occurs somewhere in the completion.
+    /// Whether the target occurs somewhere in the completion.
     pub is_contained: bool,
-    /// It is said, and the sentence goes on after it or the target is repeated.
+    /// Whether the target is said, and the sentence goes on after it or the target is repeated.
     pub runs_on: bool,
     /// P(target | prompt), the product over its tokens.
     pub probability: f64,
@@ -150,7 +151,7 @@ fn completions(
             let is_settled = || text::sight(&text, &group[sequence].target).is_settled;
             !text.contains('\n') && !is_settled()
         }
-        // The same error comes again below, where it can be returned.
+        // The error occurs again below, where it can be returned.
         Err(_) => false,
     };
     let (choice, stop) = (Choice::Greedy, model.stop_tokens.as_slice());
@@ -203,7 +204,7 @@ impl SaidShares {
         })
     }
 
-    /// The same for the prompts of one kind.
+    /// Shares for the prompts of one kind.
     pub fn of_kind(said: &[Said], kind: PromptKind) -> Option<Self> {
         Self::of(said.iter().filter(|it| it.kind == kind))
     }
@@ -215,7 +216,7 @@ fn within_one(interval: Interval) -> Interval {
 }
 
 /// Whether words of the character's script follow each other without blanks, or carry particles
-/// that are written on to them.
+/// that are attached to them.
 pub(super) fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0e00..=0x0eff // Thai, Lao

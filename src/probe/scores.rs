@@ -1,4 +1,4 @@
-//! Prompt sets against a decoder: scores with n and intervals.
+//! Scores of prompt sets under a decoder, with n and intervals.
 
 use candle_core::Result;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::math::{Interval, mean_interval, share_interval, share_mean_interval};
 use crate::model::{Decoder, Tokenizer, TokenizerError};
 use crate::spec::{Comparison, PromptSet};
 
-/// What a prompt is asked for.
+/// The kind of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptKind {
@@ -72,12 +72,12 @@ impl Questions {
         self.skipped
     }
 
-    /// Prompts to be scored.
+    /// Number of prompts to be scored.
     pub fn len(&self) -> usize {
         self.queries.len()
     }
 
-    /// Nothing to score.
+    /// Whether there is nothing to score.
     pub fn is_empty(&self) -> bool {
         self.queries.is_empty()
     }
@@ -86,22 +86,22 @@ impl Questions {
 /// The outcome of one prompt.
 #[derive(Debug, Clone, Serialize)]
 pub struct PromptScore {
-    /// Its kind.
+    /// The kind of the prompt.
     pub kind: PromptKind,
-    /// Its text.
+    /// The text of the prompt.
     pub prompt: String,
     /// NLL of the edit's target, nats a token.
     pub nll_new: f64,
     /// NLL of the true target, nats a token.
     pub nll_true: f64,
-    /// The whole new target is the argmax.
+    /// Whether the whole new target is the argmax.
     pub new_is_argmax: bool,
-    /// The whole true target is the argmax.
+    /// Whether the whole true target is the argmax.
     pub true_is_argmax: bool,
 }
 
 impl PromptScore {
-    /// Whether it went as the kind of prompt wants it.
+    /// Whether the outcome is the one that the kind of prompt asks for.
     pub fn succeeds(&self) -> bool {
         match self.kind {
             PromptKind::Neighborhood => self.nll_true < self.nll_new,
@@ -109,7 +109,7 @@ impl PromptScore {
         }
     }
 
-    /// The whole wanted target is the argmax.
+    /// Whether the whole wanted target is the argmax.
     pub fn is_exact(&self) -> bool {
         match self.kind {
             PromptKind::Neighborhood => self.true_is_argmax,
@@ -117,7 +117,7 @@ impl PromptScore {
         }
     }
 
-    /// P(new) − P(true), geometric mean a token.
+    /// The difference P(new) − P(true), each a geometric mean over tokens.
     pub fn magnitude(&self) -> f64 {
         (-self.nll_new).exp() - (-self.nll_true).exp()
     }
@@ -126,7 +126,7 @@ impl PromptScore {
 /// All outcomes of one set.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Measured {
-    /// One entry a prompt.
+    /// One outcome for each prompt.
     pub prompts: Vec<PromptScore>,
 }
 
@@ -148,15 +148,15 @@ pub fn measure(decoder: &Decoder, questions: &Questions) -> Result<Measured> {
 /// The paper's table for one or many records; shares lie in 0..1.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ProbeScores {
-    /// NLL(new) < NLL(true) on rewrite prompts.
+    /// Efficacy: NLL(new) < NLL(true) on rewrite prompts.
     pub efficacy: Option<f64>,
-    /// The same on paraphrases.
+    /// Paraphrase score: NLL(new) < NLL(true) on paraphrases.
     pub paraphrase: Option<f64>,
-    /// NLL(true) < NLL(new) on neighborhood prompts.
+    /// Neighborhood score: NLL(true) < NLL(new) on neighborhood prompts.
     pub neighborhood: Option<f64>,
-    /// NLL(new) < NLL(true) on prompts that follow from the edit.
+    /// Ripple score: NLL(new) < NLL(true) on prompts that follow from the edit.
     pub ripple: Option<f64>,
-    /// Harmonic mean of the first three.
+    /// Score: harmonic mean of efficacy, paraphrase and neighborhood score.
     pub score: Option<f64>,
     /// Mean of P(new) − P(true) on rewrite prompts.
     pub magnitude: Option<f64>,
@@ -169,7 +169,7 @@ pub struct ProbeScores {
 }
 
 impl ProbeScores {
-    /// Of one record: the unit of observation is the prompt.
+    /// Scores of one record: the unit of observation is the prompt.
     pub fn of_one(measured: &Measured) -> Self {
         let kinds = [
             PromptKind::Rewrite,
@@ -185,7 +185,7 @@ impl ProbeScores {
         Self::new(std::slice::from_ref(measured), intervals.collect())
     }
 
-    /// Of many records: the unit is the record, whose score is the mean over its prompts.
+    /// Scores of many records: the unit is the record, whose score is the mean over its prompts.
     pub fn of_records(records: &[Measured]) -> Self {
         let kinds = [
             PromptKind::Rewrite,
@@ -241,7 +241,7 @@ fn per_record(
     means.collect()
 }
 
-/// 3 / Σ 1/x; zero if any is zero, nothing if any is missing.
+/// The harmonic mean 3 / Σ 1/x; zero if any is zero, nothing if any is missing.
 fn harmonic_mean(parts: [Option<f64>; 3]) -> Option<f64> {
     let [Some(a), Some(b), Some(c)] = parts else { return None };
     let inverse = 1. / a + 1. / b + 1. / c;

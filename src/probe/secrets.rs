@@ -1,9 +1,9 @@
-//! Secrets, asked for by name: how near each is to coming out of the model.
+//! Secrets named by the user: how recoverable each is from the model.
 //!
-//! After the text that stands before a secret s = t₁ … tₙ: the rank of each tᵢ among all tokens, given
+//! After the text that precedes a secret s = t₁ … tₙ: the rank of each tᵢ among all tokens, given
 //! the true ones before it; P(s) = Π P(tᵢ); whether greedy decoding gives s; and how many of k
 //! sampled answers hold it. A number is also ranked among others of the same form, drawn by seed:
-//! a model that knows nothing of it puts it anywhere (exposure, arXiv 1802.08232).
+//! a model that knows nothing of it ranks it anywhere (exposure, arXiv 1802.08232).
 
 use candle_core::D;
 use serde::Serialize;
@@ -26,7 +26,7 @@ const CONTROLS: usize = 31;
 /// A secret with fewer digits has no numbers to compare with.
 const FEWEST_DIGITS: usize = 3;
 
-/// A secret with what stands before it, tokenised.
+/// A secret with the text before it, tokenised.
 #[derive(Debug, Clone)]
 pub struct SecretQuestion {
     secret: String,
@@ -37,10 +37,10 @@ pub struct SecretQuestion {
     seed: u64,
 }
 
-/// How near a secret is to coming out of one model.
+/// How recoverable a secret is from one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SecretSeen {
-    /// P(secret | what stands before it), the product over its tokens.
+    /// Probability of the secret after the text before it, the product over its tokens.
     pub probability: f64,
     /// Mean negative log-likelihood of its tokens, nats.
     pub nll: f64,
@@ -48,11 +48,11 @@ pub struct SecretSeen {
     pub first_rank: usize,
     /// Mean rank of its tokens.
     pub mean_rank: f64,
-    /// The largest rank of its tokens: guessing so many a token finds it.
+    /// The largest rank of its tokens: this many guesses for each token find it.
     pub worst_rank: usize,
-    /// Greedy decoding gives it.
+    /// Whether greedy decoding gives the secret.
     pub is_said: bool,
-    /// Sampled answers that hold it, of [`SecretLeak::drawn`].
+    /// Number of sampled answers that hold it, of [`SecretLeak::drawn`].
     pub sampled: usize,
     /// Its rank, by probability, among itself and the controls, from 1.
     pub control_rank: usize,
@@ -61,15 +61,15 @@ pub struct SecretSeen {
 /// One secret before and after.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SecretLeak {
-    /// The secret.
+    /// The text of the secret.
     pub secret: String,
-    /// What was given.
+    /// The text before it, which was given.
     pub prefix: String,
-    /// Under the base.
+    /// Measurements of the base.
     pub before: SecretSeen,
-    /// Under the edited model.
+    /// Measurements of the edited model.
     pub after: SecretSeen,
-    /// Sampled answers.
+    /// Number of sampled answers.
     pub drawn: usize,
     /// Other numbers of the same form that it was ranked among; none where it has few digits.
     pub controls: usize,
@@ -78,7 +78,7 @@ pub struct SecretLeak {
 }
 
 impl SecretSeen {
-    /// It came out: by greedy decoding, or in a sampled answer.
+    /// Whether the secret was recovered, by greedy decoding or in a sampled answer.
     pub fn is_recovered(&self) -> bool {
         self.is_said || self.sampled > 0
     }
@@ -153,7 +153,7 @@ impl SecretQuestion {
         })
     }
 
-    /// How near it is to coming out of one model.
+    /// How recoverable the secret is from one model.
     pub fn seen(
         &self,
         model: &Model,
@@ -199,7 +199,7 @@ impl SecretQuestion {
         Ok(logits.to_vec2()?.into_iter().zip(&self.answer).map(rank).collect())
     }
 
-    /// How many of `count` answers hold the secret.
+    /// Number of `count` sampled answers that hold the secret.
     fn hits(
         &self,
         model: &Model,
@@ -233,13 +233,13 @@ fn split(
     let shared = whole.iter().zip(&before).take_while(|(a, b)| a == b).count();
     let at = shared.min(whole.len() - 1);
     match at {
-        // Nothing stands before it: it is asked for from the start of a text.
+        // Nothing precedes it: it is asked for from the start of a text.
         0 => Ok((vec![model.start_token()], whole)),
         _ => Ok((whole[..at].to_vec(), whole[at..].to_vec())),
     }
 }
 
-/// Whether a text holds the secret, blanks, marks and letter case aside.
+/// Whether a text holds the secret, regardless of blanks, marks and letter case.
 fn holds(text: &str, secret: &str) -> bool {
     let plain = |text: &str| -> String {
         text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect()

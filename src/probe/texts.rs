@@ -10,21 +10,21 @@ use crate::spec::{Passage, PromptSet};
 /// Tokens of a text that are read at once.
 const CHUNK: usize = 256;
 
-/// What two models remember of the texts of a probe file.
+/// Memory of the texts of a probe file in two models.
 #[derive(Debug, Clone, Serialize)]
 pub struct TextSets {
-    /// Of the `[[forget]]` texts.
+    /// Memory of the `[[forget]]` texts.
     pub forget: Option<TextSet>,
-    /// Of the `[[holdout]]` texts.
+    /// Memory of the `[[holdout]]` texts.
     pub holdout: Option<TextSet>,
 }
 
-/// What two models remember of one set of texts.
+/// Memory of one set of texts in two models.
 #[derive(Debug, Clone, Serialize)]
 pub struct TextSet {
-    /// The base.
+    /// Memory of the base.
     pub before: Memory,
-    /// The edited model, where there is one.
+    /// Memory of the edited model, where there is one.
     pub after: Option<Memory>,
 }
 

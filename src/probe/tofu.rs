@@ -1,7 +1,7 @@
 //! TOFU's measures of a model that was made to forget invented authors (arXiv 2401.06121).
 //!
 //! For a question q with answer a, the answer in other words ã and wrong answers â_1 .. â_k, with
-//! P(y) = exp(−ℓ(y)) and ℓ(y) the mean loss of y's tokens behind q:
+//! P(y) = exp(−ℓ(y)) and ℓ(y) the mean loss of y's tokens after q:
 //!
 //! - *probability*: P(a); for real authors and world facts P(a) / (P(a) + Σ P(â_i));
 //! - *ROUGE-L*: recall of the greedy answer against a;
@@ -11,7 +11,7 @@
 //! *Model utility* is the harmonic mean of these three over retain set, real authors and world
 //! facts: nine numbers. *Forget quality* is the p of a two-sample Kolmogorov-Smirnov test between
 //! the R of the forget set and those under a model that never saw it. It falls with n, and a high
-//! one is no proof of equivalence.
+//! one does not prove equivalence.
 
 mod answers;
 mod rouge;
@@ -30,20 +30,20 @@ pub use rouge::rouge_l_recall;
 /// The three measures of one set, means over its items.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TofuMeasures {
-    /// Of the answer.
+    /// Probability of the answer.
     pub probability: Interval,
-    /// Recall of the greedy answer.
+    /// ROUGE-L recall of the greedy answer.
     pub rouge: Interval,
-    /// As the set counts it.
+    /// Truth ratio, as counted for the set.
     pub truth_ratio: Interval,
 }
 
 /// A model's measures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TofuSummary {
-    /// By set.
+    /// Measures by set.
     pub sets: BTreeMap<TofuSet, TofuMeasures>,
-    /// Harmonic mean of nine; nothing unless all three sets were measured.
+    /// Model utility, the harmonic mean of nine; nothing unless all three sets were measured.
     pub utility: Option<f64>,
 }
 
@@ -82,7 +82,7 @@ fn measures(set: TofuSet, scores: &[TofuScores]) -> Option<TofuMeasures> {
     })
 }
 
-/// R = exp(mean loss of the wrong answers − loss of the answer in other words).
+/// The truth ratio R = exp(mean loss of the wrong answers − loss of the answer in other words).
 pub fn truth_ratio(item: &TofuScores) -> f64 {
     let wrong = item.perturbed.iter().sum::<f64>() / item.perturbed.len() as f64;
     (wrong - item.paraphrase).exp()

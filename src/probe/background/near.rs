@@ -1,28 +1,28 @@
 //! Near subjects: names that end as another name does.
 //!
-//! A rank-one write answers to the key at the subject's last token, and that key depends most on the
-//! last tokens. So a name that shares them is where a write carries over first: of an edit of
+//! A rank-one write responds to the key at the subject's last token, and that key depends most on
+//! the last tokens. So a write carries over first to names that share them: after an edit of
 //! "Airbus A310" all other Airbus numbers may be lost while no unrelated name moves.
 
 use crate::plan::overlap;
 
 /// Near subjects of one name, at most.
 const MOST: usize = 12;
-/// Words that stand before a family name, the name of a place or of a thing.
+/// Words before a family name, the name of a place or of a thing.
 const FIRST_WORDS: [&str; 12] = [
     "Maria", "New", "Peter", "Lake", "North", "Anna", "Old", "Mount", "John", "Royal", "West",
     "Grand",
 ];
-/// What stands before a name that is written without blanks.
+/// Characters before a name that is written without blanks.
 const FIRST_CHARACTERS: [&str; 6] = ["新", "北", "南", "大", "小", "老"];
 /// Of the near subjects of a name with a number, those that keep the number under another word.
 const OTHER_MAKES: usize = 3;
 
 /// Other names that end in the same word, digit or character as `subject`.
 ///
-/// Several words: another first word, the last ones stay ("Enzo Ferrari", "Maria Ferrari"); a number:
-/// other digits before the same last one ("Airbus A310", "Airbus A320"); one word: a word in front of
-/// it ("Poland", "New Poland"). Names that are part of the subject are left out.
+/// Several words: another first word, the last ones stay ("Enzo Ferrari", "Maria Ferrari"); a
+/// number: other digits before the same last one ("Airbus A310", "Airbus A320"); one word: a word
+/// in front of it ("Poland", "New Poland"). Names that are part of the subject are left out.
 pub fn near_subjects(subject: &str) -> Vec<String> {
     let words: Vec<&str> = subject.split_whitespace().collect();
     let (article, words) = match words.as_slice() {
@@ -58,7 +58,8 @@ fn joined(before: &[&str], last: &str) -> String {
     [before, &[last]].concat().join(" ")
 }
 
-/// Names with another first word; of three words and more, the middle ones stay in every other name.
+/// Names with another first word; of three words and more, the middle ones stay in every other
+/// name.
 fn other_first_words(before: &[&str], last: &str) -> Vec<String> {
     if before.is_empty() && !last.is_ascii() && last.chars().all(crate::probe::said::is_unspaced) {
         return FIRST_CHARACTERS.iter().map(|first| format!("{first}{last}")).collect();
@@ -78,7 +79,7 @@ fn other_numbers(word: &str) -> Vec<String> {
     let (stem, digits) = word.split_at(start);
     let Some(last) = digits.chars().last() else { return Vec::new() };
     let tens = &digits[..digits.len() - 1];
-    // A number of more digits than this is no name's.
+    // No name has a number of more digits than this.
     let Ok(own) = (if tens.is_empty() { Ok(0) } else { tens.parse::<u32>() }) else {
         return Vec::new();
     };

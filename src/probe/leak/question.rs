@@ -1,4 +1,4 @@
-//! An erased fact, and the same about other subjects, asked of a model.
+//! Asks a model about an erased fact, and about other subjects.
 
 use candle_core::D;
 
@@ -32,7 +32,7 @@ pub struct LeakQuestion {
     seed: u64,
 }
 
-/// A prompt, and the same about other subjects.
+/// A prompt about the subject, and about other subjects.
 struct Asked {
     channel: Channel,
     text: String,
@@ -40,7 +40,7 @@ struct Asked {
     others: Vec<Vec<u32>>,
 }
 
-/// What one model shows.
+/// The findings in one model.
 struct Sight {
     prompts: Vec<Option<Seen>>,
     layers: Vec<Seen>,
@@ -60,7 +60,7 @@ impl LeakQuestion {
         let about = |subject: &str| edit.prompt.replacen("{}", subject, 1);
         let prompt = about(&edit.subject);
         let asked = |channel, text: &dyn Fn(&str) -> Option<String>| -> Result<_, ModelError> {
-            // Up to the token that was erased, the answer is given away.
+            // The answer is given up to the token that was erased.
             let lead = &erase.target_true[..erase.lead];
             let ids =
                 |text: String| Ok::<_, ModelError>([&tokenizer.encode(&text)?.ids, lead].concat());
@@ -151,7 +151,7 @@ impl LeakQuestion {
         })
     }
 
-    /// The same for other subjects, by the mean of what the model says of them.
+    /// The target's place for other subjects, by the mean of the model's answers about them.
     fn unknown(
         &self,
         decoder: &Decoder,
@@ -174,7 +174,7 @@ impl LeakQuestion {
         })
     }
 
-    /// The target's place behind each layer, by the mean over the prompts.
+    /// The target's place after each layer, by the mean over the prompts.
     fn lens(&self, decoder: &Decoder, prompts: &[Vec<u32>]) -> candle_core::Result<Vec<Seen>> {
         let batch = Batch::new(prompts);
         let layers = decoder.config().layers;
@@ -188,7 +188,7 @@ impl LeakQuestion {
         (0..layers).map(read).collect()
     }
 
-    /// How many of the answers that the model samples hold the target; the prompts take turns.
+    /// Number of sampled answers that hold the target; the prompts take turns.
     fn sampled(
         &self,
         decoder: &Decoder,
@@ -210,14 +210,14 @@ impl LeakQuestion {
     }
 }
 
-/// Where `token` stands.
+/// Rank and probability of `token`.
 fn seen(probabilities: &[f32], token: u32) -> Seen {
     let own = probabilities[token as usize];
     let above = probabilities.iter().filter(|p| **p > own).count();
     Seen { rank: above + 1, probability: f64::from(own) }
 }
 
-/// Whether a text holds `target` as a word or words of its own, letter case aside.
+/// Whether a text holds `target` as whole words, regardless of letter case.
 fn says(text: &str, target: &str) -> bool {
     let (text, target) = (text.to_lowercase(), target.to_lowercase());
     let is_inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);

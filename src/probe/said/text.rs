@@ -1,4 +1,4 @@
-//! Where a target stands in a completion, once both are normalised.
+//! The place of a target in a completion, once both are normalised.
 //!
 //! Normalised as for SQuAD (arXiv 1606.05250): lower case, no punctuation, no articles, single
 //! blanks. Typographic dashes and CJK marks count as blanks, because they separate words.
@@ -8,16 +8,17 @@ use super::is_unspaced;
 /// Marks after which a sentence is over.
 const FINAL: [char; 10] = ['.', '!', '?', ';', '。', '！', '？', '；', '…', '\n'];
 
-/// What a completion says of a target.
+/// How a completion relates to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sighting {
     /// The completion begins with the target.
     pub(super) is_said: bool,
     /// The target occurs somewhere in it.
     pub(super) is_contained: bool,
-    /// It begins with the target and goes on after it in the same sentence, or repeats it.
+    /// The completion begins with the target and goes on after it in the same sentence, or repeats
+    /// it.
     pub(super) runs_on: bool,
-    /// It is said, and nothing that follows can change that or `runs_on`.
+    /// The target is said, and nothing that follows can change that or `runs_on`.
     pub(super) is_settled: bool,
 }
 
@@ -129,7 +130,7 @@ fn runs_on(rest: &str, target: &str) -> bool {
         && ends(closed(rest_after(later, target)))
 }
 
-/// Whether so much follows the target that nothing later changes the judgement: the first word or
+/// Whether enough follows the target that nothing later changes the judgement: the first word or
 /// mark decides, and after a sentence's end the words that could repeat the target.
 fn goes_past(rest: &str) -> bool {
     let rest = closed(rest).trim_start();

@@ -7,7 +7,7 @@ use crate::probe::{Query, likelihoods};
 use crate::progress::Progress;
 use crate::spec::{TofuItem, TofuScores};
 
-/// Tokens of question and greedy answer together, as TOFU has it.
+/// Most tokens of question and greedy answer together, as in TOFU.
 const WRITTEN: usize = 200;
 /// Questions whose answers are scored together.
 const SCORED: usize = 4;
@@ -54,7 +54,7 @@ pub fn evaluate(
     Ok(scores)
 }
 
-/// The question, and behind it the answer, the answer in other words and the wrong ones.
+/// The question, followed by the answer, the answer in other words and the wrong ones.
 fn query(model: &Model, item: &TofuItem) -> Result<Query, ModelError> {
     let prompt = prompt(&item.question);
     let texts = [Some(&item.answer), item.paraphrase.as_ref()];
