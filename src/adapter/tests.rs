@@ -109,7 +109,7 @@ fn what_no_adapter_can_hold_is_refused_by_name() {
         ),
         (
             vec![patch(&model, [(embedding.clone(), embedded)].into())],
-            &[&embedding, "no linear map"],
+            &[&embedding, "not a linear map"],
         ),
         (Vec::new(), &["needs a patch"]),
     ];
