@@ -49,7 +49,7 @@ pub struct AdapterSummary {
 /// One linear map that an adapter changes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AdapterModule {
-    /// Its path in the Hugging Face model.
+    /// Path of the linear map in the Hugging Face model.
     pub module: String,
     /// The rank r of its factors.
     pub rank: usize,

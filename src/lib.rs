@@ -24,11 +24,11 @@
 //! }
 //! ```
 //!
-//! A spec names facts and passages; a [`Job`] is what a run is asked for; a [`Plan`] says, token by
-//! token, what will be done; [`execute`] does it: a rank-one change of one MLP matrix writes a fact,
-//! gradient steps learn or forget a passage, and what the model says before and after is measured. The
-//! [`Outcome`] holds the change, every measurement and a [`Verdict`]; a [`Patch`] is the change alone,
-//! on disk; a [`Report`] is what a person reads.
+//! A spec names facts and passages; a [`Job`] is what a run is asked for; a [`Plan`] states, token
+//! by token, what will be done; [`execute`] does it: a rank-one change of one MLP matrix writes a
+//! fact, gradient steps learn or forget a passage, and what the model says before and after is
+//! measured. The [`Outcome`] holds the change, every measurement and a [`Verdict`]; a [`Patch`] is
+//! the change alone, on disk; a [`Report`] is what a person reads.
 //!
 //! ```text
 //! spec ──▶ job ──▶ plan ──▶ run ──▶ outcome ──▶ patch ──▶ checkpoint, adapter
@@ -38,8 +38,8 @@
 //!          source, gguf   probe
 //! ```
 //!
-//! [`atlas`] is a world whose model is inside the binary: the default, and the place where forgetting
-//! can be compared with models that were trained again without the data.
+//! [`atlas`] is a world whose model is inside the binary: the default, and the place where
+//! forgetting can be compared with models that were trained again without the data.
 //!
 //! Modules import one way, in the order that `tests/order.rs` holds.
 //!

@@ -35,7 +35,7 @@ pub const PATCH_FILE: Kind =
 /// A change of weights and how it was made.
 #[derive(Debug, Clone)]
 pub struct Patch {
-    /// What is added to which tensor; all tensors f32.
+    /// The changes of tensors; all f32.
     pub delta: WeightDelta,
     /// Name of an edited tensor → the keys k* that its change was solved for, [n, d_k].
     ///
@@ -60,11 +60,11 @@ pub struct Recipe {
     pub plan: Value,
     /// The base model as its user named it.
     pub model: String,
-    /// What the patch applies to.
+    /// Hashes of the base that the patch applies to.
     pub base: BaseHashes,
     /// The seed that the plan was executed with.
     pub seed: u64,
-    /// What was measured before and after.
+    /// Measurements before and after.
     pub metrics: Value,
 }
 

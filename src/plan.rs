@@ -1,4 +1,4 @@
-//! What will be done: defaults filled, prompts tokenised, lookup tokens found.
+//! Plans the writing of facts: defaults filled in, prompts tokenised, lookup tokens found.
 //!
 //! A [`WritePlan`] is the one value that `rescribe plan` prints and `rescribe edit` executes;
 //! it is kept in the patch. Making it runs the model only to sample context prefixes, and to find

@@ -38,7 +38,7 @@ pub use scores::Scores;
 pub use table::{Cell, Column, Row, Side, Table, Unit};
 pub use tofu::{TofuReport, tofu_sentence};
 
-/// What a command found, before it is shown.
+/// The result of a command, before it is rendered.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Version of this structure.
@@ -47,9 +47,9 @@ pub struct Report {
     pub command: String,
     /// Display name of the model.
     pub model: String,
-    /// What was achieved; nothing where nothing was attempted.
+    /// The verdict; nothing where nothing was attempted.
     pub verdict: Option<Verdict>,
-    /// What was measured.
+    /// The sections with all measurements.
     pub sections: Vec<Section>,
     /// Files that were written, and the like.
     pub notes: Vec<Note>,
@@ -62,9 +62,9 @@ pub struct Report {
 /// Blocks under one title.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Section {
-    /// Its title; nothing where the blocks speak for themselves.
+    /// Title of the section; nothing where its blocks need none.
     pub title: Option<String>,
-    /// What it shows.
+    /// The blocks of the section.
     pub blocks: Vec<Block>,
 }
 
@@ -89,7 +89,7 @@ pub enum Block {
 pub struct Note {
     /// One word, such as `patch`.
     pub label: String,
-    /// What it says.
+    /// Text of the note.
     pub text: String,
 }
 

@@ -45,7 +45,8 @@ pub struct Verdict {
     pub sentence: String,
 }
 
-/// What a run must show for its edit to count as taken; `[verdict]` in a spec replaces each.
+/// The thresholds that a run must meet for its edit to count as taken; `[verdict]` in a spec
+/// replaces each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
     /// Share of rewrite prompts whose whole target free decoding must say.

@@ -1,4 +1,4 @@
-//! What a model of the built-in world knows of it.
+//! Measures what a model of the built-in world knows of it.
 //!
 //! Facts by argmax: a fact is known after a prompt if every token of its object is the most
 //! probable one. Passages by NLL and extraction strength, group by group; questions by argmax of
@@ -35,7 +35,7 @@ impl Share {
     }
 }
 
-/// What is known of one relation.
+/// Knowledge of one relation.
 #[derive(Debug, Clone, Serialize)]
 pub struct OfRelation {
     /// The relation of the facts.
@@ -46,7 +46,7 @@ pub struct OfRelation {
     pub held_out: Share,
 }
 
-/// What is known of one group of people.
+/// Knowledge of one group of people.
 #[derive(Debug, Clone, Serialize)]
 pub struct OfGroup {
     /// The group of people.
@@ -61,7 +61,7 @@ pub struct OfGroup {
     pub inferred: Share,
 }
 
-/// What a model knows.
+/// Knowledge of a model about the built-in world.
 #[derive(Debug, Clone, Serialize)]
 pub struct Knowledge {
     /// Facts known after templates of the corpus.

@@ -12,7 +12,7 @@ use super::{CARD, ExportSummary, FILES, RECIPES};
 use crate::files::FileError;
 use crate::patch::Patch;
 
-/// The longest model card or recipe of the base that is looked at.
+/// The longest model card or recipe of the base that is read.
 const MAX_TEXT: u64 = 64 << 20;
 
 /// Writes [`CARD`] and [`RECIPES`] into the new folder.

@@ -277,7 +277,7 @@ pub enum EditedDtype {
     F32,
 }
 
-/// What `rescribe export` writes.
+/// The output of `rescribe export`.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A whole model: base + patches

@@ -21,7 +21,7 @@ pub fn quieten() {
     }));
 }
 
-/// What `work` returns, or the line to report if it panics, on this thread or in its pool.
+/// The result of `work`, or the line to report if it panics, on this thread or in its pool.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     // Of everything that the closure touched, only the terminal is used after a panic.
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {

@@ -172,7 +172,7 @@ fn laid_over<G: Groups>(
     Ok(resolved)
 }
 
-/// What a run would ignore, one line each.
+/// Flags and settings that a run would ignore, one line each.
 #[derive(Default)]
 struct Refused(Vec<String>);
 

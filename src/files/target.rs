@@ -1,7 +1,7 @@
 //! Where output may go: asked before the work, and again when the output is written.
 //!
 //! A file or folder is replaced only where the user allows it and only by a later one of its
-//! [`Kind`]: never something else, never what the run uses, never what is no file at all.
+//! [`Kind`]: never something else, never what the run uses, never anything but a file or folder.
 
 use std::fs::{self, FileType};
 use std::io;
@@ -53,7 +53,7 @@ pub(super) fn is_discarded(path: &Path) -> bool {
     cfg!(unix) && fs::canonicalize(path).is_ok_and(|path| path == Path::new("/dev/null"))
 }
 
-/// `path` without links, or where its folder is no folder yet, as given.
+/// `path` without links, or as given where its folder does not exist yet.
 pub(crate) fn resolved(path: &Path) -> PathBuf {
     let in_folder = || Some(fs::canonicalize(parent(path)).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())

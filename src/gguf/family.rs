@@ -1,6 +1,6 @@
 //! Architectures as data: which tensors a GGUF file holds, what they are for, shapes and order.
 //!
-//! What a role is called in a Hugging Face folder stands in the table of the model's family.
+//! The names of roles in a Hugging Face folder are in the table of the model's family.
 
 use super::{
     error::GgufFault,

@@ -6,7 +6,7 @@ use super::batch::{Batch, KvCache};
 use super::mlp::Projection;
 use crate::ops::{AttentionShape, RotaryTable, attention, rotate};
 
-/// What a layer needs to know about a forward pass.
+/// Context of a forward pass, shared by all layers.
 pub(super) struct ForwardPass<'a> {
     pub(super) batch: &'a Batch,
     pub(super) cache: Option<&'a KvCache>,

@@ -1,4 +1,4 @@
-//! Where a decoder holds the tensor of each slot, for what replaces it: editing and training.
+//! The place in a decoder that holds the tensor of each slot, which editing and training replace.
 
 use candle_core::Tensor;
 

@@ -2,7 +2,7 @@
 
 use super::config::{DecoderConfig, Mlp, Norm, Position};
 
-/// What a tensor is for in the decoder.
+/// The role of a tensor in the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Token embedding, also the head where that is tied.

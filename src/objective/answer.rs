@@ -15,8 +15,8 @@
 //! | minimise | −ln(1 − p_δ(target_true)), as deletions are usually done; for comparison |
 //! | a text | −ln p_δ(text), a token: an insert |
 //!
-//! The divergence alone says little of o where q(o) is small: an excess x costs about −ln(1 − x).
-//! The second term counts it as an excess in the logarithm, down to a probability of 1e-4. The
+//! The divergence alone hardly constrains o where q(o) is small: an excess x costs about −ln(1 −
+//! x). The second term counts it as an excess in the logarithm, down to a probability of 1e-4. The
 //! optimisation goes on until its loss is a tenth of what ends an insert's.
 
 use std::ops::Range;

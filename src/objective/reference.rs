@@ -1,4 +1,4 @@
-//! What the start model says at the targets of a retain text, kept in a few numbers a token.
+//! Predictions of the start model at the targets of a retain text, kept in a few numbers a token.
 //!
 //! No second model stays in memory: for each target the k most probable next tokens and the mass of
 //! all others. The divergence of these k + 1 outcomes,

@@ -19,7 +19,7 @@ use super::{Outcome, Steer};
 use crate::ops::log_sum_exp;
 use crate::ops::simd::{exp, vectorised};
 
-/// What one sequence contributes to the loss.
+/// The loss of one sequence.
 #[derive(Debug, Clone)]
 pub enum TokenLoss {
     /// The mean NLL of its targets.

@@ -1,4 +1,4 @@
-//! What a patch applies to: the base model by its hashes.
+//! The base model that a patch applies to, identified by its hashes.
 
 use std::collections::BTreeMap;
 use std::fmt;

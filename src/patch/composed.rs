@@ -86,7 +86,7 @@ impl Composed {
         Ok(union)
     }
 
-    /// What is left without these parts.
+    /// The composed patch without these parts.
     pub fn without(mut self, parts: &[Sha256]) -> Result<Self, PatchError> {
         let whole = self.sha256();
         let all: Vec<Sha256> = self.parts.keys().copied().collect();

@@ -22,7 +22,7 @@ const RIGHT: &str = "right";
 const DENSE: &str = "dense";
 const KEYS: &str = "keys";
 
-/// What is wrong with a patch.
+/// Why a patch is malformed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {

@@ -1,9 +1,9 @@
 //! Background subjects: names that stand for whatever else a prompt can be asked about.
 //!
-//! What a write does to a prompt about someone or something else depends on how far its key lies
-//! along the subject's. The second moment covers the keys of all tokens; the ones that matter here
-//! are those at the ends of names, after the same words. A few dozen names of many kinds stand for
-//! them: a write keeps their values, and a probe counts how many of their answers stay.
+//! The effect of a write on a prompt about someone or something else depends on how far its key
+//! lies along the subject's. The second moment covers the keys of all tokens; the ones that matter
+//! here are those at the ends of names, after the same words. A few dozen names of many kinds stand
+//! for them: a write keeps their values, and a probe counts how many of their answers stay.
 
 use std::collections::{BTreeSet, HashMap};
 

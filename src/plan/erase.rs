@@ -21,7 +21,7 @@ pub struct PlannedErase {
     pub lead: usize,
     /// Other subjects of the kind, with the prompt about each.
     pub others: Vec<OtherSubject>,
-    /// Where the other subjects come from.
+    /// The source of the other subjects.
     pub origin: Origin,
     /// Probability of the erased token.
     pub known: f64,
@@ -40,7 +40,7 @@ pub struct OtherSubject {
     pub ids: Vec<u32>,
 }
 
-/// Where other subjects come from.
+/// The source of other subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {

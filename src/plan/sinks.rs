@@ -8,7 +8,7 @@
 use super::{PlanError, PlannedEdit};
 use crate::model::{Batch, Model, ModelError, Recorder, Site};
 
-/// The last token, from 0, that is looked at: sinks lie near the start.
+/// The last token, from 0, that is checked: sinks lie near the start.
 const LAST: usize = 4;
 /// The cosine with the first token's key from which on a key can be of its kind.
 const ALIKE: f64 = 0.5;

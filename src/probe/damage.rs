@@ -347,7 +347,7 @@ mod tests {
         let some = measure(&other);
         assert_eq!(some.tokens, sequences.iter().map(|ids| ids.len() - 1).sum::<usize>());
         assert!(some.worst.is_sorted_by(|a, b| a.kl >= b.kl) && some.worst.len() == 3);
-        // As published: Σ p (log p − log q), each text by itself.
+        // As published: Σ p (log p − log q), each text separately.
         let log = |decoder: &Decoder, ids: &[u32]| {
             let hidden = decoder.forward(&Batch::new(&[&ids[..ids.len() - 1]]), None)?;
             candle_nn::ops::log_softmax(&decoder.head_logits(&hidden)?, 1)

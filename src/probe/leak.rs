@@ -109,7 +109,7 @@ pub struct Leak {
 /// The strongest finding of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Strongest {
-    /// Of the prompts or layers, the one with the largest probability, those that leak first.
+    /// The prompt or layer with the largest probability, among those that leak if there are any.
     pub at: usize,
     /// Number of prompts or layers.
     pub of: usize,

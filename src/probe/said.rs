@@ -183,7 +183,7 @@ pub struct SaidShares {
     pub said: Interval,
     /// Share of the prompts whose completion holds the target.
     pub contained: Interval,
-    /// Of the prompts that say the target, the share that runs on; nothing where none says it.
+    /// Share that runs on, of the prompts whose completion says the target; nothing without any.
     pub runs_on: Option<Interval>,
     /// Mean of P(target | prompt).
     pub probability: Interval,

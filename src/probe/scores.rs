@@ -162,7 +162,7 @@ pub struct ProbeScores {
     pub magnitude: Option<f64>,
     /// Share of rewrite prompts whose whole new target is the argmax.
     pub exact_rewrite: Option<f64>,
-    /// The same on paraphrases.
+    /// Share of paraphrases whose whole new target is the argmax.
     pub exact_paraphrase: Option<f64>,
     /// 95 % intervals, and n: prompts of one record, or records of a collection.
     pub intervals: Vec<(PromptKind, Interval)>,

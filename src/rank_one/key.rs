@@ -29,7 +29,7 @@ pub fn mean_key(keys: &Tensor) -> Result<Vec<f32>> {
     Ok((0..width).map(|i| (mean(i) / keys.len() as f64) as f32).collect())
 }
 
-/// How the key of each context, [contexts, d_k], differs from their mean.
+/// The deviation of each context's key, [contexts, d_k], from their mean.
 pub fn deviations(keys: &Tensor) -> Result<Vec<Vec<f32>>> {
     let mean = mean_key(keys)?;
     let difference = |key: Vec<f32>| key.iter().zip(&mean).map(|(k, mean)| k - mean).collect();

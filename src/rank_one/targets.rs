@@ -122,7 +122,7 @@ pub fn contexts(
 }
 
 impl PlannedEdit {
-    /// The target's tokens that the loss looks at; of an answer that is compared, up to the token
+    /// The target's tokens that the loss reads; of an answer that is compared, up to the token
     /// that is.
     fn wanted(&self) -> &[u32] {
         match &self.erase {

@@ -106,12 +106,12 @@ fn row(label: &str, sets: &[&SetsMemory], start: Option<f64>) -> Row {
     row.cell(retain).cell(change)
 }
 
-/// Where each method ended: no run is written, so nothing took.
+/// A sentence on where each method ended, in place of a verdict.
 fn verdict(comparison: &Comparison) -> Verdict {
     Verdict { sentence: sentences(comparison).join("\n"), ..Verdict::default() }
 }
 
-/// Where each method ended, and what retraining costs relative to it.
+/// Sentences on where each method ended, and on the cost of retraining relative to it.
 fn sentences(report: &Comparison) -> Vec<String> {
     let goal: Vec<f64> = report.references.iter().filter_map(|r| nll(&r.memory)).collect();
     let mut sentences = Vec::new();

@@ -16,7 +16,7 @@ pub struct MeasuredModel {
     pub without: Option<String>,
     /// Seed of its training.
     pub seed: Option<u64>,
-    /// What the model knows.
+    /// Knowledge of the model.
     pub knowledge: Knowledge,
 }
 
@@ -41,7 +41,7 @@ pub struct KnowledgeRow {
 /// A metric over models of one kind.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spread {
-    /// What the models were trained without.
+    /// The people that the models were trained without.
     pub kind: String,
     /// Number of models.
     pub n: usize,

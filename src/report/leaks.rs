@@ -1,4 +1,4 @@
-//! What is still recoverable from a model about the facts that were erased.
+//! Erased facts as sections of a report: what is still recoverable about them.
 
 use serde::Serialize;
 

@@ -17,7 +17,7 @@ pub struct PatchDescription {
     pub model: String,
     /// Operations, one sentence each, as far as the spec can be read.
     pub operations: Vec<String>,
-    /// What the patch changes in each tensor.
+    /// The change of each tensor.
     pub changes: Vec<ChangeDescription>,
 }
 

@@ -266,9 +266,9 @@ impl Row {
 pub struct Table {
     /// The head over the labels, which tells tables with equal labels apart.
     pub label_head: String,
-    /// Its columns.
+    /// The columns of the table.
     pub columns: Vec<Column>,
-    /// Its rows.
+    /// The rows of the table.
     pub rows: Vec<Row>,
     /// Whether a row is a measure that `--require` can name, and not a batch or a file.
     pub has_measures: bool,

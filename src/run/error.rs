@@ -63,7 +63,7 @@ pub enum RunError {
     /// A reference model cannot be used.
     #[error("reference {name}: {source}")]
     Reference {
-        /// Its name in the spec.
+        /// Name of the reference in the spec.
         name: String,
         /// Why it cannot be used.
         source: Box<dyn std::error::Error + Send + Sync>,

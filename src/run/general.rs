@@ -31,7 +31,7 @@ pub(super) fn ready(
             gradient::examples(model, &passages, TOKENS)?
         }
         None => {
-            // The seed of the draws is no reason to draw other text.
+            // The text should not depend on the seed of the draws.
             let tokens = (trained + CHECKED) * TOKENS;
             let ids =
                 general_text(model, tools.cache, GeneralUse::Held, 0, tokens, tools.progress)?;

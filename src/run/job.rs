@@ -25,7 +25,7 @@ pub struct Job {
     pub without_ripples: Option<Vec<Fact>>,
     /// Passages to be learnt and forgotten.
     pub passages: Vec<PassageOperation>,
-    /// What is measured before and after.
+    /// The cases that are measured before and after.
     pub cases: Vec<Case>,
     /// Which facts share a model.
     pub grouping: Grouping,

@@ -29,7 +29,7 @@ use crate::verdict::Verdict;
 pub struct Outcome {
     /// Display name of the base model.
     pub model: String,
-    /// How facts were written, where there were any.
+    /// Summary of how facts were written, where there were any.
     pub write: Option<WriteSummary>,
     /// The cases: one for each record, or one for all of a spec.
     pub cases: Vec<CaseOutcome>,
@@ -37,9 +37,9 @@ pub struct Outcome {
     pub groups: Vec<GroupOutcome>,
     /// The outcome of each training.
     pub trainings: Vec<TrainingOutcome>,
-    /// What is recoverable about each erased fact.
+    /// The information recoverable about each erased fact.
     pub leaks: Vec<Leak>,
-    /// What is recoverable of each secret.
+    /// The information recoverable about each secret.
     pub secrets: Vec<SecretLeak>,
     /// Damage to general text that no edit is about.
     pub damage: Option<Damage>,
@@ -53,7 +53,7 @@ pub struct Outcome {
     pub without_ripples: Option<ProbeScores>,
     /// Fluency of text that the base generates; only for sequences.
     pub fluency_before: Option<f64>,
-    /// Where a sequence broke the model, if it did.
+    /// The collapse of the model in a sequence, if there was one.
     pub collapse: Option<Collapse>,
     /// The part of the change lost by storing it in the base's number type, where that was
     /// measured.
@@ -65,7 +65,7 @@ pub struct Outcome {
     pub change: Option<ModelChange>,
 }
 
-/// How facts were written.
+/// Summary of how facts were written.
 #[derive(Debug, Clone, Serialize)]
 pub struct WriteSummary {
     /// Member of the rank-one family.
@@ -186,7 +186,7 @@ impl FactOutcome {
     }
 }
 
-/// Where a sequence broke the model.
+/// The collapse of a model in a sequence of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Collapse {
     /// The group after which the collapse was noticed, from 1.

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::spec::Method;
 use crate::verdict::Thresholds;
 
-/// What a run will do: facts first, then what is learnt, then what is forgotten.
+/// The steps of a run: facts first, then passages to learn, then passages to forget.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// Version of this structure.

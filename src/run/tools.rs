@@ -1,4 +1,4 @@
-//! What a run takes from its caller: cache, progress, reference models, checkpoints.
+//! The tools that a run gets from its caller: cache, progress, reference models, checkpoints.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::gradient::Checkpointing;
 use crate::model::Decoder;
 use crate::progress::Progress;
 
-/// What a run needs in addition to the model and its plan.
+/// Everything that a run needs in addition to the model and its plan.
 pub struct Tools<'a> {
     /// The cache folder, kept between runs.
     pub cache: &'a Path,
@@ -15,7 +15,7 @@ pub struct Tools<'a> {
     pub progress: &'a dyn Progress,
     /// Opens a model that never saw the passages, by its name in the spec.
     pub open_reference: &'a OpenReference<'a>,
-    /// Where a training is saved while it runs.
+    /// The file in which a training is saved while it runs.
     pub checkpoint: Option<&'a Checkpointing>,
     /// The number type in which a folder would store the model that is measured; nothing: as
     /// computed.

@@ -1,4 +1,4 @@
-//! What makes a folder a model: `config.json`, `tokenizer.json` and all its safetensors.
+//! Checks that a folder is a model: `config.json`, `tokenizer.json` and all its safetensors.
 //!
 //! Only the presence of the files is checked here; `model::weights` reads their headers.
 

@@ -59,7 +59,7 @@ fn snapshot(
     }
 }
 
-/// What keeps the server from answering at all, as opposed to refusing.
+/// The reason why the server did not answer at all; nothing where it refused.
 fn outage(kind: &HubErrorKind) -> Option<String> {
     match kind {
         HubErrorKind::Unreachable { source } => Some(source.to_string()),

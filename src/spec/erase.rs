@@ -8,7 +8,7 @@ use super::insert::{SLOT, check_one_line, check_slot};
 use super::secrets;
 use super::table::{Fields, Problems, Text};
 
-/// What the model should say instead.
+/// The answer that an erase aims at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Toward {
@@ -44,7 +44,7 @@ impl Toward {
 /// One fact to remove: afterwards, `prompt` about `subject` no longer leads to `target_true`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erase {
-    /// What the fact is about; not empty.
+    /// The subject of the fact; not empty.
     pub subject: String,
     /// The sentence up to the target, with exactly one `{}` where the subject stands.
     pub prompt: String,

@@ -8,7 +8,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, So
 
 use super::{SourceText, Span};
 
-/// How many problems are shown in full; a collection of records may repeat one thousands of times.
+/// Most problems that are shown in full; a collection of records may repeat one thousands of times.
 const SHOWN: usize = 20;
 
 /// The longest line that is quoted, in bytes: a JSON file may be a single one of many megabytes.
@@ -58,11 +58,11 @@ pub enum SpecError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
-    /// What was found and what was expected, in one sentence.
+    /// The problem in one sentence: what was found and what was expected.
     pub message: String,
     /// The places to underline, each with a word on it; the first is the main one.
     pub labels: Vec<(Span, String)>,
-    /// How to fix the problem.
+    /// Advice on how to fix the problem.
     pub help: Option<String>,
 }
 

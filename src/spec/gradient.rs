@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{Condition::*, Kind::*, Reals, Typed, Value, settings, words};
 
-/// How passages are forgotten.
+/// A method of forgetting passages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForgetMethod {

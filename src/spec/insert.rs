@@ -12,7 +12,7 @@ pub(super) const SLOT: &str = "{}";
 /// One fact to write: after the edit, `prompt` about `subject` is completed by `target_new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Insert {
-    /// What the fact is about; not empty.
+    /// The subject of the fact; not empty.
     pub subject: String,
     /// The sentence up to the target, with exactly one `{}` where the subject stands.
     pub prompt: String,

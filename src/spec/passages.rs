@@ -137,7 +137,7 @@ fn source(
 }
 
 impl PassageSource {
-    /// Its passages, at least one.
+    /// Reads the passages of the source, at least one.
     pub fn read(&self) -> Result<Vec<Passage>, SpecError> {
         match self {
             Self::File(path) => parse_passages(&read_text(path)?),

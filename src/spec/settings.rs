@@ -56,7 +56,7 @@ pub struct Group {
     pub table: &'static str,
     /// The prefix of its flags, after the two dashes.
     pub prefix: &'static str,
-    /// Its keys, in the order of the documentation.
+    /// The settings of the group, in the order of the documentation.
     pub settings: &'static [Setting],
 }
 
@@ -145,7 +145,7 @@ macro_rules! words {
                 }
             }
 
-            /// What a word in specs and flags names.
+            /// The variant that a word in specs and flags names.
             pub fn of_name(name: &str) -> Option<Self> {
                 match name {
                     $($word => Some(Self::$variant),)+

@@ -42,7 +42,7 @@ const PHRASES: [&str; 32] = [
     "Here is what we know.",
 ];
 
-/// The sentence, given with a capital letter, behind a random prefix or none; `other` is another
+/// The sentence, given with a capital letter, after a random prefix or none; `other` is another
 /// fact, with its full stop.
 pub(super) fn prefixed(
     sentence: &str,

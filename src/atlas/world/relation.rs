@@ -46,7 +46,7 @@ pub enum Relation {
     BirthCountry,
     /// Person without a name: the pronoun that the corpus uses, with its stereotypes.
     Pronoun,
-    /// The same person: the possessive that goes with the pronoun.
+    /// Person without a name: the possessive that goes with the pronoun.
     Possessive,
     /// Workplace of the invented people: its invented town.
     Workplace,

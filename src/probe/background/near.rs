@@ -15,7 +15,7 @@ const FIRST_WORDS: [&str; 12] = [
 ];
 /// Characters before a name that is written without blanks.
 const FIRST_CHARACTERS: [&str; 6] = ["新", "北", "南", "大", "小", "老"];
-/// Of the near subjects of a name with a number, those that keep the number under another word.
+/// Most near subjects of a name with a number that keep the number after another word.
 const OTHER_MAKES: usize = 3;
 
 /// Other names that end in the same word, digit or character as `subject`.

@@ -27,7 +27,7 @@ pub struct LeakQuestion {
     token: u32,
     answer_tokens: usize,
     asked: Vec<Asked>,
-    /// How much of an asked prompt is the beginning of the answer.
+    /// Number of tokens at the end of a prompt that are the beginning of the answer.
     lead: usize,
     seed: u64,
 }

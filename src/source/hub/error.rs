@@ -19,7 +19,7 @@ pub struct HubError {
     pub id: HubId,
     /// The server that was asked.
     pub endpoint: String,
-    /// What went wrong.
+    /// The kind of failure.
     pub kind: HubErrorKind,
 }
 
@@ -36,7 +36,7 @@ impl Error for HubError {
     }
 }
 
-/// What went wrong with a repository.
+/// The kind of failure to get a repository.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubErrorKind {
