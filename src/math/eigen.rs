@@ -35,7 +35,7 @@ impl SymmetricEigen {
     /// Decomposes the symmetric `matrix` [n, n].
     ///
     /// # Errors
-    /// [`NoConvergence`], which no matrix of finite numbers is known to give.
+    /// `NoConvergence`, which no matrix of finite numbers is known to give.
     ///
     /// # Panics
     /// If the slice is not n².

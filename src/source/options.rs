@@ -50,7 +50,7 @@ impl HubOptions {
     ///
     /// - `HF_ENDPOINT`;
     /// - `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in `huggingface` in `XDG_CACHE_HOME` or
-    /// `~/.cache`;
+    ///   `~/.cache`;
     /// - `HF_TOKEN`, or the file `HF_TOKEN_PATH`, or the file `token` in `HF_HOME`;
     /// - `HF_HUB_OFFLINE`: 1, on, yes or true.
     pub fn from_variables(lookup: Lookup) -> Self {

@@ -2,12 +2,11 @@
 //!
 //! | form | recognised by | target_new | target_true |
 //! |---|---|---|---|
-//! | CounterFact (arXiv 2202.05262) | `requested_rewrite` | its `target_new.str` | its
-//! `target_true.str` |
-//! | zsRE as MEND keeps it (arXiv 2110.11309) | `src` and `alt` | `alt` | the first of `answers`
-//! that differs |
-//! | KnowEdit (arXiv 2401.01286) | `prompt` and `target_new` | `target_new` | the first of
-//! `ground_truth` that differs |
+//! | CounterFact (arXiv 2202.05262) | `requested_rewrite` | `target_new.str` | `target_true.str` |
+//! | zsRE in MEND's form (arXiv 2110.11309) | `src` and `alt` | `alt` | of `answers` |
+//! | KnowEdit (arXiv 2401.01286) | `prompt` and `target_new` | `target_new` | of `ground_truth` |
+//!
+//! Of several true answers, the first that differs from the new target is taken.
 //!
 //! CounterFact records may also have `ripple_prompts`. Keys that are not needed are ignored. Blanks
 //! around a subject or target are cut, prompts are kept to the byte.
