@@ -68,7 +68,7 @@ fn goal(edit: &PlannedEdit) -> String {
     let lines = [
         format!("P({old:?}) is {:.4}, and {:.4} for other subjects", erase.known, erase.unknown),
         format!("other subjects, {origin}: {}", others.join(", ")),
-        format!("its answers about them: {}", guesses.join(", ")),
+        format!("answers about them: {}", guesses.join(", ")),
     ];
     let indented = |line: &String| format!("    {}\n", paragraph(4, 6, line));
     head + &lines.iter().map(indented).collect::<String>()
