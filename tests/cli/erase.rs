@@ -41,7 +41,9 @@ fn a_fact_is_erased_toward_what_the_model_says_of_others() {
     let secret = "secrets = [\"Rome\"]\n";
     desk.write("erase.toml", &format!("{}{PROBE}", erase(&format!("{OTHERS}{secret}"))));
     let plan = desk.ok("plan erase.toml --model taught");
-    for part in ["erase 1 fact", "-> not \"Rome\", toward \"unknown\"", "X, Z, K, J", "answers about them"] {
+    for part in
+        ["erase 1 fact", "-> not \"Rome\", toward \"unknown\"", "X, Z, K, J", "answers about them"]
+    {
         assert!(plan.contains(part), "no {part:?} in\n{plan}");
     }
     let plan = desk.json("plan erase.toml --model taught --json");
