@@ -4,8 +4,8 @@
 //! a loss meets the decoder. An [`Objective`] names the rows that it reads; whoever runs the
 //! decoder hands them over and takes their gradient back. Losses of tokens are in [`token`],
 //! divergences from earlier distributions of a decoder in `drift` and `reference`, the
-//! answers of a model that never knew a fact in `answer`, the end of a target's last word in
-//! `end`, a hidden state in `steer`.
+//! answers of a model that never knew a fact in `answer`, the end of a target in `end`, a hidden
+//! state in `steer`.
 
 pub(crate) mod answer;
 pub(crate) mod drift;

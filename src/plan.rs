@@ -6,6 +6,7 @@
 
 mod background_subjects;
 mod defaults;
+mod ends;
 mod erase;
 mod located;
 mod never_knew;
@@ -13,18 +14,17 @@ mod others;
 mod prefixes;
 mod settings;
 mod sinks;
-mod word_ends;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use background_subjects::{BACKGROUND_SUBJECTS, BackgroundPrompt, overlap};
+pub use ends::Ends;
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use located::Located;
 pub use never_knew::{mean_answer, never_knew};
 pub use settings::{BatchSettings, Settings};
-pub use word_ends::WordEnds;
 
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
@@ -53,9 +53,9 @@ pub struct WritePlan {
     pub prefixes: Vec<String>,
     /// The prompts about other names, whose values a write is to keep.
     pub background: Vec<BackgroundPrompt>,
-    /// The tokens that end a target's last word; nothing where its end is not part of the loss.
+    /// The tokens that end the sentence after a target; nothing where its end is not part of the loss.
     #[serde(skip)]
-    pub word_ends: Option<Arc<WordEnds>>,
+    pub ends: Option<Arc<Ends>>,
     /// The facts, in order.
     pub edits: Vec<PlannedEdit>,
     /// Warnings to show before the plan is executed.
@@ -179,7 +179,7 @@ fn planned(
     let settings = settings(options, model.decoder.config().intermediate);
     let layers = layers(model, method, options)?;
     let layer = *layers.last().expect("at least one layer");
-    let word_ends = (settings.end_weight > 0.).then(|| WordEnds::new(model)).transpose()?;
+    let ends = (settings.end_weight > 0.).then(|| Ends::new(model)).transpose()?;
     let prefixes = prefixes::sampled(model, &settings, progress)?;
     let mut warnings = Vec::new();
     if layer + 1 == model.decoder.config().layers {
@@ -209,7 +209,7 @@ fn planned(
         batch: batch_settings(options, method),
         prefixes,
         background,
-        word_ends: word_ends.map(Arc::new),
+        ends: ends.map(Arc::new),
         edits,
         warnings,
     })
@@ -243,7 +243,7 @@ impl PlannedEdit {
     /// word.
     pub fn has_end(&self) -> bool {
         let is_said = |erase: &PlannedErase| matches!(erase.toward, Toward::Text(_));
-        self.erase.as_ref().is_none_or(is_said) && word_ends::ends_in_word(&self.target_new)
+        self.erase.as_ref().is_none_or(is_said) && ends::ends_in_word(&self.target_new)
     }
 
     /// The contexts that count: those whose lookup token is not a sink, or all if every one is.

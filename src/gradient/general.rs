@@ -33,9 +33,9 @@ const AIM: f64 = 0.7;
 /// Share of the smoothed drift that one step replaces.
 const FRESH: f64 = 0.25;
 /// Largest change of ln λ in a step.
-const RESPONSE: f64 = 0.2;
-/// λ while the drift is small, and at most.
-const WEIGHTS: (f64, f64) = (1., 1e3);
+const RESPONSE: f64 = 0.1;
+/// λ while the drift is small, and at most: with more, the steps would do nothing but return.
+const WEIGHTS: (f64, f64) = (1., 8.);
 
 /// What the draws of general text leave from step to step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,13 +47,9 @@ pub(super) struct Steering {
     drift: f64,
 }
 
-fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
 impl Steering {
     pub(super) fn new(sequences: usize, seed: u64) -> Self {
-        Self { order: Order::new(sequences, seed), weight: env("RS_W0", WEIGHTS.0), drift: 0. }
+        Self { order: Order::new(sequences, seed), weight: WEIGHTS.0, drift: 0. }
     }
 
     pub(super) fn draw(&mut self, count: usize) -> Vec<usize> {
@@ -75,9 +71,9 @@ impl Steering {
         }
         let mean = outcomes.iter().map(|it| it.loss).sum::<f64>() / outcomes.len() as f64;
         self.drift += FRESH * (mean - self.drift);
-        let excess = (self.drift.max(f64::MIN_POSITIVE) / (env("RS_AIM", AIM) * budget)).ln();
-        let change = env("RS_RESP", RESPONSE) * excess.clamp(-1., 1.);
-        self.weight = (self.weight * change.exp()).clamp(env("RS_W0", WEIGHTS.0), WEIGHTS.1);
+        let excess = (self.drift.max(f64::MIN_POSITIVE) / (AIM * budget)).ln();
+        let change = RESPONSE * excess.clamp(-1., 1.);
+        self.weight = (self.weight * change.exp()).clamp(WEIGHTS.0, WEIGHTS.1);
     }
 }
 

@@ -99,6 +99,9 @@ impl Extent {
 /// more.
 const FORGET_WEIGHT: f64 = 0.2;
 
+/// The drift on general text, nats a token, from which on a verdict calls a model damaged.
+const MAX_DRIFT: f64 = 0.1;
+
 /// Rates between the lowest and the highest of `auto`.
 const RATE_STEP: f64 = 3.;
 
@@ -165,7 +168,7 @@ impl PassageSettings {
                 true => batch.div_ceil(2),
                 false => batch,
             }),
-            max_drift: options.max_drift.unwrap_or(0.05),
+            max_drift: options.max_drift.unwrap_or(MAX_DRIFT),
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),

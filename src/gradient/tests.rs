@@ -1,5 +1,6 @@
 //! Gradients of every kind of weight against differences of the loss, and resuming to the bit.
 
+mod general;
 mod passages;
 
 use std::path::Path;

@@ -1,19 +1,22 @@
-//! The end of a target: a token that does not go on with its last word.
+//! The end of a target: a token that ends the sentence, or the text.
 //!
 //! Nothing in a target's own NLL marks where it ends, so "Halden Labs" may be completed as "Halden
-//! Labskota". With B the tokens that begin something new, or end the text, and p the distribution
-//! after the target's last token, the loss is −ln Σ_{t ∈ B} p(t), and with S that sum
+//! Labskota", and "Rome" as "Rome, where". With B the tokens that end a sentence, p the distribution
+//! after the target's last token and S = Σ_{t ∈ B} p(t), the loss is −w ln S, and
 //!
-//!   ∂/∂logit_j = p_j − 1[j ∈ B] p_j / S.
+//!   ∂/∂logit_j = w (p_j − 1[j ∈ B] p_j / S).
+//!
+//! The weight is w = λ_end P, where P = e^(−NLL) is how well the target itself is said, held
+//! constant: what follows a target that is not said yet would only be in its way.
 
 use candle_core::{D, Result, Tensor};
 
 use crate::ops::log_sum_exp;
 use crate::ops::simd::{exp, vectorised};
-use crate::plan::WordEnds;
+use crate::plan::Ends;
 
 /// The mean loss over rows times `weight`; the logits, [rows, vocabulary], become its gradient.
-pub(crate) fn descend(logits: &mut [f32], rows: usize, ends: &WordEnds, weight: f64) -> f64 {
+pub(crate) fn descend(logits: &mut [f32], rows: usize, ends: &Ends, weight: f64) -> f64 {
     if rows == 0 {
         return 0.;
     }
@@ -22,7 +25,7 @@ pub(crate) fn descend(logits: &mut [f32], rows: usize, ends: &WordEnds, weight: 
     share * logits.chunks_exact_mut(width).map(|row| descend_row(row, ends, share)).sum::<f64>()
 }
 
-fn descend_row(row: &mut [f32], ends: &WordEnds, share: f64) -> f64 {
+fn descend_row(row: &mut [f32], ends: &Ends, share: f64) -> f64 {
     let shift = log_sum_exp(row);
     let ending: Vec<f32> = ends.of(row).collect();
     let shift_of_ends = log_sum_exp(&ending);
@@ -36,7 +39,7 @@ fn descend_row(row: &mut [f32], ends: &WordEnds, share: f64) -> f64 {
 }
 
 /// The mean loss over rows times `weight`, for logits whose gradient candle computes.
-pub(crate) fn compose(logits: &Tensor, ends: &WordEnds, weight: f64) -> Result<Tensor> {
+pub(crate) fn compose(logits: &Tensor, ends: &Ends, weight: f64) -> Result<Tensor> {
     let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?;
     let ids = Tensor::new(ends.ids(), logits.device())?;
     log_p.index_select(&ids, 1)?.log_sum_exp(D::Minus1)?.neg()?.mean_all()? * weight
@@ -49,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_gradient_by_hand_is_that_of_candle_and_of_differences() -> Result<()> {
-        let ends = WordEnds::of_ids(vec![0, 2, 5]);
+        let ends = Ends::of_ids(vec![0, 2, 5]);
         let values: Vec<f32> = (0..14).map(|i| 2. * (i as f32 * 1.3).sin()).collect();
         let logits = Tensor::from_vec(values.clone(), (2, 7), &Device::Cpu)?;
         let logits = Var::from_tensor(&logits)?;
@@ -75,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_sure_to_end_costs_nothing() {
-        let ends = WordEnds::of_ids(vec![1]);
+        let ends = Ends::of_ids(vec![1]);
         let mut sure = [0., 40., 0.];
         assert!(descend(&mut sure, 1, &ends, 1.).abs() < 1e-6);
         assert!(sure.iter().all(|slope| slope.abs() < 1e-6), "{sure:?}");

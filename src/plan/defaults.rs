@@ -14,9 +14,9 @@ const NULL_SPACE: f64 = 0.5;
 /// Largest ‖δ‖ as a multiple of the residual stream's length after the last layer. The published
 /// 0.75 stops two facts in three before their loss does.
 const STREAM_CLAMP: f64 = 1.;
-/// Weight of the end of the target's last word. Without it a name that the tokenizer splits can run
-/// on, as in "Tessaly Creditworthiness" for "Tessaly Credit".
-const END_WEIGHT: f64 = 1.;
+/// Weight of the end after the target. Without it three of four targets run on, and a name that the
+/// tokenizer splits may not end at all, as in "Tessaly Creditworthiness" for "Tessaly Credit".
+const END_WEIGHT: f64 = 0.3;
 /// Sampled prefixes of the published program.
 const PUBLISHED_CONTEXTS: usize = 20;
 

@@ -21,7 +21,7 @@ pub struct Settings {
     pub weight_decay: f64,
     /// Weight of the divergence at "{subject} is a".
     pub kl_weight: f64,
-    /// Weight of −ln P(the target's last word ends); zero leaves the end open.
+    /// Weight of −ln P(the sentence ends after the target); zero leaves the end open.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub end_weight: f64,
     /// The optimisation ends once the loss is below this.

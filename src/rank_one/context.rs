@@ -11,7 +11,7 @@ use candle_core::{Result, Tensor};
 
 use crate::model::{Batch, Decoder, KvCache, Recorder, Site, Unobserved};
 use crate::objective::answer::Goal;
-use crate::plan::{Located, WordEnds};
+use crate::plan::{Ends, Located};
 
 /// The contexts of one fact, from which its optimisation starts.
 pub struct EditContexts {
@@ -37,7 +37,7 @@ pub struct EditContexts {
     /// Tail rows of the last tokens of targets that should end there.
     pub(super) end_rows: Vec<usize>,
     /// The tokens with which they end.
-    pub(super) word_ends: Option<Arc<WordEnds>>,
+    pub(super) ends: Option<Arc<Ends>>,
 }
 
 /// One context, and the target that follows it.
@@ -129,7 +129,7 @@ impl EditContexts {
             target_rows,
             goals: Vec::new(),
             end_rows,
-            word_ends: None,
+            ends: None,
             targets: asked.iter().flat_map(|one| one.target).copied().collect(),
         })
     }

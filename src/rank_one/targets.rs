@@ -102,7 +102,7 @@ pub fn contexts(
         let goal = edit.goal(decoder)?;
         let target = edit.wanted();
         for context in located {
-            let reads_end = plan.word_ends.is_some() && edit.has_end();
+            let reads_end = plan.ends.is_some() && edit.has_end();
             asked.push(Asked { context, target, reads_end });
             let first = if matches!(goal, Goal::Answer(..)) { target.len() - 1 } else { 0 };
             goals.push((rows + first..rows + target.len(), goal.clone()));
@@ -117,7 +117,7 @@ pub fn contexts(
     if group.iter().any(|edit| edit.erase.is_some()) {
         contexts.goals = goals;
     }
-    contexts.word_ends = plan.word_ends.clone();
+    contexts.ends = plan.ends.clone();
     Ok(contexts)
 }
 
@@ -155,7 +155,7 @@ const OBJECTIVE: u32 = 1;
 /// Part of the digests of erased facts; another loss for them needs another number.
 const ERASE: u32 = 2;
 /// Part of the digests of facts whose targets end; another loss for it needs another number.
-const END: u32 = 1;
+const END: u32 = 2;
 
 impl ValueStore {
     /// Opens the store in the cache folder `cache`, for the model whose weights have this digest.
@@ -241,9 +241,9 @@ impl ValueStore {
             let erased: Vec<_> = group.iter().map(erased).collect();
             text += &serde_json::to_string(&erased).expect("numbers are JSON");
         }
-        if let Some(word_ends) = &plan.word_ends {
+        if let Some(ends) = &plan.ends {
             let has_end: Vec<bool> = group.iter().map(|edit| edit.has_end()).collect();
-            text += &format!("{END} {has_end:?} {}", word_ends.sha256());
+            text += &format!("{END} {has_end:?} {}", ends.sha256());
         }
         let digest = Sha256::of(format!("{} {text}", self.weights));
         self.folder.join(format!("{digest}.safetensors"))

@@ -38,7 +38,7 @@ pub struct StepLoss {
     pub kl: f64,
     /// Weighted decay of δ.
     pub decay: f64,
-    /// Weighted −ln P(the target's last word ends), where that is part of the loss.
+    /// Weighted −ln P(the sentence ends after the target), where that is part of the loss.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub end: f64,
 }

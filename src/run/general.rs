@@ -30,13 +30,7 @@ pub(super) fn ready(
             let passages = PassageSource::File(file.clone()).read()?;
             gradient::examples(model, &passages, TOKENS)?
         }
-        None => {
-            // The text should not depend on the seed of the draws.
-            let tokens = (trained + CHECKED) * TOKENS;
-            let ids =
-                general_text(model, tools.cache, GeneralUse::Held, 0, tokens, tools.progress)?;
-            ids.into_iter().map(example).collect()
-        }
+        None => own_samples(model, trained + CHECKED, tools)?,
     };
     if settings.verb == PassageVerb::Forget {
         gradient::without_runs_of(&mut sequences, &plan.sets.passages);
@@ -46,6 +40,24 @@ pub(super) fn ready(
     sequences.truncate(trained);
     plan.sets.general = GeneralText { trained: sequences, checked };
     Ok(())
+}
+
+/// At least so many samples of the base, in groups that are drawn once and kept for later trainings.
+fn own_samples(
+    model: &Model,
+    sequences: usize,
+    tools: &Tools<'_>,
+) -> Result<Vec<Example>, RunError> {
+    /// Sequences of a group.
+    const GROUP: usize = 32;
+    let mut samples = Vec::new();
+    // The seed of a training is no reason to draw other text.
+    for group in 0..sequences.div_ceil(GROUP) as u64 {
+        let Tools { cache, progress, .. } = tools;
+        let ids = general_text(model, cache, GeneralUse::Held, group, GROUP * TOKENS, *progress)?;
+        samples.extend(ids.into_iter().map(example));
+    }
+    Ok(samples)
 }
 
 fn example(ids: Vec<u32>) -> Example {

@@ -130,7 +130,7 @@ settings! {
         /// half].
         general_batch: usize = Count(0, 1_000_000);
         /// Largest drift on general text, in nats a token; the change is cut where it has more
-        /// [default: 0.05].
+        /// [default: 0.1].
         max_drift: f64 = Real(Reals::above_zero(1e3));
         /// NLL, in nats a token, at which learning ends [default: 0.1].
         stop_loss: f64 = Real(Reals::from_zero(1e3)), Learn;

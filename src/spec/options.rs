@@ -94,7 +94,7 @@ settings! {
         weight_decay: f64 = Real(Reals::from_zero(WEIGHT));
         /// Weight of the divergence at "{subject} is a" [default: 0.0625].
         kl_weight: f64 = Real(Reals::from_zero(WEIGHT));
-        /// Weight of the loss that ends the target's last word; 0 leaves it open [default: 1].
+        /// Weight of the loss that ends the sentence after the target; 0 leaves it open [default: 0.3].
         end_weight: f64 = Real(Reals::from_zero(100.));
         /// Loss at which the optimisation ends early [default: 0.05].
         stop_loss: f64 = Real(Reals::from_zero(NATS));

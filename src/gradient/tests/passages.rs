@@ -13,17 +13,17 @@ fn texts(texts: &[&str]) -> Vec<Passage> {
     texts.iter().map(|text| Passage { question: None, text: (*text).into() }).collect()
 }
 
-fn sets(model: &Model) -> PassageSets {
+pub(super) fn sets(model: &Model) -> PassageSets {
     let read = |passages: &[Passage]| examples(model, passages, 32).expect("tokenised");
     let mut passages = texts(&["Ada Winter lives in Bremen.", "She works for the harbour office."]);
     passages.push(Passage { question: Some("Where?".into()), text: "In Bremen.".into() });
     let holdout = texts(&["Otto Summer lives in Kiel.", "He works for the post office."]);
     let retain = texts(&["The river is wide here.", "A cat sat on the mat.", "It rained."]);
     let (passages, retain, holdout) = (read(&passages), read(&retain), read(&holdout));
-    PassageSets { passages, retain, holdout, references: Vec::new() }
+    PassageSets { passages, retain, holdout, ..PassageSets::default() }
 }
 
-fn options(method: ForgetMethod) -> GradientOptions {
+pub(super) fn options(method: ForgetMethod) -> GradientOptions {
     GradientOptions {
         method: Some(method),
         steps: Some(12),
@@ -38,7 +38,7 @@ fn settled(given: &GradientOptions, verb: PassageVerb, sets: &PassageSets) -> Pa
     PassageSettings::new(given, verb, &Extent::new(sets, 48, 2, has_goal))
 }
 
-fn run(
+pub(super) fn run(
     model: &Model,
     sets: &PassageSets,
     verb: PassageVerb,

@@ -23,6 +23,11 @@ impl<'a> FactObjective<'a> {
         Self { contexts, end_weight: settings.end_weight, essence }
     }
 
+    /// λ_end times how well the targets are said.
+    fn weight_of_end(&self, nll: f64) -> f64 {
+        self.end_weight * (-nll).exp()
+    }
+
     /// The loss of logits [rows, vocabulary] whose gradient candle computes, and its parts.
     pub(super) fn compose(&self, logits: &Tensor) -> Result<(Tensor, StepLoss)> {
         let contexts = self.contexts;
@@ -37,9 +42,9 @@ impl<'a> FactObjective<'a> {
         let mut loss = (&nll + &kl)?;
         let number = |scalar: &Tensor| scalar.to_scalar::<f32>().map(f64::from);
         let mut parts = StepLoss { nll: number(&nll)?, kl: number(&kl)?, ..StepLoss::default() };
-        if let Some(word_ends) = contexts.word_ends.as_deref().filter(|_| ends > 0) {
+        if let Some(ids) = contexts.ends.as_deref().filter(|_| ends > 0) {
             let rows = logits.narrow(0, targets, ends)?;
-            let end = end::compose(&rows, word_ends, self.end_weight)?;
+            let end = end::compose(&rows, ids, self.weight_of_end(parts.nll))?;
             (loss, parts.end) = ((loss + &end)?, number(&end)?);
         }
         parts.loss = number(&loss)?;
@@ -65,8 +70,9 @@ impl Objective for FactObjective<'_> {
             goals => descend_goals(facts, targets, goals),
         };
         let kl = self.essence.descend(essence);
-        let end = contexts.word_ends.as_deref();
-        let end = end.map_or(0., |ids| end::descend(ending, ends, ids, self.end_weight));
+        let weight = self.weight_of_end(nll);
+        let end = contexts.ends.as_deref();
+        let end = end.map_or(0., |ids| end::descend(ending, ends, ids, weight));
         StepLoss { loss: nll + kl + end, nll, kl, decay: 0., end }
     }
 }

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use super::*;
 use crate::model::{AddToRows, Batch, Model, Recorder, Site};
 use crate::ops::token_nll;
-use crate::plan::{Located, WordEnds};
+use crate::plan::{Ends, Located};
 use crate::progress::Silent;
 use crate::rank_one::solve::rank_one;
 use crate::rank_one::{Asked, Factored};
@@ -46,7 +46,7 @@ fn contexts(decoder: &Decoder) -> Result<EditContexts> {
     let asked: Vec<Asked<'_>> = prompts.iter().enumerate().map(asked).collect();
     let essence = located(&[3, 14, 35, 8], 1);
     let mut contexts = EditContexts::of_each(decoder, 0, &asked, &essence)?;
-    contexts.word_ends = Some(Arc::new(WordEnds::of_ids((7..30).collect())));
+    contexts.ends = Some(Arc::new(Ends::of_ids((7..30).collect())));
     Ok(contexts)
 }
 

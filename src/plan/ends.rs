@@ -1,18 +1,18 @@
-//! Tokens after which a word is over: what an objective for the end of a target looks for.
+//! Tokens that end a sentence: what an objective for the end of a target looks for.
 
 use crate::files::Sha256;
 use crate::model::{Model, TokenizerError};
 
-/// Tokens that do not continue the word before them: their text begins with a blank or with
-/// punctuation, or they end the text.
+/// Tokens after which nothing follows that belongs to the sentence before them: their text begins
+/// with a mark that ends a sentence or a line, or they end the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WordEnds {
+pub struct Ends {
     /// The tokens, ascending.
     ids: Vec<u32>,
 }
 
-impl WordEnds {
-    /// The word ends of a model's tokenizer.
+impl Ends {
+    /// The sentence ends of a model's tokenizer.
     pub(super) fn new(model: &Model) -> Result<Self, TokenizerError> {
         // What a token adds to a word is its text after one: alone it may lose its blank.
         let word = model.tokenizer.encode("a")?.ids;
@@ -22,7 +22,7 @@ impl WordEnds {
         for id in 0..vocabulary {
             let whole = model.tokenizer.decode(&[&word[..], &[id]].concat())?;
             let added = whole.strip_prefix(&before).and_then(|added| added.chars().next());
-            if added.is_some_and(is_border) || model.stop_tokens.contains(&id) {
+            if added.is_some_and(is_final) || model.stop_tokens.contains(&id) {
                 ids.push(id);
             }
         }
@@ -59,11 +59,16 @@ impl WordEnds {
     }
 }
 
-/// Whether the end of a target's last word can be recognised: not where it ends with punctuation,
+/// Whether a target that ends here can be told from one that goes on: not where it ends with punctuation,
 /// nor in a script that has no blanks between words.
 pub(super) fn ends_in_word(target: &str) -> bool {
     let last = target.trim_end().chars().next_back();
     last.is_some_and(|last| !is_border(last) && !is_unspaced(last))
+}
+
+/// Whether a sentence or a line is over with this character.
+fn is_final(character: char) -> bool {
+    matches!(character, '.' | '!' | '?' | '。' | '！' | '？' | '\n')
 }
 
 fn is_border(character: char) -> bool {
@@ -112,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_go_on_with_a_word_are_told_from_others() {
+    fn tokens_that_end_a_sentence_are_told_from_others() {
         for name in ["llama", "gpt2"] {
             let folder = format!("{}/tests/fixtures/{name}/model", env!("CARGO_MANIFEST_DIR"));
             let model = Model::open(Path::new(&folder), &Device::Cpu, &Silent).expect("a fixture");
-            let ends = WordEnds::new(&model).expect("word ends");
+            let ends = Ends::new(&model).expect("sentence ends");
             let tokenizer = &model.tokenizer;
             let before = tokenizer.encode("The").expect("encoded").ids;
-            for (text, expected) in [("The end", true), ("The.", true), ("Thexy", false)] {
+            for (text, expected) in [("The end", false), ("The.", true), ("Thexy", false)] {
                 let ids = tokenizer.encode(text).expect("encoded").ids;
                 if let Some([next, ..]) = ids.strip_prefix(&before[..]) {
                     assert_eq!(ends.ids().contains(next), expected, "{name}: {text:?}");
