@@ -329,7 +329,7 @@ mod tests {
 
     fn text(model: &Model) -> Vec<Vec<u32>> {
         let cache = tempfile::tempdir().expect("a folder");
-        general_text(model, cache.path(), 0, 300, &Silent).expect("samples")
+        general_text(model, cache.path(), GeneralUse::Reported, 0, 300, &Silent).expect("samples")
     }
 
     #[test]
