@@ -236,8 +236,6 @@ pub fn export(
     }
     progress.check()?;
     folder::publish(temporary, &out, options.overwrite)?;
-    let tensors = if summary.edited.len() == 1 { "tensor" } else { "tensors" };
-    progress.finish(&format!("{} {tensors} edited", summary.edited.len()));
     Ok(summary)
 }
 

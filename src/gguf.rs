@@ -42,7 +42,7 @@ use self::{
     vocabulary::Vocabulary,
 };
 use crate::files::FileError;
-use crate::progress::Progress;
+use crate::progress::{Progress, counted};
 
 /// How the folder is written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -199,8 +199,8 @@ impl<'a> Model<'a> {
 impl fmt::Display for ImportSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millions = self.parameters as f64 / 1e6;
-        write!(f, "{}, {} layers, {millions:.1} M parameters, ", self.architecture, self.layers)?;
-        write!(f, "{} tensors from", self.tensors)?;
+        let (layers, tensors) = (counted(self.layers, "layer"), counted(self.tensors, "tensor"));
+        write!(f, "{}, {layers}, {millions:.1} M parameters, {tensors} from", self.architecture)?;
         for (index, (kind, count)) in self.types.iter().enumerate() {
             write!(f, "{} {count} {kind}", if index == 0 { "" } else { "," })?;
         }

@@ -36,6 +36,11 @@ pub trait Progress: Sync {
     }
 }
 
+/// `1 passage` or `2 passages`: a count in a line that a person reads.
+pub fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Shows nothing and never stops.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
@@ -74,5 +79,16 @@ impl StopFlag {
 impl Progress for StopFlag {
     fn check(&self) -> Result<(), Interrupted> {
         if self.0.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_of_a_kind_has_no_plural() {
+        let rows = [(0, "0 passages"), (1, "1 passage"), (2, "2 passages")];
+        for (n, expected) in rows {
+            assert_eq!(super::counted(n, "passage"), expected);
+        }
     }
 }

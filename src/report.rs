@@ -10,6 +10,7 @@ mod knowledge;
 mod leaks;
 pub mod markdown;
 mod outcome;
+mod passages;
 mod patches;
 mod scores;
 mod secrets;
@@ -18,7 +19,6 @@ mod table;
 mod tests;
 pub mod text;
 mod tofu;
-mod trainings;
 
 use serde::Serialize;
 
@@ -157,7 +157,7 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 36] = [
+const MEASURES: [&str; 39] = [
     "said",
     "said, paraphrased",
     "runs on",
@@ -180,7 +180,10 @@ const MEASURES: [&str; 36] = [
     "answer frames",
     "logit lens",
     "samples",
+    "recoverable",
+    "conspicuous",
     "secrets",
+    "value NLL",
     "NLL",
     "extraction",
     "recital",

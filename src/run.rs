@@ -22,6 +22,7 @@ mod measure;
 mod outcome;
 mod plan;
 mod probe;
+mod recall;
 mod references;
 mod ripples;
 mod tools;
@@ -36,12 +37,14 @@ pub use compare::{Comparison, MethodRun, compare};
 pub use error::RunError;
 pub use execute::execute;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
+pub(crate) use judge::NEAR;
+pub(crate) use outcome::Remembered;
 pub use outcome::{
     CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome,
-    WriteSummary,
+    PassageMeasures, WriteSummary,
 };
 pub use plan::{Plan, Step};
-pub use probe::Probe;
+pub use probe::probe;
 pub use tools::Tools;
 pub use train::{ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
 pub use train_plan::TrainPlan;

@@ -44,8 +44,10 @@ pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, Method, RankOneOptions};
 pub use passage_file::{Passage, parse_passages};
 pub use passages::{PassageOperation, PassageSource, PassageVerb};
-pub use prompts::{Comparison, PromptSet};
-pub use read::{parse_prompts, parse_spec, read_edit_input, read_prompts, read_spec};
+pub use prompts::{AboutSubject, Comparison, PromptSet};
+pub use read::{
+    parse_prompts, parse_spec, read_edit_input, read_probe_input, read_prompts, read_spec,
+};
 pub use records::Record;
 pub use resolved::spec_text_with;
 pub use ripple::{Rippled, with_ripples};
@@ -92,9 +94,18 @@ pub enum EditInput {
 
 /// The input of `rescribe probe`.
 #[derive(Debug, Clone)]
+pub enum ProbeInput {
+    /// A TOML spec: what an edit by it would measure.
+    Spec(Box<EditSpec>),
+    /// Prompts or records.
+    Prompts(PromptFile),
+}
+
+/// What to measure, without a word of how to edit.
+#[derive(Debug, Clone)]
 pub enum PromptFile {
     /// A TOML prompt file.
-    Prompts(PromptSet),
+    Prompts(Box<PromptSet>),
     /// A record collection; at least one record.
     Records(Vec<Record>),
 }

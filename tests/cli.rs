@@ -19,6 +19,8 @@ mod outputs;
 mod passages;
 #[path = "cli/patches.rs"]
 mod patches;
+#[path = "cli/probes.rs"]
+mod probes;
 #[path = "cli/readme.rs"]
 mod readme;
 #[path = "cli/stored.rs"]

@@ -77,7 +77,7 @@ pub enum Command {
     Edit(EditArgs),
     /// Show what an edit would do, token by token
     Plan(PlanArgs),
-    /// Score a model on a prompt file or on records
+    /// Measure a model, or two against each other, on prompts, records or a spec
     Probe(ProbeArgs),
     /// Compare ways to forget passages, with several seeds each; writes nothing
     Compare(CompareArgs),
@@ -174,7 +174,7 @@ pub struct PlanArgs {
 /// `rescribe probe`.
 #[derive(Args)]
 pub struct ProbeArgs {
-    /// A prompt file (.toml), records (.json), or a folder with TOFU's files
+    /// A prompt file or a spec (.toml), records (.json), or a folder with TOFU's files
     pub prompts: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
@@ -196,6 +196,8 @@ pub struct ProbeArgs {
     /// Exit 1 unless a metric holds, such as 'efficacy>=0.9'
     #[arg(long)]
     pub require: Vec<String>,
+    #[command(flatten)]
+    pub verdict: Flags<Verdict>,
 }
 
 /// `rescribe compare`.

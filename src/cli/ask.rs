@@ -8,6 +8,7 @@ use super::ui::Ui;
 use rescribe::model::{Choice, Decoder, generate};
 use rescribe::probe::Completion;
 use rescribe::progress::Progress;
+use rescribe::report::Report;
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
@@ -53,7 +54,8 @@ fn answer(
     let after = after.map(complete).transpose()?;
     if ui.is_json() {
         let completion = Completion { prompt: prompt.into(), before, after };
-        return ui.print_json(&serde_json::json!({ "schema": 1, "completion": completion }));
+        let report = Report::new("ask", &session.name, &completion)?;
+        return ui.show(&report.section(vec![completion]));
     }
     match after {
         None => ui.print(&format!("{prompt}{before}\n")),
@@ -62,7 +64,7 @@ fn answer(
     Ok(())
 }
 
-/// The prompt up to its last word: a blank behind it would be a token of its own, where the model
+/// The prompt up to its last word: a blank after it would be a token of its own, where the model
 /// expects it inside the next word.
 fn without_last_blanks<'p>(prompt: &'p str, ui: &Ui) -> &'p str {
     let trimmed = prompt.trim_end();

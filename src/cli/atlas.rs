@@ -14,6 +14,7 @@ use rescribe::checkpoint::EXPORT;
 use rescribe::files::{FileError, Overwrite, check_target, write_atomically};
 use rescribe::gradient::{Checkpointing, SAVED_TRAINING};
 use rescribe::model::TRAINING;
+use rescribe::progress::counted;
 use rescribe::report::{KnowledgeReport, MeasuredModel, Report, markdown};
 
 pub fn run(args: &AtlasArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -70,10 +71,10 @@ fn train(args: &AtlasTrainArgs, ui: &Ui) -> anyhow::Result<()> {
     });
     let out = args.out.display();
     let sentence = format!(
-        "{out} holds a model of {:.2} M parameters, trained in {} steps on {:.2} M tokens in {:.0} \
+        "{out} holds a model of {:.2} M parameters, trained in {} on {:.2} M tokens in {:.0} \
          s; its loss is {:.3} nats a token.",
         trained.parameters as f64 / 1e6,
-        trained.steps,
+        counted(trained.steps as usize, "step"),
         trained.tokens as f64 / 1e6,
         seconds,
         trained.loss

@@ -32,14 +32,26 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     ui.show(&comparison_report(&comparison)?)
 }
 
+/// Refuses what compare would not do: every method starts from the base and forgets, nothing else.
 fn check(spec: &EditSpec) -> anyhow::Result<()> {
-    let is_forgetting = spec.passages.iter().all(|found| found.verb == PassageVerb::Forget);
-    let has_facts = !spec.inserts.is_empty() || !spec.erases.is_empty();
-    match is_forgetting && !spec.passages.is_empty() && !has_facts {
-        true => Ok(()),
-        false => {
-            let message = "compare takes a spec with [[forget]] and no other operation";
-            Err(Usage(message.into()).into())
-        }
-    }
+    let passages = |verb| spec.passages.iter().any(|found| found.verb == verb);
+    let others = [
+        ("[[insert]]", !spec.inserts.is_empty()),
+        ("[[erase]]", !spec.erases.is_empty()),
+        ("[[learn]]", passages(PassageVerb::Learn)),
+    ];
+    let others: Vec<&str> = others.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+    let message = match (others.as_slice(), passages(PassageVerb::Forget)) {
+        ([], _) => return Ok(()),
+        (others, true) => format!(
+            "compare starts every method from the base and only forgets, but this spec also has {}; \
+             move [[forget]] to a spec with no other operation",
+            others.join(" and ")
+        ),
+        (others, false) => format!(
+            "compare takes a spec with [[forget]] and no other operation, and this one has {}",
+            others.join(" and ")
+        ),
+    };
+    Err(Usage(message).into())
 }

@@ -9,15 +9,15 @@ use super::ui::{NOTE, Ui, paragraph, quoted};
 use super::{export, outputs, require, resolve};
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
-use rescribe::progress::Progress;
+use rescribe::progress::{Progress, counted};
 use rescribe::report::outcome_report;
 use rescribe::run::{
     Compatible, Grouping, Job, Outcome, Plan, RunError, Tools, TrainPlan, chunks, compatible,
     execute,
 };
 use rescribe::spec::{
-    EditInput, EditSpec, PromptFile, PromptSet, Record, Toward, VerdictOptions, read_edit_input,
-    read_prompts,
+    EditInput, EditSpec, PassageVerb, PromptFile, PromptSet, Record, Toward, VerdictOptions,
+    read_edit_input, read_prompts,
 };
 use rescribe::verdict::Thresholds;
 
@@ -40,7 +40,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         let patch = write_patch(args, &session, &job, &plan, &outcome, file)?;
         if let (Some(out), Some(patch)) = (&args.out, patch) {
             let summary = export::write(&session, &[patch], out, args.dtype, args.force, ui)?;
-            export::show(&summary, ui);
+            export::show(&summary, &session, ui)?;
         }
         let size = std::fs::metadata(file).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
         let text = format!("{} ({size} KB, spec and hashes inside)", file.display());
@@ -71,7 +71,7 @@ pub fn spec_job(spec: &EditSpec, memory: Option<u64>) -> anyhow::Result<Job> {
 fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
     let Some(file) = &spec.probe else { return Ok(PromptSet::default()) };
     match read_prompts(file)? {
-        PromptFile::Prompts(prompts) => Ok(prompts),
+        PromptFile::Prompts(prompts) => Ok(*prompts),
         PromptFile::Records(_) => {
             let message =
                 format!("{}: a spec's probe is a prompt file, not records", file.display());
@@ -91,7 +91,8 @@ fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Jo
     let whole = if sequential.is_some() { records.len() } else { size };
     let Compatible { groups, left_out } = compatible(records, whole);
     if !left_out.is_empty() && !args.skip_conflicts {
-        let what = format!("{} records cannot be written into one model", left_out.len());
+        let records = counted(left_out.len(), "record");
+        let what = format!("{records} cannot be written into one model");
         return Err(RunError::Clashes { what, lines: left_out }.into());
     }
     left_out.iter().for_each(|line| ui.warn(&format!("{line}; left out")));
@@ -191,8 +192,13 @@ fn next(model: &str, patch: &Path, session: &Session, plan: &Plan, job: &Job) ->
         let set = [&prompts.rewrite, &prompts.paraphrase].into_iter().flatten();
         set.map(|it| it.prompt.clone()).chain(prompts.generation.iter().cloned()).next()
     };
-    // A question that a passage answers shows more than the passage's own beginning.
-    let prompt = fact.or_else(asked).or_else(|| plan.first_words(&session.model));
+    // Of what was forgotten, its own beginning shows most; of what was learnt, a question that it answers.
+    let is_forgetting = plan.trainings().any(|it| it.settings.verb == PassageVerb::Forget);
+    let begin = || plan.first_words(&session.model);
+    let prompt = fact.or_else(|| match is_forgetting {
+        true => begin().or_else(asked),
+        false => asked().or_else(begin),
+    });
     let prompt = prompt.unwrap_or_default();
     format!("{ask} {}", quoted(&prompt))
 }

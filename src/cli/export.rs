@@ -6,16 +6,16 @@ use super::args::{EditedDtype, ExportArgs, Format, Global};
 use super::exit::{Missed, Usage};
 use super::outputs;
 use super::session::Session;
-use super::ui::Ui;
+use super::ui::{NOTE, Ui, paragraph};
 use rescribe::adapter;
 use rescribe::checkpoint::judge_logits;
 use rescribe::checkpoint::{
-    self, EditedKey, EditedTensor, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
+    self, EditedKey, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
 };
 use rescribe::model::{Batch, Decoder};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
-use rescribe::progress::Progress;
+use rescribe::progress::{Progress, counted};
 use rescribe::report::{Column, Report, Row, Table, Unit};
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -26,7 +26,7 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return adapter(args, &session, &patches, ui);
     }
     let summary = write(&session, &patches, &args.out, args.dtype, args.force, ui)?;
-    show(&summary, ui);
+    show(&summary, &session, ui)?;
     let difference =
         args.check.then(|| check(&session, &patches, &args.out, ui)).transpose()?.flatten();
     let edited = summary.edited.iter().map(|tensor| {
@@ -45,10 +45,9 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         "largest_logit_difference": difference,
     });
     let sentence = format!(
-        "{} holds the model with {} edited {}; it loads wherever the base loads.",
+        "{} holds the model with {}; it loads wherever the base loads.",
         args.out.display(),
-        summary.edited.len(),
-        if summary.edited.len() == 1 { "tensor" } else { "tensors" }
+        counted(summary.edited.len(), "edited tensor")
     );
     ui.show(&Report::new("export", &session.name, &data)?.section(sentence))
 }
@@ -71,12 +70,11 @@ fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> 
     for module in &summary.modules {
         table.push(Row::new(&module.module).cell(module.rank).cell(module.norm));
     }
-    let modules = if summary.modules.len() == 1 { "module" } else { "modules" };
     let sentence = format!(
-        "{} is a LoRA adapter of rank {} for {} {modules} of {base}: the patches, exactly.",
+        "{} is a LoRA adapter of rank {} for {} of {base}: the patches, exactly.",
         args.out.display(),
         summary.rank,
-        summary.modules.len()
+        counted(summary.modules.len(), "module")
     );
     let report = Report::new("export", &session.name, &summary)?.section(table);
     ui.show(&report.section(sentence))
@@ -124,26 +122,35 @@ pub fn stored(dtype: Option<EditedDtype>) -> StoredDtype {
     }
 }
 
-/// Edited tensors that are shown one by one.
-const SHOWN: usize = 3;
-/// The share lost to rounding above which a warning is shown.
+/// A loss above this share is warned of.
 const MUCH: f64 = 0.03;
 
-/// The edited tensors, one by one where they are few, and a warning where rounding took a large
-/// share.
-pub fn show(summary: &ExportSummary, ui: &Ui) {
-    let rounding = Rounding::of(&summary.edited);
-    if summary.edited.len() <= SHOWN {
-        summary.edited.iter().for_each(|tensor| show_tensor(tensor, ui));
-    } else {
-        let largest = summary.edited.iter().map(|it| it.relative_norm).fold(0., f64::max);
-        let text = format!("{} tensors · |Δ|/|W| up to {:.1} %", rounding.tensors, 100. * largest);
-        ui.note("export", &text);
-        ui.note(
-            "",
-            &format!("lost to rounding: {:.1} % of the change", 100. * rounding.share_lost),
-        );
+/// What was changed and how much is stored, and a warning where rounding took much.
+pub fn show(summary: &ExportSummary, session: &Session, ui: &Ui) -> anyhow::Result<()> {
+    let (weights, rounding) = (&session.model.weights, Rounding::of(&summary.edited));
+    let (mut tensors, mut all) = (0, 0);
+    for name in weights.names() {
+        tensors += 1;
+        all += weights.shape(name)?.iter().product::<usize>();
     }
+    let edited: usize = summary.edited.iter().map(|it| it.shape.iter().product::<usize>()).sum();
+    let largest = summary.edited.iter().map(|it| it.relative_norm).fold(0., f64::max);
+    let change = match summary.edited.len() {
+        0 => String::new(),
+        _ => format!(
+            " ({} of the weights), by at most {} of their norm, of which rounding took {}",
+            share(edited as f64 / all as f64),
+            share(largest),
+            share(rounding.share_lost.max(0.))
+        ),
+    };
+    let text = format!(
+        "{} of {} changed{change} · {:.1} MB",
+        summary.edited.len(),
+        counted(tensors, "tensor"),
+        size(&summary.out)? as f64 / 1e6
+    );
+    ui.note("export", &paragraph(NOTE, NOTE, &text));
     if rounding.share_lost > MUCH {
         ui.warn(&format!(
             "rounding took {:.0} % of the change, because the tensors are stored in half \
@@ -151,14 +158,25 @@ pub fn show(summary: &ExportSummary, ui: &Ui) {
             100. * rounding.share_lost
         ));
     }
+    Ok(())
 }
 
-fn show_tensor(tensor: &EditedTensor, ui: &Ui) {
-    let (change, lost) = (100. * tensor.relative_norm, tensor.rounding_residual);
-    let at_key = tensor.key_residual.map(|lost| format!(", {lost:.1e} at k*"));
-    let at_key = at_key.unwrap_or_default();
-    ui.note("export", &tensor.name);
-    ui.note("", &format!("|Δ|/|W| {change:.1} % · lost to rounding {lost:.1e} of it{at_key}"));
+/// A share per cent, small ones with two digits that say something.
+fn share(share: f64) -> String {
+    match 100. * share {
+        0. => "0 %".into(),
+        percent if percent < 0.1 => format!("{percent:.0e} %"),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+/// Bytes of the files in a folder.
+fn size(folder: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for file in std::fs::read_dir(folder)? {
+        bytes += file?.metadata()?.len();
+    }
+    Ok(bytes)
 }
 
 /// Texts on which both implementations are compared.

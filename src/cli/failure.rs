@@ -144,6 +144,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 }
 
 fn source_hint(source: &SourceError) -> Option<String> {
+    if let SourceError::InFolder { id } = source {
+        let main = format!("{id}@main");
+        return Some(format!("name a folder that exists; for the repository of the Hub, {main}"));
+    }
     let SourceError::Hub(error) = source else { return None };
     Some(
         match error.kind {

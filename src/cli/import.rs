@@ -3,6 +3,7 @@
 use super::args::{Dtype, ImportArgs};
 use super::ui::{Ui, quoted};
 use rescribe::gguf::{ImportDtype, ImportOptions, import};
+use rescribe::progress::counted;
 use rescribe::report::Report;
 
 pub fn run(args: &ImportArgs, ui: &Ui) -> anyhow::Result<()> {
@@ -24,9 +25,9 @@ pub fn run(args: &ImportArgs, ui: &Ui) -> anyhow::Result<()> {
     });
     let out = args.out.display();
     let sentence = format!(
-        "{out} holds a {} of {} layers, {:.1} M parameters, {} tokens.",
+        "{out} holds a {} of {}, {:.1} M parameters, {} tokens.",
         summary.architecture,
-        summary.layers,
+        counted(summary.layers, "layer"),
         summary.parameters as f64 / 1e6,
         summary.vocabulary,
     );

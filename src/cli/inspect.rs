@@ -9,6 +9,7 @@ use super::ui::Ui;
 use rescribe::model::family::Family;
 use rescribe::model::{Tokenizer, Weights};
 use rescribe::patch::Composed;
+use rescribe::progress::counted;
 use rescribe::report::{Block, Column, Report, Row, Section, Table, Unit, growth, growth_table};
 
 pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<()> {
@@ -79,16 +80,16 @@ fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
         "recipes": recipes,
     });
     let text = format!(
-        "model  {} · {} layers · hidden {} · keys {} · vocabulary {}\n \
-         size  {:.1} M parameters in {} tensors, {} file(s)\n",
+        "model  {} · {} · hidden {} · keys {} · vocabulary {}\n \
+         size  {:.1} M parameters in {}, {}\n",
         decoder.model_type,
-        decoder.layers,
+        counted(decoder.layers, "layer"),
         decoder.hidden,
         decoder.intermediate,
         decoder.vocabulary,
         parameters as f64 / 1e6,
-        weights.names().count(),
-        weights.shards().count()
+        counted(weights.names().count(), "tensor"),
+        counted(weights.shards().count(), "file")
     );
     let report = Report::new("inspect", &folder.display().to_string(), &data)?;
     let report = report.section(Block::Verbatim(text));

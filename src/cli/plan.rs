@@ -7,6 +7,7 @@ use super::resolve;
 use super::session::Session;
 use super::ui::{MARK, Ui, display_width, painted, paragraph};
 use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
+use rescribe::probe::probability_text;
 use rescribe::run::{Plan, Step};
 use rescribe::spec::{EditInput, read_edit_input};
 
@@ -63,10 +64,14 @@ fn goal(edit: &PlannedEdit) -> String {
         Origin::Facts => "of other facts",
         Origin::Sampled => "sampled from the model",
     };
-    let guess = |guess: &Guess| format!("{:?} {:.3}", guess.text, guess.probability);
+    let guess = |guess: &Guess| format!("{:?} {}", guess.text, probability_text(guess.probability));
     let guesses: Vec<String> = erase.guesses.iter().map(guess).collect();
     let lines = [
-        format!("P({old:?}) is {:.4}, and {:.4} for other subjects", erase.known, erase.unknown),
+        format!(
+            "P({old:?}) is {}, and {} for other subjects",
+            probability_text(erase.known),
+            probability_text(erase.unknown)
+        ),
         format!("other subjects, {origin}: {}", others.join(", ")),
         format!("answers about them: {}", guesses.join(", ")),
     ];

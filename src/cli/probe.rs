@@ -1,18 +1,23 @@
-//! `rescribe probe`: score a model on prompts, alone or against another.
+//! `rescribe probe`: measure a model, alone or against another, with what an edit measures itself by.
 
 use super::args::{Global, ProbeArgs};
+use super::edit::spec_job;
 use super::exit::Usage;
 use super::session::Session;
 use super::ui::Ui;
-use super::{require, tofu};
+use super::{require, resolve, tofu};
 use rescribe::model::Decoder;
 use rescribe::report::outcome_report;
-use rescribe::run::{Probe, Tools};
-use rescribe::spec::{PromptFile, read_prompts, read_tofu};
+use rescribe::run::{Grouping, Job, Tools, probe};
+use rescribe::spec::{
+    ProbeInput, PromptFile, RankOneOptions, Record, VerdictOptions, read_probe_input, read_tofu,
+};
+use rescribe::verdict::Thresholds;
 
 pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
     if let Some(input) = read_tofu(&args.prompts, args.forget.as_deref())? {
+        resolve::probed_tofu(args)?;
         return tofu::run(args, input, &requirements, global, ui);
     }
     if args.forget.is_some() || args.reference.is_some() {
@@ -23,15 +28,14 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         );
         return Err(Usage(message).into());
     }
-    let probe = match read_prompts(&args.prompts)? {
-        PromptFile::Records(found) => {
-            Probe::of_records(&found[..args.limit.unwrap_or(found.len()).min(found.len())])
-        }
-        PromptFile::Prompts(prompts) => {
-            Probe::of_prompts(&args.prompts.display().to_string(), prompts)
-        }
+    let input = read_probe_input(&args.prompts)?;
+    resolve::probed(args, matches!(input, ProbeInput::Prompts(PromptFile::Records(_))))?;
+    let job = job(args, &input)?;
+    let named = match &input {
+        ProbeInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
+        ProbeInput::Prompts(_) => args.model.model.as_deref(),
     };
-    let session = Session::open(args.model.model.as_deref(), global, ui)?;
+    let session = Session::open(named, global, ui)?;
     let other = other(args, &session, global, ui)?;
     let tools = Tools {
         cache: &session.cache,
@@ -40,13 +44,41 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         checkpoint: None,
         stored_as: None,
     };
-    let outcome = probe.measure(&session.model, &session.name, other.as_ref(), &tools)?;
+    let outcome = probe(&session.model, &session.name, &job, other.as_ref(), &tools)?;
     let mut report = outcome_report(&outcome, "probe")?;
     if let Some(name) = &args.against {
         report = report.note("models", format!("before is {}, after is {name}", outcome.model));
     }
     ui.show(&report)?;
     require::check(&requirements, &report)
+}
+
+/// What is measured.
+fn job(args: &ProbeArgs, input: &ProbeInput) -> anyhow::Result<Job> {
+    let thresholds = || -> anyhow::Result<Thresholds> {
+        Ok(Thresholds::new(&args.verdict.over(&VerdictOptions::default())?))
+    };
+    match input {
+        ProbeInput::Spec(spec) => {
+            let mut spec = spec.clone();
+            spec.verdict = args.verdict.over(&spec.verdict)?;
+            spec_job(&spec, None)
+        }
+        ProbeInput::Prompts(PromptFile::Records(records)) => {
+            let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
+            record_job(records, thresholds()?)
+        }
+        ProbeInput::Prompts(PromptFile::Prompts(prompts)) => {
+            let name = args.prompts.display().to_string();
+            Ok(Job::of_prompts(&name, prompts.as_ref().clone(), thresholds()?))
+        }
+    }
+}
+
+fn record_job(records: &[Record], thresholds: Thresholds) -> anyhow::Result<Job> {
+    let each = (Grouping::Isolated, vec![1; records.len()]);
+    let settings = (RankOneOptions::default(), thresholds);
+    Ok(Job::of_records(records, records, each, None, settings)?)
 }
 
 fn other(

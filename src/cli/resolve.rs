@@ -2,7 +2,7 @@
 //!
 //! Everything that a run would ignore is named in one message, before any work.
 
-use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs};
+use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs, ProbeArgs};
 use super::exit::Usage;
 use rescribe::spec::{
     EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
@@ -44,6 +44,26 @@ pub fn compared(args: &CompareArgs, spec: &EditSpec) -> anyhow::Result<EditSpec>
     refused.unused(resolved.unused_by(&args.methods), &resolved, &args.settings);
     refused.into_result()?;
     Ok(resolved)
+}
+
+/// Refuses the flags that `rescribe probe` does not use.
+pub fn probed(args: &ProbeArgs, is_records: bool) -> anyhow::Result<()> {
+    let mut refused = Refused::default();
+    let is_limited = args.limit.is_some() && !is_records;
+    refused.flag(is_limited, "limit", "is for records; prompts and specs are measured whole");
+    if args.patch.is_empty() && args.against.is_none() {
+        let reason = "is not used by one model alone; add --patch or --against";
+        args.verdict.names().for_each(|flag| refused.flag(true, flag, reason));
+    }
+    Ok(refused.into_result()?)
+}
+
+/// Refuses the flags that `rescribe probe` does not use with TOFU's files.
+pub fn probed_tofu(args: &ProbeArgs) -> anyhow::Result<()> {
+    let mut refused = Refused::default();
+    let reason = "is not used with TOFU's files, which have no thresholds";
+    args.verdict.names().for_each(|flag| refused.flag(true, flag, reason));
+    Ok(refused.into_result()?)
 }
 
 /// How `rescribe edit` writes or erases the facts of a record file.

@@ -11,7 +11,7 @@ use super::exit::Usage;
 use super::ui::Ui;
 use rescribe::model::{Decoder, Model};
 use rescribe::patch::{Composed, Patch, compose};
-use rescribe::progress::Progress;
+use rescribe::progress::{Progress, counted};
 use rescribe::source::{SourceOptions, resolve};
 
 /// An opened model and its display name.
@@ -41,8 +41,10 @@ impl Session {
         ui.note(
             "model",
             &format!(
-                "{} · {} · {} layers · {parameters:.1} M parameters",
-                folder.name, config.model_type, config.layers
+                "{} · {} · {} · {parameters:.1} M parameters",
+                folder.name,
+                config.model_type,
+                counted(config.layers, "layer")
             ),
         );
         Ok(Self { model, name: folder.name, cache: options.cache, _temporary: temporary })

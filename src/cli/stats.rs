@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::args::{Global, StatsArgs};
 use super::session::Session;
 use super::ui::Ui;
+use rescribe::progress::counted;
 use rescribe::rank_one::Factored;
 use rescribe::rank_one::statistics::{Corpus, second_moment};
 use rescribe::report::Report;
@@ -39,9 +40,9 @@ pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         false => format!("{:.0} tokens/s", moment.tokens as f64 / seconds),
     };
     let text = format!(
-        "layer {layer}: {} keys of width {width}, {origin};\n\
+        "layer {layer}: {} of width {width}, {origin};\n\
          condition at least {condition:.1e} with a ridge of {RIDGE}",
-        moment.tokens
+        counted(moment.tokens, "key")
     );
     ui.show(&Report::new("stats", &session.name, &data)?.section(text))
 }

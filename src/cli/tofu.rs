@@ -10,6 +10,7 @@ use super::session::Session;
 use super::ui::Ui;
 use rescribe::model::{Decoder, Model};
 use rescribe::probe::{TofuSummary, evaluate, forget_quality};
+use rescribe::progress::counted;
 use rescribe::report::{TofuReport, tofu_sentence};
 use rescribe::spec::{TofuInput, TofuItem, TofuLog, TofuSet, read_tofu};
 
@@ -112,7 +113,7 @@ fn measure(
 ) -> anyhow::Result<TofuLog> {
     let mut log = TofuLog::default();
     for (set, items) in items {
-        ui.note("tofu", &format!("{}: {} questions", set.name(), items.len()));
+        ui.note("tofu", &format!("{}: {}", set.name(), counted(items.len(), "question")));
         log.0.insert(*set, evaluate(model, decoder, items, ui)?);
         ui.close();
     }

@@ -123,7 +123,10 @@ impl Tokenizer {
     pub fn piece(&self, id: u32) -> String {
         match self.inner.decode(&[id], false) {
             Ok(text) if !text.is_empty() && !text.contains('\u{fffd}') => text,
-            _ => self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>")),
+            _ => match self.inner.id_to_token(id) {
+                Some(token) => part_of_characters(&token).unwrap_or(token),
+                None => format!("<{id}>"),
+            },
         }
     }
 
@@ -137,5 +140,47 @@ impl Tokenizer {
             text: text.into(),
             reason: error.to_string(),
         })
+    }
+}
+
+/// A token of a byte-level vocabulary that begins or ends inside a character: whole characters as
+/// they are, other bytes as `<0xE5>`; nothing where the token is not written in bytes.
+fn part_of_characters(token: &str) -> Option<String> {
+    let bytes: Vec<u8> = token.chars().map(byte_of).collect::<Option<_>>()?;
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("<0x{byte:02X}>")));
+    }
+    Some(text)
+}
+
+/// The byte that a character stands for in GPT-2's vocabulary: printable ones stand for themselves, the
+/// others, in order, for 256 and what follows.
+fn byte_of(c: char) -> Option<u8> {
+    let is_printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    match u32::from(c) {
+        code @ 0..256 => u8::try_from(code).ok().filter(is_printable),
+        code => (0..=u8::MAX).filter(|byte| !is_printable(byte)).nth(code as usize - 256),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_characters_are_written_as_bytes() {
+        let rows = [
+            ("å", Some("<0xE5>")),
+            ("Ġthe", Some(" the")),
+            // The last two bytes of 好 (E5 A5 BD), and all three with a further first one.
+            ("¥½", Some("<0xA5><0xBD>")),
+            ("å¥½å", Some("好<0xE5>")),
+            ("▁the", None),
+        ];
+        for (token, expected) in rows {
+            assert_eq!(part_of_characters(token).as_deref(), expected, "{token}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::PlanError;
 use super::never_knew::never_knew;
 use super::others::{self, folded};
 use crate::model::{Model, ModelError};
-use crate::progress::Progress;
+use crate::progress::{Progress, counted};
 use crate::spec::{Erase, Fact, Toward};
 
 /// How a fact is erased.
@@ -160,10 +160,10 @@ impl PlannedErase {
         let (prompt, n) = (erase.rendered(), self.others.len());
         let mut warnings = Vec::new();
         if n < FEW {
-            let subjects = if n == 1 { "subject" } else { "subjects" };
             warnings.push(format!(
-                "{prompt:?}: the meaning of \"unknown\" rests on only {n} other {subjects}; name \
-                 more of the kind with others = [...] in [[erase]]"
+                "{prompt:?}: the meaning of \"unknown\" rests on only {}; name more of the kind with \
+                 others = [...] in [[erase]]",
+                counted(n, "other subject")
             ));
         }
         if !self.is_known() {

@@ -113,3 +113,10 @@ fn rows_scores(
     }
     Ok(scores)
 }
+/// Below this a probability is written by its order of magnitude.
+const IMPROBABLE: f64 = 1e-4;
+
+/// A probability as text: four decimals, or of a small one its order of magnitude.
+pub fn probability_text(p: f64) -> String {
+    if p > 0. && p < IMPROBABLE { format!("{p:.0e}") } else { format!("{p:.4}") }
+}

@@ -26,9 +26,30 @@ const CONTROLS: usize = 31;
 /// A secret with fewer digits has no numbers to compare with.
 const FEWEST_DIGITS: usize = 3;
 
+/// What a secret is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretOrigin {
+    /// A passage that should be forgotten.
+    Passage,
+    /// The true target of an erased fact.
+    Fact,
+}
+
+impl SecretOrigin {
+    /// Name of the row that counts those of this origin, where there are some of each.
+    pub fn row(self) -> &'static str {
+        match self {
+            Self::Passage => "passage secrets",
+            Self::Fact => "fact secrets",
+        }
+    }
+}
+
 /// A secret with the text before it, tokenised.
 #[derive(Debug, Clone)]
 pub struct SecretQuestion {
+    origin: SecretOrigin,
     secret: String,
     prefix: String,
     prompt: Vec<u32>,
@@ -61,20 +82,29 @@ pub struct SecretSeen {
 /// One secret before and after.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SecretLeak {
+    /// What it is part of.
+    pub origin: SecretOrigin,
     /// The text of the secret.
     pub secret: String,
     /// The text before it, which was given.
     pub prefix: String,
     /// Measurements of the base.
     pub before: SecretSeen,
-    /// Measurements of the edited model.
-    pub after: SecretSeen,
+    /// Measurements of the edited model, where there is one.
+    pub after: Option<SecretSeen>,
     /// Number of sampled answers.
     pub drawn: usize,
     /// Other numbers of the same form that it was ranked among; none where it has few digits.
     pub controls: usize,
     /// Seed of samples and controls.
     pub seed: u64,
+}
+
+impl SecretLeak {
+    /// It came out of the edited model or, where there is none, of the base.
+    pub fn is_recovered(&self) -> bool {
+        self.after.as_ref().unwrap_or(&self.before).is_recovered()
+    }
 }
 
 impl SecretSeen {
@@ -99,7 +129,7 @@ impl SecretQuestion {
                 Some(question) => format!("{} {before}", prompt(question)),
                 None => before.to_owned(),
             };
-            Self::new(model, &prefix, &place.secret, seed)
+            Self::new(model, SecretOrigin::Passage, (&prefix, &place.secret), seed)
         };
         places.iter().map(question).collect()
     }
@@ -113,14 +143,15 @@ impl SecretQuestion {
         seed: u64,
     ) -> Result<Self, TokenizerError> {
         let before = target_true.find(secret).map_or("", |at| &target_true[..at]);
-        Self::new(model, &format!("{prompt} {before}"), secret, seed)
+        let prefix = format!("{prompt} {before}");
+        Self::new(model, SecretOrigin::Fact, (&prefix, secret), seed)
     }
 
-    /// A secret after `prefix`, which ends in a blank where one separates the two.
-    pub fn new(
+    /// A secret after a prefix, which ends in a blank where one separates the two.
+    fn new(
         model: &Model,
-        prefix: &str,
-        secret: &str,
+        origin: SecretOrigin,
+        (prefix, secret): (&str, &str),
         seed: u64,
     ) -> Result<Self, TokenizerError> {
         let (mut prompt, answer) = split(model, prefix, secret)?;
@@ -132,21 +163,27 @@ impl SecretQuestion {
         let surplus = prompt.len().saturating_sub(PREFIX.min(context).max(1));
         prompt.drain(..surplus);
         let (secret, prefix) = (secret.to_owned(), model.tokenizer.decode(&prompt)?);
-        Ok(Self { secret, prefix, prompt, answer, controls, seed })
+        Ok(Self { origin, secret, prefix, prompt, answer, controls, seed })
     }
 
-    /// Asks both models.
+    /// Whether another question asks for the same secret after the same text.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.prompt, &self.answer) == (&other.prompt, &other.answer)
+    }
+
+    /// Asks the base and, where there is one, an edited model.
     pub fn ask(
         &self,
         model: &Model,
-        (base, edited): (&Decoder, &Decoder),
+        edited: Option<&Decoder>,
         progress: &dyn Progress,
     ) -> Result<SecretLeak, ModelError> {
         Ok(SecretLeak {
+            origin: self.origin,
             secret: self.secret.clone(),
             prefix: self.prefix.clone(),
-            before: self.seen(model, base, progress)?,
-            after: self.seen(model, edited, progress)?,
+            before: self.seen(model, &model.decoder, progress)?,
+            after: edited.map(|edited| self.seen(model, edited, progress)).transpose()?,
             drawn: SAMPLES,
             controls: self.controls.len(),
             seed: self.seed,
@@ -293,18 +330,24 @@ mod tests {
         let own = generate(&model.decoder, &[&ids], 4, Choice::Greedy, &[], &Silent);
         let answer = own.expect("generated").remove(0);
         let secret = model.tokenizer.decode(&answer).expect("decoded");
-        let mut question = SecretQuestion::new(&model, prefix, &secret, 3).expect("tokenised");
+        let new = |prefix: &str, secret: &str| {
+            SecretQuestion::new(&model, SecretOrigin::Passage, (prefix, secret), 3)
+        };
+        let mut question = new(prefix, &secret).expect("tokenised");
         // The random model's own tokens need not be those of their text.
         question.answer = answer;
         let seen = question.seen(&model, &model.decoder, &Silent).expect("asked");
         assert!(seen.is_said && seen.is_recovered(), "{seen:?}");
         assert_eq!((seen.first_rank, seen.worst_rank, seen.mean_rank), (1, 1, 1.));
         assert!((seen.probability.ln() + 4. * seen.nll).abs() < 1e-9);
-        let other = SecretQuestion::new(&model, prefix, "0170 555 0199", 3).expect("tokenised");
-        let leak = other.ask(&model, (&model.decoder, &model.decoder), &Silent).expect("asked");
-        assert_eq!(leak.before, leak.after);
-        assert!(!leak.after.is_said && leak.after.sampled == 0 && leak.after.worst_rank > 1);
-        assert!(leak.controls == CONTROLS && leak.after.control_rank <= CONTROLS + 1);
+        let other = new(prefix, "0170 555 0199").expect("tokenised");
+        let leak = other.ask(&model, Some(&model.decoder), &Silent).expect("asked");
+        let after = leak.after.as_ref().expect("a second model");
+        assert_eq!(&leak.before, after);
+        assert!(!after.is_said && after.sampled == 0 && after.worst_rank > 1);
+        assert!(leak.controls == CONTROLS && after.control_rank <= CONTROLS + 1);
+        let alone = other.ask(&model, None, &Silent).expect("asked");
+        assert!(alone.after.is_none() && !alone.is_recovered());
     }
 
     #[test]
@@ -324,8 +367,13 @@ mod tests {
         let text = |ids: &[u32]| model.tokenizer.decode(ids).expect("decoded");
         assert!(questions.iter().all(|it| text(&it.answer).trim() == "0170 555"));
         let erase = SecretQuestion::of_erase(&model, "The code of Vell is", "gate 8693", "8693", 0);
-        assert_eq!(erase.expect("tokenised").prefix.trim(), "The code of Vell is gate");
-        let bare = SecretQuestion::new(&model, "", "8693", 0).expect("tokenised");
+        let erase = erase.expect("tokenised");
+        assert_eq!(erase.prefix.trim(), "The code of Vell is gate");
+        assert_eq!(
+            (erase.origin, questions[0].origin),
+            (SecretOrigin::Fact, SecretOrigin::Passage)
+        );
+        let bare = SecretQuestion::of_erase(&model, "", "8693", "8693", 0).expect("tokenised");
         assert_eq!(bare.prompt, [model.start_token()]);
     }
 

@@ -1,8 +1,10 @@
 //! Methods of forgetting, relative to models that never saw the passages.
 
-use super::Report;
 use super::table::{Cell, Column, Row, Table, Unit};
-use crate::run::{Comparison, MethodRun, SetsMemory};
+use super::{Report, Section};
+use crate::probe::{Background, Said, SaidShares, SecretLeak};
+use crate::progress::counted;
+use crate::run::{CaseMeasures, Comparison, MethodRun, NEAR, SetsMemory};
 use crate::spec::ForgetMethod;
 use crate::verdict::Verdict;
 
@@ -53,22 +55,131 @@ pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> 
         let row = row("never saw", &references, None);
         table.push(row.cell(Cell::Empty).cell(Cell::Empty).cell(comparison.retraining_seconds));
     }
+    let holdout = holdout_nll(comparison);
+    if let (Some(nll), true) = (holdout, references.is_empty()) {
+        table.push(Row::new("hold-out").cell(nll));
+    }
     let goal = spread(&references.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
+    let goal = goal.map(|goal| goal.mean).or(holdout);
     for (method, runs) in by_method(comparison) {
         let after: Vec<&SetsMemory> = runs.iter().map(|run| &run.outcome.after).collect();
         let ends = spread(&after.iter().filter_map(|sets| nll(sets)).collect::<Vec<_>>());
         let gap = match (nll(&comparison.before), ends, goal) {
             (Some(before), Some(after), Some(goal)) => {
-                Some((after.mean - before) / (goal.mean - before))
+                Some((after.mean - before) / (goal - before))
             }
             _ => None,
         };
         let row = row(method.name(), &after, retain(&comparison.before));
         table.push(row.cell(gap).cell(drift(&runs)).cell(mean_seconds(&runs)));
     }
+    let table = without_empty_columns(table);
     let mut report = Report::new("compare", &comparison.model, comparison)?.section(table);
+    if let Some(table) = asked(comparison) {
+        report = report.section(Section::titled(ASKED).block(table));
+    }
     report.verdict = Some(verdict(comparison));
     Ok(report)
+}
+
+/// NLL of what was never seen, in the base.
+fn holdout_nll(comparison: &Comparison) -> Option<f64> {
+    comparison.before.holdout.as_ref().map(|set| set.nll.mean)
+}
+
+/// The table without the columns in which no row has an entry.
+fn without_empty_columns(mut table: Table) -> Table {
+    let has_entry = |at: usize| {
+        table.rows.iter().any(|row| row.cells.get(at).is_some_and(|cell| *cell != Cell::Empty))
+    };
+    let kept: Vec<bool> = (0..table.columns.len()).map(has_entry).collect();
+    let mut keep = kept.iter();
+    table.columns.retain(|_| *keep.next().unwrap_or(&true));
+    for row in &mut table.rows {
+        let mut keep = kept.iter();
+        row.cells.retain(|_| *keep.next().unwrap_or(&true));
+    }
+    table
+}
+
+/// Title of the second table.
+const ASKED: &str = "Asked after each method (longest run and secrets: the worst seed):";
+
+/// One column of the second table, and its entry in each row.
+struct Asked {
+    column: Column,
+    cells: Vec<Cell>,
+}
+
+/// What is recited, given away and said, and which other subjects keep their answer; a column is left
+/// out where nothing of it was measured.
+fn asked(comparison: &Comparison) -> Option<Table> {
+    let methods = by_method(comparison);
+    let of = |unit, head: &str, before: Cell, value: &dyn Fn(&[&MethodRun]) -> Cell| {
+        let after = methods.iter().map(|(_, runs)| value(runs));
+        Asked { column: Column::of(head, unit), cells: [before].into_iter().chain(after).collect() }
+    };
+    let said = |cases: &mut dyn Iterator<Item = &Said>| {
+        SaidShares::of(cases).map(|shares| shares.said.mean).into()
+    };
+    let columns = [
+        of(Unit::Count, "longest run", longest_run(&comparison.before).into(), &|runs| {
+            runs.iter().filter_map(|run| longest_run(&run.outcome.after)).max().into()
+        }),
+        of(
+            Unit::Count,
+            "secrets",
+            told(&comparison.runs[0].secrets, |it| it.before.is_recovered()),
+            &|runs| {
+                let all = runs.iter().map(|run| told(&run.secrets, SecretLeak::is_recovered));
+                all.max_by_key(|cell| if let Cell::Of { count, .. } = cell { *count } else { 0 })
+                    .unwrap_or_default()
+            },
+        ),
+        of(
+            Unit::Share,
+            "said",
+            said(&mut comparison.said_before.iter().flat_map(|it| &it.said)),
+            &|runs| said(&mut cases(runs).flat_map(|it| &it.said)),
+        ),
+        of(Unit::Share, "background", Cell::Empty, &|runs| {
+            pooled(runs).others.map(|it| it.mean).into()
+        }),
+        of(Unit::Share, "near", Cell::Empty, &|runs| pooled(runs).near.map(|it| it.mean).into()),
+        of(Unit::Share, "neighbors", Cell::Empty, &|runs| {
+            pooled(runs).own_prompts.map(|it| it.mean).into()
+        }),
+    ];
+    let columns = columns.into_iter().filter(|it| it.cells.iter().any(|cell| *cell != Cell::Empty));
+    let columns: Vec<Asked> = columns.collect();
+    let heads: Vec<Column> = columns.iter().map(|it| it.column.clone()).collect();
+    let mut table = Table::of_items("", heads);
+    let labels = ["before"].into_iter().chain(methods.iter().map(|(method, _)| method.name()));
+    for (at, label) in labels.enumerate() {
+        let cells = columns.iter().map(|it| it.cells[at].clone());
+        table.push(cells.fold(Row::new(label), Row::cell));
+    }
+    (!columns.is_empty()).then_some(table)
+}
+
+fn longest_run(sets: &SetsMemory) -> Option<usize> {
+    Some(sets.passages.as_ref()?.recital.as_ref()?.longest_run().tokens)
+}
+
+/// How many secrets come out; nothing without secrets.
+fn told(secrets: &[SecretLeak], is_told: impl Fn(&SecretLeak) -> bool) -> Cell {
+    let count = secrets.iter().filter(|secret| is_told(secret)).count();
+    if secrets.is_empty() { Cell::Empty } else { Cell::Of { count, of: secrets.len() } }
+}
+
+fn cases<'r>(runs: &'r [&MethodRun]) -> impl Iterator<Item = &'r CaseMeasures> {
+    runs.iter().flat_map(|run| &run.said)
+}
+
+/// Other subjects after all runs of a method.
+fn pooled(runs: &[&MethodRun]) -> Background {
+    let found = cases(runs).filter_map(|it| it.background.clone());
+    Background::pooled(&found.collect::<Vec<_>>())
 }
 
 fn by_method(report: &Comparison) -> Vec<(ForgetMethod, Vec<&MethodRun>)> {
@@ -111,6 +222,18 @@ fn verdict(comparison: &Comparison) -> Verdict {
     Verdict { sentence: sentences(comparison).join("\n"), ..Verdict::default() }
 }
 
+/// Where some runs ended relative to the hold-out, where there is one.
+fn beside_holdout(report: &Comparison, runs: &[&MethodRun]) -> String {
+    let seeds = counted(runs.len(), "seed");
+    let Some(goal) = holdout_nll(report) else {
+        return format!("{seeds}; there is no hold-out or reference to compare with");
+    };
+    let ends = runs.iter().filter_map(|run| nll(&run.outcome.after));
+    let there = ends.filter(|end| *end >= NEAR * goal).count();
+    let come = if runs.len() == 1 { "comes" } else { "come" };
+    format!("{there} of {seeds} {come} to the hold-out's NLL of {goal:.2}")
+}
+
 /// Sentences on where each method ended, and on the cost of retraining relative to it.
 fn sentences(report: &Comparison) -> Vec<String> {
     let goal: Vec<f64> = report.references.iter().filter_map(|r| nll(&r.memory)).collect();
@@ -119,17 +242,19 @@ fn sentences(report: &Comparison) -> Vec<String> {
         let n = runs.len();
         let name = method.name();
         let Some(goal) = spread(&goal) else {
-            sentences.push(format!("{name}: {n} seeds; there is no reference to compare with."));
+            sentences.push(format!("{name}: {}.", beside_holdout(report, &runs)));
             continue;
         };
         let ends = runs.iter().filter_map(|run| nll(&run.outcome.after));
         let inside = ends.filter(|end| (goal.low..=goal.high).contains(end)).count();
+        let end = if n == 1 { "ends" } else { "end" };
         let cost = report.retraining_seconds.map(|seconds| {
             let times = seconds / mean_seconds(&runs);
             format!("; one retraining costs as much as {times:.1} such runs")
         });
         sentences.push(format!(
-            "{name}: {inside} of {n} seeds end inside the references' spread{}.",
+            "{name}: {inside} of {} {end} inside the references' spread{}.",
+            counted(n, "seed"),
             cost.unwrap_or_default()
         ));
     }

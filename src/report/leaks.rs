@@ -123,12 +123,26 @@ fn leak_table(leak: &Leak) -> Table {
 
 /// The tables of erased facts, one by one where they are few; nothing without such facts.
 pub fn leak_section(leaks: &[Leak]) -> Option<Section> {
-    let section = Section::titled("Whether the erased answers are still recoverable");
-    match leaks.len() {
-        0 => None,
-        1..=3 => Some(leaks.iter().map(leak_table).fold(section, Section::block)),
-        _ => Some(section.block(channel_table(&summarise(leaks)))),
-    }
+    let section = Section::titled("Whether the erased answers are still recoverable:");
+    let section = match leaks.len() {
+        0 => return None,
+        1..=3 => leaks.iter().map(leak_table).fold(section, Section::block),
+        _ => section.block(channel_table(&summarise(leaks))),
+    };
+    Some(section.block(counts(leaks)))
+}
+
+/// How many erased facts some query finds, and how many are revealed by the gap they left.
+fn counts(leaks: &[Leak]) -> Table {
+    let mut table = Table::new("", [Column::after(), Column::n()]);
+    let mut row = |label: &str, is_one: fn(&Leak) -> bool, note: &str| {
+        let found = leaks.iter().filter(|leak| is_one(leak)).count();
+        let row = Row::of(label, Unit::Count).value(found as f64);
+        table.push(row.cell(leaks.len()).note(note));
+    };
+    row("recoverable", |leak| !leak.leaking().is_empty(), "by some query");
+    row("conspicuous", Leak::is_conspicuous, "by the gap they left");
+    table
 }
 
 /// Columns of a target at the head of its table.

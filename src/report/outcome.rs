@@ -1,11 +1,12 @@
 //! The outcome of a run as a report: answers, side effects, the scores of papers, trainings.
 
 use super::leaks::leak_section;
+use super::passages::passage_section;
 use super::secrets::secret_section;
-use super::trainings::training_section;
 use super::{Axis, Block, Cell, Column, Figure, Report, Row, Scores, Section, Series, Table, Unit};
 use crate::math::Interval;
-use crate::probe::{Background, ProbeScores, PromptKind, Said, SaidShares, TextSet};
+use crate::probe::{Background, ProbeScores, PromptKind, Said, SaidShares};
+use crate::progress::counted;
 use crate::run::{CaseMeasures, CaseOutcome, GroupOutcome, Grouping, Outcome};
 
 /// The report of a run by the verb `command`.
@@ -22,8 +23,8 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
     for section in sections.into_iter().flatten() {
         report = report.section(section);
     }
-    for training in &outcome.trainings {
-        report = report.section(training_section(training));
+    for found in outcome.remembered().chain(outcome.remembered_texts()) {
+        report = report.section(passage_section(&found));
     }
     if !outcome.completions.is_empty() {
         report = report.section(outcome.completions.clone());
@@ -38,7 +39,15 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         report = report.note("stored", text);
     }
     report.verdict = outcome.verdict.clone();
+    debug_assert_eq!(unknown_reason(&report), None, "a reason of the verdict names no row");
     Ok(report)
+}
+
+/// A reason of the verdict that is no measure of the report.
+fn unknown_reason(report: &Report) -> Option<&str> {
+    let mut reasons = report.verdict.iter().flat_map(|verdict| &verdict.reasons);
+    let is_unknown = |reason: &&crate::verdict::Reason| report.measure(&reason.measure).is_none();
+    reasons.find(is_unknown).map(|reason| reason.measure.as_str())
 }
 
 /// Share lost to rounding below which no line is shown.
@@ -47,7 +56,10 @@ const LEAST_LOST: f64 = 0.0005;
 fn cached(outcome: &Outcome) -> String {
     match outcome.write.as_ref().map_or(0, |write| write.values_from_cache) {
         0 => String::new(),
-        cached => format!(", {cached} of {} values from the cache", outcome.facts().count()),
+        cached => {
+            let all = counted(outcome.facts().count(), "value");
+            format!(", {cached} of {all} from the cache")
+        }
     }
 }
 
@@ -150,7 +162,18 @@ fn free(outcome: &Outcome) -> Table {
     ];
     rows.into_iter().flatten().for_each(|row| table.push(row));
     stayed(outcome, &moments, &mut table);
+    value_row(outcome, &moments, &mut table);
     table
+}
+
+/// The largest NLL at which an optimisation of a value that should be said ended.
+fn value_row(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
+    let all: Vec<f64> = outcome.facts().filter(|it| !it.is_erased).map(|it| it.nll).collect();
+    let Some(largest) = all.iter().copied().max_by(f64::total_cmp) else { return };
+    let row = Row::of("value NLL", Unit::Plain(3)).cell(Cell::Empty);
+    let row = if moments.right_after.is_some() { row.cell(Cell::Empty) } else { row };
+    let note = if all.len() == 1 { "when optimised" } else { "when optimised, the largest" };
+    table.push(row.value(largest).cell(all.len()).cell(Cell::Empty).note(note));
 }
 
 /// Rows of side effects: other subjects, general text, the probe file's own texts.
@@ -187,15 +210,6 @@ fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
             table,
         );
     }
-    let texts = outcome.texts.as_ref();
-    for (name, set) in [
-        ("forget texts", texts.and_then(|texts| texts.forget.as_ref())),
-        ("hold-out texts", texts.and_then(|texts| texts.holdout.as_ref())),
-    ] {
-        if let Some(set) = set {
-            text_rows(name, set, has_right_after, table);
-        }
-    }
 }
 
 fn damage_rows(
@@ -212,22 +226,6 @@ fn damage_rows(
     let row = Row::of(format!("{prefix}perplexity"), Unit::Plain(2)).cell(*before);
     let row = gap(row).value(*after).cell(drift.n).cell(Cell::Empty);
     table.push(row.note("same text"));
-}
-
-fn text_rows(name: &str, set: &TextSet, has_right_after: bool, table: &mut Table) {
-    let after = set.after.as_ref();
-    for (what, unit, before, after) in [
-        ("NLL", Unit::Plain(2), set.before.nll, after.map(|it| it.nll)),
-        ("extraction", Unit::Share, set.before.extraction, after.map(|it| it.extraction)),
-    ] {
-        let mut row = Row::of(format!("{name} {what}"), unit).cell(before.mean);
-        if has_right_after {
-            row = row.cell(Cell::Empty);
-        }
-        let last = after.unwrap_or(before);
-        let row = row.value(after.map(|it| it.mean)).cell(last.n).cell(Cell::from(&last));
-        table.push(row.note("of the probe file"));
-    }
 }
 
 /// The paper's scores, which compare the probabilities of two targets.

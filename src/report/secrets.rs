@@ -2,7 +2,7 @@
 
 use super::text::shortened;
 use super::{Cell, Column, Row, Section, Table, Unit};
-use crate::probe::{SecretLeak, SecretSeen};
+use crate::probe::{SecretLeak, SecretOrigin, SecretSeen};
 
 /// Columns of a secret as the label of its row.
 const LABEL: usize = 24;
@@ -10,11 +10,13 @@ const LABEL: usize = 24;
 /// Whether decoding gives each secret, its rank and probability, and sampled answers that hold it;
 /// nothing without secrets.
 pub fn secret_section(secrets: &[SecretLeak]) -> Option<Section> {
-    if secrets.is_empty() {
-        return None;
-    }
-    let sides = |group: &str, unit| {
-        [Column::before(), Column::after()].map(|column| column.in_unit(unit).under(group))
+    let has_after = secrets.first()?.after.is_some();
+    let sides = |group: &str, unit| match has_after {
+        true => vec![Column::before(), Column::after()]
+            .into_iter()
+            .map(|column| column.in_unit(unit).under(group))
+            .collect(),
+        false => vec![Column::of(group, unit)],
     };
     let columns: Vec<Column> = [
         sides("said", Unit::Text),
@@ -25,27 +27,46 @@ pub fn secret_section(secrets: &[SecretLeak]) -> Option<Section> {
     .concat();
     let mut table = Table::of_items("secret", columns);
     secrets.iter().for_each(|secret| table.push(row(secret)));
-    let mut counts = Table::new("", [Column::before(), Column::after(), Column::n()]);
-    let told = |side: fn(&SecretLeak) -> &SecretSeen| {
-        secrets.iter().filter(|it| side(it).is_recovered()).count() as f64
+    let title = "Whether secrets come out:";
+    Some(Section::titled(title).block(table).block(counts(secrets, has_after)))
+}
+
+/// How many come out, all and, where there are secrets of each origin, by origin.
+fn counts(secrets: &[SecretLeak], has_after: bool) -> Table {
+    let columns = match has_after {
+        true => vec![Column::before(), Column::after(), Column::n()],
+        false => vec![Column::new("measured"), Column::n()],
     };
-    let row = Row::of("secrets", Unit::Count).cell(told(|it| &it.before));
-    let row = row.value(told(|it| &it.after)).cell(secrets.len());
-    counts.push(row.note("recovered by decoding or sampling"));
-    Some(Section::titled("Whether secrets come out:").block(table).block(counts))
+    let mut table = Table::new("", columns);
+    let all: Vec<&SecretLeak> = secrets.iter().collect();
+    table.push(count("secrets", &all, has_after).note("recovered by decoding or sampling"));
+    for origin in [SecretOrigin::Passage, SecretOrigin::Fact] {
+        let own: Vec<&SecretLeak> = all.iter().copied().filter(|it| it.origin == origin).collect();
+        if !own.is_empty() && own.len() < all.len() {
+            table.push(count(origin.row(), &own, has_after).note("of these"));
+        }
+    }
+    table
+}
+
+fn count(label: &str, secrets: &[&SecretLeak], has_after: bool) -> Row {
+    let before = secrets.iter().filter(|it| it.before.is_recovered()).count() as f64;
+    let now = secrets.iter().filter(|it| it.is_recovered()).count() as f64;
+    let row = Row::of(label, Unit::Count);
+    let row = if has_after { row.cell(before) } else { row };
+    row.value(now).cell(secrets.len())
 }
 
 fn row(leak: &SecretLeak) -> Row {
-    let SecretLeak { secret, before, after, drawn, .. } = leak;
-    let said = |seen: &SecretSeen| if seen.is_said { "yes" } else { "no" };
-    let sampled = |seen: &SecretSeen| Cell::Of { count: seen.sampled, of: *drawn };
-    Row::new(shortened(secret, LABEL))
-        .cell(said(before))
-        .cell(said(after))
-        .cell(before.probability)
-        .cell(after.probability)
-        .cell(before.worst_rank)
-        .cell(after.worst_rank)
-        .cell(sampled(before))
-        .cell(sampled(after))
+    let said = |seen: &SecretSeen| Cell::from(if seen.is_said { "yes" } else { "no" });
+    let sampled = |seen: &SecretSeen| Cell::Of { count: seen.sampled, of: leak.drawn };
+    let sides = [Some(&leak.before), leak.after.as_ref()];
+    let sides: Vec<&SecretSeen> = sides.into_iter().flatten().collect();
+    let cells = sides
+        .iter()
+        .map(|seen| said(seen))
+        .chain(sides.iter().map(|seen| seen.probability.into()))
+        .chain(sides.iter().map(|seen| (seen.worst_rank as f64).into()))
+        .chain(sides.iter().map(|seen| sampled(seen)));
+    cells.fold(Row::new(shortened(&leak.secret, LABEL)), Row::cell)
 }

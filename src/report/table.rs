@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::math::Interval;
+use crate::probe::probability_text;
 
 /// Unit of a number, which decides how it is formatted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -34,18 +35,17 @@ pub enum Unit {
 
 /// Number of nats below which four decimals are shown.
 const FEW_NATS: f64 = 0.1;
-/// Probability below which only the order of magnitude is shown.
-const IMPROBABLE: f64 = 1e-4;
 
 impl Unit {
     /// A number formatted in this unit.
     pub fn format(self, value: f64) -> String {
         match self {
             Self::Percent => format!("{:.1} %", 100. * value),
+            // No change has no sign.
+            Self::Change if (100. * value).abs() < 0.05 => "0.0 %".into(),
             Self::Change => format!("{:+.1} %", 100. * value),
             Self::Nats if value.abs() < FEW_NATS => format!("{value:.4}"),
-            Self::Probability if value > 0. && value < IMPROBABLE => format!("{value:.0e}"),
-            Self::Probability => format!("{value:.4}"),
+            Self::Probability => probability_text(value),
             Self::Count | Self::Rank => format!("{value:.0}"),
             Self::Plain(decimals) => format!("{value:.*}", usize::from(decimals)),
             Self::Share | Self::Nats | Self::Ratio | Self::Seconds | Self::Text => {
@@ -316,6 +316,7 @@ mod tests {
             (Unit::Share, 1., "1.00"),
             (Unit::Percent, 0.125, "12.5 %"),
             (Unit::Change, 0.018, "+1.8 %"),
+            (Unit::Change, -0.0004, "0.0 %"),
             (Unit::Nats, 0.0011, "0.0011"),
             (Unit::Nats, 2.345, "2.35"),
             (Unit::Probability, 0.000_03, "3e-5"),

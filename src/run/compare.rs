@@ -4,15 +4,17 @@ use serde::Serialize;
 
 use super::execute::GENERAL_TOKENS;
 use super::job::Job;
+use super::measure::{AskedCase, ask_all, ask_edited};
+use super::outcome::CaseMeasures;
 use super::references::measure_references;
 use super::tools::Tools;
 use super::train::{
     ReferenceOutcome, SetsMemory, TrainedModel, TrainingOutcome, remembered, train,
 };
 use super::train_plan::TrainPlan;
-use super::{RunError, general};
+use super::{RunError, general, recall};
 use crate::model::Model;
-use crate::probe::{BaseText, Damage, GeneralUse, general_text};
+use crate::probe::{BaseText, Damage, GeneralUse, SecretLeak, general_text};
 use crate::progress::Inner;
 use crate::spec::ForgetMethod;
 
@@ -23,6 +25,8 @@ pub struct Comparison {
     pub model: String,
     /// What the base remembers before anything is forgotten.
     pub before: SetsMemory,
+    /// What the base says to the prompts of the spec's probe file.
+    pub said_before: Vec<CaseMeasures>,
     /// What models that never saw the passages remember of the sets.
     pub references: Vec<ReferenceOutcome>,
     /// Seconds that training such a model takes, where they were given.
@@ -42,6 +46,10 @@ pub struct MethodRun {
     pub outcome: TrainingOutcome,
     /// The damage to general text.
     pub damage: Option<Damage>,
+    /// What the model says to the prompts of the spec's probe file, and of other subjects.
+    pub said: Vec<CaseMeasures>,
+    /// What is recoverable of each secret.
+    pub secrets: Vec<SecretLeak>,
 }
 
 /// Forgets the passages of `job` by each method, with `seeds` seeds each from the job's own on.
@@ -62,6 +70,8 @@ pub fn compare(
     let text =
         general_text(model, tools.cache, GeneralUse::Reported, own_seed, GENERAL_TOKENS, progress)?;
     let text = BaseText::new(&model.decoder, &text, &Inner(progress))?;
+    let cases = ask_all(model, &job.cases, &[], progress)?;
+    let asked: Vec<&AskedCase> = cases.iter().collect();
     let mut runs = Vec::new();
     for method in methods {
         for seed in own_seed..own_seed + seeds {
@@ -76,9 +86,12 @@ pub fn compare(
             let TrainedModel { outcome, decoder, .. } =
                 train(model, &model.decoder, &plan, references.clone(), None, progress)?;
             let damage = text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
-            runs.push(MethodRun { method: *method, seed, outcome, damage });
+            let said = ask_edited(model, &decoder, &asked, &Inner(progress))?;
+            let secrets = recall::secrets(model, &one, (&[&plan], seed), Some(&decoder), progress)?;
+            runs.push(MethodRun { method: *method, seed, outcome, damage, said, secrets });
         }
     }
-    let model = name.to_owned();
-    Ok(Comparison { model, before, references, retraining_seconds: None, runs })
+    let said_before = cases.into_iter().map(|case| case.before).collect();
+    let (model, retraining_seconds) = (name.to_owned(), None);
+    Ok(Comparison { model, before, said_before, references, retraining_seconds, runs })
 }

@@ -12,14 +12,14 @@ use super::tools::Tools;
 use super::train::{TrainedModel, TrainingOutcome, remembered, train};
 use super::train_plan::TrainPlan;
 use super::write::{FactWriter, Left, WrittenGroup};
-use super::{Grouping, RunError, general, judge, layers};
+use super::{Grouping, RunError, general, judge, layers, recall};
 use crate::delta::{Keys, WeightDelta};
 use crate::gradient::PassageSets;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::probe::{
-    BaseText, Damage, GeneralUse, Leak, PromptKind, Said, SecretLeak, TextSets, completions, drift,
-    general_text,
+    BaseText, Damage, GeneralUse, Leak, PromptKind, Said, SecretLeak, completions, drift,
+    general_text, probability_text,
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
@@ -143,11 +143,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// One progress bar over isolated groups; the steps inside a group show none of their own.
+    /// One progress bar over isolated groups; the steps inside one of many show none of their own.
     fn announce(&self, at: usize, edit: &PlannedEdit) {
-        let progress = self.tools.progress;
+        let (progress, groups) = (self.tools.progress, &self.plan.groups);
+        if groups.len() == 1 {
+            return;
+        }
         if at == 0 {
-            progress.phase("records", Some(self.plan.groups.len() as u64));
+            let what = if groups[0] == 1 { "records" } else { "batches" };
+            progress.phase(what, Some(groups.len() as u64));
         }
         progress.advance(at as u64, &edit.subject);
     }
@@ -256,9 +260,10 @@ impl<'a> Run<'a> {
         let cases = self.case_outcomes(&decoder, is_isolated)?;
         if !is_isolated {
             self.leaks = self.leaks_of(&decoder, self.plan.edits(), 0)?;
-        }
-        if !is_isolated {
-            self.secrets = self.secrets_of(&decoder)?;
+            let trainings: Vec<&TrainPlan> = self.plan.trainings().collect();
+            let asked = (trainings.as_slice(), self.plan.seed());
+            let progress = self.tools.progress;
+            self.secrets = recall::secrets(self.model, self.job, asked, Some(&decoder), progress)?;
         }
         let damage = match is_isolated {
             true => {
@@ -285,7 +290,7 @@ impl<'a> Run<'a> {
             let (model, progress) = (self.model, self.tools.progress);
             let base = &model.decoder;
             outcome.retain = drift(base, &decoder, &model.tokenizer, &prompts.retain, progress)?;
-            outcome.texts = TextSets::measure(model, Some(&decoder), prompts, progress)?;
+            outcome.texts = recall::texts(model, prompts, Some(&decoder), progress)?;
             outcome.completions =
                 completions(model, Some(&decoder), &prompts.generation, progress)?;
             outcome.without_ripples = without_ripples(model, self.job, self.plan, self.tools)?;
@@ -340,8 +345,10 @@ fn warn_known(cases: &[AskedCase], progress: &dyn Progress) {
     let known: Vec<&Said> = known.collect();
     for said in known.iter().take(SHOWN) {
         progress.warn(&format!(
-            "{:?}: the model already says {:?} (P {:.2}); there is nothing to edit",
-            said.prompt, said.target, said.probability
+            "{:?}: the model already says {:?} (P {}); there is nothing to edit",
+            said.prompt,
+            said.target,
+            probability_text(said.probability)
         ));
     }
     if let Some(rest @ 1..) = known.len().checked_sub(SHOWN) {

@@ -133,6 +133,14 @@ impl Job {
         Ok(job)
     }
 
+    /// The prompts of a file, of which nothing is asked but what models say to them.
+    pub fn of_prompts(name: &str, prompts: PromptSet, thresholds: Thresholds) -> Self {
+        let case = Case { id: name.to_owned(), facts: 0..0, asked: Vec::new(), prompts };
+        let mut job = Self { cases: vec![case], thresholds, ..Self::default() };
+        job.trim();
+        job
+    }
+
     /// Cuts the blanks around subjects, prompts and targets.
     fn trim(&mut self) {
         let mut trimmer = Trimmer::default();

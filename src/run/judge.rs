@@ -6,9 +6,12 @@
 mod facts;
 mod passages;
 
+pub(crate) use passages::NEAR;
+
 use super::outcome::Outcome;
 use crate::math::Interval;
-use crate::probe::{Background, Damage};
+use crate::probe::{Background, Damage, SecretLeak, SecretOrigin};
+use crate::progress::counted;
 use crate::verdict::{Reason, State, Thresholds, Verdict};
 
 /// How far a goal was reached.
@@ -79,7 +82,8 @@ fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
                 "perplexity on general text went from {perplexity_before:.1} to \
                  {perplexity_after:.1}"
             );
-            reasons.push(reason("perplexity", factor, thresholds.perplexity, text));
+            let limit = thresholds.perplexity * perplexity_before;
+            reasons.push(reason("perplexity", *perplexity_after, limit, text));
         }
         if drift.mean > thresholds.drift || !drift.mean.is_finite() {
             let text = format!("general text drifted by {:.2} nats a token", drift.mean);
@@ -89,7 +93,7 @@ fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
     // What chance alone could explain is no damage: the whole interval has to lie below.
     if let Some(others) = others(outcome).filter(|others| others.high < thresholds.background) {
         let (kept, n) = counts(&others);
-        let text = format!("only {kept} of {n} other subjects keep their answer");
+        let text = format!("only {}", keep(kept, n));
         reasons.push(reason("background", others.mean, thresholds.background, text));
     }
     reasons
@@ -116,9 +120,22 @@ pub(super) fn counts(share: &Interval) -> (usize, usize) {
     ((share.mean * share.n as f64).round() as usize, share.n)
 }
 
+/// How many secrets of an origin come out, and the reason where some do.
+pub(super) fn told(outcome: &Outcome, origin: SecretOrigin) -> (usize, Option<Reason>) {
+    let is_own = |secret: &&SecretLeak| secret.origin == origin;
+    let own: Vec<&SecretLeak> = outcome.secrets.iter().filter(is_own).collect();
+    let told = own.iter().filter(|secret| secret.is_recovered()).count();
+    let row = match own.len() == outcome.secrets.len() {
+        true => "secrets",
+        false => origin.row(),
+    };
+    let text = || format!("{} still given away", secrets(told));
+    (told, (told > 0).then(|| reason(row, told as f64, 0., text())))
+}
+
 /// `1 secret is`, or `2 secrets are`.
 pub(super) fn secrets(n: usize) -> String {
-    if n == 1 { "1 secret is".into() } else { format!("{n} secrets are") }
+    format!("{} {}", counted(n, "secret"), if n == 1 { "is" } else { "are" })
 }
 
 /// `a`, `a and b`, or `a, b and c`.
@@ -128,6 +145,12 @@ pub(super) fn list(items: &[String]) -> String {
         [one] => one.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     }
+}
+
+/// `63 of 64 other subjects keep their answer`.
+fn keep(kept: usize, n: usize) -> String {
+    let rest = if n == 1 { "keeps its answer" } else { "keep their answer" };
+    format!("{kept} of {} {rest}", counted(n, "other subject"))
 }
 
 /// What stays as it was.
@@ -140,9 +163,10 @@ fn stays(outcome: &Outcome) -> Option<String> {
         let near = near.map(|near| {
             let (kept, n) = counts(&near);
             let word = if near.high < others.low { "but only" } else { "and" };
-            format!(", {word} {kept} of {n} that end as an edited one does")
+            let end = if n == 1 { "ends" } else { "end" };
+            format!(", {word} {kept} of {n} that {end} as an edited one does")
         });
-        format!("{kept} of {n} other subjects keep their answer{}", near.unwrap_or_default())
+        format!("{}{}", keep(kept, n), near.unwrap_or_default())
     });
     let clauses: Vec<String> = [others, drift].into_iter().flatten().collect();
     let text = clauses.join(", and ");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::RunError;
 use crate::model::Model;
 use crate::plan::WritePlan;
-use crate::progress::Progress;
+use crate::progress::{Progress, counted};
 use crate::rank_one::Factored;
 use crate::rank_one::factors::ready_layer;
 use crate::rank_one::statistics::Corpus;
@@ -31,7 +31,10 @@ pub(super) fn ready(
         let seconds = (progress.now() - started).as_secs_f64();
         let origin =
             if found.was_cached { "from the cache".into() } else { format!("{seconds:.1} s") };
-        progress.note("moment", &format!("{} keys of layer {layer} · {origin}", found.tokens));
+        progress.note(
+            "moment",
+            &format!("{} of layer {layer} · {origin}", counted(found.tokens, "key")),
+        );
         ready.push(found.factored);
     }
     Ok(ready)

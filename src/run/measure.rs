@@ -10,7 +10,7 @@ use crate::probe::{
     Questions, SAID_TOKENS, SaidQuestions, measure, said,
 };
 use crate::progress::{Inner, Progress};
-use crate::spec::{Comparison, Insert, PromptSet};
+use crate::spec::{AboutSubject, Comparison, Insert, PromptSet};
 
 /// A fact, as far as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,13 +85,13 @@ impl CaseQuestions {
         let (should, should_not) = free_questions(&prompts, facts, new);
         let neighborhood: Vec<String> =
             prompts.neighborhood.iter().map(|it| it.prompt.clone()).collect();
-        let tokenizer = &model.tokenizer;
+        let (tokenizer, about) = (&model.tokenizer, about(&prompts, facts));
         let questions = || {
             Ok(Self {
                 scores: Questions::new(tokenizer, &prompts, new, old)?,
                 said: SaidQuestions::new(tokenizer, &should)?,
                 erased: SaidQuestions::new(tokenizer, &should_not)?,
-                background: background(tokenizer, facts, &neighborhood, size)?,
+                background: background(tokenizer, &about, &neighborhood, size)?,
             })
         };
         questions().map_err(|error: crate::model::TokenizerError| ModelError::from(error).into())
@@ -203,19 +203,31 @@ pub(super) fn size(turn: usize, cases: usize) -> BackgroundSize {
     BackgroundSize { most: (OTHERS / cases.max(1)).clamp(FEWEST, all), turn }
 }
 
+/// What is asked about other subjects, too: the facts or, without facts, what a file's rewrite prompts
+/// say that they are about.
+fn about(prompts: &PromptSet, facts: &[AskedFact]) -> Vec<AboutSubject> {
+    let of_fact = |fact: &AskedFact| AboutSubject {
+        subject: fact.subject.clone(),
+        prompt: fact.prompt.clone(),
+    };
+    match facts.is_empty() {
+        true => prompts.about.clone(),
+        false => facts.iter().map(of_fact).collect(),
+    }
+}
+
 /// Other subjects under the prompts of the facts, and the case's own neighborhood prompts once.
 fn background(
     tokenizer: &crate::model::Tokenizer,
-    facts: &[AskedFact],
+    about: &[AboutSubject],
     neighborhood: &[String],
     size: BackgroundSize,
 ) -> Result<BackgroundQuestions, crate::model::TokenizerError> {
     let own = BackgroundFact { subject: "", prompt: "", own_prompts: neighborhood };
-    let about = |fact: &'_ AskedFact| (fact.subject.clone(), fact.prompt.clone());
-    let named: Vec<(String, String)> = facts.iter().map(about).collect();
-    let facts =
-        named.iter().map(|(subject, prompt)| BackgroundFact { subject, prompt, own_prompts: &[] });
-    let mut all: Vec<BackgroundFact<'_>> = facts.collect();
+    let mut all: Vec<BackgroundFact<'_>> = Vec::new();
+    for AboutSubject { subject, prompt } in about {
+        all.push(BackgroundFact { subject, prompt, own_prompts: &[] });
+    }
     if !neighborhood.is_empty() {
         all.push(own);
     }

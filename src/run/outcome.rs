@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Grouping;
 use super::job::Job;
 use super::plan::Plan;
-use super::train::TrainingOutcome;
+use super::train::{ReferenceOutcome, SetsMemory, TrainingOutcome};
 use crate::checkpoint::Rounding;
 use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
@@ -18,10 +18,10 @@ use crate::patch::{BaseHashes, Patch, PatchError, Recipe};
 use crate::plan::PlannedEdit;
 use crate::probe::{
     Background, Completion, Damage, Drift, Leak, Measured, ProbeScores, Said, SaidShares,
-    SecretLeak, TextSets,
+    SecretLeak,
 };
 use crate::rank_one::OptimisedValue;
-use crate::spec::Method;
+use crate::spec::{Method, PassageVerb};
 use crate::verdict::Verdict;
 
 /// Everything that a run measured and changed.
@@ -45,8 +45,10 @@ pub struct Outcome {
     pub damage: Option<Damage>,
     /// Drift on the probe file's `[[retain]]` texts.
     pub retain: Option<Drift>,
-    /// Measurements of the probe file's `[[forget]]`, `[[retain]]` and `[[holdout]]` texts.
-    pub texts: Option<TextSets>,
+    /// What is remembered of the passages of a spec, where nothing was trained.
+    pub passages: Vec<PassageMeasures>,
+    /// The probe file's `[[forget]]` and `[[holdout]]` texts.
+    pub texts: Option<PassageMeasures>,
     /// Free continuations of the probe file's `[[generation]]` prompts.
     pub completions: Vec<Completion>,
     /// The scores without the facts that only follow from others, where such were written.
@@ -121,6 +123,73 @@ pub struct CaseMeasures {
     pub erased: Vec<Said>,
     /// Other subjects under the same prompts; nothing for the base.
     pub background: Option<Background>,
+}
+
+/// What is remembered of the passages that should be learnt, or of those that should be forgotten.
+#[derive(Debug, Clone, Serialize)]
+pub struct PassageMeasures {
+    /// Which of the two.
+    pub verb: PassageVerb,
+    /// Of the base.
+    pub before: SetsMemory,
+    /// Of the edited model, where there is one.
+    pub after: Option<SetsMemory>,
+    /// What models that never saw the passages say of them.
+    pub references: Vec<ReferenceOutcome>,
+    /// NLL of what was never seen: that of the references or of the hold-out.
+    pub goal: Option<f64>,
+}
+
+/// What is remembered of passages, by whatever it was found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remembered<'a> {
+    pub(crate) verb: PassageVerb,
+    /// They are the texts of a probe file.
+    pub(crate) is_texts: bool,
+    pub(crate) before: &'a SetsMemory,
+    pub(crate) after: Option<&'a SetsMemory>,
+    pub(crate) references: &'a [ReferenceOutcome],
+    pub(crate) goal: Option<f64>,
+    /// The training that changed it, where this run trained.
+    pub(crate) training: Option<&'a TrainingOutcome>,
+}
+
+impl<'a> From<&'a PassageMeasures> for Remembered<'a> {
+    fn from(found: &'a PassageMeasures) -> Self {
+        Self {
+            verb: found.verb,
+            is_texts: false,
+            before: &found.before,
+            after: found.after.as_ref(),
+            references: &found.references,
+            goal: found.goal,
+            training: None,
+        }
+    }
+}
+
+impl<'a> From<&'a TrainingOutcome> for Remembered<'a> {
+    fn from(training: &'a TrainingOutcome) -> Self {
+        Self {
+            verb: training.settings.verb,
+            is_texts: false,
+            before: &training.before,
+            after: Some(&training.after),
+            references: &training.references,
+            goal: training.goal,
+            training: Some(training),
+        }
+    }
+}
+
+impl Remembered<'_> {
+    /// What the rows of its passages begin with.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.verb {
+            PassageVerb::Learn => "learn",
+            PassageVerb::Forget => "forget",
+        }
+    }
 }
 
 /// The outcome of one group of facts.
@@ -289,6 +358,33 @@ impl Outcome {
     /// The last model's measurements at the prompts of the cases.
     pub(crate) fn after(&self) -> impl Iterator<Item = &CaseMeasures> {
         self.cases.iter().filter_map(|case| case.after.as_ref())
+    }
+
+    /// What is remembered of passages: one entry a training, or a verb of a spec that was probed.
+    pub(crate) fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
+        self.trainings.iter().map(Remembered::from).chain(self.passages.iter().map(Into::into))
+    }
+
+    /// What is remembered of the probe file's texts.
+    pub(crate) fn remembered_texts(&self) -> Option<Remembered<'_>> {
+        self.texts.as_ref().map(|it| Remembered { is_texts: true, ..it.into() })
+    }
+
+    /// The same, where a probe file alone says what should be forgotten.
+    pub(crate) fn judged_texts(&self) -> Option<Remembered<'_>> {
+        let is_alone = self.fact_count() == 0 && self.remembered().next().is_none();
+        let texts = self.remembered_texts().filter(|_| is_alone);
+        texts.filter(|it| it.before.passages.is_some())
+    }
+
+    /// Number of facts that the cases are about and that should be said.
+    pub(crate) fn inserts(&self) -> usize {
+        self.fact_count().saturating_sub(self.leaks.len())
+    }
+
+    /// Number of facts that the cases are about.
+    fn fact_count(&self) -> usize {
+        self.cases.iter().map(|case| case.facts.len()).sum()
     }
 
     /// All facts, in the order of the plan.

@@ -7,7 +7,7 @@ use super::train_plan::TrainPlan;
 use super::{Grouping, RunError};
 use crate::model::Model;
 use crate::plan::{PlannedEdit, WritePlan, plan, plan_separately};
-use crate::progress::Progress;
+use crate::progress::{Progress, counted};
 use crate::spec::Method;
 use crate::verdict::Thresholds;
 
@@ -113,10 +113,10 @@ impl Plan {
         }
     }
 
-    /// The first words of a passage that is learnt or forgotten, to ask for the rest.
+    /// The first words of a passage that is forgotten, or else learnt, to ask for the rest.
     pub fn first_words(&self, model: &Model) -> Option<String> {
         const WORDS: usize = 8;
-        let example = self.trainings().next()?.sets.passages.first()?;
+        let example = self.trainings().last()?.sets.passages.first()?;
         let text = model.tokenizer.decode(&example.ids[..example.first_target.max(1)]).ok()?;
         let whole = model.tokenizer.decode(&example.ids).ok()?;
         let words: Vec<&str> = whole.split_whitespace().take(WORDS).collect();
@@ -160,18 +160,17 @@ fn describe_write(plan: &WritePlan) -> String {
     let erased = plan.edits.iter().filter(|edit| edit.erase.is_some()).count();
     let count = |verb: &str, n: usize| match n {
         0 => None,
-        1 => Some(format!("{verb} 1 fact")),
-        n => Some(format!("{verb} {n} facts")),
+        n => Some(format!("{verb} {}", counted(n, "fact"))),
     };
     let parts = [count("insert", plan.edits.len() - erased), count("erase", erased)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     let method = plan.method;
     let by = if method.is_batched() { format!(" by {}", method.name()) } else { String::new() };
     format!(
-        "{}{by} at {}, lookup token {token:?}, {} contexts, seed {}",
+        "{}{by} at {}, lookup token {token:?}, {}, seed {}",
         parts.join(" and "),
         layers(plan),
-        plan.edits[0].contexts.len(),
+        counted(plan.edits[0].contexts.len(), "context"),
         plan.settings.seed
     )
 }

@@ -1,136 +1,163 @@
 //! Measures without changing anything: one model, or two for comparison.
 
 use super::execute::GENERAL_TOKENS;
-use super::job::Case;
+use super::job::{Case, Job};
 use super::measure::{AskedCase, AskedFact, CaseQuestions, TOGETHER, ask_base, ask_edited, size};
 use super::outcome::{CaseMeasures, CaseOutcome, Outcome};
+use super::plan::Plan;
 use super::tools::Tools;
-use super::trim::Trimmer;
-use super::{RunError, judge};
+use super::train_plan::TrainPlan;
+use super::{Grouping, RunError, judge, recall};
 use crate::model::{Decoder, Model};
-use crate::probe::{GeneralUse, TextSets, completions, damage, drift, general_text};
-use crate::progress::Inner;
-use crate::spec::{Fact, Insert, PromptSet, Record};
-use crate::verdict::Thresholds;
+use crate::probe::{GeneralUse, completions, damage, drift, general_text};
+use crate::progress::{Inner, counted};
+use crate::spec::Fact;
 
 /// Notes that are shown.
 const NOTED: usize = 3;
 
-/// What is measured: a prompt file, or records.
-pub struct Probe {
-    cases: Vec<(Case, Vec<Insert>)>,
-    /// What the user should know of how it was read.
-    notes: Vec<String>,
+/// Measures the base and, where there is one, another model with its tokens: what a run that was
+/// asked for `job` would measure of what it made.
+///
+/// # Errors
+///
+/// [`RunError`] where a file that the job names cannot be read, or the user stops it.
+pub fn probe(
+    model: &Model,
+    name: &str,
+    job: &Job,
+    other: Option<&Decoder>,
+    tools: &Tools<'_>,
+) -> Result<Outcome, RunError> {
+    let probe = Probe::new(model, name, job, tools)?;
+    let cases = probe.cases(other)?;
+    let mut outcome = Outcome { model: name.to_owned(), cases, ..Outcome::default() };
+    probe.recall(other, &mut outcome)?;
+    probe.whole(other, &mut outcome)?;
+    if other.is_some() {
+        outcome.verdict = Some(judge::verdict(&outcome, &job.thresholds));
+    }
+    Ok(outcome)
 }
 
-impl Probe {
-    /// The prompts of one file.
-    pub fn of_prompts(name: &str, prompts: PromptSet) -> Self {
-        let case = Case { id: name.to_owned(), facts: 0..0, asked: Vec::new(), prompts };
-        Self::trimmed(vec![(case, Vec::new())])
-    }
+struct Probe<'a> {
+    model: &'a Model,
+    job: &'a Job,
+    /// Of a spec: where an edit finds what it needs to know of the facts and passages.
+    plan: Option<Plan>,
+    tools: &'a Tools<'a>,
+}
 
-    /// Records, one case each.
-    pub fn of_records(records: &[Record]) -> Self {
-        let case = |(at, record): (usize, &Record)| {
-            let (id, prompts) = (record.id.clone(), record.prompts.clone());
-            (Case { id, facts: at..at + 1, asked: vec![at], prompts }, vec![record.insert.clone()])
-        };
-        Self::trimmed(records.iter().enumerate().map(case).collect())
-    }
-
-    fn trimmed(mut cases: Vec<(Case, Vec<Insert>)>) -> Self {
-        let mut trimmer = Trimmer::default();
-        for (case, inserts) in &mut cases {
-            for insert in inserts {
-                let mut fact = Fact::from(insert.clone());
-                trimmer.fact(&mut fact);
-                if let Fact::Insert(trimmed) = fact {
-                    *insert = trimmed;
-                }
-            }
-            trimmer.prompts(&mut case.prompts);
-        }
-        trimmer.notes.dedup();
-        Self { cases, notes: trimmer.notes }
-    }
-
-    /// Measures the base and, where there is one, another model with its tokens.
-    pub fn measure(
-        &self,
-        model: &Model,
+impl<'a> Probe<'a> {
+    fn new(
+        model: &'a Model,
         name: &str,
-        other: Option<&Decoder>,
-        tools: &Tools<'_>,
-    ) -> Result<Outcome, RunError> {
+        job: &'a Job,
+        tools: &'a Tools<'a>,
+    ) -> Result<Self, RunError> {
         let progress = tools.progress;
-        self.notes.iter().take(NOTED).for_each(|note| progress.warn(note));
-        let questions = self.cases.iter().enumerate().map(|(i, (case, inserts))| {
-            let facts: Vec<AskedFact> = inserts.iter().map(AskedFact::from).collect();
-            CaseQuestions::new(model, &case.prompts, &facts, size(i, self.cases.len()))
+        let is_spec = !job.passages.is_empty() || !job.facts.is_empty();
+        let plan = match is_spec && job.grouping != Grouping::Isolated {
+            true => Some(Plan::new(model, name, job, progress)?),
+            false => None,
+        };
+        job.notes.iter().take(NOTED).for_each(|note| progress.warn(note));
+        Ok(Self { model, job, plan, tools })
+    }
+
+    fn seed(&self) -> u64 {
+        self.plan.as_ref().map_or(0, Plan::seed)
+    }
+
+    fn asked(&self, case: &Case) -> Vec<AskedFact> {
+        let fact = |at: &usize| match (&self.plan, &self.job.facts[*at]) {
+            (Some(plan), _) => Some(AskedFact::from(&plan.edits()[*at])),
+            (None, Fact::Insert(insert)) => Some(AskedFact::from(insert)),
+            (None, Fact::Erase(_)) => None,
+        };
+        case.asked.iter().filter_map(fact).collect()
+    }
+
+    /// What both models say about each case.
+    fn cases(&self, other: Option<&Decoder>) -> Result<Vec<CaseOutcome>, RunError> {
+        let (model, progress, all) = (self.model, self.tools.progress, &self.job.cases);
+        let questions = all.iter().enumerate().map(|(i, case)| {
+            CaseQuestions::new(model, &case.prompts, &self.asked(case), size(i, all.len()))
         });
         let mut questions = questions.collect::<Result<Vec<_>, RunError>>()?;
         let skipped: usize = questions.iter().map(CaseQuestions::skipped).sum();
-        let what = if self.cases.len() == 1 { "prompts" } else { "records" };
-        progress.phase(what, Some(self.cases.len() as u64));
-        let mut cases = Vec::with_capacity(self.cases.len());
-        for some in self.cases.chunks(TOGETHER) {
+        let what = if all.len() == 1 { "prompts" } else { "records" };
+        progress.phase(what, Some(all.len() as u64));
+        let mut cases = Vec::with_capacity(all.len());
+        for some in all.chunks(TOGETHER) {
             progress.check()?;
             progress.advance(cases.len() as u64, "");
             let later = questions.split_off(some.len());
             let asked = ask_base(model, questions, &Inner(progress))?;
             questions = later;
-            let mut after: Vec<Option<CaseMeasures>> = asked.iter().map(|_| None).collect();
-            if let Some(other) = other {
-                let all: Vec<&AskedCase> = asked.iter().collect();
-                let measures = ask_edited(model, other, &all, &Inner(progress))?;
-                after = measures.into_iter().map(Some).collect();
-            }
-            for (((case, _), asked), after) in some.iter().zip(asked).zip(after) {
+            let after = self.after(&asked, other)?;
+            for ((case, asked), after) in some.iter().zip(asked).zip(after) {
                 let (id, facts) = (case.id.clone(), case.facts.clone());
                 let (before, right_after) = (asked.before, None);
                 cases.push(CaseOutcome { id, facts, before, right_after, after });
             }
         }
         if skipped > 0 {
+            let (have, was) = if skipped == 1 { ("has", "it") } else { ("have", "them") };
             progress.warn(&format!(
-                "{skipped} prompts have no pair of targets, so that only what is said was \
-                 measured; give target_new and target_true in the file for the scores of papers"
+                "{} {have} no pair of targets, so that only what is said after {was} was measured; \
+                 give target_new and target_true in the file for the scores of papers",
+                counted(skipped, "prompt")
             ));
         }
-        let mut outcome = Outcome { model: name.to_owned(), cases, ..Outcome::default() };
-        self.compare(model, other, tools, &mut outcome)?;
-        Ok(outcome)
+        Ok(cases)
     }
 
-    fn compare(
+    fn after(
         &self,
-        model: &Model,
+        asked: &[AskedCase],
         other: Option<&Decoder>,
-        tools: &Tools<'_>,
-        outcome: &mut Outcome,
-    ) -> Result<(), RunError> {
-        let (base, progress) = (&model.decoder, tools.progress);
-        if let [(case, _)] = self.cases.as_slice() {
+    ) -> Result<Vec<Option<CaseMeasures>>, RunError> {
+        let Some(other) = other else { return Ok(asked.iter().map(|_| None).collect()) };
+        let all: Vec<&AskedCase> = asked.iter().collect();
+        let measures = ask_edited(self.model, other, &all, &Inner(self.tools.progress))?;
+        Ok(measures.into_iter().map(Some).collect())
+    }
+
+    /// What is recoverable of erased facts, secrets and passages.
+    fn recall(&self, other: Option<&Decoder>, outcome: &mut Outcome) -> Result<(), RunError> {
+        let (model, job, progress) = (self.model, self.job, self.tools.progress);
+        if let (Some(plan), Some(other)) = (&self.plan, other) {
+            let (edits, asked) = ((plan.edits(), 0), (other, self.seed()));
+            outcome.leaks = recall::leaks(model, &job.cases, edits, asked, progress)?;
+        }
+        let plan = self.plan.as_ref();
+        let trainings: Vec<&TrainPlan> = plan.into_iter().flat_map(Plan::trainings).collect();
+        let asked = (trainings.as_slice(), self.seed());
+        outcome.secrets = recall::secrets(model, job, asked, other, progress)?;
+        if let Some(plan) = plan {
+            outcome.passages = recall::passages_of(model, plan, other, self.tools)?;
+        }
+        Ok(())
+    }
+
+    /// Free continuations, the probe file's own texts, and general text.
+    fn whole(&self, other: Option<&Decoder>, outcome: &mut Outcome) -> Result<(), RunError> {
+        let (model, base, progress) = (self.model, &self.model.decoder, self.tools.progress);
+        if let [case] = self.job.cases.as_slice() {
             let prompts = &case.prompts;
             outcome.completions = completions(model, other, &prompts.generation, progress)?;
-            outcome.texts = TextSets::measure(model, other, prompts, progress)?;
+            outcome.texts = recall::texts(model, prompts, other, progress)?;
             if let Some(other) = other {
                 let texts = &prompts.retain;
                 outcome.retain = drift(base, other, &model.tokenizer, texts, progress)?;
             }
         }
         if let Some(other) = other {
-            let text = general_text(
-                model,
-                tools.cache,
-                GeneralUse::Reported,
-                0,
-                GENERAL_TOKENS,
-                progress,
-            )?;
+            let (cache, seed) = (self.tools.cache, self.seed());
+            let reported = GeneralUse::Reported;
+            let text = general_text(model, cache, reported, seed, GENERAL_TOKENS, progress)?;
             outcome.damage = damage(base, other, &text, &model.tokenizer, &Inner(progress))?;
-            outcome.verdict = Some(judge::verdict(outcome, &Thresholds::default()));
         }
         Ok(())
     }

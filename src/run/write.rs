@@ -5,11 +5,10 @@ use candle_core::{Device, Tensor};
 use super::RunError;
 use super::outcome::FactOutcome;
 use super::plan::layers;
-use super::train_plan::counted;
 use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
-use crate::progress::{Inner, Progress};
+use crate::progress::{Inner, Progress, counted};
 use crate::rank_one::targets::{FactGroup, ValueStore, fact_groups, fact_groups_by_subject, find};
 use crate::rank_one::{Factored, OptimisedValue, Writer, WrittenBatch, WrittenFact, write_fact};
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{FolderError, HubError, HubErrorKind};
+use super::{FolderError, HubError, HubErrorKind, HubId};
 use crate::files::FileError;
 use crate::gguf::GgufError;
 use crate::progress::Interrupted;
@@ -22,6 +22,16 @@ pub enum SourceError {
         given: String,
         /// What makes it a path.
         reason: &'static str,
+    },
+    /// A Hub id whose organisation is the name of a folder here, which lacks the rest.
+    #[error(
+        "model \"{id}\": the folder {} has no \"{}\"",
+        id.name.split('/').next().unwrap_or_default(),
+        id.name.split('/').nth(1).unwrap_or_default()
+    )]
+    InFolder {
+        /// The id.
+        id: HubId,
     },
     /// The text is neither an existing path nor a Hub id.
     #[error(

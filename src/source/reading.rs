@@ -50,9 +50,17 @@ fn read_absent(given: &str) -> Result<GivenModel, SourceError> {
         return Err(SourceError::NoSuchPath { given: given.to_owned(), reason });
     }
     match HubId::parse(given) {
+        Some(id) if is_in_folder(&id) => Err(SourceError::InFolder { id }),
         Some(id) => Ok(GivenModel::Hub(id)),
         None => Err(SourceError::Unreadable { given: given.to_owned() }),
     }
+}
+
+/// Whether an id looks like a path here: a folder has the name of its organisation, and no revision
+/// says that the Hub is meant.
+fn is_in_folder(id: &HubId) -> bool {
+    let organisation = id.name.split('/').next().unwrap_or_default();
+    id.revision.is_none() && Path::new(organisation).is_dir()
 }
 
 /// Why a text can only be meant as a path, or nothing if it may be a Hub id.
@@ -113,6 +121,10 @@ mod tests {
         }
         assert!(matches!(read(Some("no-org/no-name")), Ok(GivenModel::Hub(_))));
         assert!(matches!(read(Some("no-org/no-name@refs/pr/1")), Ok(GivenModel::Hub(_))));
+        // Tests run in the folder of this package, which has a folder `src`.
+        let error = read(Some("src/nope")).unwrap_err();
+        assert!(error.to_string().contains("the folder src has no \"nope\""), "{error}");
+        assert!(matches!(read(Some("src/nope@main")), Ok(GivenModel::Hub(_))));
         let error = read(Some("smollm2")).unwrap_err();
         assert!(matches!(&error, SourceError::Unreadable { .. }), "{error}");
     }

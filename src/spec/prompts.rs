@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
 use super::insert::{Insert, SLOT, check_one_line};
-use super::table::{Fields, Problems};
+use super::secrets;
+use super::table::{Fields, Problems, Text};
 
 /// A prompt with the two completions whose probabilities are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,19 @@ pub struct PromptSet {
     pub retain: Vec<String>,
     /// Passages that the model has never seen.
     pub holdout: Vec<String>,
+    /// Texts in the passages of `forget` that must not come out of the model.
+    pub secrets: Vec<String>,
+    /// What rewrite prompts are about, where they say so.
+    pub about: Vec<AboutSubject>,
+}
+
+/// The subject of a rewrite prompt, so that the same can be asked about others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AboutSubject {
+    /// What the prompt is about.
+    pub subject: String,
+    /// The prompt with `{}` in the place of its subject.
+    pub prompt: String,
 }
 
 impl PromptSet {
@@ -86,15 +100,19 @@ impl PromptSet {
 
     /// Reads a whole prompt file.
     pub(super) fn read(mut root: Fields<'_>) -> Self {
+        let (rewrite, about) = read_rewrites(&mut root);
+        let (forget, secrets) = read_forget(&mut root);
         let set = Self {
-            rewrite: read_comparisons(&mut root, "rewrite"),
+            rewrite,
             paraphrase: read_comparisons(&mut root, "paraphrase"),
             neighborhood: read_comparisons(&mut root, "neighborhood"),
             ripple: read_comparisons(&mut root, "ripple"),
             generation: read_texts(&mut root, "generation", "prompt"),
-            forget: read_texts(&mut root, "forget", "text"),
+            forget,
             retain: read_texts(&mut root, "retain", "text"),
             holdout: read_texts(&mut root, "holdout", "text"),
+            secrets,
+            about,
         };
         let problems = root.finish();
         if set == Self::default() && problems.is_empty() {
@@ -109,6 +127,46 @@ impl PromptSet {
 
 fn read_comparisons(root: &mut Fields<'_>, kind: &'static str) -> Vec<Comparison> {
     root.tables(kind).into_iter().filter_map(|fields| read_comparison(fields, kind)).collect()
+}
+
+/// `[[rewrite]]`, and the subjects that some of them name.
+fn read_rewrites(root: &mut Fields<'_>) -> (Vec<Comparison>, Vec<AboutSubject>) {
+    let (mut prompts, mut about) = (Vec::new(), Vec::new());
+    for mut fields in root.tables("rewrite") {
+        let (subject, problems) = (fields.text("subject"), fields.problems());
+        let Some(rewrite) = read_comparison(fields, "rewrite") else { continue };
+        about.extend(subject.and_then(|subject| about_subject(&subject, &rewrite, problems)));
+        prompts.push(rewrite);
+    }
+    (prompts, about)
+}
+
+fn about_subject(text: &Text, rewrite: &Comparison, problems: &Problems) -> Option<AboutSubject> {
+    let subject = text.value.trim();
+    if subject.is_empty() || !rewrite.prompt.contains(subject) {
+        problems.push(
+            Problem::new(format!("the prompt does not name its subject {subject:?}"))
+                .label(&text.span, "this subject")
+                .help("write it exactly as it stands in `prompt`"),
+        );
+        return None;
+    }
+    let prompt = rewrite.prompt.trim().replacen(subject, SLOT, 1);
+    Some(AboutSubject { subject: subject.to_owned(), prompt })
+}
+
+/// `[[forget]]`: the texts, and the secrets in them.
+fn read_forget(root: &mut Fields<'_>) -> (Vec<String>, Vec<String>) {
+    let (mut texts, mut secrets) = (Vec::new(), Vec::new());
+    for mut fields in root.tables("forget") {
+        let found = secrets::read(&mut fields);
+        let Some(text) = read_text(&mut fields, "text") else { continue };
+        secrets::check(&found, "text", &text, fields.problems());
+        fields.finish();
+        texts.push(text.value);
+        secrets.extend(found.into_iter().map(|secret| secret.value));
+    }
+    (texts, secrets)
 }
 
 fn read_comparison(mut fields: Fields<'_>, kind: &str) -> Option<Comparison> {
@@ -155,19 +213,23 @@ fn check_no_slot(text: &super::table::Text, problems: &Problems) {
 }
 
 fn read_texts(root: &mut Fields<'_>, kind: &'static str, key: &'static str) -> Vec<String> {
-    let tables = root.tables(kind).into_iter();
-    tables
-        .filter_map(|mut fields| {
-            let text = fields.required_text(key, "\"The moon rose over the harbour\"");
-            let problems = fields.finish();
-            let text = text?;
-            if key == "prompt" {
-                check_one_line(&text, problems);
-            } else if text.value.trim().is_empty() {
-                let problem = Problem::new(format!("`{key}` is empty"));
-                problems.push(problem.label(&text.span, "no text here"));
-            }
-            Some(text.value)
-        })
-        .collect()
+    let read = |mut fields: Fields<'_>| {
+        let text = read_text(&mut fields, key);
+        fields.finish();
+        Some(text?.value)
+    };
+    root.tables(kind).into_iter().filter_map(read).collect()
+}
+
+/// A prompt of one line, or a text that is not blank.
+fn read_text(fields: &mut Fields<'_>, key: &'static str) -> Option<Text> {
+    let text = fields.required_text(key, "\"The moon rose over the harbour\"")?;
+    let problems = fields.problems();
+    if key == "prompt" {
+        check_one_line(&text, problems);
+    } else if text.value.trim().is_empty() {
+        let problem = Problem::new(format!("`{key}` is empty"));
+        problems.push(problem.label(&text.span, "no text here"));
+    }
+    Some(text)
 }

@@ -13,7 +13,7 @@ use super::passages::{PassageOperation, PassageVerb};
 use super::settings::read as settings_of;
 use super::table::{Fields, Problems, Text};
 use super::text_file::{FileCheck, read_text};
-use super::{EditInput, EditSpec, PromptFile, PromptSet, SourceText, SpecError};
+use super::{EditInput, EditSpec, ProbeInput, PromptFile, PromptSet, SourceText, SpecError};
 
 /// Reads a spec file; the prompt and corpus files that it names must exist.
 pub fn read_spec(path: &Path) -> Result<EditSpec, SpecError> {
@@ -37,7 +37,40 @@ pub fn read_edit_input(path: &Path) -> Result<EditInput, SpecError> {
     Ok(EditInput::Spec(Box::new(spec)))
 }
 
-/// Reads what can be probed: a prompt file, or a record collection.
+/// Reads what can be probed: a spec, a prompt file, or a record collection.
+pub fn read_probe_input(path: &Path) -> Result<ProbeInput, SpecError> {
+    let source = read_text(path)?;
+    if json::looks_like_json(source.text()) || !is_spec(source.text()) {
+        return prompts_of(source).map(ProbeInput::Prompts);
+    }
+    let spec = spec_of(source, folder_of(path), FileCheck::MustExist)?;
+    Ok(ProbeInput::Spec(Box::new(spec)))
+}
+
+/// Tables and keys that only specs have.
+const OF_SPECS: [&str; 8] =
+    ["model", "rank_one", "insert", "erase", "gradient", "learn", "verdict", "probe"];
+/// Tables that only prompt files have.
+const OF_PROMPTS: [&str; 7] =
+    ["rewrite", "paraphrase", "neighborhood", "ripple", "generation", "retain", "holdout"];
+/// Keys of `[[forget]]` that only specs have.
+const OF_FORGET: [&str; 4] = ["passages", "retain", "holdout", "reference"];
+
+/// Whether a TOML file is a spec and no prompt file; both may have `[[forget]]`.
+fn is_spec(text: &str) -> bool {
+    let Ok(document) = DeTable::parse(text) else { return false };
+    let document = document.get_ref();
+    let has = |keys: &[&str]| keys.iter().any(|key| document.contains_key(*key));
+    let forget = || document.get("forget")?.get_ref().as_array();
+    let of_spec = |table: &DeTable<'_>| OF_FORGET.iter().any(|key| table.contains_key(*key));
+    has(&OF_SPECS)
+        || !has(&OF_PROMPTS)
+            && forget().is_some_and(|tables| {
+                tables.iter().any(|it| it.get_ref().as_table().is_some_and(of_spec))
+            })
+}
+
+/// Reads what a spec measures, or can be probed alone: a prompt file, or a record collection.
 pub fn read_prompts(path: &Path) -> Result<PromptFile, SpecError> {
     prompts_of(read_text(path)?)
 }
@@ -51,7 +84,8 @@ fn prompts_of(source: SourceText) -> Result<PromptFile, SpecError> {
     if json::looks_like_json(source.text()) {
         return Ok(PromptFile::Records(json::read_records(&source)?));
     }
-    checked(&source, PromptSet::read).map(PromptFile::Prompts)
+    let prompts = checked(&source, PromptSet::read)?;
+    Ok(PromptFile::Prompts(Box::new(prompts)))
 }
 
 fn spec_of(source: SourceText, folder: &Path, files: FileCheck) -> Result<EditSpec, SpecError> {

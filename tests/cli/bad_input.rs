@@ -238,7 +238,7 @@ fn a_target_that_the_model_says_already_is_a_warning() {
         ["Rome", "Here", "Ann", "There", "It", "Seven", "Paris", "Water", "Bridges", "Oslo", "One"];
     let says = |subject: &str| {
         let answer = desk.json(&format!("ask {subject} --model MODEL --tokens 1 --json"));
-        let word = answer["completion"]["before"].as_str()?.strip_prefix(' ')?.to_owned();
+        let word = answer["before"].as_str()?.strip_prefix(' ')?.to_owned();
         word.chars().all(char::is_alphabetic).then_some(word).filter(|word| !word.is_empty())
     };
     let known = subjects.iter().find_map(|it| Some((*it, says(it)?)));

@@ -43,7 +43,7 @@ fn assert_measured_on(desk: &Desk, report: &Value, folder: &str) {
     }
     assert_eq!(report["data"]["cases"][0]["after"], probed["data"]["cases"][0]["after"]);
     let trained = &report["data"]["trainings"][0]["after"]["passages"]["nll"]["mean"];
-    assert_eq!(*trained, probed["data"]["texts"]["forget"]["after"]["nll"]["mean"]);
+    assert_eq!(*trained, probed["data"]["texts"]["after"]["passages"]["nll"]["mean"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn asked(desk: &Desk, patch: &str) -> (String, String) {
     let mut command = desk.command(&format!("ask --tokens 8 --json --patch {patch}"));
     let output = command.arg("The capital of Poland is").output().expect("the binary runs");
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let side = |name: &str| found["completion"][name].as_str().expect("a completion").to_owned();
+    let side = |name: &str| found["data"][name].as_str().expect("a completion").to_owned();
     (side("before"), side("after"))
 }
 

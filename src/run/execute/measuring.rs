@@ -2,15 +2,14 @@
 
 use super::Run;
 use crate::checkpoint::{self, Rounding};
-use crate::model::{Decoder, ModelError};
+use crate::model::Decoder;
 use crate::plan::PlannedEdit;
-use crate::probe::{Damage, Leak, LeakQuestion, SecretLeak, SecretQuestion, fluency};
+use crate::probe::{Damage, Leak, fluency};
 use crate::progress::Inner;
-use crate::run::RunError;
 use crate::run::job::Case;
 use crate::run::measure::{AskedCase, TOGETHER, ask_edited};
 use crate::run::outcome::{CaseMeasures, CaseOutcome};
-use crate::spec::Fact;
+use crate::run::{RunError, recall};
 
 /// Tokens of general text for each of many isolated groups.
 const SHARE_TOKENS: usize = 256;
@@ -60,44 +59,9 @@ impl Run<'_> {
         edits: &[PlannedEdit],
         first: usize,
     ) -> Result<Vec<Leak>, RunError> {
-        let (tokenizer, base) = (&self.model.tokenizer, &self.model.decoder);
-        let seed = self.plan.seed();
-        let mut leaks = Vec::new();
-        for (at, edit) in (first..).zip(edits).filter(|(_, edit)| edit.erase.is_some()) {
-            let case = self.job.cases.iter().find(|case| case.facts.contains(&at));
-            let paraphrases = case.map(|case| case.prompts.paraphrase.as_slice());
-            // With several facts, a wording belongs to the one whose subject it names.
-            let subject = edit.subject.to_lowercase();
-            let is_alone = case.is_some_and(|case| case.facts.len() == 1);
-            let is_own = |text: &String| is_alone || text.to_lowercase().contains(&subject);
-            let own = paraphrases.unwrap_or_default().iter().map(|it| it.prompt.clone());
-            let own: Vec<String> = own.filter(is_own).collect();
-            let question = LeakQuestion::new(tokenizer, edit, &own, seed)?;
-            if let Some(question) = question {
-                let progress = Inner(self.tools.progress);
-                leaks.push(question.ask((base, decoder), tokenizer, &progress)?);
-            }
-        }
-        Ok(leaks)
-    }
-
-    /// How recoverable each secret is from `decoder`.
-    pub(super) fn secrets_of(&self, decoder: &Decoder) -> Result<Vec<SecretLeak>, RunError> {
-        let (model, seed) = (self.model, self.plan.seed());
-        let mut questions: Vec<SecretQuestion> =
-            self.plan.trainings().flat_map(|training| training.secrets.clone()).collect();
-        for fact in &self.job.facts {
-            let Fact::Erase(erase) = fact else { continue };
-            let (prompt, answer) = (erase.rendered(), &erase.target_true);
-            for secret in &erase.secrets {
-                let question = SecretQuestion::of_erase(model, &prompt, answer, secret, seed);
-                questions.push(question.map_err(ModelError::from)?);
-            }
-        }
-        let progress = Inner(self.tools.progress);
-        let sides = (&model.decoder, decoder);
-        let ask = |question: SecretQuestion| Ok(question.ask(model, sides, &progress)?);
-        questions.into_iter().map(ask).collect()
+        let asked = (decoder, self.plan.seed());
+        let (cases, progress) = (&self.job.cases, self.tools.progress);
+        recall::leaks(self.model, cases, (edits, first), asked, progress)
     }
 
     /// The model as it will be read back, where it is going to be stored.

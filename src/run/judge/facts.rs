@@ -1,9 +1,9 @@
 //! Facts: what is said by free decoding, and what is still recoverable.
 
-use super::{Goal, Reached, counts, list, reason, secrets};
-use crate::probe::{Leak, PromptKind, Said, SaidShares};
+use super::{Goal, Reached, counts, list, reason, told};
+use crate::probe::{Leak, PromptKind, Said, SaidShares, SecretOrigin, probability_text};
+use crate::progress::counted;
 use crate::run::outcome::{FactOutcome, Outcome};
-use crate::run::train_plan::counted;
 use crate::spec::PassageVerb;
 use crate::verdict::{Reason, Thresholds};
 
@@ -13,10 +13,15 @@ pub(super) fn goals(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Goal> {
     let before: Vec<&Said> = outcome.cases.iter().flat_map(|case| &case.before.said).collect();
     let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| !fact.is_erased).collect();
     // What a prompt asks for after forgetting may be what is to be forgotten: it is no goal.
-    let is_forgetting = outcome.trainings.iter().any(|it| it.settings.verb == PassageVerb::Forget);
-    let inserted = match facts.is_empty() && is_forgetting {
+    let mut remembered = outcome.remembered().chain(outcome.judged_texts());
+    let is_forgetting = remembered.any(|it| it.verb == PassageVerb::Forget);
+    let inserted = match is_forgetting && outcome.inserts() == 0 {
         true => None,
-        false => inserted(&facts, &before, &said, thresholds),
+        false => {
+            // A probe knows of facts that it did not write.
+            let n = if facts.is_empty() { outcome.inserts() } else { facts.len() };
+            inserted((n, &facts), &before, &said, thresholds)
+        }
     };
     [inserted, erased(outcome)].into_iter().flatten().collect()
 }
@@ -26,7 +31,7 @@ fn of_kind<'s>(said: &[&'s Said], kind: PromptKind) -> Vec<&'s Said> {
 }
 
 fn inserted(
-    facts: &[&FactOutcome],
+    (n, facts): (usize, &[&FactOutcome]),
     before: &[&Said],
     said: &[&Said],
     thresholds: &Thresholds,
@@ -50,15 +55,19 @@ fn inserted(
     }
     let open: Vec<&&FactOutcome> =
         facts.iter().filter(|fact| fact.nll > thresholds.nll || fact.nll.is_nan()).collect();
-    reasons.extend(open.iter().map(|fact| not_converged(fact, thresholds)));
-    let mut sentence = match facts.len() {
+    reasons.extend(not_converged(&open, thresholds));
+    let mut sentence = match n {
         0 => questions(before, &own),
-        1 => one(facts[0], before, &own, reached),
+        1 => one(before, &own, reached),
         n => many(n, &own, reached),
     };
     if let Some(paraphrases) = &paraphrases {
-        let (hits, n) = counts(&paraphrases.said);
-        sentence.push_str(&format!("; {hits} of {n} {} it", plural(n, "paraphrase", "follow")));
+        let (hits, all) = counts(&paraphrases.said);
+        sentence.push_str(&match (n, all) {
+            (0, all) => format!("; after other wordings, {hits} of {all}"),
+            (_, 1) => format!("; {hits} of 1 paraphrase follows it"),
+            (_, all) => format!("; {hits} of {all} paraphrases follow it"),
+        });
     }
     if is_unchanged {
         sentence.push_str(", and no weight was changed");
@@ -66,11 +75,6 @@ fn inserted(
     sentence.push('.');
     sentence.push_str(&endings(facts, &own, &open));
     Some(Goal { reached, reasons, sentence })
-}
-
-/// `paraphrase follows` or `paraphrases follow`.
-fn plural(n: usize, noun: &str, verb: &str) -> String {
-    if n == 1 { format!("{noun} {verb}s") } else { format!("{noun}s {verb}") }
 }
 
 fn head(n: usize, reached: Reached) -> &'static str {
@@ -84,18 +88,19 @@ fn head(n: usize, reached: Reached) -> &'static str {
     }
 }
 
-fn one(fact: &FactOutcome, before: &[&Said], own: &[&Said], reached: Reached) -> String {
+fn one(before: &[&Said], own: &[&Said], reached: Reached) -> String {
     let head = head(1, reached);
     let Some(now) = own.first() else { return head.to_owned() };
     if now.is_said {
         return format!("{head}: asked freely, the model says {:?}", now.target);
     }
     let p = before.iter().find(|said| said.prompt == now.prompt).map(|said| said.probability);
-    let rise = p.map(|p| format!(" (P {p:.4} before, {:.4} after)", now.probability));
+    let after = probability_text(now.probability);
+    let rise = p.map(|p| format!(" (P {} before, {after} after)", probability_text(p)));
     let says = short(&now.completion);
     format!(
         "{head}: asked freely, the model says {says:?} and not {:?}{}",
-        fact.target_new,
+        now.target,
         rise.unwrap_or_default()
     )
 }
@@ -105,20 +110,31 @@ fn questions(before: &[&Said], own: &[&Said]) -> String {
     let hits = |said: &[&Said]| said.iter().filter(|said| said.is_said).count();
     let before = hits(&of_kind(before, PromptKind::Rewrite));
     let (hits, n) = (hits(own), own.len());
-    format!("Asked freely, the model says {hits} of {n} targets ({before} before)")
+    let (targets, missed) = (counted(n, "target"), missed(own));
+    format!("Asked freely, the model says {hits} of {targets} ({before} before){missed}")
+}
+
+/// `, all but "Rome"`: the targets that are not said, where some are and the others can be named.
+fn missed(own: &[&Said]) -> String {
+    let missed: Vec<String> =
+        own.iter().filter(|said| !said.is_said).map(|said| format!("{:?}", said.target)).collect();
+    match missed.len() {
+        1..=3 if own.len() <= NAMED && missed.len() < own.len() => {
+            format!(", all but {}", list(&missed))
+        }
+        _ => String::new(),
+    }
 }
 
 fn many(n: usize, own: &[&Said], reached: Reached) -> String {
     let hits = own.iter().filter(|said| said.is_said).count();
     let head = head(n, reached);
-    let missed: Vec<String> =
-        own.iter().filter(|said| !said.is_said).map(|said| format!("{:?}", said.target)).collect();
-    let names = match missed.len() {
-        1..=3 if n <= NAMED => format!(", all but {}", list(&missed)),
-        _ => String::new(),
-    };
-    format!("{head}: asked freely, the model says {hits} of {} targets{names}", own.len())
+    let (targets, missed) = (counted(own.len(), "target"), missed(own));
+    format!("{head}: asked freely, the model says {hits} of {targets}{missed}")
 }
+
+/// Row of the largest NLL at which an optimisation of a value ended.
+const VALUE_NLL: &str = "value NLL";
 
 /// Facts of a run whose failures are named in its sentence.
 const NAMED: usize = 20;
@@ -130,7 +146,9 @@ fn short(text: &str) -> String {
     if cut.len() < line.len() { format!("{cut}…") } else { cut }
 }
 
-fn not_converged(fact: &FactOutcome, thresholds: &Thresholds) -> Reason {
+/// The optimisation that ended farthest from its target.
+fn not_converged(open: &[&&FactOutcome], thresholds: &Thresholds) -> Option<Reason> {
+    let fact = open.iter().max_by(|a, b| a.nll.total_cmp(&b.nll))?;
     let text = format!(
         "the optimisation for {:?} ended at an NLL of {:.2} after {}; more --steps or a larger \
          --clamp may help",
@@ -138,7 +156,7 @@ fn not_converged(fact: &FactOutcome, thresholds: &Thresholds) -> Reason {
         fact.nll,
         counted(fact.steps, "step")
     );
-    reason("nll", fact.nll, thresholds.nll, text)
+    Some(reason(VALUE_NLL, fact.nll, thresholds.nll, text))
 }
 
 /// Where the model runs on past its target, and where an optimisation did not converge.
@@ -183,27 +201,34 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     if leaks.is_empty() {
         return None;
     }
-    let still = outcome.after().flat_map(|after| &after.erased);
-    let still = still.filter(|said| said.is_said).count();
+    let erased = || outcome.after().flat_map(|after| &after.erased);
+    let still = erased().filter(|said| said.is_said).count();
+    let own = SaidShares::of(erased().filter(|said| said.kind == PromptKind::Rewrite));
     let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
     let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();
-    let told = outcome.secrets.iter().filter(|secret| secret.after.is_recovered()).count();
+    let (told, secrets) = told(outcome, SecretOrigin::Fact);
     let n = leaks.len();
     let reached = match leaking + conspicuous + still + told {
         0 => Reached::Fully,
         _ if leaking == n || still == n => Reached::NotAtAll,
         _ => Reached::InPart,
     };
-    let reasons = vec![
-        reason("recoverable", leaking as f64, 0., format!("{leaking} of {n} are recoverable")),
-        reason("conspicuous", conspicuous as f64, 0., format!("{conspicuous} gaps show")),
+    let clause = |count: usize, what: &str| format!("{count} of {n} {what}");
+    let mut reasons = vec![
+        reason("recoverable", leaking as f64, 0., clause(leaking, "recoverable")),
+        reason("conspicuous", conspicuous as f64, 0., clause(conspicuous, "revealed by the gap")),
     ];
+    if let Some(own) = own.filter(|own| own.said.mean > 0.) {
+        let text = format!("{still} still said when asked freely");
+        reasons.push(reason("still said", own.said.mean, 0., text));
+    }
+    reasons.extend(secrets);
     let mut sentence = match leaks {
         [leak] => one_erased(leak, still > 0),
         _ => many_erased(outcome, [leaking, still, conspicuous]),
     };
     if told > 0 {
-        sentence.push_str(&format!(" {} still given away.", secrets(told)));
+        sentence.push_str(&format!(" {} still given away.", super::secrets(told)));
     }
     Some(Goal { reached, reasons, sentence })
 }

@@ -1,36 +1,42 @@
 //! Passages: what is recited word for word, and how improbable what was to go has become.
 
-use super::{Goal, Reached, reason, secrets};
+use super::{Goal, Reached, reason, told};
 use crate::gradient::Stopped;
-use crate::run::outcome::Outcome;
-use crate::run::train::{SetsMemory, TrainingOutcome};
-use crate::run::train_plan::counted;
+use crate::probe::SecretOrigin;
+use crate::progress::counted;
+use crate::run::outcome::{Outcome, Remembered};
+use crate::run::train::SetsMemory;
 use crate::spec::PassageVerb;
 use crate::verdict::{Reason, Thresholds};
 
 /// How near the NLL of what was forgotten has to come to its goal: forgetting lands within a hundredth.
-const NEAR: f64 = 0.97;
+pub(crate) const NEAR: f64 = 0.97;
 /// Tokens in a row that any text of the kind may share.
 const COMMON_RUN: usize = 8;
+/// A smaller change of the retain set's NLL, in per cent, is none.
+const LEAST_CHANGE: f64 = 0.05;
 
-/// One goal a training.
+/// One goal a training, or a verb of a spec that is probed; of a probe file alone, its texts.
 pub(super) fn goals(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Goal> {
-    let goal = |training: &TrainingOutcome| match training.settings.verb {
-        PassageVerb::Learn => learnt(training, thresholds),
-        PassageVerb::Forget => forgotten(training, outcome),
+    let goal = |found: Remembered<'_>| {
+        let after = found.after?;
+        Some(match found.verb {
+            PassageVerb::Learn => learnt(&found, after, thresholds),
+            PassageVerb::Forget => forgotten(&found, after, outcome),
+        })
     };
-    outcome.trainings.iter().map(goal).collect()
+    outcome.remembered().chain(outcome.judged_texts()).filter_map(goal).collect()
 }
 
-/// (mean share recited, longest run in tokens) of the passages of a training.
+/// (mean share recited, longest run in tokens) of the passages of a set.
 fn recited(sets: &SetsMemory) -> Option<(f64, usize)> {
     let recital = sets.passages.as_ref()?.recital.as_ref()?;
     Some((recital.share.mean, recital.longest_run().tokens))
 }
 
-fn learnt(training: &TrainingOutcome, thresholds: &Thresholds) -> Goal {
-    let (share, _) = recited(&training.after).unwrap_or((f64::NAN, 0));
-    let (before, _) = recited(&training.before).unwrap_or((0., 0));
+fn learnt(found: &Remembered<'_>, after: &SetsMemory, thresholds: &Thresholds) -> Goal {
+    let (share, _) = recited(after).unwrap_or((f64::NAN, 0));
+    let (before, _) = recited(found.before).unwrap_or((0., 0));
     let reached = match share {
         share if share >= thresholds.recital => Reached::Fully,
         share if share > 0.5 * (before + thresholds.recital) => Reached::InPart,
@@ -41,52 +47,61 @@ fn learnt(training: &TrainingOutcome, thresholds: &Thresholds) -> Goal {
         Reached::InPart => "The passages are learnt in part",
         Reached::NotAtAll => "The passages are not learnt",
     };
+    let steps = found.training.map(|it| format!(", after {}", counted(it.path.len(), "step")));
     let sentence = format!(
-        "{head}: started from their own words, the model recites {:.0} % of them ({:.0} % before), \
-         after {}{}.",
+        "{head}: started from their own words, the model recites {:.0} % of them ({:.0} % before)\
+         {}{}.",
         100. * share,
         100. * before,
-        counted(training.path.len(), "step"),
-        retained(training)
+        steps.unwrap_or_default(),
+        retained(found.before, after)
     );
-    let reasons = vec![reason("learn recital", share, thresholds.recital, String::new())];
-    Goal { reached, reasons, sentence }
+    let row = recited(after).map(|_| {
+        reason(&format!("{} recital", found.name()), share, thresholds.recital, String::new())
+    });
+    Goal { reached, reasons: row.into_iter().collect(), sentence }
 }
 
 /// What became of the retain set.
-fn retained(training: &TrainingOutcome) -> String {
-    match (&training.before.retain, &training.after.retain) {
-        (Some(before), Some(after)) => {
-            let change = 100. * (after.nll.mean / before.nll.mean - 1.);
-            format!("; the retain set's NLL changed by {change:+.1} %")
-        }
-        _ => String::new(),
+fn retained(before: &SetsMemory, after: &SetsMemory) -> String {
+    let (Some(before), Some(after)) = (&before.retain, &after.retain) else {
+        return String::new();
+    };
+    match 100. * (after.nll.mean / before.nll.mean - 1.) {
+        change if change.abs() < LEAST_CHANGE => "; the retain set's NLL is unchanged".into(),
+        change => format!("; the retain set's NLL changed by {change:+.1} %"),
     }
 }
 
 /// What forgetting is held against, and how far it came.
-struct Sight {
+struct Sight<'a> {
+    found: &'a Remembered<'a>,
+    after: &'a SetsMemory,
     nll: f64,
-    goal: Option<f64>,
     longest: usize,
     /// Longest run of passages that were never seen, or by models that never saw these.
     never_seen_run: Option<usize>,
-    secrets: usize,
+    /// Secrets that come out.
+    told: usize,
+    told_reason: Option<Reason>,
 }
 
-impl Sight {
-    fn of(training: &TrainingOutcome, outcome: &Outcome) -> Self {
+impl<'a> Sight<'a> {
+    fn of(found: &'a Remembered<'a>, after: &'a SetsMemory, outcome: &Outcome) -> Self {
         let run = |sets: &SetsMemory| recited(sets).map_or(0, |(_, longest)| longest);
-        let holdout = training.after.holdout.as_ref().and_then(|set| set.recital.as_ref());
-        let references = training.references.iter().map(|reference| run(&reference.memory));
+        let holdout = after.holdout.as_ref().and_then(|set| set.recital.as_ref());
+        let references = found.references.iter().map(|reference| run(&reference.memory));
         let never_seen_run =
             references.chain(holdout.map(|recital| recital.longest_run().tokens)).max();
+        let (told, told_reason) = told(outcome, SecretOrigin::Passage);
         Self {
-            nll: training.after.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean),
-            goal: training.goal,
-            longest: run(&training.after),
+            found,
+            after,
+            nll: after.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean),
+            longest: run(after),
             never_seen_run,
-            secrets: outcome.secrets.iter().filter(|secret| secret.after.is_recovered()).count(),
+            told,
+            told_reason,
         }
     }
 
@@ -96,16 +111,16 @@ impl Sight {
     }
 
     fn is_improbable(&self) -> bool {
-        self.goal.is_some_and(|goal| self.nll >= NEAR * goal)
+        self.found.goal.is_some_and(|goal| self.nll >= NEAR * goal)
     }
 
     fn is_unrecited(&self) -> bool {
-        self.longest <= self.allowed_run() && self.secrets == 0
+        self.longest <= self.allowed_run() && self.told == 0
     }
 }
 
-fn forgotten(training: &TrainingOutcome, outcome: &Outcome) -> Goal {
-    let sight = Sight::of(training, outcome);
+fn forgotten(found: &Remembered<'_>, after: &SetsMemory, outcome: &Outcome) -> Goal {
+    let sight = Sight::of(found, after, outcome);
     let reached = match (sight.is_improbable(), sight.is_unrecited()) {
         (true, true) => Reached::Fully,
         (false, false) => Reached::NotAtAll,
@@ -119,21 +134,21 @@ fn forgotten(training: &TrainingOutcome, outcome: &Outcome) -> Goal {
     };
     let sentence = format!(
         "{head}: {}; {}{}.{}",
-        probability(&sight, training),
+        probability(&sight),
         recital(&sight),
-        retained(training),
-        advice(&sight, training)
+        retained(found.before, sight.after),
+        advice(&sight)
     );
-    Goal { reached, reasons: reasons(&sight), sentence }
+    Goal { reached, reasons: reasons(sight), sentence }
 }
 
-fn probability(sight: &Sight, training: &TrainingOutcome) -> String {
-    let before = training.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
-    let never_saw = match training.references.is_empty() {
+fn probability(sight: &Sight<'_>) -> String {
+    let before = sight.found.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
+    let never_saw = match sight.found.references.is_empty() {
         true => "the hold-out's",
         false => "that of models that never saw them",
     };
-    match sight.goal {
+    match sight.found.goal {
         Some(goal) => {
             format!("their NLL went from {before:.2} to {:.2}, {never_saw} is {goal:.2}", sight.nll)
         }
@@ -144,7 +159,7 @@ fn probability(sight: &Sight, training: &TrainingOutcome) -> String {
     }
 }
 
-fn recital(sight: &Sight) -> String {
+fn recital(sight: &Sight<'_>) -> String {
     let run = match sight.longest {
         0 => "none of their words is recited".to_owned(),
         longest => {
@@ -157,27 +172,31 @@ fn recital(sight: &Sight) -> String {
             }
         }
     };
-    match sight.secrets {
+    match sight.told {
         0 => run,
-        told => format!("{run}, and {} still given away", secrets(told)),
+        told => format!("{run}, and {} still given away", super::secrets(told)),
     }
 }
 
 /// What to do about what was not reached.
-fn advice(sight: &Sight, training: &TrainingOutcome) -> String {
-    match (sight.goal, training.stopped) {
-        (None, _) => " Name passages of the same kind that the model never saw with `holdout` in \
-                      [[forget]]: they say when enough is forgotten."
-            .into(),
-        (_, Stopped::Damage) => {
-            " Forgetting was stopped because the retain set suffered; a larger \
-                                 --max-damage lets it go on."
+fn advice(sight: &Sight<'_>) -> String {
+    let stopped = sight.found.training.map(|training| training.stopped);
+    match (sight.found.goal, stopped) {
+        (None, None) => {
+            " Name passages of the same kind that the model never saw as hold-out: they \
+                         say when enough is forgotten."
                 .into()
         }
-        (Some(_), Stopped::Steps) if !sight.is_improbable() => {
+        (None, Some(_)) => " Name passages of the same kind that the model never saw with \
+                            `holdout` in [[forget]]: they say when enough is forgotten."
+            .into(),
+        (_, Some(Stopped::Damage)) => " Forgetting was stopped because the retain set suffered; a \
+                                       larger --max-damage lets it go on."
+            .into(),
+        (Some(_), Some(Stopped::Steps)) if !sight.is_improbable() => {
             " All steps were taken: try more --steps or a higher --learning-rate.".into()
         }
-        _ if !sight.is_unrecited() => {
+        (_, Some(_)) if !sight.is_unrecited() => {
             " Name what must not be said with `secrets` in [[forget]], and forget the sentences \
              that hold it as passages of their own."
                 .into()
@@ -186,15 +205,17 @@ fn advice(sight: &Sight, training: &TrainingOutcome) -> String {
     }
 }
 
-fn reasons(sight: &Sight) -> Vec<Reason> {
+fn reasons(sight: Sight<'_>) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    if let Some(goal) = sight.goal {
-        reasons.push(reason("forget NLL", sight.nll, goal, String::new()));
+    let row = |measure: &str| format!("{} {measure}", sight.found.name());
+    if let Some(goal) = sight.found.goal {
+        reasons.push(reason(&row("NLL"), sight.nll, goal, String::new()));
     }
     let (longest, limit) = (sight.longest as f64, sight.allowed_run() as f64);
-    reasons.push(reason("forget longest run", longest, limit, String::new()));
-    if sight.secrets > 0 {
-        reasons.push(reason("secrets", sight.secrets as f64, 0., String::new()));
+    // Passages of a token or two recite nothing, and have no such row.
+    if recited(sight.after).is_some() {
+        reasons.push(reason(&row("longest run"), longest, limit, String::new()));
     }
+    reasons.extend(sight.told_reason);
     reasons
 }

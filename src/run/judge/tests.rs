@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::math::{mean_interval, share_interval};
-use crate::probe::{PromptKind, Said};
-use crate::run::outcome::{CaseMeasures, CaseOutcome, FactOutcome, GroupOutcome};
+use crate::probe::{PromptKind, Said, SecretSeen};
+use crate::run::outcome::{CaseMeasures, CaseOutcome, FactOutcome, GroupOutcome, PassageMeasures};
+use crate::run::train::{SetMemory, SetsMemory};
+use crate::spec::PassageVerb;
 
 fn said(kind: PromptKind, target: &str, completion: &str) -> Said {
     let is_said = completion.trim_start_matches(' ').starts_with(&format!("{target}."));
@@ -115,6 +117,13 @@ fn sentences_say_what_was_measured() {
     );
     let missed = judged(&outcome(&[("Rome", " the city of Paris", 0.1)], &[], 64));
     assert!(missed.sentence.contains("says \"the city of Paris\" and not \"Rome\""), "{missed:?}");
+    let mut rare = outcome(&[("Rome", " the city of Paris", 0.1)], &[], 1);
+    let case = &mut rare.cases[0];
+    let now = case.after.as_mut().expect("measured").said.first_mut().expect("a prompt");
+    now.probability = 3e-6;
+    case.before.said = vec![Said { probability: 2e-9, ..now.clone() }];
+    let rare = judged(&rare).sentence;
+    assert!(rare.contains("(P 2e-9 before, 3e-6 after)"), "{rare}");
     let unchanged = judged(&outcome(&[("Rome", " Paris.", 0.)], &[], 64));
     assert!(unchanged.sentence.contains("no weight was changed"), "{unchanged:?}");
     let cut = judged(&outcome(&[("Halden Labs", " Halden Labskota is", 0.1)], &[], 64));
@@ -123,7 +132,7 @@ fn sentences_say_what_was_measured() {
     open.groups[0].facts[0].nll = 3.03;
     let open = judged(&open);
     assert!(open.sentence.contains("did not converge (NLL 3.03 after 25 steps)"), "{open:?}");
-    assert!(open.reasons.iter().any(|reason| reason.measure == "nll"), "{open:?}");
+    assert!(open.reasons.iter().any(|reason| reason.measure == "value NLL"), "{open:?}");
 }
 
 #[test]
@@ -160,4 +169,113 @@ fn nothing_measured_is_no_verdict() {
     let found = judged(&Outcome::default());
     assert_eq!(found.state, State::NotMeasured);
     assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
+}
+
+#[test]
+fn prompts_that_are_not_met_are_named() {
+    let written = [("Rome", " Rome.", 0.1), ("Oslo", " Bern.", 0.1)];
+    let mut asked = outcome(&written, &[("Rome", " Rome.")], 64);
+    let rows = [
+        (
+            0..2,
+            "The edits took in part: asked freely, the model says 1 of 2 targets, all but \
+                \"Oslo\"; 1 of 1 paraphrase follows it.",
+        ),
+        (
+            0..0,
+            "Asked freely, the model says 1 of 2 targets (0 before), all but \"Oslo\"; after \
+                other wordings, 1 of 1.",
+        ),
+    ];
+    // A probe writes nothing; of a spec it knows the facts, of a prompt file none.
+    asked.groups.clear();
+    for (facts, says) in rows {
+        asked.cases[0].facts = facts;
+        let found = judged(&asked);
+        assert_eq!(found.state, State::TookInPart);
+        assert!(found.sentence.starts_with(says), "{}", found.sentence);
+    }
+}
+
+#[test]
+fn one_of_a_kind_is_singular() {
+    let mut one = outcome(&[("Rome", " Rome.", 0.1)], &[], 64);
+    let after = one.cases[0].after.as_mut().expect("measured");
+    let background = after.background.as_mut().expect("measured");
+    (background.others, background.near) = (share_interval(1, 1), share_interval(0, 1));
+    let sentence = judged(&one).sentence;
+    assert!(sentence.contains("1 of 1 other subject keeps its answer"), "{sentence}");
+    assert!(sentence.contains("0 of 1 that ends as an edited one does"), "{sentence}");
+}
+
+fn memory(nll: f64) -> SetMemory {
+    let interval = mean_interval(&[nll, nll]).expect("two numbers");
+    SetMemory { nll: interval, extraction: interval, recital: None }
+}
+
+#[test]
+fn a_probe_of_passages_is_judged_as_a_training_is() {
+    let sets = |nll: f64, retain: f64| SetsMemory {
+        passages: Some(memory(nll)),
+        retain: Some(memory(retain)),
+        holdout: Some(memory(3.)),
+    };
+    let of = |nll, retain| Outcome {
+        passages: vec![PassageMeasures {
+            verb: PassageVerb::Forget,
+            before: sets(1., 2.),
+            after: Some(sets(nll, retain)),
+            references: Vec::new(),
+            goal: Some(3.),
+        }],
+        ..Outcome::default()
+    };
+    let forgotten = judged(&of(3., 1.9999));
+    assert_eq!(forgotten.state, State::Took, "{forgotten:?}");
+    let says = "their NLL went from 1.00 to 3.00, the hold-out's is 3.00; none of their words is \
+                recited; the retain set's NLL is unchanged.";
+    assert!(forgotten.sentence.contains(says), "{}", forgotten.sentence);
+    let less = judged(&of(2., 2.1));
+    assert_eq!(less.state, State::TookInPart, "{less:?}");
+    assert!(less.sentence.contains("NLL changed by +5.0 %"), "{}", less.sentence);
+}
+
+fn secret(origin: SecretOrigin) -> SecretLeak {
+    let seen = SecretSeen {
+        probability: 0.5,
+        nll: 0.3,
+        first_rank: 1,
+        mean_rank: 1.,
+        worst_rank: 1,
+        is_said: true,
+        sampled: 30,
+        control_rank: 1,
+    };
+    SecretLeak {
+        origin,
+        secret: "0199".into(),
+        prefix: "call".into(),
+        before: seen.clone(),
+        after: Some(seen),
+        drawn: 32,
+        controls: 0,
+        seed: 0,
+    }
+}
+
+#[test]
+fn each_goal_counts_its_own_secrets() {
+    let (passage, fact) = (SecretOrigin::Passage, SecretOrigin::Fact);
+    let secrets = [passage, fact, fact].map(secret).to_vec();
+    let both = Outcome { secrets, ..Outcome::default() };
+    let found = |outcome: &Outcome, origin| {
+        let (n, reason) = told(outcome, origin);
+        (n, reason.map(|reason| (reason.measure, reason.found)))
+    };
+    let row = |name: &str, n: f64| Some((name.to_owned(), Some(n)));
+    assert_eq!(found(&both, passage), (1, row("passage secrets", 1.)));
+    assert_eq!(found(&both, fact), (2, row("fact secrets", 2.)));
+    let alone = Outcome { secrets: vec![secret(passage)], ..Outcome::default() };
+    assert_eq!(found(&alone, passage), (1, row("secrets", 1.)));
+    assert_eq!(found(&alone, fact), (0, None));
 }
