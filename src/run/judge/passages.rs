@@ -1,7 +1,7 @@
 //! Passages: what is recited word for word, and how improbable what was to go has become.
 
 use super::{Goal, Reached, reason, told};
-use crate::gradient::Stopped;
+use crate::gradient::{Budget, Stopped};
 use crate::probe::SecretOrigin;
 use crate::progress::counted;
 use crate::run::outcome::{Outcome, Remembered};
@@ -50,11 +50,12 @@ fn learnt(found: &Remembered<'_>, after: &SetsMemory, thresholds: &Thresholds) -
     let steps = found.training.map(|it| format!(", after {}", counted(it.path.len(), "step")));
     let sentence = format!(
         "{head}: started from their own words, the model recites {:.0} % of them ({:.0} % before)\
-         {}{}.",
+         {}{}.{}",
         100. * share,
         100. * before,
         steps.unwrap_or_default(),
-        retained(found.before, after)
+        retained(found.before, after),
+        cut(found)
     );
     let row = recited(after).map(|_| {
         reason(&format!("{} recital", found.name()), share, thresholds.recital, String::new())
@@ -71,6 +72,21 @@ fn retained(before: &SetsMemory, after: &SetsMemory) -> String {
         change if change.abs() < LEAST_CHANGE => "; the retain set's NLL is unchanged".into(),
         change => format!("; the retain set's NLL changed by {change:+.1} %"),
     }
+}
+
+/// What was given up to stay within the budget of drift, and what a larger one would buy.
+fn cut(found: &Remembered<'_>) -> String {
+    let budget = found.training.and_then(|training| training.budget);
+    let Some(Budget { max_drift, share, cut: Some(cut), .. }) = budget else {
+        return String::new();
+    };
+    format!(
+        " To drift by no more than {max_drift} nats a token, {:.0} % of the change was kept; with \
+         --max-drift {:.2} all of it stays, at an NLL of {:.2}.",
+        100. * share,
+        cut.drift + 0.005,
+        cut.passages
+    )
 }
 
 /// What forgetting is held against, and how far it came.
@@ -133,10 +149,11 @@ fn forgotten(found: &Remembered<'_>, after: &SetsMemory, outcome: &Outcome) -> G
         Reached::NotAtAll => "The passages are not forgotten",
     };
     let sentence = format!(
-        "{head}: {}; {}{}.{}",
+        "{head}: {}; {}{}.{}{}",
         probability(&sight),
         recital(&sight),
         retained(found.before, sight.after),
+        cut(found),
         advice(&sight)
     );
     Goal { reached, reasons: reasons(sight), sentence }
