@@ -24,6 +24,7 @@ mod read;
 mod records;
 mod resolved;
 mod ripple;
+mod secret_keys;
 mod secrets;
 mod settings;
 mod source;

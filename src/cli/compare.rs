@@ -44,8 +44,8 @@ fn check(spec: &EditSpec) -> anyhow::Result<()> {
     let message = match (others.as_slice(), passages(PassageVerb::Forget)) {
         ([], _) => return Ok(()),
         (others, true) => format!(
-            "compare starts every method from the base and only forgets, but this spec also has {}; \
-             move [[forget]] to a spec with no other operation",
+            "compare starts every method from the base and only forgets, but this spec also has \
+             {}; move [[forget]] to a spec with no other operation",
             others.join(" and ")
         ),
         (others, false) => format!(

@@ -192,7 +192,8 @@ fn next(model: &str, patch: &Path, session: &Session, plan: &Plan, job: &Job) ->
         let set = [&prompts.rewrite, &prompts.paraphrase].into_iter().flatten();
         set.map(|it| it.prompt.clone()).chain(prompts.generation.iter().cloned()).next()
     };
-    // Of what was forgotten, its own beginning shows most; of what was learnt, a question that it answers.
+    // Of what was forgotten, its own beginning shows most; of what was learnt, a question that it
+    // answers.
     let is_forgetting = plan.trainings().any(|it| it.settings.verb == PassageVerb::Forget);
     let begin = || plan.first_words(&session.model);
     let prompt = fact.or_else(|| match is_forgetting {

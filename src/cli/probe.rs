@@ -1,4 +1,4 @@
-//! `rescribe probe`: measure a model, alone or against another, with what an edit measures itself by.
+//! `rescribe probe`: measures a model, alone or against another, as an edit measures its own.
 
 use super::args::{Global, ProbeArgs};
 use super::edit::spec_job;

@@ -155,8 +155,8 @@ fn part_of_characters(token: &str) -> Option<String> {
     Some(text)
 }
 
-/// The byte that a character stands for in GPT-2's vocabulary: printable ones stand for themselves, the
-/// others, in order, for 256 and what follows.
+/// The byte that a character stands for in GPT-2's vocabulary: printable bytes stand for
+/// themselves, the others, in order, are written as the characters from 256 on.
 fn byte_of(c: char) -> Option<u8> {
     let is_printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     match u32::from(c) {

@@ -161,8 +161,8 @@ impl PlannedErase {
         let mut warnings = Vec::new();
         if n < FEW {
             warnings.push(format!(
-                "{prompt:?}: the meaning of \"unknown\" rests on only {}; name more of the kind with \
-                 others = [...] in [[erase]]",
+                "{prompt:?}: the meaning of \"unknown\" rests on only {}; name more of the kind \
+                 with others = [...] in [[erase]]",
                 counted(n, "other subject")
             ));
         }

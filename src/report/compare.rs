@@ -111,8 +111,8 @@ struct Asked {
     cells: Vec<Cell>,
 }
 
-/// What is recited, given away and said, and which other subjects keep their answer; a column is left
-/// out where nothing of it was measured.
+/// What is recited, given away and said, and which other subjects keep their answer; a column is
+/// left out where nothing of it was measured.
 fn asked(comparison: &Comparison) -> Option<Table> {
     let methods = by_method(comparison);
     let of = |unit, head: &str, before: Cell, value: &dyn Fn(&[&MethodRun]) -> Cell| {

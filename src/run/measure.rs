@@ -203,8 +203,8 @@ pub(super) fn size(turn: usize, cases: usize) -> BackgroundSize {
     BackgroundSize { most: (OTHERS / cases.max(1)).clamp(FEWEST, all), turn }
 }
 
-/// What is asked about other subjects, too: the facts or, without facts, what a file's rewrite prompts
-/// say that they are about.
+/// What is asked about other subjects, too: the facts or, without facts, what a file's rewrite
+/// prompts say that they are about.
 fn about(prompts: &PromptSet, facts: &[AskedFact]) -> Vec<AboutSubject> {
     let of_fact = |fact: &AskedFact| AboutSubject {
         subject: fact.subject.clone(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Span;
 use super::error::Problem;
 use super::insert::{SLOT, check_one_line, check_slot};
-use super::secrets;
+use super::secret_keys;
 use super::table::{Fields, Problems, Text};
 
 /// The answer that an erase aims at.
@@ -85,7 +85,7 @@ impl Erase {
         let target_true = fields.required_text("target_true", "\"Warsaw\"");
         let toward = fields.text("toward");
         let others = fields.texts("others").unwrap_or_default();
-        let secrets = secrets::read(&mut fields);
+        let secrets = secret_keys::read(&mut fields);
         let problems = fields.finish();
         let lines = [&subject, &prompt, &target_true, &toward].into_iter().flatten();
         lines.chain(&others).for_each(|text| check_one_line(text, problems));
@@ -93,7 +93,7 @@ impl Erase {
         check_slot(&prompt, &subject, problems);
         check_toward(toward.as_ref(), &target_true, problems);
         check_others(&others, &subject, problems);
-        secrets::check(&secrets, "target_true", &target_true, problems);
+        secret_keys::check(&secrets, "target_true", &target_true, problems);
         Some(Self {
             spans: Some(EraseSpans { prompt: prompt.span, target_true: target_true.span }),
             subject: subject.value,

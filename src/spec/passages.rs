@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::error::Problem;
 use super::passage_file::{Passage, parse_passages};
-use super::secrets;
+use super::secret_keys;
 use super::table::Fields;
 use super::text_file::{FileCheck, read_text};
 use super::{SourceText, SpecError};
@@ -67,7 +67,7 @@ impl PassageOperation {
             PassageVerb::Learn => Vec::new(),
         };
         let secrets = match verb {
-            PassageVerb::Forget => secrets::read(&mut fields),
+            PassageVerb::Forget => secret_keys::read(&mut fields),
             PassageVerb::Learn => Vec::new(),
         };
         let problems = fields.finish();
@@ -79,7 +79,7 @@ impl PassageOperation {
             }
             (None, Some(text)) => {
                 // The passages of a file are searched where they are read.
-                secrets::check(&secrets, "text", &text, problems);
+                secret_keys::check(&secrets, "text", &text, problems);
                 Some(PassageSource::Text(text.value))
             }
             (Some(_), Some(text)) => {

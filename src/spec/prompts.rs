@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
 use super::insert::{Insert, SLOT, check_one_line};
-use super::secrets;
+use super::secret_keys;
 use super::table::{Fields, Problems, Text};
 
 /// A prompt with the two completions whose probabilities are compared.
@@ -159,9 +159,9 @@ fn about_subject(text: &Text, rewrite: &Comparison, problems: &Problems) -> Opti
 fn read_forget(root: &mut Fields<'_>) -> (Vec<String>, Vec<String>) {
     let (mut texts, mut secrets) = (Vec::new(), Vec::new());
     for mut fields in root.tables("forget") {
-        let found = secrets::read(&mut fields);
+        let found = secret_keys::read(&mut fields);
         let Some(text) = read_text(&mut fields, "text") else { continue };
-        secrets::check(&found, "text", &text, fields.problems());
+        secret_keys::check(&found, "text", &text, fields.problems());
         fields.finish();
         texts.push(text.value);
         secrets.extend(found.into_iter().map(|secret| secret.value));

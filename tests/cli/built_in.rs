@@ -22,7 +22,7 @@ fn it_answers_without_being_named() {
         let output = command.arg(prompt).output().expect("the binary runs");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let said = found["completion"]["before"].as_str().expect("a completion");
+        let said = found["data"]["before"].as_str().expect("a completion");
         assert!(said.starts_with(answer), "{prompt}{said}");
     }
 }

@@ -53,14 +53,15 @@ fn assert_same(edit: &Value, probe: &Value, must: &[&str]) {
 /// A desk with a model that was taught the private sentence.
 fn told() -> Desk {
     let desk = Desk::new();
-    let learn = "[gradient]\ngeneral_batch = 0\nmax_drift = 100\nsteps = 60\nlearning_rate = 1e-2\n\n[[learn]]\ntext = \"TEXT\"\n";
+    let learn = "[gradient]\ngeneral_batch = 0\nmax_drift = 100\nsteps = 60\n\
+                 learning_rate = 1e-2\n\n[[learn]]\ntext = \"TEXT\"\n";
     desk.write("learn.toml", &learn.replace("TEXT", PRIVATE));
     desk.ok("edit learn.toml --model MODEL --out taught");
     desk
 }
 
-const FORGET: &str = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nmethod = \"gradient-difference\"\nsteps = 10\nlearning_rate = \
-                      3e-3\n\n[[forget]]\ntext = \"TEXT\"\nsecrets = [\"0170 555 0199\"]\n";
+const FORGET: &str = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nsteps = 10\n\
+                      method = \"gradient-difference\"\nlearning_rate = 3e-3\n\n[[forget]]\ntext = \"TEXT\"\nsecrets = [\"0170 555 0199\"]\n";
 
 #[test]
 fn a_spec_is_probed_with_all_that_its_edit_measures() {
@@ -229,9 +230,9 @@ fn compare_shows_secrets_recital_and_the_prompts_of_the_probe_file() {
 fn records_in_one_batch_are_no_phase_of_records() {
     let desk = Desk::new();
     let record = |subject: &str| {
-        format!(
-            "{{\"subject\": \"{subject}\", \"prompt\": \"{subject} is in\", \"target_new\": \"Rome\"}}"
-        )
+        let prompt = format!("{subject} is in");
+        serde_json::json!({ "subject": subject, "prompt": prompt, "target_new": "Rome" })
+            .to_string()
     };
     let names = ["Lima", "Oslo", "Bern", "Kiel"].map(record).join(",");
     desk.write("records.json", &format!("[{names}]"));
