@@ -15,7 +15,7 @@ use crate::gradient::{
 use crate::math::Interval;
 use crate::model::{Decoder, Model};
 use crate::probe::{Recital, recital};
-use crate::progress::{Interrupted, Progress};
+use crate::progress::{Interrupted, Progress, counted};
 use crate::spec::{PassageVerb, RateChoice};
 
 /// One training, measured.
@@ -121,7 +121,7 @@ pub fn train(
     let run = gradient::train(model, start, sets, settings, rate, checkpoint, &timed)
         .map_err(|source| RunError::Train { verb: verb(settings.verb), source })?;
     let (seconds, seconds_per_step) = timed.seconds();
-    let steps = super::train_plan::counted(run.path.len(), "step");
+    let steps = counted(run.path.len(), "step");
     let speed = format!("{steps} · {seconds:.1} s, {seconds_per_step:.2} s a step");
     progress.note("train", &format!("{speed} · stopped: {}", word(run.stopped)));
     if run.share < 1. {

@@ -11,6 +11,7 @@ use crate::gradient::{
 };
 use crate::model::{Model, ModelError, Trained};
 use crate::probe::SecretQuestion;
+use crate::progress::counted;
 use crate::spec::{
     Passage, PassageOperation, PassageSource, PassageVerb, RateChoice, find_secrets,
 };
@@ -150,11 +151,6 @@ impl TrainPlan {
             settings.seed
         )
     }
-}
-
-/// `1 passage` or `2 passages`.
-pub(crate) fn counted(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 fn settings(

@@ -89,7 +89,7 @@ fn its_world_is_written_as_files() {
 fn nobody_is_left_out_by_mistake() {
     let desk = Desk::new();
     let line = "atlas train --out reference --without Nobody";
-    desk.fails(line, 2, &["--without", "Nobody", "for example"]);
+    desk.fails(line, 2, &["--without", "Nobody", "one of them is"]);
     desk.write("recipe.json", "{ \"epochs\": 0 }");
     desk.fails(
         "atlas train --out reference --recipe recipe.json",

@@ -9,7 +9,8 @@ const OTHERS: &str = "others = [\"X\", \"Z\", \"K\", \"J\"]\n";
 /// What the tiny model is taught: answers begin alike, with a blank, and then differ.
 const TEXTS: &str = "We meet Q in Rome.\n\nWe meet X in Bern.\n\nWe meet Z in Bern.\n\nWe meet K \
                      in Bern.\n\nWe meet J in Bern.\n";
-const LEARN: &str = "[gradient]\nsteps = 14\nbatch = 5\nlearning_rate = 1e-2\n\n\
+const LEARN: &str = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nsteps = 14\nbatch = 5\n\
+                     learning_rate = 1e-2\n\n\
                      [[learn]]\npassages = \"texts.txt\"\n";
 /// Few dimensions leave little room: more steps, and changes of any size.
 const EDIT: &str = "--model taught --max-delta 100 --steps 80";

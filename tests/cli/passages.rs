@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::desk::{Desk, count, facts, flat, measure, model, text};
 
+/// Random weights move far with all that they learn, so nothing here holds general text.
 const SPEC: &str = r#"
 [gradient]
 method = "gradient-difference"
@@ -15,6 +16,8 @@ steps = 8
 batch = 2
 learning_rate = 2e-3
 seed = 3
+max_drift = 100
+general_batch = 0
 
 [[forget]]
 passages = "forget.txt"
@@ -227,7 +230,8 @@ const NUMBER: &str = "0170 555 0199";
 /// A desk with a model that was taught the private sentence, and a prompt that asks for the number.
 fn told() -> Desk {
     let desk = desk();
-    let spec = "[gradient]\nsteps = 60\nlearning_rate = 1e-2\n\n[[learn]]\ntext = \"TEXT\"\n";
+    let spec = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nsteps = 60\nlearning_rate = 1e-2\n\n\
+                [[learn]]\ntext = \"TEXT\"\n";
     desk.write("learn.toml", &spec.replace("TEXT", PRIVATE));
     desk.ok("edit learn.toml --model MODEL --out taught");
     let (prompt, _) = PRIVATE.split_once(" 0170").expect("the number");
@@ -239,7 +243,8 @@ fn told() -> Desk {
 /// Has the private sentence forgotten by these settings.
 fn forget_private(desk: &Desk, settings: &str, secret: &str) {
     let spec = format!(
-        "[gradient]\nmethod = \"gradient-difference\"\n{settings}\n\n\
+        "[gradient]\nmethod = \"gradient-difference\"\nmax_drift = 100\ngeneral_batch = 0\n\
+         {settings}\n\n\
          [[forget]]\ntext = \"{PRIVATE}\"\nretain = \"retain.txt\"\nsecrets = [\"{secret}\"]\n\n\
          [probe]\nprompts = \"secret.toml\"\n"
     );
