@@ -45,6 +45,14 @@ pub enum RunError {
     /// General text cannot be read or sampled.
     #[error("{0}")]
     Sample(#[from] SampleError),
+    /// General text of the user that is too short to train on some of it and check the rest.
+    #[error("general text {}: {sequences} of at least 2 passages", file.display())]
+    GeneralTooShort {
+        /// The file that `general` names.
+        file: std::path::PathBuf,
+        /// Passages found that do not repeat what is to be forgotten.
+        sequences: usize,
+    },
     /// The training does not fit into the memory that it is allowed.
     #[error("{0}")]
     TooLarge(#[from] TooLarge),

@@ -35,6 +35,9 @@ pub(super) fn ready(
     if settings.verb == PassageVerb::Forget {
         gradient::without_runs_of(&mut sequences, &plan.sets.passages);
     }
+    if let (Some(file), 0 | 1) = (&plan.general, sequences.len()) {
+        return Err(RunError::GeneralTooShort { file: file.clone(), sequences: sequences.len() });
+    }
     let checked = CHECKED.min(sequences.len().div_ceil(8));
     let checked = sequences.split_off(sequences.len() - checked);
     sequences.truncate(trained);

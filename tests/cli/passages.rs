@@ -80,6 +80,32 @@ fn learning_says_what_it_did_and_a_plan_changes_nothing() {
 }
 
 #[test]
+fn a_change_beyond_its_budget_of_drift_is_cut_and_says_so() {
+    let desk = desk();
+    let general = "A ship came in.\n\nThe wind is cold.\n\nWe ate bread.\n\nHe left at noon.\n";
+    desk.write("general.txt", general);
+    let line = "edit learn.toml --model MODEL --general general.txt --general-batch 2 --json";
+    let budget = |limit: &str| {
+        let report = desk.json(&format!("{line} --force --max-drift {limit}"));
+        report["trainings"][0]["budget"].clone()
+    };
+    let whole = budget("100");
+    assert!(whole["share"] == 1. && whole["cut"].is_null(), "{whole}");
+    let drift = whole["drift"].as_f64().expect("a drift");
+    let limit = format!("{:.6}", 0.25 * drift);
+    let cut = budget(&limit);
+    assert!(cut["share"].as_f64() < Some(0.9) && cut["drift"].as_f64() < Some(0.25 * drift + 1e-6));
+    // The weight of general text follows the budget, so that the whole is not quite the same.
+    let before = cut["cut"]["drift"].as_f64().expect("a drift");
+    assert!((before / drift - 1.).abs() < 0.2, "{cut} {whole}");
+    let line = line.replace(" --json", " --force");
+    let shown = flat(&desk.ok(&format!("{line} --max-drift {limit}")));
+    assert!(shown.contains("of the change was kept; with --max-drift"), "{shown}");
+    desk.write("general.txt", "One passage alone.\n");
+    desk.fails(&line, 3, &["general.txt", "1 of at least 2 passages"]);
+}
+
+#[test]
 fn facts_and_passages_in_one_spec() {
     let desk = desk();
     let insert = "[rank_one]\nsecond_moment_tokens = 400\nmax_delta = 1000\n[[insert]]\nsubject = \
