@@ -37,7 +37,7 @@ pub use general::{GeneralText, without_runs_of};
 pub use head::{is_argmax, measure, references};
 pub use landing::{Budget, Cut};
 pub use memory::{Memory, extraction_strength, memory};
-pub use passages::{Checkpointing, PassageRun, PathPoint, Stopped, train};
+pub use passages::{Checkpointing, PassageRun, PathPoint, Stopped, goal, train};
 pub use schedule::{End, Order, Schedule};
 pub use sets::PassageSets;
 pub use settings::{Extent, PassageSettings};

@@ -239,11 +239,11 @@ impl WritePlan {
 }
 
 impl PlannedEdit {
-    /// Whether the loss can include the end of the target: the target is a text that ends in a
-    /// word.
+    /// Whether the loss can include the end of the sentence after the target: the target is a text
+    /// that does not end a sentence itself.
     pub fn has_end(&self) -> bool {
         let is_said = |erase: &PlannedErase| matches!(erase.toward, Toward::Text(_));
-        self.erase.as_ref().is_none_or(is_said) && ends::ends_in_word(&self.target_new)
+        self.erase.as_ref().is_none_or(is_said) && ends::can_follow(&self.target_new)
     }
 
     /// The contexts that count: those whose lookup token is not a sink, or all if every one is.

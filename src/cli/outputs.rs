@@ -49,13 +49,14 @@ pub fn check_patch(out: &Path, force: bool, parts: &[&Path]) -> Result<(), FileE
 
 /// The files that an edit reads, and its base where that is on this disk.
 fn inputs(args: &EditArgs, spec: Option<&EditSpec>) -> Vec<PathBuf> {
-    let corpus = args.settings.text("corpus").map(PathBuf::from);
-    let mut inputs: Vec<PathBuf> =
-        [Some(args.spec.clone()), corpus].into_iter().flatten().collect();
+    let mut inputs = vec![args.spec.clone()];
+    let named = ["corpus", "general"].into_iter().filter_map(|key| args.settings.text(key));
+    inputs.extend(named.map(PathBuf::from));
     inputs.extend(args.model.model.as_ref().map(PathBuf::from));
     let Some(spec) = spec else { return inputs };
     inputs.extend(spec.model.as_ref().map(PathBuf::from));
-    inputs.extend(spec.probe.clone().into_iter().chain(spec.rank_one.corpus.clone()));
+    let files = [&spec.probe, &spec.rank_one.corpus, &spec.gradient.general];
+    inputs.extend(files.into_iter().flatten().cloned());
     for operation in &spec.passages {
         let texts =
             [Some(&operation.passages), operation.retain.as_ref(), operation.holdout.as_ref()];

@@ -2,8 +2,9 @@
 //!
 //! A step descends on γ · passages + α · retain + λ · KL(start ‖ now) of a few sequences that the
 //! training is not about. λ is the multiplier of the constraint KL ≤ budget, as in constrained
-//! optimisation: it grows in proportion while the KL of the sequences of a step, which is that of
-//! text not yet trained on, is above what the budget allows, and falls back to 1 while it is below.
+//! optimisation: it grows in proportion while the KL of the sequences of a step is above a share of
+//! the budget, and falls back to 1 while it is below. In the first pass over the text that KL is of
+//! text not yet trained on. The budget itself is kept on sequences that no step draws.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -223,7 +223,7 @@ impl<'a> PassageTraining<'a> {
         let retain_nll = measure(start, &sets.retain)?;
         let holdout = means(&measure(start, &sets.holdout)?);
         let holdout = (!holdout.is_empty()).then(|| mean(&holdout));
-        let goal = goal(settings, sets, holdout).map(|(nll, _)| nll);
+        let goal = goal(settings.verb, sets, holdout).map(|(nll, _)| nll);
         let is_idk = settings.method == ForgetMethod::Idk;
         let losses = match (settings.verb, is_idk) {
             (PassageVerb::Learn, _) => sets.passages.clone(),
@@ -273,7 +273,7 @@ impl<'a> PassageTraining<'a> {
     }
 
     fn goal(&self) -> Option<(f64, Stopped)> {
-        goal(self.settings, self.sets, self.holdout)
+        goal(self.settings.verb, self.sets, self.holdout)
     }
 
     /// One step; why the training is to end, if it is.
@@ -369,13 +369,10 @@ impl<'a> PassageTraining<'a> {
     }
 }
 
-/// The NLL at which forgetting ends.
-fn goal(
-    settings: &PassageSettings,
-    sets: &PassageSets,
-    holdout: Option<f64>,
-) -> Option<(f64, Stopped)> {
-    match (settings.verb, sets.references.is_empty()) {
+/// The NLL at which forgetting ends, nats a token, and why there; `holdout` is that of the hold-out
+/// under the start model.
+pub fn goal(verb: PassageVerb, sets: &PassageSets, holdout: Option<f64>) -> Option<(f64, Stopped)> {
+    match (verb, sets.references.is_empty()) {
         (PassageVerb::Learn, _) => None,
         (PassageVerb::Forget, false) => Some((mean(&sets.references), Stopped::Reference)),
         (PassageVerb::Forget, true) => holdout.map(|nll| (nll, Stopped::Holdout)),

@@ -7,6 +7,7 @@ use crate::gradient::{self, Example, GeneralText};
 use crate::model::Model;
 use crate::objective::TokenLoss;
 use crate::probe::{GeneralUse, general_text};
+use crate::progress::Inner;
 use crate::spec::{PassageSource, PassageVerb};
 
 /// Sequences that steps draw from, at most.
@@ -35,8 +36,17 @@ pub(super) fn ready(
     if settings.verb == PassageVerb::Forget {
         gradient::without_runs_of(&mut sequences, &plan.sets.passages);
     }
-    if let (Some(file), 0 | 1) = (&plan.general, sequences.len()) {
-        return Err(RunError::GeneralTooShort { file: file.clone(), sequences: sequences.len() });
+    if let 0 | 1 = sequences.len() {
+        match &plan.general {
+            Some(file) => {
+                let (file, sequences) = (file.clone(), sequences.len());
+                return Err(RunError::GeneralTooShort { file, sequences });
+            }
+            None => tools.progress.warn(
+                "the base's own samples repeat the passages, so that no general text is held and \
+                 max_drift is not kept; name a file with `general` in [gradient]",
+            ),
+        }
     }
     let checked = CHECKED.min(sequences.len().div_ceil(8));
     let checked = sequences.split_off(sequences.len() - checked);
@@ -55,9 +65,13 @@ fn own_samples(
     const GROUP: usize = 32;
     let mut samples = Vec::new();
     // The seed of a training is no reason to draw other text.
-    for group in 0..sequences.div_ceil(GROUP) as u64 {
-        let Tools { cache, progress, .. } = tools;
-        let ids = general_text(model, cache, GeneralUse::Held, group, GROUP * TOKENS, *progress)?;
+    let (groups, tokens) = (sequences.div_ceil(GROUP) as u64, GROUP * TOKENS);
+    let Tools { cache, progress, .. } = tools;
+    progress.phase("held text", Some(groups));
+    for group in 0..groups {
+        progress.advance(group, "sampling");
+        let inner = Inner(*progress);
+        let ids = general_text(model, cache, GeneralUse::Held, group, tokens, &inner)?;
         samples.extend(ids.into_iter().map(example));
     }
     Ok(samples)

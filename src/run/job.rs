@@ -156,7 +156,9 @@ impl Job {
     pub(super) fn inputs(&self) -> Result<Vec<Input>, RunError> {
         let mut files: Vec<(&str, &Path)> = Vec::new();
         let corpus = self.rank_one.corpus.as_deref().filter(|_| !self.facts.is_empty());
+        let general = self.gradient.general.as_deref().filter(|_| !self.passages.is_empty());
         files.extend(corpus.map(|path| ("corpus", path)));
+        files.extend(general.map(|path| ("general", path)));
         for operation in &self.passages {
             let sources = [
                 ("passages", Some(&operation.passages)),

@@ -3,7 +3,6 @@
 //! Asked by every run of the models that it makes, and by a probe of the models that it is given.
 
 use super::RunError;
-
 use super::job::{Case, Job};
 use super::outcome::PassageMeasures;
 use super::plan::Plan;
@@ -11,7 +10,7 @@ use super::references::measure_references;
 use super::tools::Tools;
 use super::train::{SetsMemory, remembered};
 use super::train_plan::TrainPlan;
-use crate::gradient::{GeneralText, PassageSets, examples};
+use crate::gradient::{GeneralText, PassageSets, examples, goal};
 use crate::model::{Decoder, Model, ModelError};
 use crate::plan::PlannedEdit;
 use crate::probe::{Leak, LeakQuestion, SecretLeak, SecretQuestion};
@@ -148,12 +147,7 @@ pub(super) fn passages_of(
         };
         let before = remembered(model, &model.decoder, &reported, tools.progress)?;
         let after = decoder.map(|it| remembered(model, it, &reported, tools.progress));
-        let never_saw = sets.references.as_slice();
-        let goal = match (verb, never_saw.len()) {
-            (PassageVerb::Learn, _) => None,
-            (PassageVerb::Forget, 0) => holdout_nll(&before),
-            (PassageVerb::Forget, n) => Some(never_saw.iter().sum::<f64>() / n as f64),
-        };
+        let goal = goal(verb, sets, holdout_nll(&before)).map(|(nll, _)| nll);
         Ok(PassageMeasures { verb, before, after: after.transpose()?, references, goal })
     };
     plan.trainings().map(one).collect()

@@ -138,16 +138,21 @@ impl TrainPlan {
             0 => String::new(),
             n => format!(", references {n}"),
         };
+        let general = match settings.general_batch {
+            0 => String::new(),
+            n => format!(" and {n} of general text"),
+        };
         let again = if settings.recompute { ", layers run twice" } else { "" };
         format!(
             "{what} {} ({}), retain {}, hold-out {}{references}; {weights}, rate {rate}, at most \
-             {} of {}{again}, seed {}",
+             {} of {}{general}{again}, drift at most {}, seed {}",
             counted(self.passages, "passage"),
             counted(self.sequences, "sequence"),
             self.retain,
             self.holdout,
             counted(settings.steps as usize, "step"),
             settings.batch,
+            settings.max_drift,
             settings.seed
         )
     }

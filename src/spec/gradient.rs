@@ -124,19 +124,19 @@ settings! {
         clip: f64 = Real(Reals::above_zero(1e6));
         /// Rise of the retain NLL, in nats a token, at which forgetting ends [default: 0.1].
         max_damage: f64 = Real(Reals::above_zero(1e3)), Forget, Retain;
-        /// Text that no change is about, held where it is [default: the base's own samples].
+        /// General text on which the model should stay as it is [default: the base's own samples].
         general: PathBuf = File;
-        /// Sequences of general text in a step; 0 holds none [default: as many as passages, or
-        /// half].
+        /// Sequences of general text in each step; 0 turns it off [default: as many as passages,
+        /// half as many with a retain set].
         general_batch: usize = Count(0, 1_000_000);
-        /// Largest drift on general text, in nats a token; the change is cut where it has more
-        /// [default: 0.1].
+        /// Largest drift on general text, in nats a token; a change that drifts further is scaled
+        /// down [default: 0.1].
         max_drift: f64 = Real(Reals::above_zero(1e3));
         /// NLL, in nats a token, at which learning ends [default: 0.1].
         stop_loss: f64 = Real(Reals::from_zero(1e3)), Learn;
         /// Weight decay of AdamW [default: 0].
         weight_decay: f64 = Real(Reals::from_zero(1e6));
-        /// Remove the part of the gradient that would raise the retain loss.
+        /// Remove the part of the gradient that would raise the loss of retained and general text.
         project: bool = Switch, Retain, LearnOrBy(WITH_RETAIN);
         /// Compute activations again instead of keeping them: less memory, more time.
         recompute: bool = Switch;

@@ -100,7 +100,11 @@ fn a_change_beyond_its_budget_of_drift_is_cut_and_says_so() {
     assert!((before / drift - 1.).abs() < 0.2, "{cut} {whole}");
     let line = line.replace(" --json", " --force");
     let shown = flat(&desk.ok(&format!("{line} --max-drift {limit}")));
-    assert!(shown.contains("of the change was kept; with --max-drift"), "{shown}");
+    assert!(shown.contains("of the change was kept: all of it has an NLL of"), "{shown}");
+    desk.fails(&line.replace("--force", "--force --patch general.txt"), 2, &["general.txt"]);
+    assert_eq!(text(&desk.read("general.txt")), general, "what the run reads stays as it is");
+    let recipe = desk.json("inspect learn.patch.safetensors --json")["recipe"].clone();
+    assert!(recipe.to_string().contains("\"role\":\"general\""), "{recipe}");
     desk.write("general.txt", "One passage alone.\n");
     desk.fails(&line, 3, &["general.txt", "1 of at least 2 passages"]);
 }

@@ -74,18 +74,18 @@ fn retained(before: &SetsMemory, after: &SetsMemory) -> String {
     }
 }
 
-/// What was given up to stay within the budget of drift, and what a larger one would buy.
+/// What was given up to stay within the budget of drift.
 fn cut(found: &Remembered<'_>) -> String {
     let budget = found.training.and_then(|training| training.budget);
     let Some(Budget { max_drift, share, cut: Some(cut), .. }) = budget else {
         return String::new();
     };
     format!(
-        " To drift by no more than {max_drift} nats a token, {:.0} % of the change was kept; with \
-         --max-drift {:.2} all of it stays, at an NLL of {:.2}.",
+        " To drift by no more than {max_drift} nats a token, {:.0} % of the change was kept: all of \
+         it has an NLL of {:.2} at a drift of {:.3}; a larger --max-drift keeps more.",
         100. * share,
-        cut.drift + 0.005,
-        cut.passages
+        cut.passages,
+        cut.drift
     )
 }
 

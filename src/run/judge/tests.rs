@@ -1,11 +1,12 @@
 //! Verdicts on outcomes made by hand.
 
 use super::*;
+use crate::gradient::{Extent, PassageSets, PassageSettings};
 use crate::math::{mean_interval, share_interval};
 use crate::probe::{PromptKind, Said, SecretSeen};
 use crate::run::outcome::{CaseMeasures, CaseOutcome, FactOutcome, GroupOutcome, PassageMeasures};
 use crate::run::train::{SetMemory, SetsMemory};
-use crate::spec::PassageVerb;
+use crate::spec::{GradientOptions, PassageVerb};
 
 fn said(kind: PromptKind, target: &str, completion: &str) -> Said {
     let is_said = completion.trim_start_matches(' ').starts_with(&format!("{target}."));
@@ -278,4 +279,11 @@ fn each_goal_counts_its_own_secrets() {
     let alone = Outcome { secrets: vec![secret(passage)], ..Outcome::default() };
     assert_eq!(found(&alone, passage), (1, row("secrets", 1.)));
     assert_eq!(found(&alone, fact), (0, None));
+}
+
+#[test]
+fn a_training_that_keeps_its_budget_does_not_count_as_damage() {
+    let extent = Extent::new(&PassageSets::default(), 8, 1, false);
+    let settings = PassageSettings::new(&GradientOptions::default(), PassageVerb::Learn, &extent);
+    assert_eq!(settings.max_drift, Thresholds::default().drift);
 }
