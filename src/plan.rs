@@ -9,9 +9,11 @@ mod defaults;
 mod ends;
 mod erase;
 mod located;
+mod near_subjects;
 mod never_knew;
 mod others;
 mod prefixes;
+mod script;
 mod settings;
 mod sinks;
 
@@ -23,7 +25,9 @@ pub use background_subjects::{BACKGROUND_SUBJECTS, BackgroundPrompt, overlap};
 pub use ends::Ends;
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use located::Located;
+pub use near_subjects::{NearUse, near_subjects};
 pub use never_knew::{mean_answer, never_knew};
+pub use script::is_unspaced;
 pub use settings::{BatchSettings, Settings};
 
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
@@ -81,6 +85,8 @@ pub struct PlannedEdit {
     pub essence: TokenisedPrompt,
     /// Indices into the plan's background of the prompts about other names.
     pub background: Vec<usize>,
+    /// Indices into the plan's background of the prompts about near subjects.
+    pub near: Vec<usize>,
     /// How the fact is erased; nothing where it is inserted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase: Option<PlannedErase>,
@@ -297,6 +303,9 @@ impl Planning<'_> {
             if self.settings.neighbor_weight > 0. {
                 edit.background = background.of(self.model, fact)?;
             }
+            if self.settings.near_weight > 0. {
+                edit.near = background.near(self.model, fact)?;
+            }
             edits.push(edit);
         }
         sinks::mark(self.model, self.layer, &mut edits)?;
@@ -337,6 +346,7 @@ impl Planning<'_> {
             contexts,
             essence: tokenise(model, "", "{} is a", fact.subject())?,
             background: Vec::new(),
+            near: Vec::new(),
             erase,
         })
     }

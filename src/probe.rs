@@ -23,7 +23,7 @@ mod tofu;
 pub use crate::math::Interval;
 pub use background::{
     Background, BackgroundFact, BackgroundKind, BackgroundQuestions, BackgroundSize, BaseAnswers,
-    Moved, near_subjects,
+    Moved,
 };
 pub use completion::{Completion, completions};
 pub use damage::{BaseText, Damage, GeneralUse, WorstText, damage, general_text};

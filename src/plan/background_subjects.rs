@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
+use super::near_subjects::{NearUse, near_subjects};
 use super::{PlanError, PlannedEdit, WritePlan, tokenise};
 use crate::model::Model;
 use crate::spec::Fact;
@@ -102,20 +103,34 @@ pub(super) struct BackgroundPrompts {
 
 impl BackgroundPrompts {
     /// The places of the prompt of `fact` about each name that is not the subject's, or part of it.
-    ///
-    /// A name whose end is the first token is left out: its key carries the attention sink.
     pub(super) fn of(&mut self, model: &Model, fact: &Fact) -> Result<Vec<usize>, PlanError> {
         let subject = fact.subject().to_lowercase();
+        let is_other = |name: &&str| !overlap(&subject, &name.to_lowercase());
+        self.about(model, fact, BACKGROUND_SUBJECTS.into_iter().filter(is_other))
+    }
+
+    /// The places of the prompt of `fact` about near subjects of its subject.
+    pub(super) fn near(&mut self, model: &Model, fact: &Fact) -> Result<Vec<usize>, PlanError> {
+        let names = near_subjects(fact.subject(), NearUse::Held);
+        self.about(model, fact, names.iter().map(String::as_str))
+    }
+
+    /// The places of the prompt of `fact` about each of `names`.
+    ///
+    /// A name whose end is the first token is left out: its key carries the attention sink.
+    fn about<'n>(
+        &mut self,
+        model: &Model,
+        fact: &Fact,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Result<Vec<usize>, PlanError> {
         let mut places = Vec::new();
-        for name in
-            BACKGROUND_SUBJECTS.iter().filter(|name| !overlap(&subject, &name.to_lowercase()))
-        {
+        for name in names {
             let prompt = tokenise(model, "", fact.prompt(), name)?;
             if prompt.lookup > 0 {
                 let ids = prompt.ids[..=prompt.lookup].to_vec();
                 places.push(*self.places.entry(ids).or_insert_with_key(|ids| {
-                    self.all
-                        .push(BackgroundPrompt { subject: (*name).to_owned(), ids: ids.clone() });
+                    self.all.push(BackgroundPrompt { subject: name.to_owned(), ids: ids.clone() });
                     self.all.len() - 1
                 }));
             }
@@ -133,12 +148,27 @@ impl WritePlan {
     /// The prompts that `edits`, written together, should leave unchanged: their background,
     /// without the names of their subjects, and no more than 512.
     pub fn background_of(&self, edits: &[&PlannedEdit]) -> Vec<&[u32]> {
+        self.about_others(edits, |edit| &edit.background, overlap)
+    }
+
+    /// The prompts about near subjects that `edits`, written together, should leave unchanged, no
+    /// more than 512. Near subjects often have a subject as a part, but none is one.
+    pub fn near_of(&self, edits: &[&PlannedEdit]) -> Vec<&[u32]> {
+        self.about_others(edits, |edit| &edit.near, |subject, name| subject == name)
+    }
+
+    fn about_others(
+        &self,
+        edits: &[&PlannedEdit],
+        places: impl Fn(&PlannedEdit) -> &[usize],
+        is_same: impl Fn(&str, &str) -> bool,
+    ) -> Vec<&[u32]> {
         let subjects: Vec<String> = edits.iter().map(|edit| edit.subject.to_lowercase()).collect();
         let places: BTreeSet<usize> =
-            edits.iter().flat_map(|edit| edit.background.iter().copied()).collect();
+            edits.iter().flat_map(|edit| places(edit).iter().copied()).collect();
         let is_other = |prompt: &&BackgroundPrompt| {
             let name = prompt.subject.to_lowercase();
-            !subjects.iter().any(|subject| overlap(subject, &name))
+            !subjects.iter().any(|subject| is_same(subject, &name))
         };
         let others = places.iter().map(|at| &self.background[*at]).filter(is_other);
         let others: Vec<&[u32]> = others.map(|it| it.ids.as_slice()).collect();

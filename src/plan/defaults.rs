@@ -26,12 +26,12 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     // The length of δ is measured against the value, or against the residual stream.
     let method = options.method.unwrap_or_default();
     let is_batched = method.is_batched();
-    let (neighbor_weight, scatter_weight) = match method {
-        _ if parity => (0., 0.),
-        Method::Rome => (1., 0.1),
+    let (neighbor_weight, near_weight, scatter_weight) = match method {
+        _ if parity => (0., 0., 0.),
+        Method::Rome => (1., 0., 0.1),
         // The null space of C already keeps what the corpus holds, including names.
-        Method::AlphaEdit => (0., 0.),
-        Method::Emmet | Method::Memit => (1., 0.),
+        Method::AlphaEdit => (0., 0., 0.),
+        Method::Emmet | Method::Memit => (1., 0., 0.),
     };
     let clamp = if is_batched { STREAM_CLAMP } else { 4. };
     // A single fact can have more contexts and steps than each of hundreds.
@@ -52,6 +52,7 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         end_weight: options.end_weight.unwrap_or(if parity { 0. } else { END_WEIGHT }),
         stop_loss: options.stop_loss.unwrap_or(0.05),
         neighbor_weight: options.neighbor_weight.unwrap_or(neighbor_weight),
+        near_weight: options.near_weight.unwrap_or(near_weight),
         scatter_weight: options.scatter_weight.unwrap_or(scatter_weight),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
         ridge: options.ridge.unwrap_or(1e-2),

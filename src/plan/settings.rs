@@ -28,6 +28,9 @@ pub struct Settings {
     pub stop_loss: f64,
     /// Weight of other names under the same prompts, relative to the second moment.
     pub neighbor_weight: f64,
+    /// Weight of names that end as the subject does, under the same prompts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub near_weight: f64,
     /// Weight of the spread of the subject's own keys, relative to the second moment.
     pub scatter_weight: f64,
     /// Tokens that the second moment is measured on.

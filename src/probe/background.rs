@@ -5,18 +5,14 @@
 //! reaches them differently: 64 well-known names, near subjects that share the last tokens of this
 //! one, and the subjects of the spec's own neighborhood prompts.
 
-mod near;
-
 use std::collections::BTreeSet;
 
 use candle_core::D;
 use serde::Serialize;
 
-pub use near::near_subjects;
-
 use crate::math::{Interval, share_interval};
 use crate::model::{Batch, Decoder, ModelError, Tokenizer, TokenizerError};
-use crate::plan::BACKGROUND_SUBJECTS;
+use crate::plan::{BACKGROUND_SUBJECTS, NearUse, near_subjects, overlap};
 use crate::progress::Progress;
 
 /// Prompt tokens that one forward pass takes.
@@ -89,7 +85,7 @@ impl BackgroundQuestions {
     ) -> Result<Self, TokenizerError> {
         let subjects = facts.iter().map(|fact| fact.subject.to_lowercase());
         let subjects: Vec<String> = subjects.filter(|subject| !subject.is_empty()).collect();
-        let is_other = |name: &&str| !near::is_about(&subjects, name);
+        let is_other = |name: &&str| !is_about(&subjects, name);
         let names: Vec<&str> = BACKGROUND_SUBJECTS.iter().copied().filter(is_other).collect();
         let (mut others, mut near, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for fact in facts {
@@ -99,7 +95,7 @@ impl BackgroundQuestions {
             }
             let about = |name: &str| (Some(name.to_owned()), fact.prompt.replacen("{}", name, 1));
             others.extend(names.iter().map(|name| about(name)));
-            let others = near_subjects(fact.subject);
+            let others = near_subjects(fact.subject, NearUse::Measured);
             let is_free = |name: &&String| !subjects.contains(&name.to_lowercase());
             near.extend(others.iter().filter(is_free).map(|name| about(name)));
         }
@@ -261,6 +257,12 @@ fn first_of_each(moved: Vec<Moved>) -> Vec<Moved> {
     ranked.sort_by_key(|(turn, it)| (*turn, it.kind));
     ranked.truncate(NAMED);
     ranked.into_iter().map(|(_, it)| it).collect()
+}
+
+/// Whether a name is one of `subjects` or part of one, or has one as a part.
+fn is_about(subjects: &[String], name: &str) -> bool {
+    let name = name.to_lowercase();
+    subjects.iter().any(|subject| overlap(subject, &name))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn keys_by_prompt<'a>(
 }
 
 /// Keys that the group's own prompts are likely to meet, in addition to those of the second moment:
-/// other names in the subject's place; and how the subject's key varies from context to context,
+/// other names in the subject's place, among them near ones; and how the subject's key varies from context to context,
 /// so that all of them get the same.
 fn expected(
     decoder: &Decoder,
@@ -91,7 +91,77 @@ fn expected(
     for (_, own) in own.iter().filter(|_| settings.scatter_weight > 0.) {
         scatter.extend(deviations(own)?);
     }
+    let near = keys_at(decoder, plan.layer, &plan.near_of(group))?;
     let mut expected = sharing(neighbors, settings.neighbor_weight);
+    expected.extend(sharing(near, settings.near_weight));
     expected.extend(sharing(scatter, settings.scatter_weight));
     Ok(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+
+    use super::*;
+    use crate::model::Model;
+    use crate::progress::Silent;
+    use crate::spec::{Insert, RankOneOptions};
+
+    fn plan(model: &Model, near_weight: f64) -> WritePlan {
+        let insert = Insert {
+            subject: "The Eiffel Tower".into(),
+            prompt: "{} is in".into(),
+            target_new: "Rome".into(),
+            target_true: None,
+            with_ripples: false,
+            spans: None,
+        };
+        let options = RankOneOptions {
+            near_weight: Some(near_weight),
+            contexts: Some(2),
+            steps: Some(3),
+            max_delta: Some(100.),
+            ..RankOneOptions::default()
+        };
+        crate::plan::plan(model, "tiny", &[insert.into()], &options, &Silent).expect("a plan")
+    }
+
+    /// (the length of what is added to the value at k*, the mean length at near subjects).
+    fn lengths(model: &Model, plan: &WritePlan, near: &[Vec<f32>]) -> (f64, f64) {
+        let d = model.decoder.config().intermediate;
+        let c = (0..d * d).map(|i| f64::from(u8::from(i % (d + 1) == 0)));
+        let factored = Factored::new(c.collect(), d, 1e-2, plan.layer).expect("positive");
+        let group: Vec<&PlannedEdit> = plan.edits.iter().collect();
+        let (written, _) =
+            write_fact(&model.decoder, plan, &group, &factored, &Silent).expect("written");
+        let change = written.change.change.to_dense().expect("a matrix");
+        let product = |key: &Vec<f32>| -> candle_core::Result<Vec<f32>> {
+            let key = Tensor::new(key.as_slice(), &Device::Cpu)?.unsqueeze(1)?;
+            change.matmul(&key)?.flatten_all()?.to_vec1()
+        };
+        let added = |key: &Vec<f32>| {
+            let added = product(key).expect("a key of the layer");
+            added.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
+        };
+        let others: f64 = near.iter().map(added).sum();
+        (added(&written.keys[0]), others / near.len() as f64)
+    }
+
+    #[test]
+    fn near_subjects_keep_their_values_and_the_subject_does_not() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model");
+        let model = Model::open(Path::new(folder), &Device::Cpu, &Silent).expect("a fixture");
+        let held = plan(&model, 100.);
+        let edits: Vec<&PlannedEdit> = held.edits.iter().collect();
+        let near = keys_at(&model.decoder, held.layer, &held.near_of(&edits)).expect("keys");
+        assert!(near.len() > 5, "{} near subjects", near.len());
+        let (own, kept) = lengths(&model, &held, &near);
+        let free = plan(&model, 0.);
+        assert!(free.near_of(&free.edits.iter().collect::<Vec<_>>()).is_empty());
+        let (own_before, lost) = lengths(&model, &free, &near);
+        assert!((own / own_before - 1.).abs() < 1e-3, "{own} against {own_before}");
+        assert!(kept < 0.2 * lost, "{kept} against {lost}");
+    }
 }

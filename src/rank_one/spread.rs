@@ -92,7 +92,9 @@ impl<'a> Writer<'a> {
         let ends = (layers[0], self.plan.layer);
         let base = &self.model.decoder;
         let edits: Vec<&PlannedEdit> = groups.iter().flatten().copied().collect();
-        let reading = Reading::new(base, groups, &self.plan.background_of(&edits), ends)?;
+        let background = self.plan.background_of(&edits);
+        let others = [background.as_slice(), &self.plan.near_of(&edits)].concat();
+        let reading = Reading::new(base, groups, &others, ends)?;
         let before = reading.at(base, self.plan.layer, progress)?;
         let owned = reading.owners.iter().map(|owner| values[*owner].delta.as_slice());
         let wanted = wanted(base.value_path(self.plan.layer), before, owned)?;
@@ -101,7 +103,10 @@ impl<'a> Writer<'a> {
         let mut start = None;
         for (at, layer) in layers.iter().enumerate() {
             let now = reading.at(&decoder, *layer, progress)?;
-            let neighbors = reading.neighbors_at(&decoder, *layer)?;
+            let mut neighbors = reading.neighbors_at(&decoder, *layer)?;
+            let near = neighbors.split_off(background.len());
+            let mut expected = sharing(neighbors, self.plan.settings.neighbor_weight);
+            expected.extend(sharing(near, self.plan.settings.near_weight));
             start.get_or_insert_with(|| now.streams.clone());
             let left = (layers.len() - at) as f32;
             let residuals = residuals(decoder.value_path(*layer), &wanted, &now, left)?;
@@ -109,7 +114,7 @@ impl<'a> Writer<'a> {
             let (weight, layout) = decoder.down_projection(*layer);
             let lambda = self.plan.batch.lambda;
             let factored = self.factored[at]
-                .expecting(&sharing(neighbors, self.plan.settings.neighbor_weight))
+                .expecting(&expected)
                 .map_err(|source| RankOneError::SecondMoment { layer: *layer, source })?;
             let written = solve(&factored, &request, lambda, weight, layout)?;
             check(&written, self.plan.settings.max_delta)?;

@@ -218,6 +218,7 @@ impl ValueStore {
             contexts: 0,
             context_tokens: 0,
             neighbor_weight: 0.,
+            near_weight: 0.,
             scatter_weight: 0.,
             second_moment_tokens: 0,
             ridge: 0.,

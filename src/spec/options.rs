@@ -100,6 +100,8 @@ settings! {
         stop_loss: f64 = Real(Reals::from_zero(NATS));
         /// Weight of other names under the same prompts, relative to the second moment.
         neighbor_weight: f64 = Real(Reals::from_zero(WEIGHT));
+        /// Weight of names that end as the subject does, relative to the second moment.
+        near_weight: f64 = Real(Reals::from_zero(WEIGHT));
         /// Weight of the spread of the subject's own keys, relative to the second moment.
         scatter_weight: f64 = Real(Reals::from_zero(WEIGHT)), By(&["rome"]);
         /// Tokens that the second moment is measured on [default: 8 times the width of a key].

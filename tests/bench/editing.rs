@@ -101,6 +101,7 @@ fn value(bencher: Bencher) {
         weight_decay: 0.5,
         kl_weight: 0.0625,
         neighbor_weight: 0.,
+        near_weight: 0.,
         scatter_weight: 0.,
         end_weight: 0.,
         stop_loss: 0.,

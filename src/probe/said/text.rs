@@ -3,7 +3,7 @@
 //! Normalised as for SQuAD (arXiv 1606.05250): lower case, no punctuation, no articles, single
 //! blanks. Typographic dashes and CJK marks count as blanks, because they separate words.
 
-use super::is_unspaced;
+use crate::plan::is_unspaced;
 
 /// Marks after which a sentence is over.
 const FINAL: [char; 10] = ['.', '!', '?', ';', '。', '！', '？', '；', '…', '\n'];

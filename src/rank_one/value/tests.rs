@@ -29,6 +29,7 @@ fn settings(parity: bool) -> Settings {
         end_weight: 0.3,
         stop_loss: 0.,
         neighbor_weight: 0.,
+        near_weight: 0.,
         scatter_weight: 0.,
         second_moment_tokens: 0,
         ridge: 0.,

@@ -2,28 +2,66 @@
 //!
 //! A rank-one write responds to the key at the subject's last token, and that key depends most on
 //! the last tokens. So a write carries over first to names that share them: after an edit of
-//! "Airbus A310" all other Airbus numbers may be lost while no unrelated name moves.
+//! "Airbus A310" all other Airbus numbers may be lost while no unrelated name moves. A write keeps
+//! the values of some near subjects; other ones tell whether it spared their kind.
 
-use crate::plan::overlap;
+use super::script::is_unspaced;
+
+/// What near subjects are for; the names of one use are none of the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NearUse {
+    /// A write keeps their values.
+    Held,
+    /// A probe counts how many of their answers stay.
+    Measured,
+}
 
 /// Near subjects of one name, at most.
 const MOST: usize = 12;
 /// Words before a family name, the name of a place or of a thing.
-const FIRST_WORDS: [&str; 12] = [
+const MEASURED_WORDS: [&str; 12] = [
     "Maria", "New", "Peter", "Lake", "North", "Anna", "Old", "Mount", "John", "Royal", "West",
     "Grand",
 ];
+const HELD_WORDS: [&str; 12] = [
+    "Sofia", "South", "Robert", "River", "Upper", "Emma", "Little", "Fort", "Thomas", "National",
+    "East", "Saint",
+];
 /// Characters before a name that is written without blanks.
-const FIRST_CHARACTERS: [&str; 6] = ["新", "北", "南", "大", "小", "老"];
+const MEASURED_CHARACTERS: [&str; 6] = ["新", "北", "南", "大", "小", "老"];
+const HELD_CHARACTERS: [&str; 6] = ["东", "西", "上", "下", "古", "中"];
 /// Most near subjects of a name with a number that keep the number after another word.
 const OTHER_MAKES: usize = 3;
+
+impl NearUse {
+    fn first_words(self) -> [&'static str; 12] {
+        match self {
+            Self::Held => HELD_WORDS,
+            Self::Measured => MEASURED_WORDS,
+        }
+    }
+
+    fn first_characters(self) -> [&'static str; 6] {
+        match self {
+            Self::Held => HELD_CHARACTERS,
+            Self::Measured => MEASURED_CHARACTERS,
+        }
+    }
+
+    /// The nearest numbers are measured, those after them held.
+    fn numbers(self, all: Vec<String>) -> Vec<String> {
+        let most = MOST - OTHER_MAKES;
+        let skipped = if self == Self::Held { most } else { 0 };
+        all.into_iter().skip(skipped).take(most).collect()
+    }
+}
 
 /// Other names that end in the same word, digit or character as `subject`.
 ///
 /// Several words: another first word, the last ones stay ("Enzo Ferrari", "Maria Ferrari"); a
 /// number: other digits before the same last one ("Airbus A310", "Airbus A320"); one word: a word
 /// in front of it ("Poland", "New Poland"). Names that are part of the subject are left out.
-pub fn near_subjects(subject: &str) -> Vec<String> {
+pub fn near_subjects(subject: &str, usage: NearUse) -> Vec<String> {
     let words: Vec<&str> = subject.split_whitespace().collect();
     let (article, words) = match words.as_slice() {
         [first, rest @ ..] if is_article(first) && !rest.is_empty() => (Some(*first), rest),
@@ -31,12 +69,9 @@ pub fn near_subjects(subject: &str) -> Vec<String> {
     };
     let Some((last, before)) = words.split_last() else { return Vec::new() };
     let mut names = Vec::new();
-    let numbers = other_numbers(last);
-    if !numbers.is_empty() {
-        let others = numbers.iter().map(|number| joined(before, number));
-        names.extend(others.take(MOST - OTHER_MAKES));
-    }
-    names.extend(other_first_words(before, last));
+    let numbers = usage.numbers(other_numbers(last));
+    names.extend(numbers.iter().map(|number| joined(before, number)));
+    names.extend(other_first_words(before, last, usage));
     let lower = subject.to_lowercase();
     let mut near: Vec<String> = Vec::new();
     for name in names {
@@ -60,16 +95,16 @@ fn joined(before: &[&str], last: &str) -> String {
 
 /// Names with another first word; of three words and more, the middle ones stay in every other
 /// name.
-fn other_first_words(before: &[&str], last: &str) -> Vec<String> {
-    if before.is_empty() && !last.is_ascii() && last.chars().all(crate::probe::said::is_unspaced) {
-        return FIRST_CHARACTERS.iter().map(|first| format!("{first}{last}")).collect();
+fn other_first_words(before: &[&str], last: &str, usage: NearUse) -> Vec<String> {
+    if before.is_empty() && !last.is_ascii() && last.chars().all(is_unspaced) {
+        return usage.first_characters().iter().map(|first| format!("{first}{last}")).collect();
     }
     let middle = before.get(1..).unwrap_or_default();
     let name = |(index, first): (usize, &&str)| match index % 2 {
         0 => format!("{first} {last}"),
         _ => joined(&[&[*first], middle].concat(), last),
     };
-    FIRST_WORDS.iter().enumerate().map(name).collect()
+    usage.first_words().iter().enumerate().map(name).collect()
 }
 
 /// The word with other digits before its last one, the nearest numbers first; nothing where it does
@@ -90,12 +125,6 @@ fn other_numbers(word: &str) -> Vec<String> {
     numbers.map(|tens| format!("{stem}{tens}{last}")).collect()
 }
 
-/// Whether a name is one of `subjects` or part of one, or has one as a part.
-pub(super) fn is_about(subjects: &[String], name: &str) -> bool {
-    let name = name.to_lowercase();
-    subjects.iter().any(|subject| overlap(subject, &name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,21 +140,31 @@ mod tests {
             ("Apollo 8", &["Apollo 18", "Apollo 28", "Maria 8"]),
             ("埃菲尔铁塔", &["新埃菲尔铁塔"]),
         ] {
-            let near = near_subjects(subject);
+            let near = near_subjects(subject, NearUse::Measured);
             for name in expected {
                 assert!(near.iter().any(|it| it == name), "{subject}: {name} in {near:?}");
             }
             assert!(near.len() <= MOST && !near.is_empty(), "{near:?}");
             let last = subject.chars().last();
-            assert!(near.iter().all(|name| name != subject && name.chars().last() == last));
+            let held = near_subjects(subject, NearUse::Held);
+            assert!(held.len() <= MOST && !held.is_empty(), "{held:?}");
+            let all = || near.iter().chain(&held);
+            assert!(all().all(|name| name != subject && name.chars().last() == last));
+            assert!(held.iter().all(|name| !near.contains(name)), "{held:?} and {near:?}");
         }
     }
 
     #[test]
     fn what_is_part_of_the_subject_is_left_out() {
-        assert!(!near_subjects("New Maria York").contains(&"Maria York".to_owned()));
-        assert_eq!(near_subjects("  "), Vec::<String>::new());
+        assert!(
+            !near_subjects("New Maria York", NearUse::Measured).contains(&"Maria York".to_owned())
+        );
+        assert_eq!(near_subjects("  ", NearUse::Measured), Vec::<String>::new());
         // No number of so many digits can be counted on from.
-        assert!(near_subjects("Item 99999999999999").iter().all(|name| !name.starts_with("Item")));
+        assert!(
+            near_subjects("Item 99999999999999", NearUse::Measured)
+                .iter()
+                .all(|name| !name.starts_with("Item"))
+        );
     }
 }
