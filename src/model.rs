@@ -6,6 +6,7 @@
 
 mod attention;
 mod batch;
+mod branch_end;
 pub mod config;
 mod decoder;
 mod edited;
@@ -138,6 +139,11 @@ impl Model {
     ) -> Result<Self, ModelError> {
         let (config, config_hash) = read_config(folder)?;
         let (family, decoder_config) = Family::recognise(&config)?;
+        if Family::text_part(&config).is_some() {
+            let whole = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+            let text = format!("the text part of a {whole} model; its other parts are ignored");
+            progress.note("model", &text);
+        }
         let tokenizer = Tokenizer::open(folder)?;
         if tokenizer.vocabulary() > decoder_config.vocabulary {
             let (tokens, rows) = (tokenizer.vocabulary(), decoder_config.vocabulary);
@@ -249,7 +255,8 @@ fn read_config(folder: &Path) -> Result<(Map<String, Value>, Sha256), ModelError
 /// A key such as `eos_token_id`, which is one number or several.
 fn token_ids(config: &Map<String, Value>, key: &str) -> Vec<u32> {
     let id = |value: &Value| value.as_u64().map(|id| id as u32);
-    match config.get(key) {
+    let in_text = || config.get("text_config").and_then(|text| text.get(key));
+    match config.get(key).or_else(in_text) {
         Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
         Some(value) => id(value).into_iter().collect(),
         None => Vec::new(),

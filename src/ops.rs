@@ -13,6 +13,7 @@
 mod activation;
 mod attention;
 mod linear;
+mod logits;
 mod loss;
 mod norm;
 mod rotary;
@@ -21,14 +22,16 @@ pub(crate) mod simd;
 pub use crate::math::{add_gram, matmul_nn, matmul_nt};
 pub use activation::{Activation, activate, gate};
 pub(crate) use attention::Attention as AttentionRows;
-pub use attention::{AttentionShape, Past, Span, attention};
-pub(crate) use linear::linear_collecting;
+pub use attention::{AttentionRule, AttentionShape, Past, Span, attention};
 pub use linear::{Gradient, WeightLayout, linear};
+pub(crate) use linear::{add_bias, linear_collecting};
+pub use logits::LogitRule;
+pub(crate) use logits::soft_limit;
 pub use loss::token_nll;
 pub(crate) use loss::{divergence, log_sum_exp};
 pub(crate) use norm::Norm as NormRows;
 pub use norm::{layer_norm, rms_norm};
-pub use rotary::{RotaryTable, rotate};
+pub use rotary::{Pairing, RotaryTable, Rotation, rotate};
 
 use std::cell::Cell;
 

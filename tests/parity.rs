@@ -16,7 +16,26 @@ use rescribe::model::{AddToRows, Batch, Choice, Recorder, Site, Visit, Visitor, 
 use rescribe::ops::token_nll;
 use rescribe::progress::Silent;
 
-const FIXTURES: [&str; 4] = ["llama", "gpt2", "llama_tied_bf16_sharded", "llama_f16_bias"];
+const FIXTURES: &[&str] = &[
+    "llama",
+    "gpt2",
+    "llama_tied_bf16_sharded",
+    "llama_f16_bias",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "phi3",
+    "gemma2",
+    "gemma3_text",
+    "olmo2",
+    "olmo3",
+    "granite",
+    "smollm3",
+    "starcoder2",
+    "stablelm",
+    "gpt_neox",
+    "gptj",
+];
 
 /// Quantities with their tolerances, relative to the largest entry of the golden tensor.
 ///

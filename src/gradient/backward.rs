@@ -156,16 +156,19 @@ impl BackwardPass<'_> {
 
     /// Each row's gradient goes to the row of its token, and of its position.
     fn descend_embeddings(&self, gradient: &Tensor) -> Result<()> {
-        let width = self.trainable.decoder.config().hidden;
+        let config = self.trainable.decoder.config();
+        let (width, scale) = (config.hidden, config.embedding_scale);
         let positions: Vec<usize> = self.batch.positions().collect();
         let ids: Vec<usize> = self.batch.ids.iter().map(|id| *id as usize).collect();
-        for (role, rows) in [(Role::Embedding, &ids), (Role::Positions, &positions)] {
+        for (role, rows, scale) in
+            [(Role::Embedding, &ids, scale), (Role::Positions, &positions, 1.)]
+        {
             for parameter in of(self.trainable, role) {
                 let mut sum = parameter.gradient.lock();
                 with_values(gradient, "embedding", |gradient| {
                     for (row, part) in rows.iter().zip(gradient.chunks_exact(width)) {
                         let sum = &mut sum[row * width..][..width];
-                        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+                        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += scale * part);
                     }
                     Ok(())
                 })?;

@@ -12,7 +12,7 @@ use super::example::{Example, runs};
 use crate::math::{add_tn, matmul_nn, matmul_nt};
 use crate::model::{Decoder, Parameter, Role, Trainable};
 use crate::objective::{Objective, Outcome, Readout, Reference, TokenLoss};
-use crate::ops::{log_sum_exp, matrix, seed_gradient, with_values};
+use crate::ops::{add_bias, log_sum_exp, matrix, seed_gradient, with_values};
 
 /// Rows of logits held at once.
 const ROWS: usize = 256;
@@ -128,26 +128,39 @@ fn through_logits(
     normed: &Tensor,
 ) -> Result<(Vec<Outcome>, Tensor)> {
     let (rows, width) = normed.dims2()?;
-    let head = trainable.decoder.head();
+    let (decoder, rule) = (&trainable.decoder, trainable.decoder.config().logits);
+    let head = decoder.head();
     let vocabulary = head.dims2()?.0;
-    let role = if trainable.decoder.config().is_tied { Role::Embedding } else { Role::Head };
-    let trained = of(trainable, role).next();
+    let role = if decoder.config().is_tied { Role::Embedding } else { Role::Head };
+    let trained = |is_bias| of(trainable, role).find(|it| it.slot.is_bias == is_bias);
     let mut outcomes = Vec::with_capacity(run.len());
     let mut d_normed = vec![0f32; rows * width];
     with_values(normed, "head", |normed| {
         with_values(head, "head", |head| {
             let mut logits = vec![0f32; rows * vocabulary];
             matmul_nt(&mut logits, normed, head, rows, vocabulary, width);
+            if let Some(bias) = decoder.head_bias() {
+                add_bias(&mut logits, bias)?;
+            }
+            rule.write(&mut logits);
+            let kept = rule.kept(&logits);
             let mut rest = logits.as_mut_slice();
             for placed in run {
                 let (own, later) = rest.split_at_mut(placed.rows().len() * vocabulary);
                 outcomes.push(placed.descend(own));
                 rest = later;
             }
+            rule.write_gradient(&mut logits, &kept);
             matmul_nn(&mut d_normed, &logits, head, rows, width, vocabulary);
-            if let Some(trained) = trained {
+            if let Some(trained) = trained(false) {
                 let mut sum = trained.gradient.lock();
                 add_tn(&mut sum, &logits, normed, vocabulary, width, rows);
+            }
+            if let Some(trained) = trained(true) {
+                let mut sum = trained.gradient.lock();
+                for row in logits.chunks_exact(vocabulary) {
+                    sum.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
+                }
             }
             Ok(())
         })

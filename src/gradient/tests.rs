@@ -97,12 +97,68 @@ fn worst_errors(model: &Model, rule: &TrainRule) -> Vec<(String, f64)> {
     errors
 }
 
+/// PyTorch's gradients are stored as halves, of 11 bits; relative to the largest entry of a tensor.
+const HALF: f32 = 1e-3;
+/// The size below which a tensor's gradient is rounding: a bias of all keys changes nothing.
+const ROUNDING: f32 = 1e-4;
+
+/// The gradient of every tensor for the mean NLL of one prompt, as PyTorch computes it.
+#[test]
+fn gradients_of_a_training_step_are_those_of_pytorch() {
+    for name in FAMILIES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+        let golden = std::fs::read(folder.join("golden.json")).expect("a fixture");
+        let golden: serde_json::Value = serde_json::from_slice(&golden).expect("JSON");
+        let ids = serde_json::from_value(golden["prompts"][0]["ids"].clone()).expect("ids");
+        let file = folder.join("golden_gradients.safetensors");
+        let expected = candle_core::safetensors::load(file, &Device::Cpu).expect("a fixture");
+        let trainable = open(name).trainable(&TrainRule::default()).expect("trainable");
+        let example = Example { ids, first_target: 1, loss: TokenLoss::Mean, scale: 1. };
+        backward::accumulate(&trainable, &[example], false).expect("runs");
+        let mut seen = std::collections::BTreeSet::new();
+        for parameter in &trainable.parameters {
+            let slot = &parameter.slot;
+            let whole = &expected[&slot.name];
+            let wanted = slot.part_of(whole).and_then(|part| {
+                part.flatten_all()?.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()
+            });
+            let (wanted, found) = (wanted.expect("readable"), parameter.gradient.lock());
+            let largest = wanted.iter().fold(0f32, |most, g| most.max(g.abs()));
+            let differences = wanted.iter().zip(found.iter()).map(|(a, b)| (a - b).abs());
+            let worst = differences.fold(0f32, f32::max) / largest.max(ROUNDING);
+            assert!(worst < HALF, "{name}, {}: {worst:e} of {largest}", slot.name);
+            seen.insert(slot.name.clone());
+        }
+        assert_eq!(seen.len(), expected.len(), "{name}: every tensor is trained");
+    }
+}
+
+/// One fixture of each family.
+const FAMILIES: [&str; 16] = [
+    "llama",
+    "gpt2",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "phi3",
+    "gemma2",
+    "gemma3_text",
+    "olmo2",
+    "olmo3",
+    "granite",
+    "smollm3",
+    "starcoder2",
+    "stablelm",
+    "gpt_neox",
+    "gptj",
+];
+
 /// Second differences of order step² and the rounding of an f32 loss of about 10 over the step.
 const TOLERANCE: f64 = 8e-3;
 
 #[test]
 fn weight_gradients_are_differences_of_the_loss() {
-    for name in ["llama", "gpt2"] {
+    for name in ["llama", "gpt2", "gemma2", "gptj"] {
         let model = open(name);
         for rule in [
             TrainRule::default(),

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::ops::{Activation, AttentionShape};
+use crate::ops::{
+    Activation, AttentionRule, AttentionShape, LogitRule, RotaryTable, Rotation, Span,
+};
 
 /// Everything that decides the arithmetic of a decoder.
 #[derive(Debug, Clone, Serialize)]
@@ -24,22 +26,90 @@ pub struct DecoderConfig {
     pub context: usize,
     /// Heads.
     pub attention: AttentionShape,
+    /// Factor of attention's scores.
+    pub score_scale: f32,
+    /// Soft limit of attention's scores.
+    pub score_cap: Option<f32>,
+    /// What attention sees in each layer.
+    pub sight: Vec<Sight>,
+    /// Norm of queries and keys, each for itself.
+    pub query_key_norm: Option<QueryKeyNorm>,
     /// Row normalisation.
     pub norm: Norm,
+    /// Norms before the two branches of a layer.
+    pub before: Before,
+    /// Norms between the two branches of a layer and the residual stream.
+    pub has_post_norms: bool,
+    /// The MLP reads the stream before the layer, as attention does, not the one after it.
+    pub is_parallel: bool,
     /// How a token knows its place.
     pub position: Position,
     /// Kind of MLP.
     pub mlp: Mlp,
     /// Nonlinearity of the MLP.
     pub activation: Activation,
-    /// Biases in the attention projections.
-    pub has_attention_bias: bool,
-    /// Biases in the MLP.
-    pub has_mlp_bias: bool,
-    /// A norm between the down projection and the residual stream.
-    pub has_post_mlp_norm: bool,
+    /// Which linear maps have biases.
+    pub biases: Biases,
+    /// Factor of the embedding.
+    pub embedding_scale: f32,
+    /// Factor of what a branch adds to the residual stream.
+    pub residual_scale: f32,
+    /// From the products of the head to logits.
+    pub logits: LogitRule,
     /// The output head is the embedding.
     pub is_tied: bool,
+}
+
+impl DecoderConfig {
+    /// How a layer's attention computes scores and which rows it sees.
+    pub(super) fn attention_rule(&self, layer: usize) -> AttentionRule {
+        let (scale, cap, window) = (self.score_scale, self.score_cap, self.sight[layer].window);
+        AttentionRule { shape: self.attention, scale, cap, window }
+    }
+}
+
+/// What attention sees in one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Sight {
+    /// Rows that a query sees; all that came before where there is no window.
+    pub window: Option<usize>,
+    /// Which of the rotary encodings turns queries and keys.
+    pub rotation: Option<usize>,
+}
+
+/// Norms before the two branches of a layer, attention and MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Before {
+    /// Each has its own.
+    Each,
+    /// Both read the output of one.
+    Shared,
+    /// Both read the stream as it is.
+    Neither,
+}
+
+/// What a norm of queries and keys spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryKeyNorm {
+    /// One head; all heads share the weights.
+    Head,
+    /// All heads together.
+    Whole,
+}
+
+/// Which linear maps have biases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Biases {
+    /// Query, key and value projections.
+    pub query_key_value: bool,
+    /// Output projection of attention.
+    pub output: bool,
+    /// Maps of the MLP.
+    pub mlp: bool,
+    /// The head.
+    pub head: bool,
 }
 
 /// Row normalisation.
@@ -50,6 +120,14 @@ pub enum Norm {
     Layer(f64),
     /// Root mean square; the number is ε.
     Rms(f64),
+    /// Root mean square with 1 + w in place of the weights w; the number is ε.
+    RmsFromOne(f64),
+}
+
+impl Norm {
+    pub(super) fn has_bias(self) -> bool {
+        matches!(self, Self::Layer(_))
+    }
 }
 
 /// How positions are encoded.
@@ -58,12 +136,18 @@ pub enum Norm {
 pub enum Position {
     /// A learned vector a position, added to the embedding.
     Learned,
-    /// Rotation of queries and keys by these inverse frequencies.
-    Rotary {
-        /// One inverse frequency for each pair of dimensions of a head.
-        #[serde(skip)]
-        inverse_frequencies: Vec<f32>,
-    },
+    /// Rotation of queries and keys; each layer uses one of these, or none.
+    Rotary(#[serde(skip)] Vec<Rotation>),
+}
+
+impl Position {
+    /// Cosines and sines of each rotary encoding for the rows of a batch.
+    pub(super) fn tables(&self, spans: &[Span]) -> candle_core::Result<Vec<RotaryTable>> {
+        match self {
+            Self::Learned => Ok(Vec::new()),
+            Self::Rotary(all) => all.iter().map(|one| RotaryTable::new(spans, one)).collect(),
+        }
+    }
 }
 
 /// The kind of an MLP.
@@ -85,6 +169,16 @@ pub enum ConfigError {
     UnknownModelType {
         /// The model type in the file.
         found: String,
+        /// The model types that are known.
+        supported: String,
+    },
+    /// A kind of model of which a part is not implemented.
+    #[error("model_type {found:?} is {missing}; supported are {supported}")]
+    MissingPart {
+        /// The model type in the file.
+        found: String,
+        /// What kind of model it is, and which part of it is missing.
+        missing: &'static str,
         /// The model types that are known.
         supported: String,
     },
@@ -189,6 +283,10 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
+    pub(super) fn model_type(&self) -> &'a str {
+        self.keys.get("model_type").and_then(Value::as_str).unwrap_or_default()
+    }
+
     pub(super) fn text(&mut self, key: &str) -> Option<&'a str> {
         self.take(key).and_then(Value::as_str)
     }
@@ -204,10 +302,11 @@ impl<'a> ConfigReader<'a> {
     pub(super) fn activation(&mut self, key: &str) -> Result<Activation, ConfigError> {
         match self.text(key) {
             Some("silu" | "swish") => Ok(Activation::Silu),
-            Some("gelu_new" | "gelu_pytorch_tanh") => Ok(Activation::GeluTanh),
+            Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Ok(Activation::GeluTanh),
+            Some("gelu") => Ok(Activation::Gelu),
             Some("relu") => Ok(Activation::Relu),
             Some(other) => {
-                let expected = Some("silu, gelu_new, gelu_pytorch_tanh or relu");
+                let expected = Some("silu, gelu, gelu_new, gelu_pytorch_tanh or relu");
                 Err(unsupported(key, &Value::from(other), expected))
             }
             None => Err(ConfigError::Key { key: key.into(), expected: "an activation's name" }),

@@ -1,6 +1,7 @@
 //! The decoder: embedding, layers, head, in f32, for every family.
 //!
 //! h₀ = embed(tokens); m = h + attention(norm(h)); h' = m + mlp(norm(m)); logits = head(norm(h)).
+//! Families leave norms out, add others after the branches, or let the MLP read h in place of m.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use candle_core::{Device, Result, Tensor};
 
 use super::attention::{Attention, ForwardPass};
 use super::batch::{Batch, KvCache};
-use super::config::{DecoderConfig, Position};
+use super::branch_end::BranchEnd;
+use super::config::DecoderConfig;
 use super::mlp::MlpBlock;
 use super::norm::RowNorm;
 use super::parameters::Parameters;
 use super::trace::{Site, Unobserved, Visit, Visitor};
-use crate::ops::{RotaryTable, WeightLayout, linear};
+use crate::ops::{WeightLayout, linear};
 
 /// A model's arithmetic. Clones share all tensors.
 #[derive(Clone)]
@@ -26,17 +28,21 @@ pub struct Decoder {
     pub(super) layers: Vec<DecoderLayer>,
     pub(super) final_norm: RowNorm,
     pub(super) head: Tensor,
+    pub(super) head_bias: Option<Tensor>,
 }
 
 /// One layer.
 #[derive(Clone)]
 pub(super) struct DecoderLayer {
-    pub(super) attention_norm: RowNorm,
+    pub(super) attention_norm: Option<RowNorm>,
     pub(super) attention: Attention,
-    pub(super) mlp_norm: RowNorm,
+    pub(super) after_attention: BranchEnd,
+    pub(super) mlp_norm: Option<RowNorm>,
     pub(super) mlp: MlpBlock,
-    /// The norm that the value passes on its way to the residual stream, where there is one.
-    pub(super) post_mlp_norm: Option<RowNorm>,
+    /// The way of the value to the residual stream.
+    pub(super) after_mlp: BranchEnd,
+    /// Both branches read the stream before the layer.
+    pub(super) is_parallel: bool,
 }
 
 impl Decoder {
@@ -58,7 +64,10 @@ impl Decoder {
     /// The embedding of each token, [rows, hidden].
     pub fn embed(&self, batch: &Batch) -> Result<Tensor> {
         let ids = Tensor::new(batch.ids.as_slice(), self.device())?;
-        let hidden = self.embedding.index_select(&ids, 0)?;
+        let mut hidden = self.embedding.index_select(&ids, 0)?;
+        if self.config.embedding_scale != 1. {
+            hidden = (hidden * f64::from(self.config.embedding_scale))?;
+        }
         let Some(table) = &self.positions else { return Ok(hidden) };
         let positions: Vec<u32> = batch.positions().map(|position| position as u32).collect();
         hidden + table.index_select(&Tensor::new(positions, self.device())?, 0)?
@@ -92,12 +101,7 @@ impl Decoder {
         visitor: &mut dyn Visitor,
     ) -> Result<Option<Tensor>> {
         self.check(batch)?;
-        let rotary = match &self.config.position {
-            Position::Learned => None,
-            Position::Rotary { inverse_frequencies } => {
-                Some(RotaryTable::new(batch.positions(), inverse_frequencies))
-            }
-        };
+        let rotary = self.config.position.tables(&batch.spans)?;
         let run = ForwardPass { batch, cache, rotary };
         for layer in layers {
             match self.layers[layer].forward(layer, &hidden, &run, visitor)? {
@@ -117,7 +121,8 @@ impl Decoder {
 
     /// The head applied to every row, [rows, vocabulary].
     pub fn head_logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        linear(&self.final_normed(hidden)?, &self.head, WeightLayout::OutIn, None)
+        let (normed, bias) = (self.final_normed(hidden)?, self.head_bias.as_ref());
+        self.config.logits.apply(linear(&normed, &self.head, WeightLayout::OutIn, bias)?)
     }
 
     /// What the head reads: the last norm of the residual stream, [rows, hidden].
@@ -128,6 +133,11 @@ impl Decoder {
     /// The head's matrix, [vocabulary, hidden].
     pub(crate) fn head(&self) -> &Tensor {
         &self.head
+    }
+
+    /// The head's bias, `[vocabulary]`.
+    pub(crate) fn head_bias(&self) -> Option<&Tensor> {
+        self.head_bias.as_ref()
     }
 
     /// The down projection of a layer as stored.
@@ -141,20 +151,6 @@ impl Decoder {
         let mut edited = self.clone();
         edited.layers[layer].mlp.down.weight = weight;
         edited
-    }
-
-    /// This decoder with a norm between each value and the stream, of weights that differ.
-    #[cfg(test)]
-    pub(crate) fn with_post_mlp_norms(&self) -> Result<Self> {
-        let mut normed = self.clone();
-        for (index, layer) in normed.layers.iter_mut().enumerate() {
-            let width = self.config.hidden;
-            let weight = (0..width).map(|i| 0.5 + 0.3 * ((i + 7 * index) as f32 * 0.9).sin());
-            let weight = Tensor::from_iter(weight, self.device())?;
-            layer.post_mlp_norm = Some(RowNorm::Rms { weight, epsilon: 1e-6 });
-        }
-        normed.config.has_post_mlp_norm = true;
-        Ok(normed)
     }
 
     pub(super) fn check(&self, batch: &Batch) -> Result<()> {
@@ -184,22 +180,31 @@ impl DecoderLayer {
         run: &ForwardPass<'_>,
         visitor: &mut dyn Visitor,
     ) -> Result<Option<Tensor>> {
-        let attended = self.attention.forward(layer, &self.attention_norm.forward(hidden)?, run)?;
+        let read = normed(self.attention_norm.as_ref(), hidden)?;
+        let attended = self.attention.forward(layer, &read, run)?;
         let Some(attended) = pass(visitor, layer, Site::AttentionOutput, attended)? else {
             return Ok(None);
         };
-        let middle = (hidden + attended)?;
-        let key = self.mlp.key(&self.mlp_norm.forward(&middle)?)?;
+        let middle = (hidden + self.after_attention.forward(attended)?)?;
+        let read = if self.is_parallel { hidden } else { &middle };
+        let key = self.mlp.key(&normed(self.norm_of_mlp(), read)?)?;
         let Some(key) = pass(visitor, layer, Site::Key, key)? else { return Ok(None) };
         let Some(value) = pass(visitor, layer, Site::Value, self.mlp.down.forward(&key)?)? else {
             return Ok(None);
         };
-        let added = match &self.post_mlp_norm {
-            None => value,
-            Some(norm) => norm.forward(&value)?,
-        };
+        let added = self.after_mlp.forward(value)?;
         pass(visitor, layer, Site::Residual, (middle + added)?)
     }
+
+    /// The norm of what the MLP reads: its own, or the one that a parallel layer shares.
+    pub(super) fn norm_of_mlp(&self) -> Option<&RowNorm> {
+        let shared = self.attention_norm.as_ref().filter(|_| self.is_parallel);
+        self.mlp_norm.as_ref().or(shared)
+    }
+}
+
+fn normed(norm: Option<&RowNorm>, rows: &Tensor) -> Result<Tensor> {
+    norm.map_or_else(|| Ok(rows.clone()), |norm| norm.forward(rows))
 }
 
 /// The rows with which the run goes on, or nothing where it stops.

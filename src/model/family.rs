@@ -1,11 +1,28 @@
 //! Families of models, as data: how `config.json` reads and what the tensors are called.
+//!
+//! A new family is one file with a [`Family`], one line in the list below, and one fixture. Most
+//! share llama's names and keys ([`standard`]) and state only what differs.
 
+mod gemma;
 mod gpt2;
+mod gpt_neox;
+mod gptj;
+mod granite;
 mod llama;
+mod mistral;
+mod olmo;
+mod phi3;
+mod qwen;
+mod refused;
+mod rope;
+mod smollm3;
+mod stablelm;
+mod standard;
+mod starcoder2;
 
 use serde_json::{Map, Value};
 
-use super::config::{ConfigError, ConfigReader, DecoderConfig};
+use super::config::{ConfigError, ConfigReader, DecoderConfig, Position};
 use super::role::Role;
 use crate::ops::WeightLayout;
 
@@ -13,6 +30,10 @@ use crate::ops::WeightLayout;
 pub struct Family {
     /// The `model_type`s that it accepts.
     pub model_types: &'static [&'static str],
+    /// `model_type`s of larger models whose `text_config` is one of this family: their text part.
+    wrappers: &'static [&'static str],
+    /// Sizes that such a `text_config` leaves out.
+    defaults: &'static [(&'static str, u64)],
     /// How its `config.json` becomes a [`DecoderConfig`].
     read_config: fn(&mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigError>,
     /// What its tensors are called.
@@ -25,17 +46,29 @@ pub struct Family {
 pub struct TensorNames {
     /// Prefixes under which files are found, tried in order.
     pub prefixes: &'static [&'static str],
-    /// The stem of each role's tensors, without prefix, with `{}` for the layer. Roles with the
-    /// same stem share one tensor, in this order along its output.
-    pub stems: &'static [(Role, &'static str)],
+    /// The stem of each role's tensors, without prefix, with `{}` for the layer; of two that name a
+    /// role, the first counts. Roles with the same stem share one tensor, in this order along its
+    /// output.
+    pub stems: &'static [&'static [(Role, &'static str)]],
+    /// How roles follow each other in a tensor that they share.
+    pub fusion: Fusion,
     /// How the matrices of the layers are stored.
     pub layout: WeightLayout,
+}
+
+/// How roles follow each other in a tensor that they share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fusion {
+    /// The whole of one role, then the whole of the next.
+    Blocks,
+    /// The first head of each role, then the second head of each.
+    Heads,
 }
 
 impl TensorNames {
     /// The stem of a role's tensors.
     pub(super) fn stem(&self, role: Role) -> &'static str {
-        let own = self.stems.iter().find(|(known, _)| *known == role);
+        let own = self.stems.iter().copied().flatten().find(|(known, _)| *known == role);
         own.expect("a family names every role that its config has").1
     }
 
@@ -55,18 +88,55 @@ impl TensorNames {
         let stem = self.stem(role).replace("{}", &layer.unwrap_or_default().to_string());
         let part = if is_bias { "bias" } else { "weight" };
         // The head is outside the model that the prefix names.
-        let prefix = if role == Role::Head { "" } else { prefix };
+        let prefix = match role {
+            Role::Head if prefix == TEXT_PART => "language_model.",
+            Role::Head => "",
+            _ => prefix,
+        };
         format!("{prefix}{stem}.{part}")
+    }
+
+    /// Where the Hugging Face model has the modules of files with this prefix.
+    pub(super) fn module_prefix(&self, prefix: &'static str) -> &'static str {
+        match prefix {
+            "" => self.prefixes[0],
+            TEXT_PART => TEXT_PART_MODULE,
+            _ => prefix,
+        }
     }
 
     /// The roles that share a role's tensors, itself included.
     pub(super) fn sharing(&self, role: Role) -> impl Iterator<Item = Role> {
         let own = self.stem(role);
-        self.stems.iter().filter(move |(_, stem)| *stem == own).map(|(role, _)| *role)
+        let all = self.stems.iter().copied().flatten();
+        all.filter(move |(role, stem)| *stem == own && self.stem(*role) == own).map(|it| it.0)
     }
 }
 
-const FAMILIES: &[&Family] = &[&llama::FAMILY, &gpt2::FAMILY];
+/// Prefix of the text part of a larger model, in the files of transformers 4.
+const TEXT_PART: &str = "language_model.model.";
+/// The same part's place in the model, and its prefix in later files.
+const TEXT_PART_MODULE: &str = "model.language_model.";
+
+const FAMILIES: &[&Family] = &[
+    &llama::FAMILY,
+    &gpt2::FAMILY,
+    &qwen::QWEN2,
+    &qwen::QWEN3,
+    &mistral::FAMILY,
+    &phi3::FAMILY,
+    &gemma::GEMMA,
+    &gemma::GEMMA2,
+    &gemma::GEMMA3,
+    &olmo::OLMO2,
+    &olmo::OLMO3,
+    &granite::FAMILY,
+    &smollm3::FAMILY,
+    &starcoder2::FAMILY,
+    &stablelm::FAMILY,
+    &gpt_neox::FAMILY,
+    &gptj::FAMILY,
+];
 
 impl Family {
     /// The `model_type`s of all families, separated by commas.
@@ -85,15 +155,43 @@ impl Family {
         config: &Map<String, Value>,
     ) -> Result<(&'static Family, DecoderConfig), ConfigError> {
         let found = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        let Some(family) = Self::named(found) else {
-            let supported = Self::supported();
-            return Err(ConfigError::UnknownModelType { found: found.into(), supported });
-        };
+        if let Some((family, text)) = Self::text_part(config) {
+            return Ok((family, family.read(&text)?));
+        }
+        let supported = Self::supported();
+        match (Self::named(found), refused::missing_part(found, config)) {
+            (Some(family), None) => Ok((family, family.read(config)?)),
+            (_, Some(missing)) => {
+                Err(ConfigError::MissingPart { found: found.into(), missing, supported })
+            }
+            (None, None) => Err(ConfigError::UnknownModelType { found: found.into(), supported }),
+        }
+    }
+
+    /// The text part of a larger model, such as one that also sees: its family and configuration.
+    pub fn text_part(config: &Map<String, Value>) -> Option<(&'static Family, Map<String, Value>)> {
+        let found = config.get("model_type")?.as_str()?;
+        let mut text = config.get("text_config")?.as_object()?.clone();
+        let family = Self::named(text.get("model_type")?.as_str()?)?;
+        if !family.wrappers.contains(&found) {
+            return None;
+        }
+        for key in ["tie_word_embeddings", "quantization_config"] {
+            let outer = config.get(key).filter(|_| !text.contains_key(key));
+            text.extend(outer.map(|value| (key.to_owned(), value.clone())));
+        }
+        for (key, size) in family.defaults {
+            text.entry(*key).or_insert_with(|| (*size).into());
+        }
+        Some((family, text))
+    }
+
+    fn read(&self, config: &Map<String, Value>) -> Result<DecoderConfig, ConfigError> {
         let mut reader = ConfigReader::new(config);
-        let decoder = (family.read_config)(&mut reader)?;
+        let decoder = (self.read_config)(&mut reader)?;
         reader.finish()?;
         check(&decoder)?;
-        Ok((family, decoder))
+        Ok(decoder)
     }
 }
 
@@ -105,9 +203,12 @@ fn check(config: &DecoderConfig) -> Result<(), ConfigError> {
             attention.heads, attention.kv_heads
         )));
     }
-    if !attention.head_dim.is_multiple_of(2) {
-        let message = format!("head_dim {} is odd", attention.head_dim);
-        return Err(ConfigError::Inconsistent(message));
+    let Position::Rotary(rotations) = &config.position else { return Ok(()) };
+    for rotated in rotations.iter().map(|rotation| 2 * rotation.inverse_frequencies.len()) {
+        if !(2..=attention.head_dim).contains(&rotated) {
+            let message = format!("{rotated} of {} numbers of a head rotate", attention.head_dim);
+            return Err(ConfigError::Inconsistent(message));
+        }
     }
     Ok(())
 }
@@ -130,9 +231,11 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         let rows: &[(&str, Value, &str)] = &[
             ("sliding_window", json!(128), "sliding_window = 128 is not supported"),
-            ("hidden_act", json!("gelu"), "hidden_act = \"gelu\" is not supported"),
-            ("rope_scaling", json!({"rope_type": "yarn"}), "rope_scaling = "),
-            ("model_type", json!("mamba"), "model_type \"mamba\" is not supported"),
+            ("hidden_act", json!("mish"), "hidden_act = \"mish\" is not supported"),
+            ("rope_scaling", json!({"rope_type": "spiral"}), "rope_scaling = "),
+            ("rope_scaling", json!({"rope_type": "yarn"}), "\"rope_scaling.factor\" is missing"),
+            ("head_dim", json!(5), "head_dim 5 is odd"),
+            ("model_type", json!("falcon"), "model_type \"falcon\" is not supported"),
             ("hidden_size", json!(-1), "key \"hidden_size\" is missing or is not"),
             ("num_key_value_heads", json!(3), "2 attention heads cannot share 3"),
             ("quantization_config", json!({"bits": 4}), "quantization_config = "),

@@ -4,7 +4,7 @@
 //! buffer from one time to the next and computes no gradient but that of its input:
 //!
 //! n = norm(h), m = h + O attention(Q n, K n, V n), h' = m + D (φ(G norm(m)) · U norm(m)),
-//! where a norm may follow D;
+//! where norms may follow O and D;
 //! with g = ∂L/∂h': g ← g + ∂norm(m)ᵀ (Gᵀ dgate + Uᵀ dup),
 //! g ← g + ∂norm(h)ᵀ (Qᵀ dq + Kᵀ dk + Vᵀ dv).
 //!
@@ -19,7 +19,6 @@ use std::ops::Range;
 use candle_core::Result;
 
 use super::batch::{Batch, KvCache};
-use super::config::Position;
 use super::decoder::{Decoder, DecoderLayer};
 use crate::ops::RotaryTable;
 
@@ -32,7 +31,7 @@ use tape::{Scratch, Tape, add};
 /// rest for these alone.
 pub struct FrozenPass<'a> {
     layers: &'a [DecoderLayer],
-    rotary: Option<RotaryTable>,
+    rotary: Vec<RotaryTable>,
     tapes: Vec<Tape>,
     scratch: Scratch,
     read: Vec<usize>,
@@ -56,12 +55,7 @@ impl<'a> FrozenPass<'a> {
             let past = cache.map(|cache| cache.layer(layer).clone());
             Tape::new(config, &decoder.layers[layer], (rows, batch.spans.clone()), past)
         };
-        let rotary = match &config.position {
-            Position::Learned => None,
-            Position::Rotary { inverse_frequencies } => {
-                Some(RotaryTable::new(batch.positions(), inverse_frequencies))
-            }
-        };
+        let rotary = config.position.tables(&batch.spans)?;
         Ok(Self {
             layers: &decoder.layers[layers.clone()],
             rotary,
@@ -76,7 +70,7 @@ impl<'a> FrozenPass<'a> {
     /// The residual stream after the last layer at the rows that are read, [read, hidden], where
     /// `start` writes the one before the first layer, [rows, hidden].
     pub fn forward(&mut self, start: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<&[f32]> {
-        let (rotary, scratch) = (self.rotary.as_ref(), &mut self.scratch);
+        let (rotary, scratch) = (self.rotary.as_slice(), &mut self.scratch);
         start(&mut self.stream)?;
         let last = self.layers.len().wrapping_sub(1);
         for (i, (layer, tape)) in self.layers.iter().zip(&mut self.tapes).enumerate() {
@@ -88,7 +82,7 @@ impl<'a> FrozenPass<'a> {
         let width = self.after.len() / self.read.len();
         gather(&mut self.after, &self.stream, &self.read, width);
         if let (Some(layer), Some(tape)) = (self.layers.last(), self.tapes.last_mut()) {
-            let width = layer.attention.shape.query_width();
+            let width = layer.attention.rule.shape.query_width();
             gather(&mut scratch.query, &scratch.attended, &self.read, width);
             std::mem::swap(&mut scratch.query, &mut scratch.attended);
             tape.mlp(layer, &mut self.after, scratch)?;
@@ -99,11 +93,11 @@ impl<'a> FrozenPass<'a> {
     /// The gradient with respect to what `start` wrote in the latest [`forward`](Self::forward),
     /// [rows, hidden], where `end` writes that with respect to what it gave, [read, hidden].
     pub fn backward(&mut self, end: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<&[f32]> {
-        let (rotary, scratch) = (self.rotary.as_ref(), &mut self.scratch);
+        let (rotary, scratch) = (self.rotary.as_slice(), &mut self.scratch);
         end(&mut self.after)?;
         if let (Some(layer), Some(tape)) = (self.layers.last(), self.tapes.last()) {
             tape.mlp_backward(layer, &mut self.after, scratch)?;
-            let width = layer.attention.shape.query_width();
+            let width = layer.attention.rule.shape.query_width();
             scatter(&mut scratch.query, &scratch.attended, &self.read, width);
             std::mem::swap(&mut scratch.query, &mut scratch.attended);
         }

@@ -39,6 +39,7 @@ impl Decoder {
             (Role::Embedding, _) => Holder::Table(&mut self.embedding),
             (Role::Positions, _) => Holder::Table(self.positions.as_mut().expect(there)),
             (Role::FinalNorm, _) => Holder::Norm(&mut self.final_norm),
+            (Role::Head, _) if slot.is_bias => Holder::Table(self.head_bias.as_mut().expect(there)),
             (Role::Head, _) => Holder::Table(&mut self.head),
             (role, layer) => layer.expect("all other roles belong to a layer").holder(role),
         }
@@ -58,9 +59,14 @@ impl DecoderLayer {
         let there = "the table lists only what is there";
         let (attention, mlp) = (&mut self.attention, &mut self.mlp);
         match role {
-            Role::AttentionNorm => Holder::Norm(&mut self.attention_norm),
-            Role::MlpNorm => Holder::Norm(&mut self.mlp_norm),
-            Role::PostMlpNorm => Holder::Norm(self.post_mlp_norm.as_mut().expect(there)),
+            Role::AttentionNorm => Holder::Norm(self.attention_norm.as_mut().expect(there)),
+            Role::MlpNorm => Holder::Norm(self.mlp_norm.as_mut().expect(there)),
+            Role::PostAttentionNorm => {
+                Holder::Norm(self.after_attention.norm.as_mut().expect(there))
+            }
+            Role::PostMlpNorm => Holder::Norm(self.after_mlp.norm.as_mut().expect(there)),
+            Role::QueryNorm => Holder::Norm(attention.query_norm.as_mut().expect(there)),
+            Role::KeyNorm => Holder::Norm(attention.key_norm.as_mut().expect(there)),
             Role::Query => Holder::Linear(&mut attention.query),
             Role::Key => Holder::Linear(&mut attention.key),
             Role::Value => Holder::Linear(&mut attention.value),

@@ -7,7 +7,8 @@ use candle_core::{Device, Tensor};
 
 use super::ModelError;
 use super::attention::Attention;
-use super::config::{DecoderConfig, Norm};
+use super::branch_end::BranchEnd;
+use super::config::DecoderConfig;
 use super::decoder::{Decoder, DecoderLayer};
 use super::family::TensorNames;
 use super::mlp::{MlpBlock, Projection};
@@ -56,14 +57,16 @@ impl<'a> Loader<'a> {
                 self.layer(layer)
             })
             .collect::<Result<Vec<_>>>()?;
-        let head = self.tensors(Role::Head, None)?.map(|(head, _)| head);
+        let head = self.tensors(Role::Head, None)?;
+        let (head, head_bias) = head.unwrap_or_else(|| (embedding.clone(), None));
         Ok(Decoder {
             config: config.clone(),
             parameters: self.parameters.clone(),
             positions,
             layers,
             final_norm: self.norm(Role::FinalNorm, None)?.expect("every decoder has one"),
-            head: head.unwrap_or_else(|| embedding.clone()),
+            head,
+            head_bias,
             embedding,
         })
     }
@@ -72,24 +75,32 @@ impl<'a> Loader<'a> {
         let config = self.config;
         let norm = |role| self.norm(role, Some(layer));
         let linear = |role| self.projection(role, layer);
+        let end = |role| {
+            Ok::<_, ModelError>(BranchEnd { norm: norm(role)?, scale: config.residual_scale })
+        };
         let there = "every layer has one";
         Ok(DecoderLayer {
-            attention_norm: norm(Role::AttentionNorm)?.expect(there),
+            attention_norm: norm(Role::AttentionNorm)?,
             attention: Attention {
                 query: linear(Role::Query)?.expect(there),
                 key: linear(Role::Key)?.expect(there),
                 value: linear(Role::Value)?.expect(there),
                 output: linear(Role::Output)?.expect(there),
-                shape: config.attention,
+                query_norm: norm(Role::QueryNorm)?,
+                key_norm: norm(Role::KeyNorm)?,
+                rule: config.attention_rule(layer),
+                rotation: config.sight[layer].rotation,
             },
-            mlp_norm: norm(Role::MlpNorm)?.expect(there),
+            after_attention: end(Role::PostAttentionNorm)?,
+            mlp_norm: norm(Role::MlpNorm)?,
             mlp: MlpBlock {
                 gate: linear(Role::Gate)?,
                 up: linear(Role::Up)?.expect(there),
                 down: linear(Role::Down)?.expect(there),
                 activation: config.activation,
             },
-            post_mlp_norm: norm(Role::PostMlpNorm)?,
+            after_mlp: end(Role::PostMlpNorm)?,
+            is_parallel: config.is_parallel,
         })
     }
 
@@ -101,10 +112,7 @@ impl<'a> Loader<'a> {
 
     fn norm(&self, role: Role, layer: Option<usize>) -> Result<Option<RowNorm>> {
         let read = self.tensors(role, layer)?;
-        Ok(read.map(|(weight, bias)| match (self.config.norm, bias) {
-            (Norm::Layer(epsilon), Some(bias)) => RowNorm::Layer { weight, bias, epsilon },
-            (Norm::Layer(epsilon) | Norm::Rms(epsilon), _) => RowNorm::Rms { weight, epsilon },
-        }))
+        Ok(read.map(|(weight, bias)| RowNorm::new(self.config.norm, weight, bias)))
     }
 
     /// A role's weight and bias; nothing where the model does not have the role.

@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor};
 
 use crate::ops::{
-    Activation, Gradient, WeightLayout, activate, gate, linear, linear_collecting, with_values,
+    Activation, Gradient, WeightLayout, activate, add_bias, gate, linear, linear_collecting,
+    with_values,
 };
 
 /// A linear map with its parameters.
@@ -53,13 +54,7 @@ impl Projection {
             self.layout.write(y, x, w, widths);
             Ok(())
         })?;
-        let Some(bias) = &self.bias else { return Ok(()) };
-        with_values(bias, "linear", |bias| {
-            for row in y.chunks_exact_mut(bias.len()) {
-                row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-            }
-            Ok(())
-        })
+        self.bias.as_ref().map_or(Ok(()), |bias| add_bias(y, bias))
     }
 
     /// Writes the gradient with respect to the input to `dx`, where that of the output is `g`.

@@ -1,20 +1,42 @@
-//! The two row norms of decoders.
+//! The row norms of decoders.
 
 use candle_core::{Result, Tensor};
+
+use super::config::Norm;
 
 use crate::ops::{NormRows, layer_norm, rms_norm, with_values};
 
 /// A norm with its parameters.
 #[derive(Clone)]
 pub(super) enum RowNorm {
-    Rms { weight: Tensor, epsilon: f64 },
-    Layer { weight: Tensor, bias: Tensor, epsilon: f64 },
+    /// `from_one`: the factors are 1 + weight.
+    Rms {
+        weight: Tensor,
+        epsilon: f64,
+        from_one: bool,
+    },
+    Layer {
+        weight: Tensor,
+        bias: Tensor,
+        epsilon: f64,
+    },
 }
 
 impl RowNorm {
+    /// A norm of this kind; only one with a mean has a bias.
+    pub(super) fn new(kind: Norm, weight: Tensor, bias: Option<Tensor>) -> Self {
+        match (kind, bias) {
+            (Norm::Layer(epsilon), Some(bias)) => Self::Layer { weight, bias, epsilon },
+            (Norm::Layer(epsilon) | Norm::Rms(epsilon), _) => {
+                Self::Rms { weight, epsilon, from_one: false }
+            }
+            (Norm::RmsFromOne(epsilon), _) => Self::Rms { weight, epsilon, from_one: true },
+        }
+    }
+
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Rms { weight, epsilon } => rms_norm(x, weight, *epsilon),
+            Self::Rms { epsilon, .. } => rms_norm(x, &self.factors()?, *epsilon),
             Self::Layer { weight, bias, epsilon } => layer_norm(x, weight, bias, *epsilon),
         }
     }
@@ -22,7 +44,7 @@ impl RowNorm {
     /// Writes the norm of `x` to `y`, both [rows, width], on the CPU.
     pub(super) fn write(&self, y: &mut [f32], x: &[f32]) -> Result<()> {
         let kernel = self.kernel();
-        with_values(self.weight(), "norm", |w| match self {
+        with_values(&self.factors()?, "norm", |w| match self {
             Self::Rms { .. } => {
                 kernel.write(y, x, w, None);
                 Ok(())
@@ -36,7 +58,7 @@ impl RowNorm {
 
     /// Adds the gradient with respect to `x` to `dx`, where that of the norm is `g`.
     pub(super) fn add_gradient(&self, dx: &mut [f32], x: &[f32], g: &[f32]) -> Result<()> {
-        with_values(self.weight(), "norm", |w| {
+        with_values(&self.factors()?, "norm", |w| {
             self.kernel().add_input_gradient(dx, x, w, g);
             Ok(())
         })
@@ -48,7 +70,7 @@ impl RowNorm {
     /// centred. Where w is zero the norm says nothing about its input, which stays.
     pub(super) fn nearest_input(&self, x: &[f32], y: &[f32]) -> Result<Vec<f32>> {
         let values = |tensor: &Tensor| with_values(tensor, "norm", |values| Ok(values.to_vec()));
-        let weight = values(self.weight())?;
+        let weight = values(&self.factors()?)?;
         let bias = match self {
             Self::Rms { .. } => vec![0.; x.len()],
             Self::Layer { bias, .. } => values(bias)?,
@@ -70,9 +92,12 @@ impl RowNorm {
         Ok(direction.into_iter().map(|u| along * u + centre).collect())
     }
 
-    fn weight(&self) -> &Tensor {
-        let (Self::Rms { weight, .. } | Self::Layer { weight, .. }) = self;
-        weight
+    /// What the normalised numbers are multiplied by.
+    fn factors(&self) -> Result<Tensor> {
+        match self {
+            Self::Rms { weight, from_one: true, .. } => weight + 1.,
+            Self::Rms { weight, .. } | Self::Layer { weight, .. } => Ok(weight.clone()),
+        }
     }
 
     fn kernel(&self) -> NormRows {

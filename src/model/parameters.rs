@@ -7,14 +7,14 @@
 use candle_core::{Result, Tensor};
 
 use super::config::DecoderConfig;
-use super::family::TensorNames;
+use super::family::{Fusion, TensorNames};
 use super::role::{Kind, Role};
 use crate::ops::WeightLayout;
 
 /// Roles that belong to no layer and come before them.
 const BEFORE: [Role; 2] = [Role::Embedding, Role::Positions];
 /// Roles of each layer, in the order in which a table lists them.
-const LAYER: [Role; 10] = [
+const LAYER: [Role; 13] = [
     Role::AttentionNorm,
     Role::MlpNorm,
     Role::Query,
@@ -24,6 +24,9 @@ const LAYER: [Role; 10] = [
     Role::Gate,
     Role::Up,
     Role::Down,
+    Role::QueryNorm,
+    Role::KeyNorm,
+    Role::PostAttentionNorm,
     Role::PostMlpNorm,
 ];
 /// Roles that belong to no layer and come after them.
@@ -34,10 +37,52 @@ const AFTER: [Role; 2] = [Role::FinalNorm, Role::Head];
 pub struct Slice {
     /// The axis along which the roles follow each other.
     pub axis: usize,
-    /// Where this role's part begins.
+    /// How often they do: once, or once a head.
+    pub repeats: usize,
+    /// Where this role's part begins in each of the repeats.
     pub start: usize,
     /// Length of the stored tensor along the axis.
     pub of: usize,
+}
+
+impl Slice {
+    /// The part of `stored` that is `width` long.
+    fn part_of(self, stored: &Tensor, width: usize) -> Result<Tensor> {
+        let width = width / self.repeats;
+        self.in_repeats(&[stored], |stored, axis| stored[0].narrow(axis, self.start, width))
+    }
+
+    /// A part, with zeros for the rest of the stored tensor.
+    pub(super) fn padded(self, part: &Tensor) -> Result<Tensor> {
+        let after = self.of / self.repeats - self.start - part.dim(self.axis)? / self.repeats;
+        self.in_repeats(&[part], |part, axis| part[0].pad_with_zeros(axis, self.start, after))
+    }
+
+    /// A part and the one that follows it.
+    pub(super) fn join(self, first: &Tensor, second: &Tensor) -> Result<Tensor> {
+        self.in_repeats(&[first, second], Tensor::cat)
+    }
+
+    /// What `combine` makes of the tensors along the axis of one repeat.
+    fn in_repeats(
+        self,
+        tensors: &[&Tensor],
+        combine: impl Fn(&[Tensor], usize) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let Self { axis, repeats, .. } = self;
+        if repeats == 1 {
+            let whole: Vec<Tensor> = tensors.iter().map(|&tensor| tensor.clone()).collect();
+            return combine(&whole, axis);
+        }
+        let apart = |tensor: &&Tensor| {
+            let mut shape = tensor.dims().to_vec();
+            shape[axis] /= repeats;
+            shape.insert(axis, repeats);
+            tensor.reshape(shape)
+        };
+        let apart: Vec<Tensor> = tensors.iter().map(apart).collect::<Result<_>>()?;
+        combine(&apart, axis + 1)?.flatten(axis, axis + 1)
+    }
 }
 
 /// One tensor of the decoder, and where it is stored.
@@ -78,7 +123,7 @@ impl Slot {
     pub fn part_of(&self, stored: &Tensor) -> Result<Tensor> {
         match self.slice {
             None => Ok(stored.clone()),
-            Some(Slice { axis, start, .. }) => stored.narrow(axis, start, self.shape[axis]),
+            Some(slice) => slice.part_of(stored, self.shape[slice.axis]),
         }
     }
 
@@ -110,7 +155,7 @@ impl Parameters {
             let tensors: &[bool] = if role.has_bias(config) { &[false, true] } else { &[false] };
             tensors.iter().map(move |is_bias| slot(names, config, prefix, (role, *is_bias, layer)))
         });
-        Self { slots: slots.collect(), prefix, module_prefix: names.prefixes[0] }
+        Self { slots: slots.collect(), prefix, module_prefix: names.module_prefix(prefix) }
     }
 
     /// All slots, in order; a tied head is the embedding and has none.
@@ -154,13 +199,17 @@ fn slot(
 
 /// Roles with one stem share one tensor, in the order of the table, along the output.
 fn slice(names: &TensorNames, config: &DecoderConfig, role: Role, axis: usize) -> Option<Slice> {
-    let sharing: Vec<Role> = names.sharing(role).collect();
+    let sharing: Vec<Role> = names.sharing(role).filter(|role| role.exists(config)).collect();
     if sharing.len() == 1 {
         return None;
     }
-    let width = |roles: &[Role]| roles.iter().map(|role| role.widths(config).1).sum();
+    let width = |roles: &[Role]| roles.iter().map(|role| role.widths(config).1).sum::<usize>();
     let own = sharing.iter().position(|other| *other == role)?;
-    Some(Slice { axis, start: width(&sharing[..own]), of: width(&sharing) })
+    let repeats = match names.fusion {
+        Fusion::Blocks => 1,
+        Fusion::Heads => config.attention.heads,
+    };
+    Some(Slice { axis, repeats, start: width(&sharing[..own]) / repeats, of: width(&sharing) })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The roles of tensors in a decoder, and what each implies: whether it exists, bias, widths.
 
-use super::config::{DecoderConfig, Mlp, Norm, Position};
+use super::config::{Before, DecoderConfig, Mlp, Position, QueryKeyNorm};
 
 /// The role of a tensor in the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,12 @@ pub enum Role {
     Value,
     /// Output projection of attention.
     Output,
+    /// Norm of the queries, before they rotate.
+    QueryNorm,
+    /// Norm of the keys, before they rotate.
+    KeyNorm,
+    /// Norm between attention and the residual stream.
+    PostAttentionNorm,
     /// Gate projection of a gated MLP.
     Gate,
     /// Up projection.
@@ -48,7 +54,9 @@ impl Role {
     pub(super) fn kind(self) -> Kind {
         match self {
             Self::Embedding | Self::Positions | Self::Head => Kind::Table,
-            Self::AttentionNorm | Self::MlpNorm | Self::PostMlpNorm | Self::FinalNorm => Kind::Norm,
+            Self::AttentionNorm | Self::MlpNorm | Self::FinalNorm => Kind::Norm,
+            Self::PostAttentionNorm | Self::PostMlpNorm => Kind::Norm,
+            Self::QueryNorm | Self::KeyNorm => Kind::Norm,
             Self::Query | Self::Key | Self::Value | Self::Output => Kind::Linear,
             Self::Gate | Self::Up | Self::Down => Kind::Linear,
         }
@@ -66,20 +74,28 @@ impl Role {
 
     pub(super) fn exists(self, config: &DecoderConfig) -> bool {
         match self {
-            Self::Positions => config.position == Position::Learned,
+            Self::Positions => matches!(config.position, Position::Learned),
             Self::Gate => config.mlp == Mlp::Gated,
-            Self::PostMlpNorm => config.has_post_mlp_norm,
+            Self::AttentionNorm => config.before != Before::Neither,
+            Self::MlpNorm => config.before == Before::Each,
+            Self::PostAttentionNorm | Self::PostMlpNorm => config.has_post_norms,
+            Self::QueryNorm | Self::KeyNorm => config.query_key_norm.is_some(),
             Self::Head => !config.is_tied,
             _ => true,
         }
     }
 
     pub(super) fn has_bias(self, config: &DecoderConfig) -> bool {
-        match self.kind() {
-            Kind::Table => false,
-            Kind::Norm => matches!(config.norm, Norm::Layer(_)),
-            Kind::Linear if self.is_mlp() => config.has_mlp_bias,
-            Kind::Linear => config.has_attention_bias,
+        let biases = config.biases;
+        match self {
+            Self::Query | Self::Key | Self::Value => biases.query_key_value,
+            Self::Output => biases.output,
+            Self::Gate | Self::Up | Self::Down => biases.mlp,
+            Self::Head => biases.head,
+            Self::Embedding | Self::Positions => false,
+            Self::QueryNorm | Self::KeyNorm => false,
+            Self::AttentionNorm | Self::MlpNorm | Self::FinalNorm => config.norm.has_bias(),
+            Self::PostAttentionNorm | Self::PostMlpNorm => config.norm.has_bias(),
         }
     }
 
@@ -94,9 +110,15 @@ impl Role {
             Self::Output => (attention.query_width(), hidden),
             Self::Gate | Self::Up => (hidden, inner),
             Self::Down => (inner, hidden),
-            Self::AttentionNorm | Self::MlpNorm | Self::PostMlpNorm | Self::FinalNorm => {
-                (hidden, hidden)
+            Self::QueryNorm | Self::KeyNorm
+                if config.query_key_norm == Some(QueryKeyNorm::Head) =>
+            {
+                (attention.head_dim, attention.head_dim)
             }
+            Self::QueryNorm => (attention.query_width(), attention.query_width()),
+            Self::KeyNorm => (attention.kv_width(), attention.kv_width()),
+            Self::AttentionNorm | Self::MlpNorm | Self::FinalNorm => (hidden, hidden),
+            Self::PostAttentionNorm | Self::PostMlpNorm => (hidden, hidden),
         }
     }
 }

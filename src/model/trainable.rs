@@ -157,7 +157,7 @@ impl Trainable {
             let earlier = tensors.iter_mut().find(|(name, _)| *name == slot.name);
             match (slot.slice, earlier) {
                 (Some(slice), Some((_, joined))) => {
-                    *joined = Tensor::cat(&[&*joined, &values(parameter)?], slice.axis)?;
+                    *joined = slice.join(joined, &values(parameter)?)?;
                 }
                 _ => tensors.push((slot.name.clone(), values(parameter)?)),
             }
@@ -219,9 +219,7 @@ impl Trainable {
 fn padded(factor: &Tensor, slice: Option<Slice>) -> Result<Tensor> {
     // A copy, because the storage of a parameter goes on changing.
     let factor = factor.copy()?;
-    let Some(Slice { axis, start, of }) = slice else { return Ok(factor) };
-    let width = factor.dim(axis)?;
-    factor.pad_with_zeros(axis, start, of - start - width)
+    slice.map_or(Ok(factor.clone()), |slice| slice.padded(&factor))
 }
 
 /// A view of the same storage without gradients.
@@ -229,6 +227,7 @@ fn frozen(decoder: &Decoder) -> Decoder {
     let mut view = decoder.clone();
     for slot in decoder.parameters().iter() {
         match view.holder(slot) {
+            Holder::Table(bias) if slot.is_bias => *bias = bias.detach(),
             // Its gradient is left to the caller.
             Holder::Table(_) => {}
             Holder::Norm(norm) => freeze_norm(norm),

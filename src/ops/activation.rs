@@ -1,5 +1,6 @@
 //! Nonlinearities of the MLP, plain and gated.
 
+use candle_core::cpu::erf::erf_f32;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -14,6 +15,8 @@ pub enum Activation {
     Silu,
     /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))): GPT-2's `gelu_new`, `gelu_pytorch_tanh`.
     GeluTanh,
+    /// ½ x (1 + erf(x / √2)): `gelu`, as first defined.
+    Gelu,
     /// max(x, 0).
     Relu,
 }
@@ -29,6 +32,10 @@ macro_rules! with_slope {
             }
             Activation::GeluTanh => {
                 let $slope = gelu_tanh;
+                $loop
+            }
+            Activation::Gelu => {
+                let $slope = gelu;
                 $loop
             }
             Activation::Relu => {
@@ -57,6 +64,14 @@ fn gelu_tanh(x: f32) -> (f32, f32) {
     (0.5 * x * (1. + t), 0.5 * (1. + t) + 0.5 * x * slope)
 }
 
+/// The pair (φ(x), φ'(x)): x Φ(x) and Φ(x) + x N(x), with the normal distribution Φ, N.
+#[inline(always)]
+fn gelu(x: f32) -> (f32, f32) {
+    const INVERSE_ROOT: f32 = 0.398_942_3;
+    let below = 0.5 * (1. + erf_f32(x * std::f32::consts::FRAC_1_SQRT_2));
+    (x * below, below + x * INVERSE_ROOT * exp(-0.5 * x * x))
+}
+
 /// The pair (φ(x), φ'(x)).
 #[inline(always)]
 fn relu(x: f32) -> (f32, f32) {
@@ -68,6 +83,7 @@ impl Activation {
         match self {
             Self::Silu => x.silu(),
             Self::GeluTanh => x.gelu(),
+            Self::Gelu => x.gelu_erf(),
             Self::Relu => x.relu(),
         }
     }

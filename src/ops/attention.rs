@@ -1,7 +1,7 @@
 //! Causal grouped-query attention over sequences of unequal length.
 //!
-//! A query at row i of a span sees the span's past and its rows up to i. The past is constant: no
-//! gradient reaches it. On the CPU the [`kernel`] does the work, on other devices candle's
+//! A query at row i of a span sees the span's past and its rows up to i, or the latest of them where
+//! attention has a window. The past is constant: no gradient reaches it. On the CPU the [`kernel`] does the work, on other devices candle's
 //! operations do it.
 
 mod kernel;
@@ -58,9 +58,32 @@ impl AttentionShape {
     fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
+}
 
-    fn scale(&self) -> f32 {
-        1. / (self.head_dim as f32).sqrt()
+/// How scores are computed, and which rows a query sees.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct AttentionRule {
+    /// Numbers of heads and their width.
+    pub shape: AttentionShape,
+    /// Factor of the products q · k.
+    pub scale: f32,
+    /// Soft limit c of the scores: s becomes c · tanh(s / c).
+    pub cap: Option<f32>,
+    /// Rows that a query sees, its own included; all earlier ones where there is no window.
+    pub window: Option<usize>,
+}
+
+impl From<AttentionShape> for AttentionRule {
+    /// Scores are divided by √d, without a limit or a window.
+    fn from(shape: AttentionShape) -> Self {
+        Self { shape, scale: 1. / (shape.head_dim as f32).sqrt(), cap: None, window: None }
+    }
+}
+
+impl AttentionRule {
+    /// The first position that the query at `position` sees.
+    fn first_seen(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 }
 
@@ -71,14 +94,14 @@ pub fn attention(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
-    shape: AttentionShape,
+    rule: AttentionRule,
     spans: &[Span],
     past: Option<&Past>,
 ) -> Result<Tensor> {
     if !q.device().is_cpu() {
-        return composed(q, k, v, shape, spans, past);
+        return composed(q, k, v, rule, spans, past);
     }
-    let op = Attention { shape, spans: spans.to_vec(), past: past.cloned() };
+    let op = Attention { rule, spans: spans.to_vec(), past: past.cloned() };
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
 }
 
@@ -139,7 +162,7 @@ pub(super) fn composed(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
-    shape: AttentionShape,
+    rule: AttentionRule,
     spans: &[Span],
     past: Option<&Past>,
 ) -> Result<Tensor> {
@@ -156,14 +179,14 @@ pub(super) fn composed(
             };
             let k = with_past(k, past.map(|past| &past.keys))?;
             let v = with_past(v, past.map(|past| &past.values))?;
-            composed_span(&own(q)?, &k, &v, shape)
+            composed_span(&own(q)?, &k, &v, rule)
         })
         .collect::<Result<Vec<_>>>()?;
     Tensor::cat(&outputs, 0)
 }
 
-fn composed_span(q: &Tensor, k: &Tensor, v: &Tensor, shape: AttentionShape) -> Result<Tensor> {
-    let AttentionShape { heads, kv_heads, head_dim } = shape;
+fn composed_span(q: &Tensor, k: &Tensor, v: &Tensor, rule: AttentionRule) -> Result<Tensor> {
+    let AttentionShape { heads, kv_heads, head_dim } = rule.shape;
     let (queries, seen) = (q.dims2()?.0, k.dims2()?.0);
     let split = |x: &Tensor, heads: usize| {
         x.reshape((x.dims2()?.0, heads, head_dim))?.transpose(0, 1)?.contiguous()
@@ -174,9 +197,13 @@ fn composed_span(q: &Tensor, k: &Tensor, v: &Tensor, shape: AttentionShape) -> R
     };
     let q = split(q, heads)?;
     let (k, v) = (repeat(split(k, kv_heads)?)?, repeat(split(v, kv_heads)?)?);
-    let scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? * f64::from(shape.scale()))?;
-    let hidden: Vec<f32> = (0..queries)
-        .flat_map(|i| (0..seen).map(move |j| if j > seen - queries + i { -1e9 } else { 0. }))
+    let mut scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? * f64::from(rule.scale))?;
+    if let Some(cap) = rule.cap.map(f64::from) {
+        scores = ((scores / cap)?.tanh()? * cap)?;
+    }
+    let is_hidden = |position: usize, j: usize| j > position || j < rule.first_seen(position);
+    let hidden: Vec<f32> = (seen - queries..seen)
+        .flat_map(|at| (0..seen).map(move |j| if is_hidden(at, j) { -1e9 } else { 0. }))
         .collect();
     let mask = Tensor::from_vec(hidden, (1, queries, seen), q.device())?;
     let p = candle_nn::ops::softmax(&scores.broadcast_add(&mask)?, D::Minus1)?;

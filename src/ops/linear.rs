@@ -60,6 +60,16 @@ impl WeightLayout {
     }
 }
 
+/// Adds a bias, of the width of a row, to each row.
+pub(crate) fn add_bias(rows: &mut [f32], bias: &Tensor) -> Result<()> {
+    with_values(bias, "linear", |bias| {
+        for row in rows.chunks_exact_mut(bias.len()) {
+            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+        Ok(())
+    })
+}
+
 /// x [rows, in] → [rows, out], with `weight` as `layout` says and an optional `bias` `[out]`.
 pub fn linear(
     x: &Tensor,

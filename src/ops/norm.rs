@@ -11,8 +11,15 @@ use super::simd::{total, vectorised};
 use super::{is_tracked, matrix, values, with_values};
 
 /// y = w · x / √(mean x² + ε) for each row of x [rows, width], w `[width]`.
+///
+/// Where w is narrower, each of the parts of its width that a row consists of is normalised.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
     if !x.device().is_cpu() {
+        let (shape, width) = (x.dims2()?, weight.dims1()?);
+        if width < shape.1 {
+            let parts = x.reshape((shape.0 * shape.1 / width, width))?;
+            return rms_norm(&parts, weight, epsilon)?.reshape(shape);
+        }
         let scale = ((x.sqr()?.mean_keepdim(D::Minus1))? + epsilon)?.sqrt()?;
         return x.broadcast_div(&scale)?.broadcast_mul(weight);
     }
@@ -148,8 +155,8 @@ impl Norm {
                         .transpose()?;
                     let dw = is_tracked(w)
                         .then(|| {
-                            let dw = self.weight_gradient(xs, gs, width);
-                            Tensor::from_vec(dw, width, w.device())
+                            let dw = self.weight_gradient(xs, gs, ws.len());
+                            Tensor::from_vec(dw, ws.len(), w.device())
                         })
                         .transpose()?;
                     Ok((dx, dw))

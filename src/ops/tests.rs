@@ -84,6 +84,7 @@ fn activations() -> Result<()> {
     for (kind, composed) in [
         (Activation::Silu, x.silu()?),
         (Activation::GeluTanh, x.gelu()?),
+        (Activation::Gelu, x.gelu_erf()?),
         (Activation::Relu, x.relu()?),
     ] {
         agree("plain", &[&x], &activate(&x, kind)?, &composed)?;
@@ -93,10 +94,87 @@ fn activations() -> Result<()> {
 }
 
 #[test]
+fn norms_of_the_parts_of_a_row() -> Result<()> {
+    let x = random((6, 20), 25);
+    let weight = Var::from_tensor(&random((1, 5), 26).as_tensor().flatten_all()?)?;
+    let parts = x.reshape((24, 5))?;
+    let scale = (parts.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
+    let composed = parts.broadcast_div(&scale)?.broadcast_mul(&weight)?.reshape((6, 20))?;
+    agree("rms of parts", &[&x, &weight], &rms_norm(&x, &weight, 1e-5)?, &composed)
+}
+
+#[test]
 fn rotation() -> Result<()> {
     let x = random((5, 24), 10);
-    let table = RotaryTable::new([0, 1, 2, 7, 8].into_iter(), &[1., 0.3, 0.1]);
-    agree("rotary", &[&x], &rotate(&x, &table)?, &rotary::composed(&x, &table)?)
+    let spans = [Span { rows: 0..3, past: 0..0 }, Span { rows: 3..5, past: 0..7 }];
+    for (pairing, head_dim, magnitude) in [
+        (Pairing::Halves, 6, 1.),
+        (Pairing::Neighbors, 6, 1.),
+        (Pairing::Halves, 8, 1.2),
+        (Pairing::Neighbors, 12, 0.8),
+    ] {
+        let inverse_frequencies = vec![1., 0.3, 0.1];
+        let rotation = Rotation { inverse_frequencies, beyond: None, head_dim, pairing, magnitude };
+        let table = RotaryTable::new(&spans, &rotation)?;
+        let name = format!("{pairing:?} in {head_dim}");
+        agree(&name, &[&x], &rotate(&x, &table)?, &rotary::composed(&x, &table)?)?;
+    }
+    Ok(())
+}
+
+/// By the definition, one head of four numbers, of which the first two rotate.
+#[test]
+fn rotation_of_hand_worked_numbers() -> Result<()> {
+    let x = Tensor::new(&[[1f32, 2., 3., 4.]], &Device::Cpu)?;
+    let rotation = |pairing, frequencies: &[f32], magnitude| Rotation {
+        inverse_frequencies: frequencies.to_vec(),
+        beyond: None,
+        head_dim: 4,
+        pairing,
+        magnitude,
+    };
+    let spans = [Span { rows: 0..1, past: 0..1 }];
+    let (s, c) = 0.5f32.sin_cos();
+    let (t, d) = 0.25f32.sin_cos();
+    for (rotation, expected) in [
+        (rotation(Pairing::Halves, &[0.5], 2.), [2. * (c - 2. * s), 2. * (2. * c + s), 3., 4.]),
+        (
+            rotation(Pairing::Halves, &[0.5, 0.25], 1.),
+            [c - 3. * s, 2. * d - 4. * t, 3. * c + s, 4. * d + 2. * t],
+        ),
+        (
+            rotation(Pairing::Neighbors, &[0.5, 0.25], 1.),
+            [c - 2. * s, 2. * c + s, 3. * d - 4. * t, 4. * d + 3. * t],
+        ),
+    ] {
+        let turned = rotate(&x, &RotaryTable::new(&spans, &rotation)?)?;
+        let difference = worst(&turned, &Tensor::new(&[expected], &Device::Cpu)?)?;
+        assert!(difference < TOLERANCE, "{rotation:?}: {turned}");
+    }
+    Ok(())
+}
+
+/// Beyond the length other frequencies hold, and no sequence may be continued across it.
+#[test]
+fn rotation_beyond_a_length() -> Result<()> {
+    let rotation = Rotation {
+        inverse_frequencies: vec![1.],
+        beyond: Some((4, vec![0.5])),
+        head_dim: 2,
+        pairing: Pairing::Halves,
+        magnitude: 1.,
+    };
+    let last = |span: Span| -> Result<Vec<f32>> {
+        let x = Tensor::new(&[1f32, 0.], &Device::Cpu)?.broadcast_as((span.rows.len(), 2))?;
+        let turned = rotate(&x.contiguous()?, &RotaryTable::new(&[span], &rotation)?)?;
+        turned.get(turned.dim(0)? - 1)?.to_vec1()
+    };
+    assert_eq!(last(Span { rows: 0..4, past: 0..0 })?, [3f32.cos(), 3f32.sin()]);
+    assert_eq!(last(Span { rows: 0..5, past: 0..0 })?, [2f32.cos(), 2f32.sin()]);
+    assert_eq!(last(Span { rows: 0..1, past: 0..5 })?, [2.5f32.cos(), 2.5f32.sin()]);
+    let error = last(Span { rows: 0..2, past: 0..3 }).expect_err("refused").to_string();
+    assert!(error.contains("grows from 3 to 5 tokens"), "{error}");
+    Ok(())
 }
 
 #[test]
@@ -108,9 +186,55 @@ fn attention_over_spans_with_and_without_past() -> Result<()> {
     let past = Past { keys, values };
     let span = |rows, past| Span { rows, past };
     let spans = [span(0..3, 2..7), span(3..4, 0..0), span(4..45, 7..9), span(45..47, 2..7)];
-    let ours = attention(&q, &k, &v, shape, &spans, Some(&past))?;
-    let composed = attention::composed(&q, &k, &v, shape, &spans, Some(&past))?;
-    agree("attention", &[&q, &k, &v], &ours, &composed)
+    let plain = AttentionRule::from(shape);
+    for rule in [
+        plain,
+        AttentionRule { window: Some(1), ..plain },
+        AttentionRule { window: Some(5), scale: 0.7, ..plain },
+        AttentionRule { window: Some(34), cap: Some(0.3), ..plain },
+    ] {
+        let ours = attention(&q, &k, &v, rule, &spans, Some(&past))?;
+        let composed = attention::composed(&q, &k, &v, rule, &spans, Some(&past))?;
+        agree(&format!("{rule:?}"), &[&q, &k, &v], &ours, &composed)?;
+    }
+    Ok(())
+}
+
+/// With a window, a row reads what it reads of the last rows alone.
+#[test]
+fn a_window_hides_what_came_before_it() -> Result<()> {
+    let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 4 };
+    let (q, k, v) = (random((9, 8), 31), random((9, 4), 32), random((9, 4), 33));
+    let whole = [Span { rows: 0..9, past: 0..0 }];
+    let rule = AttentionRule { window: Some(3), ..shape.into() };
+    let seen = attention(&q, &k, &v, rule, &whole, None)?.get(8)?;
+    let last = |x: &Var| x.narrow(0, 6, 3);
+    let three = [Span { rows: 0..3, past: 0..0 }];
+    let alone = attention(&last(&q)?, &last(&k)?, &last(&v)?, shape.into(), &three, None)?;
+    assert!(worst(&seen, &alone.get(2)?)? < TOLERANCE);
+    Ok(())
+}
+
+#[test]
+fn logits_by_hand_and_by_candle() -> Result<()> {
+    let products = random((4, 300), 41);
+    for rule in [
+        LogitRule::default(),
+        LogitRule { scale: 0.25, cap: None },
+        LogitRule { scale: 3., cap: Some(1.5) },
+    ] {
+        let composed = rule.apply(products.as_tensor().clone())?;
+        let mut logits = products.flatten_all()?.to_vec1::<f32>()?;
+        rule.write(&mut logits);
+        let mut gradient: Vec<f32> = (0..logits.len()).map(|i| (i as f32 * 0.7).sin()).collect();
+        rule.write_gradient(&mut gradient, &rule.kept(&logits));
+        let shaped = |values| Tensor::from_vec(values, (4, 300), &Device::Cpu);
+        let expected = weigh(&composed)?.backward()?;
+        let expected = expected.get(&products).expect("the logits depend on the products");
+        assert!(worst(&shaped(logits)?, &composed)? < TOLERANCE, "{rule:?}");
+        assert!(worst(&shaped(gradient)?, expected)? < TOLERANCE, "{rule:?}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -132,7 +256,7 @@ fn gradients_pass_a_finite_difference_check_through_a_chain() -> Result<()> {
     let chain = |x: &Tensor| -> Result<Tensor> {
         let h = rms_norm(x, &ones, 1e-5)?;
         let h = linear(&h, &weight, WeightLayout::OutIn, None)?;
-        let h = attention(&h, &h, &h, shape, &spans, None)?;
+        let h = attention(&h, &h, &h, shape.into(), &spans, None)?;
         let h = gate(&h, &h, Activation::Silu)?;
         token_nll(&h, &[1, 2, 3, 4, 5, 6])?.sum_all()
     };

@@ -2,17 +2,21 @@
 
 use serde_json::json;
 
-use super::{Family, TensorNames};
-use crate::model::config::{ConfigError, ConfigReader, DecoderConfig, Mlp, Norm, Position};
+use super::{Family, Fusion, TensorNames, standard};
+use crate::model::config::{
+    Biases, ConfigError, ConfigReader, DecoderConfig, Mlp, Norm, Position, Sight,
+};
 use crate::model::role::Role;
 use crate::ops::{AttentionShape, WeightLayout};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["gpt2"],
+    wrappers: &[],
+    defaults: &[],
     read_config,
     names: TensorNames {
         prefixes: &["transformer.", ""],
-        stems: &[
+        stems: &[&[
             (Role::Embedding, "wte"),
             (Role::Positions, "wpe"),
             (Role::AttentionNorm, "h.{}.ln_1"),
@@ -25,7 +29,8 @@ pub(super) const FAMILY: Family = Family {
             (Role::Down, "h.{}.mlp.c_proj"),
             (Role::FinalNorm, "ln_f"),
             (Role::Head, "lm_head"),
-        ],
+        ]],
+        fusion: Fusion::Blocks,
         layout: WeightLayout::InOut,
     },
     editing_depth: 0.35,
@@ -47,21 +52,21 @@ fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigErr
     {
         config.optional(key);
     }
+    let layers = config.size("n_layer")?;
     Ok(DecoderConfig {
         model_type: "gpt2".into(),
-        layers: config.size("n_layer")?,
+        layers,
         hidden,
         intermediate: config.optional_size("n_inner")?.unwrap_or(4 * hidden),
         vocabulary: config.size("vocab_size")?,
         context: config.size("n_positions")?,
-        attention: AttentionShape { heads, kv_heads: heads, head_dim: hidden / heads },
+        sight: vec![Sight::default(); layers],
         norm: Norm::Layer(config.number("layer_norm_epsilon", 1e-5)?),
         position: Position::Learned,
         mlp: Mlp::Plain,
         activation: config.activation("activation_function")?,
-        has_attention_bias: true,
-        has_mlp_bias: true,
-        has_post_mlp_norm: false,
+        biases: Biases { query_key_value: true, output: true, mlp: true, head: false },
         is_tied: config.flag("tie_word_embeddings", true)?,
+        ..standard::plain(AttentionShape { heads, kv_heads: heads, head_dim: hidden / heads })
     })
 }

@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use crate::model::decoder::Decoder;
-use crate::ops::{WeightLayout, with_values};
+use crate::ops::{WeightLayout, add_bias, with_values};
 
 /// Norm and head of a decoder at some rows; the gradient of the logits takes their place.
 pub struct FrozenHead<'a> {
@@ -13,6 +13,8 @@ pub struct FrozenHead<'a> {
     normed: Vec<f32>,
     /// The logits, [rows, vocabulary].
     logits: Vec<f32>,
+    /// A copy of them where the logits have a limit, whose slope depends on them.
+    kept: Vec<f32>,
 }
 
 impl<'a> FrozenHead<'a> {
@@ -21,7 +23,7 @@ impl<'a> FrozenHead<'a> {
         let config = decoder.config();
         let zeros = |width: usize| vec![0f32; rows * width];
         let (input, normed) = (zeros(config.hidden), zeros(config.hidden));
-        Self { logits: zeros(config.vocabulary), decoder, input, normed }
+        Self { logits: zeros(config.vocabulary), decoder, input, normed, kept: Vec::new() }
     }
 
     /// Next-token scores of the rows of a residual stream [rows, hidden], [rows, vocabulary].
@@ -34,6 +36,11 @@ impl<'a> FrozenHead<'a> {
             WeightLayout::OutIn.write(&mut self.logits, &self.normed, head, widths);
             Ok(())
         })?;
+        if let Some(bias) = &self.decoder.head_bias {
+            add_bias(&mut self.logits, bias)?;
+        }
+        config.logits.write(&mut self.logits);
+        self.kept = config.logits.kept(&self.logits);
         Ok(&mut self.logits)
     }
 
@@ -41,6 +48,7 @@ impl<'a> FrozenHead<'a> {
     /// slice that [`forward`](Self::forward) gave now holds the gradient of the logits.
     pub fn backward(&mut self, gradient: &mut [f32]) -> Result<()> {
         let config = self.decoder.config();
+        config.logits.write_gradient(&mut self.logits, &self.kept);
         with_values(&self.decoder.head, "head", |head| {
             let widths = (config.hidden, config.vocabulary);
             WeightLayout::OutIn.write_input_gradient(&mut self.normed, &self.logits, head, widths);

@@ -4,6 +4,7 @@ use candle_core::Result;
 
 use crate::model::config::DecoderConfig;
 use crate::model::decoder::DecoderLayer;
+use crate::model::norm::RowNorm;
 use crate::ops::{AttentionRows, Past, RotaryTable, Span};
 
 /// What a layer keeps from its forward pass for its backward pass.
@@ -19,8 +20,12 @@ pub(super) struct Tape {
     /// Inputs of the nonlinearity, [rows, intermediate]; the gate only where there is one.
     gate: Vec<f32>,
     up: Vec<f32>,
-    /// What the down projection gives, [rows, hidden], only where a norm follows it.
-    out: Vec<f32>,
+    /// Queries and keys before their norms, only where they have norms.
+    plain_query: Vec<f32>,
+    plain_key: Vec<f32>,
+    /// What attention and the down projection give, [rows, hidden], only where a norm follows.
+    attention_out: Vec<f32>,
+    mlp_out: Vec<f32>,
 }
 
 /// Rows that no layer keeps.
@@ -66,17 +71,22 @@ impl Tape {
         past: Option<Past>,
     ) -> Self {
         let zeros = |width: usize| vec![0f32; rows * width];
-        let (shape, inner) = (config.attention, config.intermediate);
+        let kept = |norm: &Option<RowNorm>, width| zeros(if norm.is_some() { width } else { 0 });
+        let (shape, inner, hidden) = (config.attention, config.intermediate, config.hidden);
+        let attention = &layer.attention;
         Self {
-            attention: AttentionRows { shape, spans, past },
-            before: zeros(config.hidden),
-            middle: zeros(config.hidden),
+            attention: AttentionRows { rule: attention.rule, spans, past },
+            before: zeros(hidden),
+            middle: zeros(hidden),
             query: zeros(shape.query_width()),
             key: zeros(shape.kv_width()),
             value: zeros(shape.kv_width()),
             gate: zeros(if layer.mlp.gate.is_some() { inner } else { 0 }),
             up: zeros(inner),
-            out: zeros(if layer.post_mlp_norm.is_some() { config.hidden } else { 0 }),
+            plain_query: kept(&attention.query_norm, shape.query_width()),
+            plain_key: kept(&attention.key_norm, shape.kv_width()),
+            attention_out: kept(&layer.after_attention.norm, hidden),
+            mlp_out: kept(&layer.after_mlp.norm, hidden),
         }
     }
 
@@ -85,18 +95,26 @@ impl Tape {
         &mut self,
         layer: &DecoderLayer,
         stream: &[f32],
-        rotary: Option<&RotaryTable>,
+        rotary: &[RotaryTable],
         scratch: &mut Scratch,
     ) -> Result<()> {
         let (attention, normed) = (&layer.attention, &mut scratch.hidden);
         self.before.copy_from_slice(stream);
-        layer.attention_norm.write(normed, stream)?;
+        write_normed(layer.attention_norm.as_ref(), normed, stream)?;
         attention.query.write(&mut self.query, normed)?;
         attention.key.write(&mut self.key, normed)?;
         attention.value.write(&mut self.value, normed)?;
-        if let Some(table) = rotary {
-            table.turn(&mut self.query, attention.shape.query_width(), 1.);
-            table.turn(&mut self.key, attention.shape.kv_width(), 1.);
+        if let Some(norm) = &attention.query_norm {
+            self.plain_query.copy_from_slice(&self.query);
+            norm.write(&mut self.query, &self.plain_query)?;
+        }
+        if let Some(norm) = &attention.key_norm {
+            self.plain_key.copy_from_slice(&self.key);
+            norm.write(&mut self.key, &self.plain_key)?;
+        }
+        if let Some(table) = attention.rotation.map(|at| &rotary[at]) {
+            table.turn(&mut self.query, attention.rule.shape.query_width(), 1.);
+            table.turn(&mut self.key, attention.rule.shape.kv_width(), 1.);
         }
         self.attention.write(&mut scratch.attended, &self.query, &self.key, &self.value)
     }
@@ -111,9 +129,16 @@ impl Tape {
         let (mlp, of) = (&layer.mlp, self.lengths(stream));
         let (normed, sum) = (&mut scratch.hidden[..of.hidden], &mut scratch.sum[..of.hidden]);
         layer.attention.output.write(sum, &scratch.attended[..of.attended])?;
+        layer.after_attention.write(sum, first(&mut self.attention_out, of.hidden))?;
+        let read = &mut self.middle[..of.hidden];
+        if layer.is_parallel {
+            read.copy_from_slice(stream);
+        }
         add(stream, sum);
-        self.middle[..of.hidden].copy_from_slice(stream);
-        layer.mlp_norm.write(normed, stream)?;
+        if !layer.is_parallel {
+            read.copy_from_slice(stream);
+        }
+        write_normed(layer.norm_of_mlp(), normed, read)?;
         let (up, inner) = (&mut self.up[..of.inner], &mut scratch.inner[..of.inner]);
         mlp.up.write(up, normed)?;
         match &mlp.gate {
@@ -125,10 +150,7 @@ impl Tape {
             None => mlp.activation.write(inner, up),
         }
         mlp.down.write(sum, inner)?;
-        if let Some(norm) = &layer.post_mlp_norm {
-            self.out[..of.hidden].copy_from_slice(sum);
-            norm.write(sum, &self.out[..of.hidden])?;
-        }
+        layer.after_mlp.write(sum, first(&mut self.mlp_out, of.hidden))?;
         add(stream, sum);
         Ok(())
     }
@@ -142,15 +164,17 @@ impl Tape {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let (mlp, of) = (&layer.mlp, self.lengths(g));
+        if layer.is_parallel {
+            self.output_backward(layer, g, scratch)?;
+        }
         let (sum, part) = (&mut scratch.sum[..of.hidden], &mut scratch.hidden[..of.hidden]);
         let (up, inner) = (&self.up[..of.inner], &mut scratch.inner[..of.inner]);
-        match &layer.post_mlp_norm {
-            None => mlp.down.write_gradient(inner, g)?,
-            Some(norm) => {
-                sum.fill(0.);
-                norm.add_gradient(sum, &self.out[..of.hidden], g)?;
-                mlp.down.write_gradient(inner, sum)?;
-            }
+        if layer.after_mlp.is_identity() {
+            mlp.down.write_gradient(inner, g)?;
+        } else {
+            let kept = &self.mlp_out[..of.hidden.min(self.mlp_out.len())];
+            layer.after_mlp.write_gradient(sum, g, kept)?;
+            mlp.down.write_gradient(inner, sum)?;
         }
         match &mlp.gate {
             Some(projection) => {
@@ -167,8 +191,26 @@ impl Tape {
                 mlp.up.write_gradient(sum, inner)?;
             }
         }
-        layer.mlp_norm.add_gradient(g, &self.middle[..of.hidden], sum)?;
-        layer.attention.output.write_gradient(&mut scratch.attended[..of.attended], g)
+        add_normed_gradient(layer.norm_of_mlp(), g, &self.middle[..of.hidden], sum)?;
+        if layer.is_parallel { Ok(()) } else { self.output_backward(layer, g, scratch) }
+    }
+
+    /// The gradient of what attention read, where that of the stream that it is added to is `g`.
+    fn output_backward(
+        &self,
+        layer: &DecoderLayer,
+        g: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let (of, output) = (self.lengths(g), &layer.attention.output);
+        let attended = &mut scratch.attended[..of.attended];
+        if layer.after_attention.is_identity() {
+            return output.write_gradient(attended, g);
+        }
+        let part = &mut scratch.hidden[..of.hidden];
+        let kept = &self.attention_out[..of.hidden.min(self.attention_out.len())];
+        layer.after_attention.write_gradient(part, g, kept)?;
+        output.write_gradient(attended, part)
     }
 
     /// Backward of [`attention`](Self::attention), for all rows.
@@ -176,23 +218,33 @@ impl Tape {
         &self,
         layer: &DecoderLayer,
         g: &mut [f32],
-        rotary: Option<&RotaryTable>,
+        rotary: &[RotaryTable],
         to: &mut Scratch,
     ) -> Result<()> {
         let attention = &layer.attention;
         let gradients = [&mut to.query, &mut to.key, &mut to.value].map(Vec::as_mut_slice);
         let inputs = [&self.query, &self.key, &self.value, &to.attended].map(Vec::as_slice);
         self.attention.write_gradients(gradients, inputs)?;
-        if let Some(table) = rotary {
-            table.turn(&mut to.query, attention.shape.query_width(), -1.);
-            table.turn(&mut to.key, attention.shape.kv_width(), -1.);
+        if let Some(table) = attention.rotation.map(|at| &rotary[at]) {
+            table.turn(&mut to.query, attention.rule.shape.query_width(), -1.);
+            table.turn(&mut to.key, attention.rule.shape.kv_width(), -1.);
+        }
+        for (norm, plain, g) in [
+            (&attention.query_norm, &self.plain_query, &mut to.query),
+            (&attention.key_norm, &self.plain_key, &mut to.key),
+        ] {
+            let Some(norm) = norm else { continue };
+            let before = &mut to.attended[..g.len()];
+            before.fill(0.);
+            norm.add_gradient(before, plain, g)?;
+            g.copy_from_slice(before);
         }
         attention.query.write_gradient(&mut to.sum, &to.query)?;
         attention.key.write_gradient(&mut to.hidden, &to.key)?;
         add(&mut to.sum, &to.hidden);
         attention.value.write_gradient(&mut to.hidden, &to.value)?;
         add(&mut to.sum, &to.hidden);
-        layer.attention_norm.add_gradient(g, &self.before, &to.sum)
+        add_normed_gradient(layer.attention_norm.as_ref(), g, &self.before, &to.sum)
     }
 }
 
@@ -208,6 +260,32 @@ impl Tape {
         let (part, whole) = (stream.len(), self.before.len());
         let inner = part * self.up.len() / whole;
         Lengths { hidden: part, attended: part * self.query.len() / whole, inner }
+    }
+}
+
+/// The first `length` numbers, or none of an empty buffer.
+fn first(buffer: &mut [f32], length: usize) -> &mut [f32] {
+    let length = length.min(buffer.len());
+    &mut buffer[..length]
+}
+
+fn write_normed(norm: Option<&RowNorm>, y: &mut [f32], x: &[f32]) -> Result<()> {
+    match norm {
+        Some(norm) => norm.write(y, x),
+        None => {
+            y.copy_from_slice(x);
+            Ok(())
+        }
+    }
+}
+
+fn add_normed_gradient(norm: Option<&RowNorm>, dx: &mut [f32], x: &[f32], g: &[f32]) -> Result<()> {
+    match norm {
+        Some(norm) => norm.add_gradient(dx, x, g),
+        None => {
+            add(dx, g);
+            Ok(())
+        }
     }
 }
 

@@ -3,16 +3,17 @@
 //! The query heads that share a key head stand below each other in one matrix. For a block of query
 //! rows, with q scaled by 1/√d: p = softmax(q kᵀ), o = p v. Backward, with the probabilities
 //! computed anew: dP = g vᵀ, dS = p (dP − Σ p dP), dq = dS k / √d, dk = dSᵀ q, dv = pᵀ g.
+//! With a soft limit c, p = softmax(c tanh(q kᵀ / c)), and dS gets the factor 1 − tanh²(q kᵀ / c).
 
 use std::ops::Range;
 
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::{AttentionShape, Past, Span};
+use super::{AttentionRule, AttentionShape, Past, Span};
 use crate::math::{add_tn, matmul_nn, matmul_nt};
 use crate::ops::simd::{exp, total, vectorised};
-use crate::ops::with_values;
+use crate::ops::{soft_limit, with_values};
 
 /// Query rows of a block: enough for fast products, and few enough that little is computed in vain
 /// of what a row must not see.
@@ -20,7 +21,7 @@ const QUERIES: usize = 32;
 
 /// Which heads there are, and which rows see which.
 pub(crate) struct Attention {
-    pub(crate) shape: AttentionShape,
+    pub(crate) rule: AttentionRule,
     pub(crate) spans: Vec<Span>,
     pub(crate) past: Option<Past>,
 }
@@ -35,16 +36,19 @@ struct PastAndOwn<'a> {
 impl Attention {
     /// Writes what the queries `q` read to `out`, [rows, heads · d].
     pub(crate) fn write(&self, out: &mut [f32], q: &[f32], k: &[f32], v: &[f32]) -> Result<()> {
-        let width = self.shape.query_width();
+        let width = self.rule.shape.query_width();
         self.with_past(k, v, |keys, vals| {
             by_block(&self.spans, out, width).into_par_iter().for_each(|(span, rows, out)| {
                 let q = &q[span.rows.start * width..];
-                for head in 0..self.shape.kv_heads {
+                for head in 0..self.rule.shape.kv_heads {
                     let seen = span.past.len() + rows.end;
                     let keys = self.gather(keys, span, seen, head);
-                    let p = self.probabilities(&self.queries(q, &rows, head), &keys, span, &rows);
+                    let queries = self.queries(q, &rows, head);
+                    let mut p = self.scores(&queries, &keys, seen);
+                    self.limit(&mut p);
+                    self.probabilities(&mut p, span, &rows);
                     let vals = self.gather(vals, span, seen, head);
-                    let (lines, d) = (p.len() / seen, self.shape.head_dim);
+                    let (lines, d) = (p.len() / seen, self.rule.shape.head_dim);
                     let mut read = vec![0f32; lines * d];
                     matmul_nn(&mut read, &p, &vals, lines, d, seen);
                     self.scatter(out, &read, head);
@@ -60,8 +64,8 @@ impl Attention {
         [dq, dk, dv]: [&mut [f32]; 3],
         [q, k, v, g]: [&[f32]; 4],
     ) -> Result<()> {
-        let AttentionShape { kv_heads, head_dim: d, .. } = self.shape;
-        let (width, kv) = (self.shape.query_width(), self.shape.kv_width());
+        let AttentionShape { kv_heads, head_dim: d, .. } = self.rule.shape;
+        let (width, kv) = (self.rule.shape.query_width(), self.rule.shape.kv_width());
         self.with_past(k, v, |keys, vals| {
             let tasks: Vec<(&Span, usize)> = self
                 .spans
@@ -97,17 +101,19 @@ impl Attention {
         keys: PastAndOwn<'_>,
         vals: PastAndOwn<'_>,
     ) -> [Vec<f32>; 3] {
-        let (n, past, d) = (span.rows.len(), span.past.len(), self.shape.head_dim);
+        let (n, past, d) = (span.rows.len(), span.past.len(), self.rule.shape.head_dim);
         let keys = self.gather(keys, span, past + n, head);
         let vals = self.gather(vals, span, past + n, head);
-        let mut dq = Vec::with_capacity(q.len() / self.shape.kv_heads);
+        let mut dq = Vec::with_capacity(q.len() / self.rule.shape.kv_heads);
         let (mut dk, mut dv) = (vec![0f32; n * d], vec![0f32; n * d]);
         for first in (0..n).step_by(QUERIES) {
             let rows = first..n.min(first + QUERIES);
             let seen = past + rows.end;
             let (keys, vals) = (&keys[..seen * d], &vals[..seen * d]);
             let queries = self.queries(q, &rows, head);
-            let mut p = self.probabilities(&queries, keys, span, &rows);
+            let mut p = self.scores(&queries, keys, seen);
+            let slopes = self.limit(&mut p);
+            self.probabilities(&mut p, span, &rows);
             let lines = p.len() / seen;
             let g = self.head(g, &rows, head);
             let mut ds = vec![0f32; p.len()];
@@ -121,9 +127,10 @@ impl Attention {
                     }
                 },
             );
+            ds.iter_mut().zip(&slopes).for_each(|(ds, slope)| *ds *= slope);
             let mut part = vec![0f32; lines * d];
             matmul_nn(&mut part, &ds, keys, lines, d, seen);
-            let scale = self.shape.scale();
+            let scale = self.rule.scale;
             dq.extend(part.iter().map(|dq| scale * dq));
             let own = rows.end;
             add_tn(&mut dk[..own * d], columns_from(&mut ds, seen, past), &queries, own, d, lines);
@@ -132,35 +139,42 @@ impl Attention {
         [dq, dk, dv]
     }
 
-    /// p of a block of query rows, [rows · group, seen], and zero for what a row must not see.
-    fn probabilities(
-        &self,
-        queries: &[f32],
-        keys: &[f32],
-        span: &Span,
-        rows: &Range<usize>,
-    ) -> Vec<f32> {
-        let (seen, d) = (span.past.len() + rows.end, self.shape.head_dim);
+    /// The products of a block of query rows with the keys, [rows · group, seen].
+    fn scores(&self, queries: &[f32], keys: &[f32], seen: usize) -> Vec<f32> {
+        let d = self.rule.shape.head_dim;
         let lines = queries.len() / d;
-        let mut p = vec![0f32; lines * seen];
-        matmul_nt(&mut p, queries, keys, lines, seen, d);
-        let group = self.shape.group();
+        let mut scores = vec![0f32; lines * seen];
+        matmul_nt(&mut scores, queries, keys, lines, seen, d);
+        scores
+    }
+
+    /// Limits scores softly; gives the slope of the limit at each, and nothing without a limit.
+    fn limit(&self, scores: &mut [f32]) -> Vec<f32> {
+        let Some(cap) = self.rule.cap else { return Vec::new() };
+        scores.iter_mut().map(|score| soft_limit(score, cap)).collect()
+    }
+
+    /// From scores to probabilities, and zero for what a row must not see.
+    fn probabilities(&self, p: &mut [f32], span: &Span, rows: &Range<usize>) {
+        let seen = span.past.len() + rows.end;
+        let group = self.rule.shape.group();
         vectorised(
             #[inline(always)]
             || {
                 for (line, p) in p.chunks_exact_mut(seen).enumerate() {
-                    let visible = span.past.len() + rows.start + line / group + 1;
-                    softmax(&mut p[..visible]);
-                    p[visible..].fill(0.);
+                    let position = span.past.len() + rows.start + line / group;
+                    let first = self.rule.first_seen(position);
+                    p[..first].fill(0.);
+                    softmax(&mut p[first..=position]);
+                    p[position + 1..].fill(0.);
                 }
             },
         );
-        p
     }
 
     /// The rows of one head that `span` sees, the first `seen`: its past, then its own, [seen, d].
     fn gather(&self, memory: PastAndOwn<'_>, span: &Span, seen: usize, head: usize) -> Vec<f32> {
-        let (width, d) = (self.shape.kv_width(), self.shape.head_dim);
+        let (width, d) = (self.rule.shape.kv_width(), self.rule.shape.head_dim);
         let past = memory.past[span.past.start * width..span.past.end * width].chunks_exact(width);
         let own = memory.own[span.rows.start * width..].chunks_exact(width);
         let rows = past.chain(own.take(seen - span.past.len()));
@@ -171,7 +185,8 @@ impl Attention {
 
     /// The query heads of one key head below each other, [rows · group, d].
     fn head(&self, of: &[f32], rows: &Range<usize>, head: usize) -> Vec<f32> {
-        let (width, own) = (self.shape.query_width(), self.shape.group() * self.shape.head_dim);
+        let (width, own) =
+            (self.rule.shape.query_width(), self.rule.shape.group() * self.rule.shape.head_dim);
         let mut lines = Vec::with_capacity(rows.len() * own);
         for row in of[rows.start * width..rows.end * width].chunks_exact(width) {
             lines.extend_from_slice(&row[head * own..][..own]);
@@ -179,17 +194,18 @@ impl Attention {
         lines
     }
 
-    /// The queries of one key head below each other, scaled by 1/√d.
+    /// The queries of one key head below each other, scaled.
     fn queries(&self, q: &[f32], rows: &Range<usize>, head: usize) -> Vec<f32> {
         let mut queries = self.head(q, rows, head);
-        let scale = self.shape.scale();
+        let scale = self.rule.scale;
         queries.iter_mut().for_each(|q| *q *= scale);
         queries
     }
 
     /// Moves rows that stand below each other back to the rows of `to`.
     fn scatter(&self, to: &mut [f32], from: &[f32], head: usize) {
-        let (width, own) = (self.shape.query_width(), self.shape.group() * self.shape.head_dim);
+        let (width, own) =
+            (self.rule.shape.query_width(), self.rule.shape.group() * self.rule.shape.head_dim);
         for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(own)) {
             to[head * own..][..own].copy_from_slice(from);
         }

@@ -56,15 +56,36 @@ fn fixture(name: &str) -> Decoder {
     Model::open(Path::new(&folder), &Device::Cpu, &Silent).expect("a fixture").decoder
 }
 
-/// The fixtures, and one with norms between its values and the stream.
-fn decoders() -> Result<[(&'static str, Decoder); 3]> {
-    let normed = fixture("llama").with_post_mlp_norms()?;
-    Ok([("llama", fixture("llama")), ("gpt2", fixture("gpt2")), ("normed", normed)])
+/// One fixture of each family: with norms and factors between values and stream, with windows, with
+/// limits, parallel.
+fn decoders() -> impl Iterator<Item = (&'static str, Decoder)> {
+    FIXTURES.iter().map(|name| (*name, fixture(name)))
 }
+
+/// The fixtures of the families.
+const FIXTURES: &[&str] = &[
+    "llama",
+    "gpt2",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "phi3",
+    "gemma2",
+    "gemma3_text",
+    "olmo2",
+    "olmo3",
+    "granite",
+    "smollm3",
+    "starcoder2",
+    "stablelm",
+    "gpt_neox",
+    "gptj",
+];
 
 #[test]
 fn direct_and_tracked_gradients_agree() -> Result<()> {
-    for (name, decoder) in &decoders()? {
+    for (name, decoder) in decoders() {
+        let decoder = &decoder;
         let contexts = contexts(decoder)?;
         let delta: Vec<f32> =
             (0..decoder.config().hidden).map(|i| (i as f32 * 0.61).sin()).collect();
@@ -99,7 +120,8 @@ fn direct_and_tracked_gradients_agree() -> Result<()> {
 /// What W' gives at k*, and what the written model says, against δ at the value site.
 #[test]
 fn a_written_value_is_the_one_that_was_optimised() -> Result<()> {
-    for (name, decoder) in &decoders()? {
+    for (name, decoder) in decoders() {
+        let decoder = &decoder;
         // With no other token, there is no other key that the written model would meet.
         let prompt = Located { ids: vec![14], lookup: 0 };
         let essence = Located { ids: vec![14, 35, 8], lookup: 0 };
