@@ -21,7 +21,7 @@ pub(crate) mod transfer;
 mod widen;
 mod written;
 
-pub use cross_check::judge_logits;
+pub use cross_check::{Judgement, judge_logits};
 pub use edit::{EditedTensor, StoredDtype};
 pub use folder::EXPORT;
 pub use written::{Rounding, as_written};

@@ -10,6 +10,8 @@ mod console;
 mod desk;
 #[path = "cli/erase.rs"]
 mod erase;
+#[path = "cli/families.rs"]
+mod families;
 #[cfg(unix)]
 #[path = "cli/interrupt.rs"]
 mod interrupt;

@@ -8,10 +8,10 @@ use super::outputs;
 use super::session::Session;
 use super::ui::{NOTE, Ui, paragraph};
 use rescribe::adapter;
-use rescribe::checkpoint::judge_logits;
 use rescribe::checkpoint::{
     self, EditedKey, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
 };
+use rescribe::checkpoint::{Judgement, judge_logits};
 use rescribe::model::{Batch, Decoder};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
@@ -195,10 +195,12 @@ fn check(session: &Session, patches: &[Patch], out: &Path, ui: &Ui) -> anyhow::R
     let edited = session.patched(patches)?;
     let prompts = TEXTS.iter().map(|text| Ok(model.tokenizer.encode(text)?.ids));
     let prompts: Vec<Vec<u32>> = prompts.collect::<anyhow::Result<_>>()?;
-    let family = model.decoder.config().model_type.as_str();
-    let Some(judged) = judge_logits(out, family, &prompts)? else {
-        ui.note("check", &format!("candle-transformers has no {family}; nothing was compared"));
-        return Ok(None);
+    let judged = match judge_logits(out, model.decoder.config(), &prompts)? {
+        Judgement::Logits(judged) => judged,
+        Judgement::Unable(reason) => {
+            ui.note("check", &format!("{reason}; nothing was compared"));
+            return Ok(None);
+        }
     };
     let ours = last_logits(&edited, &prompts)?;
     let pairs = ours.iter().flatten().zip(judged.iter().flatten());

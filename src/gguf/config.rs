@@ -12,6 +12,30 @@ use super::{
 
 /// The `config.json` of `LlamaForCausalLM`.
 pub(super) fn llama(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
+    let mut config = standard(header, model, "LlamaForCausalLM")?;
+    config.insert("attention_bias".into(), false.into());
+    config.insert("mlp_bias".into(), false.into());
+    Ok(config)
+}
+
+/// The `config.json` of `Qwen2ForCausalLM`.
+pub(super) fn qwen2(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
+    standard(header, model, "Qwen2ForCausalLM")
+}
+
+/// The `config.json` of `Qwen3ForCausalLM`.
+pub(super) fn qwen3(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Object, GgufFault> {
+    let mut config = standard(header, model, "Qwen3ForCausalLM")?;
+    config.insert("attention_bias".into(), false.into());
+    Ok(config)
+}
+
+/// The keys that the families of llama's kind share.
+fn standard(
+    header: &GgufHeader<'_>,
+    model: &Described<'_>,
+    class: &str,
+) -> Result<Object, GgufFault> {
     let (metadata, sizes, family) = (&header.metadata, model.sizes, model.family);
     for name in ["expert_count", "expert_used_count"] {
         let key = family.key(name);
@@ -26,8 +50,8 @@ pub(super) fn llama(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Ob
     let theta = family.key("rope.freq_base");
     let theta = positive(&theta, metadata.real(&theta)?.unwrap_or(10_000.0))?;
     Ok(object(json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "architectures": [class],
+        "model_type": family.architecture,
         "vocab_size": sizes.vocabulary,
         "hidden_size": sizes.hidden,
         "intermediate_size": sizes.intermediate,
@@ -40,8 +64,6 @@ pub(super) fn llama(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Ob
         "rms_norm_eps": epsilon(header, model, "attention.layer_norm_rms_epsilon")?,
         "rope_theta": theta,
         "rope_scaling": rope::scaling(header, model, theta)?,
-        "attention_bias": false,
-        "mlp_bias": false,
         "tie_word_embeddings": model.is_tied,
     })))
 }

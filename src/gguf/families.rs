@@ -10,34 +10,36 @@ use super::{
     },
     metadata::{Metadata, required},
     sizes::Size::{
-        self, Context, FusedHeads, HalfHead, Hidden, Intermediate, Keys, Queries, Vocabulary,
+        self, Context, FusedHeads, HalfHead, Head, Hidden, Intermediate, Keys, Queries, Vocabulary,
     },
 };
 use crate::model::Role;
 
+const STANDARD_KEYS: &[&str] = &[
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "vocab_size",
+    "expert_count",
+    "expert_used_count",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.layer_norm_rms_epsilon",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scaling.original_context_length",
+    "rope.scaling.finetuned",
+    "rope.scale_linear",
+];
+
 static LLAMA: GgufFamily = GgufFamily {
     architecture: "llama",
-    keys: &[
-        "block_count",
-        "context_length",
-        "embedding_length",
-        "feed_forward_length",
-        "vocab_size",
-        "expert_count",
-        "expert_used_count",
-        "attention.head_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
-        "attention.layer_norm_rms_epsilon",
-        "rope.dimension_count",
-        "rope.freq_base",
-        "rope.scaling.type",
-        "rope.scaling.factor",
-        "rope.scaling.original_context_length",
-        "rope.scaling.finetuned",
-        "rope.scale_linear",
-    ],
+    keys: STANDARD_KEYS,
     tensors: &[
         tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
         tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
@@ -85,7 +87,52 @@ static GPT2: GgufFamily = GgufFamily {
     pre_tokenizer: Some("gpt-2"),
 };
 
-static FAMILIES: [&GgufFamily; 2] = [&LLAMA, &GPT2];
+const QWEN2_FAMILY: GgufFamily = GgufFamily {
+    architecture: "qwen2",
+    keys: STANDARD_KEYS,
+    tensors: &[
+        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
+        tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
+        with_bias(tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], Same)),
+        with_bias(tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], Same)),
+        with_bias(tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same)),
+        tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
+        tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
+        tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
+        tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
+        tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
+        tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
+        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
+    ],
+    config: config::qwen2,
+    pre_tokenizer: None,
+};
+
+static QWEN3: GgufFamily = GgufFamily {
+    architecture: "qwen3",
+    tensors: &[
+        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
+        tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
+        tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], Same),
+        tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], Same),
+        tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same),
+        tensor(Role::QueryNorm, "blk.{}.attn_q_norm", &[Head], Same),
+        tensor(Role::KeyNorm, "blk.{}.attn_k_norm", &[Head], Same),
+        tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
+        tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
+        tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
+        tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
+        tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
+        tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
+        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
+    ],
+    config: config::qwen3,
+    ..QWEN2_FAMILY
+};
+
+static QWEN2: GgufFamily = QWEN2_FAMILY;
+
+static FAMILIES: [&GgufFamily; 4] = [&LLAMA, &GPT2, &QWEN2, &QWEN3];
 
 const fn tensor(role: Role, stem: &'static str, shape: &'static [Size], order: Order) -> Stored {
     Stored { role: Some(role), stem, shape, order, has_bias: false }

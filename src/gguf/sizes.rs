@@ -34,6 +34,7 @@ pub(super) enum Size {
     Keys,
     /// Queries, keys and values side by side.
     FusedHeads,
+    Head,
     HalfHead,
 }
 
@@ -114,6 +115,7 @@ impl Sizes {
             Size::Queries => self.heads * self.head,
             Size::Keys => self.key_heads * self.head,
             Size::FusedHeads => (self.heads + 2 * self.key_heads) * self.head,
+            Size::Head => self.head,
             Size::HalfHead => self.head / 2,
         }
     }

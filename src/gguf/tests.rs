@@ -13,7 +13,7 @@ use half::bf16;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use self::fixture::{Gguf, TYPES, VOCABULARY, gpt2, llama};
+use self::fixture::{Gguf, TYPES, VOCABULARY, gpt2, llama, qwen};
 use super::{tensor_type::TensorType, *};
 use crate::files::FileError;
 use crate::progress::{Silent, StopFlag};
@@ -110,6 +110,26 @@ fn a_llama_gets_its_names_shapes_and_numbers_back() {
         let stored = file.tensor(stored);
         let shape: Vec<usize> = stored.shape.iter().map(|&size| size as usize).collect();
         assert!(weights(folder.path(), name) == (shape, stored.values.clone()), "{name}");
+    }
+}
+
+/// Their queries and keys are stored as Hugging Face has them, with biases or norms of their own.
+#[test]
+fn qwens_are_imported_and_open() {
+    for (architecture, own) in [
+        ("qwen2", &[("attn_q.bias", "q_proj.bias"), ("attn_v.bias", "v_proj.bias")]),
+        ("qwen3", &[("attn_q_norm.weight", "q_norm.weight"), ("attn_k.weight", "k_proj.weight")]),
+    ] {
+        let mut file = qwen(architecture);
+        let (folder, _) = imported(&file, ImportDtype::F32);
+        assert_eq!(json(folder.path(), "config.json")["model_type"], architecture);
+        for (stored, name) in own.iter().chain(&[("attn_q.weight", "q_proj.weight")]) {
+            let found = weights(folder.path(), &format!("model.layers.1.self_attn.{name}")).1;
+            assert_eq!(found, file.tensor(&format!("blk.1.{stored}")).values, "{name}");
+        }
+        let device = candle_core::Device::Cpu;
+        let model = crate::model::Model::open(&folder.path().join("out"), &device, &Silent);
+        assert_eq!(model.unwrap().decoder.config().model_type, architecture);
     }
 }
 

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 /// A place in a layer that every token passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Site {
-    /// What attention adds to the residual stream, [rows, hidden].
+    /// Output of attention's last projection, [rows, hidden], before any norm.
     AttentionOutput,
     /// Input of the down projection, [rows, intermediate].
     Key,

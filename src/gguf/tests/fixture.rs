@@ -228,6 +228,30 @@ pub(crate) fn llama(hidden: usize, layers: usize, types: &[GgmlDType]) -> Gguf {
     file
 }
 
+/// A Qwen 2 or 3 with the tensors of a small llama, and the keys of its own architecture.
+pub(crate) fn qwen(architecture: &str) -> Gguf {
+    let mut file = llama(64, 2, &[GgmlDType::F32]);
+    for (key, _) in &mut file.keys {
+        *key = key.replace("llama.", &format!("{architecture}."));
+    }
+    file.set("general.architecture", text_value(architecture));
+    file.add_tokenizer("qwen2");
+    for layer in 0..2 {
+        let mut add = |name: &str, width| {
+            file.add(&format!("blk.{layer}.{name}"), &[width], GgmlDType::F32);
+        };
+        match architecture {
+            "qwen2" => {
+                for (name, width) in [("attn_q", 64), ("attn_k", 32), ("attn_v", 32)] {
+                    add(&format!("{name}.bias"), width);
+                }
+            }
+            _ => ["attn_q_norm.weight", "attn_k_norm.weight"].iter().for_each(|name| add(name, 16)),
+        }
+    }
+    file
+}
+
 /// A GPT-2 of width 32 and one layer, with the head written twice as old conversions do.
 pub(crate) fn gpt2() -> Gguf {
     let mut file = Gguf::default();

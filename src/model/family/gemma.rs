@@ -113,3 +113,100 @@ fn read_gemma3(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigErr
     ]);
     Ok(DecoderConfig { sight, position, query_key_norm: Some(QueryKeyNorm::Head), ..decoder })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+
+    use candle_core::{Device, Tensor, safetensors};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::{Batch, Model};
+    use crate::progress::{Progress, Silent};
+
+    fn fixture() -> (PathBuf, Value) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let folder = root.join("gemma3_text/model");
+        let config = std::fs::read(folder.join("config.json")).expect("a config");
+        let config = serde_json::from_slice(&config).expect("JSON");
+        (folder, config)
+    }
+
+    #[test]
+    fn both_dialects_describe_the_same_positions() {
+        let (_, mut config) = fixture();
+        let read = |config: &Value| {
+            let config = config.as_object().expect("an object");
+            Family::recognise(config).expect("understood").1
+        };
+        let old = read(&config);
+        for key in ["rope_theta", "rope_local_base_freq", "rope_scaling"] {
+            config.as_object_mut().expect("an object").remove(key);
+        }
+        config["rope_parameters"] = json!({
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e5},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+        });
+        let new = read(&config);
+        assert_eq!((old.position, old.sight), (new.position, new.sight));
+    }
+
+    /// Keeps what is noted.
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<String>>);
+
+    impl Progress for Notes {
+        fn note(&self, _label: &str, text: &str) {
+            self.0.lock().expect("no other thread").push(text.to_owned());
+        }
+    }
+
+    fn logits(folder: &Path, notes: &dyn Progress) -> Vec<f32> {
+        let model = Model::open(folder, &Device::Cpu, notes).expect("a model");
+        let hidden = model.decoder.forward(&Batch::new(&[[0, 5, 9, 300]]), None).expect("runs");
+        let logits = model.decoder.head_logits(&hidden).expect("runs");
+        logits.flatten_all().and_then(|logits| logits.to_vec1()).expect("f32")
+    }
+
+    #[test]
+    fn the_text_part_of_a_larger_model_is_the_same_model() {
+        let (from, mut text) = fixture();
+        let expected = logits(&from, &Silent);
+        // What the part states is not overridden by what it leaves out elsewhere.
+        text.as_object_mut().expect("an object").remove("tie_word_embeddings");
+        let whole = json!({
+            "model_type": "gemma3", "text_config": text, "eos_token_id": [1, 7],
+            "vision_config": {"hidden_size": 8}, "mm_tokens_per_image": 256,
+        });
+        let tensors = safetensors::load(from.join("model.safetensors"), &Device::Cpu);
+        let tensors = tensors.expect("the fixture");
+        for prefix in ["language_model.", "model.language_model."] {
+            let out = tempfile::tempdir().expect("a temporary folder");
+            for name in ["tokenizer.json", "tokenizer_config.json"] {
+                std::fs::copy(from.join(name), out.path().join(name)).expect("copied");
+            }
+            let config = serde_json::to_vec(&whole).expect("JSON");
+            std::fs::write(out.path().join("config.json"), config).expect("written");
+            let renamed = |(name, tensor): (&String, &Tensor)| {
+                let stem =
+                    if prefix.starts_with("model.") { &name["model.".len()..] } else { name };
+                (format!("{prefix}{stem}"), tensor.clone())
+            };
+            let mut all: std::collections::HashMap<_, _> = tensors.iter().map(renamed).collect();
+            let seen = Tensor::new(&[1f32], &Device::Cpu).expect("a tensor");
+            all.insert("vision_tower.weight".into(), seen);
+            safetensors::save(&all, out.path().join("model.safetensors")).expect("written");
+            let notes = Notes::default();
+            assert_eq!(logits(out.path(), &notes), expected, "{prefix}");
+            let notes = notes.0.into_inner().expect("no other thread");
+            assert!(notes[0].contains("the text part of a gemma3 model"), "{notes:?}");
+            let model = Model::open(out.path(), &Device::Cpu, &Silent).expect("a model");
+            assert_eq!(model.stop_tokens, [1, 7]);
+            let name = model.down_projection_name(1).to_owned();
+            let module = model.linear_module(&name).expect("a linear map");
+            assert_eq!(module, "model.language_model.layers.1.mlp.down_proj");
+        }
+    }
+}
