@@ -7,9 +7,9 @@
 //! α = r everywhere, so that the adapter is the patch, not an approximation of it. LoRA: arXiv
 //! 2106.09685.
 //!
-//! Where modules have different ranks, `rank_pattern` and `alpha_pattern` tell PEFT.
-//! llama.cpp divides one α by each module's own rank, so its reading is exact only where all
-//! ranks are equal.
+//! Every module has the rank of the largest, its factors filled up with zeros. PEFT could be told
+//! ranks of their own (`rank_pattern`, `alpha_pattern`), but llama.cpp divides one α by each
+//! module's own rank, and vLLM reads neither pattern: both would scale such an adapter wrongly.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub struct AdapterSummary {
 pub struct AdapterModule {
     /// Path of the linear map in the Hugging Face model.
     pub module: String,
-    /// The rank r of its factors.
+    /// The rank of its change, at most the adapter's `r`.
     pub rank: usize,
     /// The Frobenius norm of its change, ‖ΔW‖.
     pub norm: f64,
@@ -132,8 +132,8 @@ pub fn export(
         "patches": recipes,
         "modules": summary.modules,
     });
-    put_file(&place(RECIPES), format!("{recipes:#}\n").as_bytes())?;
     put_file(&place(checkpoint::CARD), card(base, &summary).as_bytes())?;
+    checkpoint::record::write(temporary.path(), recipes, progress)?;
     progress.check().map_err(CheckpointError::from)?;
     folder::publish(temporary, &out, overwrite)?;
     Ok(summary)
@@ -151,7 +151,7 @@ type Named = BTreeMap<String, Tensor>;
 /// A and B of every changed module, under PEFT's names.
 fn factors(model: &Model, patches: &[Patch]) -> Result<(Vec<AdapterModule>, Named), AdapterError> {
     let delta = patch::compose(patches)?;
-    let (mut modules, mut tensors) = (Vec::new(), Named::new());
+    let (mut modules, mut pairs, mut tensors) = (Vec::new(), Vec::new(), Named::new());
     for (tensor, change) in &delta.changes {
         let Change::LowRank { left, right } = change else {
             return Err(dense(tensor, patches));
@@ -163,10 +163,15 @@ fn factors(model: &Model, patches: &[Patch]) -> Result<(Vec<AdapterModule>, Name
             WeightLayout::OutIn => (right.clone(), left.clone()),
             WeightLayout::InOut => (left.t()?, right.t()?),
         };
-        let (rank, norm) = (a.dims()[0], change.norm()?);
-        tensors.insert(format!("base_model.model.{module}.lora_A.weight"), a.contiguous()?);
-        tensors.insert(format!("base_model.model.{module}.lora_B.weight"), b.contiguous()?);
-        modules.push(AdapterModule { module, rank, norm });
+        modules.push(AdapterModule { module, rank: a.dims()[0], norm: change.norm()? });
+        pairs.push((a, b));
+    }
+    let rank = modules.iter().map(|module| module.rank).max().unwrap_or(0);
+    for (AdapterModule { module, rank: own, .. }, (a, b)) in modules.iter().zip(pairs) {
+        let a = a.pad_with_zeros(0, 0, rank - own)?.contiguous()?;
+        let b = b.pad_with_zeros(1, 0, rank - own)?.contiguous()?;
+        tensors.insert(format!("base_model.model.{module}.lora_A.weight"), a);
+        tensors.insert(format!("base_model.model.{module}.lora_B.weight"), b);
     }
     modules.sort_by(|a, b| a.module.cmp(&b.module));
     Ok((modules, tensors))
@@ -181,12 +186,6 @@ fn dense(tensor: &str, patches: &[Patch]) -> AdapterError {
 }
 
 fn config(summary: &AdapterSummary, base: &str, layout: WeightLayout) -> serde_json::Value {
-    let others: BTreeMap<&str, usize> = summary
-        .modules
-        .iter()
-        .filter(|module| module.rank != summary.rank)
-        .map(|module| (module.module.as_str(), module.rank))
-        .collect();
     let targets: Vec<&str> = summary.modules.iter().map(|module| module.module.as_str()).collect();
     json!({
         "peft_type": "LORA",
@@ -195,8 +194,6 @@ fn config(summary: &AdapterSummary, base: &str, layout: WeightLayout) -> serde_j
         "r": summary.rank,
         "lora_alpha": summary.rank,
         "target_modules": targets,
-        "rank_pattern": others,
-        "alpha_pattern": others,
         "fan_in_fan_out": layout == WeightLayout::InOut,
         "lora_dropout": 0.0,
         "bias": "none",
@@ -215,7 +212,9 @@ fn card(base: &str, summary: &AdapterSummary) -> String {
         serde_json::Value::from(base)
     );
     text += "# An edit as a LoRA adapter\n\nThis adapter is the sum of the patches in ";
-    text += &format!("`{RECIPES}`, exactly: lora_alpha equals the rank of every module.\n\n");
+    text += &format!(
+        "`{RECIPES}`, exactly: lora_alpha equals r, and so does the rank of every module's factors.\n\n"
+    );
     text += "| module | rank | change, \\|ΔW\\| |\n|---|---|---|\n";
     for AdapterModule { module, rank, norm } in &summary.modules {
         text += &format!("| `{module}` | {rank} | {norm:.4} |\n");

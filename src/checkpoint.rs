@@ -17,6 +17,7 @@ mod cross_check;
 mod edit;
 pub(crate) mod folder;
 mod listing;
+pub(crate) mod record;
 pub(crate) mod transfer;
 mod widen;
 mod written;
@@ -24,6 +25,7 @@ mod written;
 pub use cross_check::{Judgement, judge_logits};
 pub use edit::{EditedTensor, StoredDtype};
 pub use folder::EXPORT;
+pub use record::Record;
 pub use written::{Rounding, as_written};
 
 use crate::files::{FileError, Overwrite, Sha256};
@@ -46,8 +48,8 @@ pub const CARD: &str = "README.md";
 pub struct ExportOptions {
     /// What to do where the folder exists; only an empty or an exported folder is ever replaced.
     pub overwrite: Overwrite,
-    /// Whether shards without an edited tensor may be hard links to the base's files instead of
-    /// copies.
+    /// Whether shards without an edited tensor are hard links to the base's files instead of
+    /// copies. Whatever is later written into the one is then written into the other.
     pub hard_links: bool,
     /// Keys at which the effect of rounding is to be measured.
     pub keys: Vec<EditedKey>,
@@ -59,7 +61,7 @@ impl Default for ExportOptions {
     fn default() -> Self {
         Self {
             overwrite: Overwrite::Refuse,
-            hard_links: true,
+            hard_links: false,
             keys: Vec::new(),
             dtype: StoredDtype::Stored,
         }
@@ -144,6 +146,14 @@ pub enum CheckpointError {
     NoSuchMatrix {
         /// The tensor that the key is for.
         tensor: String,
+    },
+    /// The record of an exported folder is not one.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Arithmetic on a change failed, for instance for lack of memory.
     #[error("cannot compute the change of tensor {tensor:?}")]
@@ -232,7 +242,7 @@ pub fn export(
     }
     summary.edited.sort_by(|a, b| a.name.cmp(&b.name));
     if !patches.is_empty() {
-        card::write(temporary.path(), folder, patches, &summary)?;
+        card::write(temporary.path(), folder, patches, &summary, progress)?;
     }
     progress.check()?;
     folder::publish(temporary, &out, options.overwrite)?;

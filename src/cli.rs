@@ -3,6 +3,7 @@
 mod args;
 mod ask;
 mod atlas;
+mod cache;
 mod compare;
 mod completions;
 mod edit;
@@ -16,6 +17,7 @@ mod outputs;
 mod patch;
 mod plan;
 mod probe;
+mod redaction;
 mod require;
 mod resolve;
 mod session;
@@ -79,7 +81,8 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Ask(args) => ask::run(args, global, ui),
         Command::Export(args) => export::run(args, global, ui),
         Command::Inspect(args) => inspect::run(args, ui),
-        Command::Patch(args) => patch::run(args, ui),
+        Command::Patch(args) => patch::run(args, global, ui),
+        Command::Cache(args) => cache::run(args, ui),
         Command::Stats(args) => stats::run(args, global, ui),
         Command::Import(args) => import::run(args, ui),
         Command::Atlas(args) => atlas::run(args, global, ui),

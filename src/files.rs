@@ -4,11 +4,17 @@
 mod atomic;
 mod error;
 mod hash;
+mod leftovers;
+mod regular;
+mod sealed;
 mod target;
 
+pub(crate) use atomic::sync_folder;
 pub use atomic::write_atomically;
-pub(crate) use atomic::{sync_folder, temporary_prefix};
 pub use error::{FileError, Overwrite};
 pub use hash::{NotASha256, Sha256, Sha256Hasher};
+pub(crate) use leftovers::{ASIDE, Hold, is_abandoned, sweep, temporary_prefix};
+pub use regular::{open_regular, read_regular};
+pub(crate) use sealed::{keep_sealed, read_sealed, warn as warn_of_cache, write_sealed};
 pub use target::{Kind, check_target};
 pub(crate) use target::{parent, resolved};

@@ -26,7 +26,7 @@ mod tensor_type;
 mod tests;
 mod vocabulary;
 
-use std::{collections::BTreeMap, fmt, fs::File, path::Path, str::FromStr};
+use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
 
 use memmap2::Mmap;
 use serde_json::Value;
@@ -41,7 +41,7 @@ use self::{
     sizes::Sizes,
     vocabulary::Vocabulary,
 };
-use crate::files::FileError;
+use crate::files::{self, FileError};
 use crate::progress::{Progress, counted};
 
 /// How the folder is written.
@@ -125,10 +125,18 @@ const WEIGHTS: &str = "model.safetensors";
 
 fn map(path: &Path) -> Result<Mmap, GgufError> {
     let failed = FileError::reading(path);
-    let file = File::open(path).map_err(&failed)?;
+    let file = files::open_regular(path).map_err(&failed)?;
     // SAFETY: the map is only read. Another process that cuts the file while
     // it is imported stops this one, as for every mapped model file.
     Ok(unsafe { Mmap::map(&file) }.map_err(failed)?)
+}
+
+/// Checks that a file is a model that can be imported, by its header alone.
+pub(crate) fn check(gguf: &Path) -> Result<(), GgufError> {
+    let bytes = map(gguf)?;
+    let in_file = |source| GgufError::Malformed { path: gguf.to_owned(), source };
+    let header = GgufHeader::parse(&bytes).map_err(in_file)?;
+    Model::describe(&header).map(drop).map_err(in_file)
 }
 
 /// Everything that the folder will declare, before the first number is read.

@@ -31,7 +31,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 pub use batch::{Batch, KvCache};
@@ -41,8 +40,8 @@ pub use frozen::{FrozenHead, FrozenPass};
 pub use generate::{Choice, generate, generate_while};
 pub use parameters::{Parameters, Slot};
 pub use role::Role;
-pub use samples::{SampleError, SampleGroup, samples};
-pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
+pub use samples::{SampleGroup, samples};
+pub use tokenizer::{Encoded, Tokenizer, TokenizerError, panics_are_errors};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
 pub use trainable::{Parameter, TrainRule, Trainable, Trained};
 pub use value_path::ValuePath;
@@ -50,7 +49,7 @@ pub use weights::Weights;
 
 pub use crate::math::Random;
 
-use crate::files::Sha256;
+use crate::files::{Sha256, read_regular};
 use crate::ops::WeightLayout;
 use crate::progress::{Interrupted, Progress};
 use family::Family;
@@ -230,11 +229,7 @@ impl Model {
 
     /// SHA-256 over the digests of all tensors, in the order of their names.
     pub fn weights_hash(&self) -> Result<Sha256, ModelError> {
-        let names: Vec<&str> = self.weights.names().collect();
-        let hash = |name: &&str| self.weights.sha256(name);
-        let hashes: Vec<Sha256> = names.par_iter().map(hash).collect::<Result<_, _>>()?;
-        let lines = names.iter().zip(hashes).map(|(name, hash)| format!("{hash} {name}\n"));
-        Ok(Sha256::of(lines.collect::<String>()))
+        Ok(self.weights.digest()?)
     }
 
     /// An error unless the layer exists.
@@ -244,12 +239,22 @@ impl Model {
     }
 }
 
+/// A config has a few kilobytes.
+const LARGEST_CONFIG: u64 = 16 << 20;
+
 fn read_config(folder: &Path) -> Result<(Map<String, Value>, Sha256), ModelError> {
     let file = folder.join("config.json");
     let fail = |reason: String| ModelError::ConfigFile { file: file.display().to_string(), reason };
-    let bytes = std::fs::read(&file).map_err(|error| fail(error.to_string()))?;
+    let bytes = read_regular(&file, LARGEST_CONFIG).map_err(|error| fail(error.to_string()))?;
     let config = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
     Ok((config, Sha256::of(&bytes)))
+}
+
+/// Checks that `config.json` of a folder describes a decoder that can be computed, whether its
+/// weights are there or not.
+pub fn check_config(folder: &Path) -> Result<(), ModelError> {
+    let (config, _) = read_config(folder)?;
+    Ok(Family::recognise(&config).map(drop)?)
 }
 
 /// A key such as `eos_token_id`, which is one number or several.

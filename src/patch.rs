@@ -4,8 +4,8 @@
 //! [rows, r] and `T.right` [r, columns], or `T.dense`, all f32 and in the
 //! orientation in which `T` is stored, and `T.keys` [n, d_k] where the change
 //! was solved for keys; its metadata entry `rescribe` is the [`Recipe`] as JSON.
-//! A patch names its base by hashes and is refused on another one; leaving it
-//! out undoes it. Several patches can share a file: see [`Composed`].
+//! A further entry holds the digest of the whole file, which is checked when it is read. A patch
+//! names its base by hashes and is refused on another one; leaving it out undoes it. Several patches can share a file: see [`Composed`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,24 @@ use serde_json::Value;
 mod base;
 mod composed;
 mod format;
+mod plain;
+mod redact;
+mod seal;
+mod verify;
 
 pub use base::{BaseHashes, Difference};
 pub use composed::Composed;
 pub use format::Malformed;
+pub use plain::plain;
+pub use redact::Redactor;
+pub use seal::Broken;
 
 use crate::delta::{Keys, WeightDelta};
 use crate::files::{self, FileError, Kind, Overwrite, Sha256, Sha256Hasher};
 use crate::model::weights::{self, Weights, WeightsError};
 
 /// Version of the recipe's form that this program writes and reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Patch files as output: only a regular file that is marked as one is ever replaced.
 pub const PATCH_FILE: Kind =
@@ -54,8 +61,11 @@ pub struct Recipe {
     pub schema: u32,
     /// Version of the program that made it.
     pub version: String,
-    /// The spec file, verbatim.
+    /// The spec as resolved; with digests in place of texts where the recipe is redacted.
     pub spec: String,
+    /// Whether the texts of what was removed are taken out ([`Recipe::redacted`]).
+    #[serde(default)]
+    pub is_redacted: bool,
     /// The resolved plan.
     pub plan: Value,
     /// The base model as its user named it.
@@ -174,16 +184,15 @@ impl Patch {
         Ok(bytes)
     }
 
-    /// The digest of what the patch does: changes, base, spec and seed.
+    /// The digest of the patch: of its recipe, its changes and its keys.
     ///
-    /// Measurements and plan are left out: they follow from the rest, and their
-    /// decimal fractions need not survive JSON to the last bit.
+    /// # Panics
+    ///
+    /// Where a tensor is not f32, which no patch that can be written has.
     pub fn sha256(&self) -> Sha256 {
         let mut hasher = Sha256Hasher::default();
-        let Recipe { base, spec, seed, .. } = &self.recipe;
-        let text = serde_json::json!({ "base": base, "spec": spec, "seed": seed });
-        hasher.update(text.to_string());
-        for (name, tensor) in format::parts(&self.delta) {
+        hasher.update(format::recipe_text(&self.recipe).expect("a recipe is plain data"));
+        for (name, tensor) in format::all_parts(self) {
             hasher.update(format!("\n{name:?} {:?}\n", tensor.dims()));
             hasher.update(format::bytes_of(tensor).expect("f32 tensors can be copied to the host"));
         }

@@ -76,6 +76,8 @@ pub fn resolve(
         GivenModel::BuiltIn => local(built_in::folder(&options.cache)?, BUILT_IN.to_owned()),
         GivenModel::Folder(path) => local(path.clone(), folder::name(&path)),
         GivenModel::Gguf(file) => {
+            // A file without end, or of another kind, is not hashed first.
+            gguf::check(&file)?;
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let path = imported::folder_for(&file, &options.cache, progress, |out| {
                 gguf::import(&file, out, &gguf::ImportOptions::default(), progress).map(drop)

@@ -12,6 +12,8 @@ mod desk;
 mod erase;
 #[path = "cli/families.rs"]
 mod families;
+#[path = "cli/integrity.rs"]
+mod integrity;
 #[cfg(unix)]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
@@ -25,6 +27,8 @@ mod patches;
 mod probes;
 #[path = "cli/readme.rs"]
 mod readme;
+#[path = "cli/redaction.rs"]
+mod redaction;
 #[path = "cli/stored.rs"]
 mod stored;
 #[cfg(unix)]

@@ -32,10 +32,13 @@ fn safetensors(seed: u8) -> Vec<u8> {
     bytes
 }
 
+/// A config that is judged before weights come.
+const CONFIG: &[u8] = include_bytes!("fixtures/llama/model/config.json");
+
 fn without_weights() -> Files {
     Files::from([
         ("README.md", b"# tiny".to_vec()),
-        ("config.json", br#"{"model_type": "llama"}"#.to_vec()),
+        ("config.json", CONFIG.to_vec()),
         ("tokenizer.json", br#"{"version": "1.0"}"#.to_vec()),
         ("tokenizer_config.json", br#"{"add_bos_token": false}"#.to_vec()),
         ("pytorch_model.bin", b"never asked for".to_vec()),
@@ -144,7 +147,7 @@ impl Progress for StopsInWeights {
 
 fn assert_holds(folder: &Path, files: &Files) {
     for (name, content) in files {
-        let is_wanted = !["README.md", "pytorch_model.bin"].contains(name);
+        let is_wanted = *name != "pytorch_model.bin";
         match fs::read(folder.join(name)) {
             Ok(found) => assert!(is_wanted && found == *content, "{name} differs or is unwanted"),
             Err(error) => assert!(!is_wanted, "{name}: {error}"),
@@ -196,7 +199,7 @@ fn a_sharded_model_comes_with_all_its_shards() {
 #[test]
 fn revisions_share_what_they_have_in_common() {
     let mut other = tiny();
-    other.insert("config.json", b"{}".to_vec());
+    other.insert("config.json", [CONFIG, b"\n"].concat());
     let offer = Offer::main(tiny()).with("v2", 'b', tiny()).with("refs/pr/5", 'c', other.clone());
     let server = Server::start(offer);
     let user = User::of(&server);
@@ -285,6 +288,29 @@ fn repositories_without_a_readable_model_are_refused() {
     files.insert("model.safetensors.index.json", escape.into());
     let (kind, _) = refused(files);
     assert!(matches!(kind, HubErrorKind::Folder(FolderError::Index { .. })), "{kind}");
+}
+
+#[test]
+fn a_family_that_is_not_computed_is_refused_before_its_weights_come() {
+    let mut files = tiny();
+    files.insert("config.json", br#"{"model_type": "martian"}"#.to_vec());
+    let server = Server::start(Offer::main(files));
+    let kind = User::of(&server).refused(REPOSITORY);
+    assert!(matches!(kind, HubErrorKind::Model(_)), "{kind}");
+    assert!(kind.to_string().contains("martian"), "{kind}");
+    let log = format!("{:?}", server.take_log());
+    assert!(!log.contains("safetensors"), "{log}");
+}
+
+#[test]
+fn licences_and_files_of_the_tokenizer_come_along() {
+    let mut files = tiny();
+    for name in ["LICENSE", "added_tokens.json", "tokenizer.model", "NOTICE"] {
+        files.insert(name, name.as_bytes().to_vec());
+    }
+    let server = Server::start(Offer::main(files.clone()));
+    let found = User::of(&server).resolve(REPOSITORY).unwrap();
+    assert_holds(&found.path, &files);
 }
 
 #[test]
@@ -405,7 +431,7 @@ fn a_file_that_is_no_gguf_leaves_the_cache_empty() {
     let error = user.resolve(file.to_str().unwrap()).unwrap_err();
     assert!(matches!(error, SourceError::Gguf(_)), "{error}");
     assert!(error.to_string().contains("tiny.gguf"), "{error}");
-    assert_eq!(fs::read_dir(user.options.cache.join("gguf")).unwrap().count(), 0);
+    assert!(!user.options.cache.join("gguf").exists());
 }
 
 #[test]

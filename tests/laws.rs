@@ -46,8 +46,14 @@ mod disk {
             version: "0.1.0".into(),
             plan: serde_json::json!({ "clamp": 0.75, "text": spec }),
             spec,
+            is_redacted: false,
             model: "org/name".into(),
-            base: BaseHashes { tensors, tokenizer: Sha256::of("t"), config: Sha256::of("c") },
+            base: BaseHashes {
+                tensors,
+                weights: Sha256::of("w"),
+                tokenizer: Sha256::of("t"),
+                config: Sha256::of("c"),
+            },
             seed,
             metrics: serde_json::json!([seed, null]),
         }

@@ -1,16 +1,16 @@
 //! The model card and the recipes that travel with an exported folder.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::folder::within;
 use super::transfer::put_file;
-use super::{CARD, ExportSummary, FILES, RECIPES};
-use crate::files::FileError;
-use crate::patch::Patch;
+use super::{CARD, CheckpointError, ExportSummary, FILES, RECIPES, record};
+use crate::files::{FileError, read_regular};
+use crate::patch::{Patch, Recipe, plain};
+use crate::progress::Progress;
 
 /// The longest model card or recipe of the base that is read.
 const MAX_TEXT: u64 = 64 << 20;
@@ -21,15 +21,16 @@ pub(super) fn write(
     base: &Path,
     patches: &[Patch],
     summary: &ExportSummary,
-) -> Result<(), FileError> {
+    progress: &dyn Progress,
+) -> Result<(), CheckpointError> {
     let files = within(new, Path::new("")).map_err(FileError::reading(new))?;
-    let text = recipes(base, patches, summary, &files);
-    put_file(&new.join(RECIPES), text.as_bytes())?;
-    put_file(&new.join(CARD), card(base, patches, summary).as_bytes())
+    put_file(&new.join(CARD), card(base, patches, summary).as_bytes())?;
+    record::write(new, recipes(base, patches, summary, &files), progress)
 }
 
 /// The contents of [`RECIPES`]; `files` are those of the new folder so far.
-fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[PathBuf]) -> String {
+fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[PathBuf]) -> Value {
+    let patches_name_removed = patches.iter().any(|patch| patch.recipe.names_removed());
     let patches: Vec<Value> = sorted(patches)
         .into_iter()
         .map(|patch| json!({ "sha256": patch.sha256(), "recipe": patch.recipe }))
@@ -43,10 +44,26 @@ fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[Pat
     });
     // A base that is itself an export has a history of its own.
     let earlier = read(&base.join(RECIPES));
-    if let Some(earlier) = earlier.and_then(|text| serde_json::from_str::<Value>(&text).ok()) {
+    if let Some(mut earlier) = earlier.and_then(|text| serde_json::from_str::<Value>(&text).ok()) {
+        if !patches_name_removed {
+            redact(&mut earlier);
+        }
         recipes["earlier"] = earlier;
     }
-    format!("{recipes:#}\n")
+    recipes
+}
+
+/// Takes what was removed out of the recipes of a base that is itself an export; a recipe of
+/// another form goes as a whole.
+fn redact(recipes: &mut Value) {
+    if let Some(earlier) = recipes.get_mut("earlier") {
+        redact(earlier);
+    }
+    for patch in recipes.get_mut("patches").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(recipe) = patch.get_mut("recipe") else { continue };
+        let known = serde_json::from_value::<Recipe>(recipe.take());
+        *recipe = known.map_or(Value::Null, |known| json!(known.redacted()));
+    }
 }
 
 /// Patches in the order in which they were summed, so that the folder does not depend on the order
@@ -58,8 +75,7 @@ fn sorted(patches: &[Patch]) -> Vec<&Patch> {
 }
 
 fn read(path: &Path) -> Option<String> {
-    let is_short = path.metadata().ok()?.len() <= MAX_TEXT;
-    is_short.then(|| fs::read_to_string(path).ok()).flatten()
+    String::from_utf8(read_regular(path, MAX_TEXT).ok()?).ok()
 }
 
 fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
@@ -75,7 +91,7 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
         text += "\n";
     });
     text += "tags:\n- rescribe\n- model-editing\n---\n\n";
-    text += &format!("# {}, edited\n\n", single_line(model));
+    text += &format!("# {}, edited\n\n", plain(&single_line(model)));
     text += "The weights of this model were edited with rescribe. All tensors and files not named \
              here are byte-identical to those of the base model. ";
     text += &format!("`{RECIPES}` holds what is needed to make this folder again.\n\n");
@@ -83,14 +99,14 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
     text += "| lost in rounding, \\|E\\|/\\|Δ\\| |\n";
     text += "|---|---|---|---|---|\n";
     for edited in &summary.edited {
-        let (name, shape, dtype) = (&edited.name, &edited.shape, edited.dtype);
+        let (name, shape, dtype) = (plain(&edited.name), &edited.shape, edited.dtype);
         let change = 100.0 * edited.relative_norm;
         let lost = edited.rounding_residual;
         let _ = writeln!(text, "| `{name}` | {shape:?} | {dtype} | {change:.2} % | {lost:.1e} |");
     }
     for patch in patches {
-        let fence = fence(&patch.recipe.spec);
-        let spec = patch.recipe.spec.trim_end();
+        let spec = plain(patch.recipe.spec.trim_end());
+        let fence = fence(&spec);
         let _ = write!(text, "\n## Patch {}\n\n{fence}toml\n{spec}\n{fence}\n", patch.sha256());
     }
     text

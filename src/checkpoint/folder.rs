@@ -9,8 +9,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{CheckpointError, FILES, RECIPES};
-use crate::files::{self, FileError, Kind, Overwrite};
+use crate::files::{self, ASIDE, FileError, Hold, Kind, Overwrite};
 use crate::model::TRAINING;
+
+/// Longest record of an export that is read.
+pub(super) const LONGEST_RECORD: u64 = 256 << 20;
 
 /// Exports as output: only an empty folder or one that holds nothing but an export is replaced.
 pub const EXPORT: Kind = Kind {
@@ -71,7 +74,7 @@ fn is_replaceable(out: &Path) -> bool {
 
 /// The other files that an export lists as written by it.
 fn listed(out: &Path) -> Vec<PathBuf> {
-    let recipes = fs::read(out.join(RECIPES)).unwrap_or_default();
+    let recipes = files::read_regular(&out.join(RECIPES), LONGEST_RECORD).unwrap_or_default();
     let recipes: Value = serde_json::from_slice(&recipes).unwrap_or_default();
     let files = recipes[FILES].as_array().into_iter().flatten();
     files.filter_map(Value::as_str).map(PathBuf::from).collect()
@@ -93,8 +96,30 @@ pub(super) fn within(out: &Path, inside: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A new hidden folder next to `out`, removed unless it is published.
-pub(crate) fn new_sibling(out: &Path) -> Result<TempDir, CheckpointError> {
+/// A hidden folder next to its destination, removed unless it is published.
+#[derive(Debug)]
+pub(crate) struct Building {
+    folder: TempDir,
+    /// Tells other runs that it is no leftover.
+    _held: Hold,
+}
+
+impl Building {
+    /// The folder to be filled.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A new hidden folder next to `out`, once what killed runs left there is gone.
+pub(crate) fn new_sibling(out: &Path) -> Result<Building, CheckpointError> {
+    files::sweep(out);
+    let folder = hidden_folder(out)?;
+    let held = Hold::on(folder.path());
+    Ok(Building { folder, _held: held })
+}
+
+fn hidden_folder(out: &Path) -> Result<TempDir, CheckpointError> {
     let prefix = files::temporary_prefix(out);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
@@ -106,19 +131,23 @@ pub(crate) fn new_sibling(out: &Path) -> Result<TempDir, CheckpointError> {
 
 /// Gives the finished folder its name; a folder that it replaces goes only after it.
 pub(crate) fn publish(
-    temporary: TempDir,
+    building: Building,
     out: &Path,
     overwrite: Overwrite,
 ) -> Result<(), CheckpointError> {
     let write = FileError::writing(out);
+    let Building { folder: temporary, _held } = building;
     files::sync_folder(temporary.path());
     let exists = out.symlink_metadata().is_ok();
     if exists && overwrite == Overwrite::Refuse {
         return Err(FileError::Exists { path: out.to_owned() }.into());
     }
     if exists {
-        let old = new_sibling(out)?;
-        let aside = old.path().join("old");
+        // Between the two renames nothing has the name: a run that is killed there leaves the old
+        // folder aside, and the next one that writes here gives it its name back.
+        let old = hidden_folder(out)?;
+        let _aside_held = Hold::on(old.path());
+        let aside = old.path().join(ASIDE);
         fs::rename(out, &aside).map_err(&write)?;
         if let Err(error) = fs::rename(temporary.path(), out) {
             fs::rename(&aside, out).map_err(&write)?;

@@ -1,6 +1,7 @@
 //! The arguments of the command line, as typed.
 
 mod atlas;
+mod cache;
 mod patch;
 mod settings;
 mod values;
@@ -12,8 +13,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rescribe::spec::ForgetMethod;
 
 pub use atlas::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb};
+pub use cache::{CacheArgs, CacheVerb};
 pub use patch::{
-    PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchSubtractArgs, PatchVerb,
+    PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchSubtractArgs,
+    PatchVerb, PatchVerifyArgs,
 };
 pub use settings::{Edits, Flags, Groups, Passages, Verdict};
 use values::{bytes, count, forget_method, seconds, temperature};
@@ -95,6 +98,8 @@ pub enum Command {
     Import(ImportArgs),
     /// The built-in world: train its model, measure models of it, write its data
     Atlas(AtlasArgs),
+    /// What the cache folder holds, and removing it
+    Cache(CacheArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -126,6 +131,10 @@ pub struct EditArgs {
     /// Overwrite what exists
     #[arg(long)]
     pub force: bool,
+    /// Keep the names, answers and passages that are erased or forgotten in what is written; by
+    /// default, salted digests stand for them
+    #[arg(long)]
+    pub keep_spec: bool,
     /// First records only
     #[arg(long, value_parser = count::<1, 1_000_000_000>)]
     pub limit: Option<usize>,
@@ -265,6 +274,12 @@ pub struct ExportArgs {
     /// Overwrite an earlier export
     #[arg(long)]
     pub force: bool,
+    /// Make unedited weight files hard links to the base's, which then change with them
+    #[arg(long)]
+    pub link: bool,
+    /// Keep the names, answers and passages that a patch erased or forgot, if it still has them
+    #[arg(long)]
+    pub keep_spec: bool,
     /// Load the folder with candle-transformers and compare logits
     #[arg(long)]
     pub check: bool,

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use anyhow::Context;
+
 use super::args::{AskArgs, Global};
 use super::session::Session;
 use super::ui::Ui;
@@ -12,7 +14,7 @@ use rescribe::report::Report;
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
-    let patches = session.patches(&args.patch)?;
+    let patches = session.patches(&args.patch, ui)?;
     let after = (!patches.is_empty()).then(|| session.patched(&patches)).transpose()?;
     if let Some(prompt) = &args.prompt {
         return answer(args, &session, after.as_ref(), prompt, ui);
@@ -22,7 +24,7 @@ pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     }
     let mut lines = std::io::stdin().lock().lines();
     while let Some(line) = ui.idle(|| lines.next()) {
-        let line = line?;
+        let line = line.context("the prompts on stdin cannot be read as text")?;
         ui.check()?;
         if line.trim().is_empty() {
             break;

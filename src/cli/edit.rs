@@ -6,7 +6,8 @@ use super::args::{EditArgs, Global};
 use super::exit::{Missed, Usage};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph, quoted};
-use super::{export, outputs, require, resolve};
+use super::{export, outputs, redaction, require, resolve};
+use rescribe::checkpoint::ExportOptions;
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
 use rescribe::progress::{Progress, counted};
@@ -36,18 +37,30 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     announce(&plan, ui);
     let outcome = executed(args, &session, &job, &plan, global, ui)?;
     let mut report = outcome_report(&outcome, "edit")?;
+    let redactor = job.redactor()?;
+    let silent = redactor.as_ref().filter(|_| !args.keep_spec);
     if let (Some(file), Some(_)) = (&patch_file, &outcome.change) {
         let patch = write_patch(args, &session, &job, &plan, &outcome, file)?;
         if let (Some(out), Some(patch)) = (&args.out, patch) {
-            let summary = export::write(&session, &[patch], out, args.dtype, args.force, ui)?;
+            let options = ExportOptions {
+                overwrite: outputs::overwrite(args.force),
+                dtype: export::stored(args.dtype),
+                ..ExportOptions::default()
+            };
+            let summary = export::write(&session, &[patch], out, options, ui)?;
             export::show(&summary, &session, ui)?;
         }
         let size = std::fs::metadata(file).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
-        let text = format!("{} ({size} KB, spec and hashes inside)", file.display());
+        let spec = if silent.is_some() { "redacted spec" } else { "spec" };
+        let text = format!("{} ({size} KB, {spec} and hashes inside)", file.display());
         report = report.note("patch", text);
         report.next = Some(next(named.unwrap_or_default(), file, &session, &plan, &job));
     }
-    ui.show(&report)?;
+    redaction::show(&report, silent, ui)?;
+    if let Some(redactor) = &redactor {
+        let files = redaction::candidates(args, &input, &job, patch_file.as_deref());
+        redaction::list(redactor, &files, args.checkpoint.as_deref(), &session, ui);
+    }
     if let Some(collapse) = outcome.collapse {
         return Err(Missed(format!("{collapse}; no patch was written")).into());
     }
@@ -179,6 +192,7 @@ fn write_patch(
 ) -> anyhow::Result<Option<Patch>> {
     let overwrite = outputs::overwrite(args.force);
     let patch = outcome.patch(&session.model, job, plan)?;
+    let patch = patch.map(|patch| if args.keep_spec { patch } else { patch.redacted() });
     patch.iter().try_for_each(|patch| patch.write(file, overwrite))?;
     Ok(patch)
 }

@@ -21,11 +21,21 @@ use rescribe::report::{Column, Report, Row, Table, Unit};
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     outputs::check_export(args)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
-    let patches = session.patches(&args.patch)?;
+    let patches = session.patches(&args.patch, ui)?;
+    let patches: Vec<Patch> = match args.keep_spec {
+        true => patches,
+        false => patches.into_iter().map(Patch::redacted).collect(),
+    };
     if args.format == Format::Lora {
         return adapter(args, &session, &patches, ui);
     }
-    let summary = write(&session, &patches, &args.out, args.dtype, args.force, ui)?;
+    let options = ExportOptions {
+        overwrite: outputs::overwrite(args.force),
+        hard_links: args.link,
+        dtype: stored(args.dtype),
+        ..ExportOptions::default()
+    };
+    let summary = write(&session, &patches, &args.out, options, ui)?;
     show(&summary, &session, ui)?;
     let difference =
         args.check.then(|| check(&session, &patches, &args.out, ui)).transpose()?.flatten();
@@ -56,6 +66,10 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
 fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> anyhow::Result<()> {
     if args.check {
         let message = "--check compares a checkpoint; an adapter has no model to load separately";
+        return Err(Usage(message.into()).into());
+    }
+    if args.link {
+        let message = "--link is for a checkpoint; an adapter has no weights of the base";
         return Err(Usage(message.into()).into());
     }
     if args.dtype.is_some() {
@@ -100,14 +114,10 @@ pub fn write(
     session: &Session,
     patches: &[Patch],
     out: &Path,
-    dtype: Option<EditedDtype>,
-    force: bool,
+    options: ExportOptions,
     ui: &Ui,
 ) -> anyhow::Result<ExportSummary> {
-    let overwrite = outputs::overwrite(force);
-    let keys = keys(session, patches)?;
-    let dtype = stored(dtype);
-    let options = ExportOptions { overwrite, keys, dtype, ..ExportOptions::default() };
+    let options = ExportOptions { keys: keys(session, patches)?, ..options };
     let model = &session.model;
     let summary = checkpoint::export(&model.folder, &model.weights, patches, out, &options, ui)?;
     ui.close();

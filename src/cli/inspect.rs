@@ -1,14 +1,18 @@
 //! `rescribe inspect`: describes a patch or a model folder, and how to reproduce it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde_json::Value;
 
 use super::args::InspectArgs;
+use super::exit::Missed;
 use super::ui::Ui;
+use rescribe::checkpoint::{RECIPES, Record};
+use rescribe::files::read_regular;
 use rescribe::model::family::Family;
 use rescribe::model::{Tokenizer, Weights};
-use rescribe::patch::Composed;
+use rescribe::patch::{Composed, plain};
 use rescribe::progress::counted;
 use rescribe::report::{Block, Column, Report, Row, Section, Table, Unit, growth, growth_table};
 
@@ -40,44 +44,54 @@ fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
         if composed.parts().len() > 1 {
             made.push_str(&format!(" part  {digest}\n"));
         }
-        made.push_str(&format!(" made  by rescribe {} for {}\n", recipe.version, recipe.model));
+        let (version, model) = (plain(&recipe.version), plain(&recipe.model));
+        made.push_str(&format!(" made  by rescribe {version} for {model}\n"));
         for (name, hash) in &recipe.base.tensors {
-            made.push_str(&format!(" base  {name}\n       {hash}\n"));
+            made.push_str(&format!(" base  {}\n       {hash}\n", plain(name)));
         }
         report = report.section(Section::from(Block::Verbatim(made)).block(spec(&recipe.spec)));
     }
-    report = report.section(
-        "The spec is as resolved: with the same model and version it reproduces this patch."
-            .to_owned(),
-    );
-    ui.show(&report)
+    let is_redacted = composed.parts().any(|(_, part)| part.recipe.is_redacted);
+    ui.show(&report.section(match is_redacted {
+        true => "What was removed is not named: the spec as it was written stays with its author.",
+        false => "The spec is as resolved: with the same model and version it gives this patch.",
+    }
+    .to_owned()))
 }
 
 /// A spec, verbatim and indented.
 fn spec(text: &str) -> Block {
-    Block::Verbatim(text.trim().lines().map(|line| format!("  {line}\n")).collect())
+    Block::Verbatim(plain(text).trim().lines().map(|line| format!("  {line}\n")).collect())
 }
 
 fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
-    let bytes = std::fs::read(folder.join("config.json"))
-        .map_err(|error| anyhow::anyhow!("{}: config.json: {error}", folder.display()))?;
-    let config = serde_json::from_slice(&bytes)
-        .map_err(|error| anyhow::anyhow!("{}: config.json: {error}", folder.display()))?;
-    let (_, decoder) = Family::recognise(&config)?;
+    let file = folder.join("config.json");
+    let fail = |error: &dyn std::fmt::Display| {
+        anyhow::anyhow!("{} cannot be used: {error}", file.display())
+    };
+    let bytes = read_regular(&file, LARGEST_CONFIG).map_err(|error| fail(&error))?;
+    let config = serde_json::from_slice(&bytes).map_err(|error| fail(&error))?;
+    let (_, decoder) =
+        Family::recognise(&config).with_context(|| format!("{} cannot be used", file.display()))?;
     let weights = Weights::open(folder)?;
     let tokenizer = Tokenizer::open(folder)?;
     let mut parameters = 0;
     for name in weights.names() {
         parameters += weights.shape(name)?.iter().product::<usize>();
     }
-    let recipes = std::fs::read_to_string(folder.join(rescribe::checkpoint::RECIPES)).ok();
-    let recipes: Option<Value> = recipes.and_then(|text| serde_json::from_str(&text).ok());
+    let record = Record::read(folder, ui)?;
+    let recipes = record.as_ref().map(|record| &record.recipes);
     let data = serde_json::json!({
         "config": decoder,
         "parameters": parameters,
         "tensors": weights.names().count(),
         "tokenizer": tokenizer.hash().to_string(),
         "recipes": recipes,
+        "record": record.as_ref().map(|record| serde_json::json!({
+            "is_whole": record.is_whole,
+            "changed": record.changed,
+            "added": record.added,
+        })),
     });
     let text = format!(
         "model  {} · {} · hidden {} · keys {} · vocabulary {}\n \
@@ -93,16 +107,47 @@ fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
     );
     let report = Report::new("inspect", &folder.display().to_string(), &data)?;
     let report = report.section(Block::Verbatim(text));
-    ui.show(&match &recipes {
-        Some(recipes) => history(recipes, report),
-        None => report.section(Block::Verbatim("edits  none by rescribe\n".into())),
+    let Some(record) = &record else {
+        return ui.show(&report.section(Block::Verbatim("edits  none by rescribe\n".into())));
+    };
+    let found = compared(record);
+    ui.show(&history(&record.recipes, report).section(match &found {
+        Ok(sentence) | Err(sentence) => sentence.clone(),
+    }))?;
+    found.map(drop).map_err(|difference| Missed(difference).into())
+}
+
+/// The largest config that is read.
+const LARGEST_CONFIG: u64 = 16 << 20;
+
+/// How the files of an export compare with its record; an error where they differ.
+fn compared(record: &Record) -> Result<String, String> {
+    let names = |files: &[PathBuf]| {
+        let names: Vec<String> = files.iter().map(|it| plain(&it.to_string_lossy())).collect();
+        names.join(", ")
+    };
+    if !record.is_whole {
+        return Err(format!(
+            "{RECIPES} is not as it was written: what it says of this folder is not to be trusted"
+        ));
+    }
+    if !record.changed.is_empty() {
+        return Err(format!("not as they were exported: {}", names(&record.changed)));
+    }
+    let files = counted(record.compared, "file");
+    Ok(match record.added.is_empty() {
+        true => format!("{files} compared with {RECIPES}: all are as they were exported."),
+        false => format!(
+            "{files} compared with {RECIPES}: all are as they were exported; added since: {}.",
+            names(&record.added)
+        ),
     })
 }
 
 /// The patches in an exported folder, those of its base after its own.
 fn history(recipes: &Value, mut report: Report) -> Report {
     let list = |key: &str| recipes[key].as_array().into_iter().flatten();
-    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let text = |value: &Value| plain(value.as_str().unwrap_or("?"));
     let mut table = Table::of_items("tensor", [Column::of("|ΔW|/|W|", Unit::Percent)]);
     for edited in list("edited") {
         table.push(Row::new(text(&edited["name"])).cell(edited["relative_norm"].as_f64()));

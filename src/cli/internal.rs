@@ -4,6 +4,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::sync::Mutex;
 
+use rescribe::model::panics_are_errors;
+
 /// The place in the source where the last panic began.
 static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
@@ -12,6 +14,9 @@ static PLACE: Mutex<Option<String>> = Mutex::new(None);
 pub fn quieten() {
     let usual = take_hook();
     set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        if panics_are_errors() {
+            return;
+        }
         if let Ok(mut place) = PLACE.lock() {
             *place = panic.location().map(ToString::to_string);
         }

@@ -1,11 +1,15 @@
-//! `rescribe patch`: lists, composes and takes apart patch files, without loading weights.
+//! `rescribe patch`: lists, composes, redacts and takes apart patch files, without loading weights,
+//! and makes them again.
+
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use super::args::{
-    PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchSubtractArgs, PatchVerb,
+    Global, PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs,
+    PatchSubtractArgs, PatchVerb,
 };
 use super::exit::Usage;
 use super::outputs;
@@ -20,12 +24,14 @@ use rescribe::source::{SourceOptions, resolve};
 /// The ending by which patches in a folder are recognised.
 const ENDING: &str = ".patch.safetensors";
 
-pub fn run(args: &PatchArgs, ui: &Ui) -> anyhow::Result<()> {
+pub fn run(args: &PatchArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     match &args.verb {
         PatchVerb::List(args) => list(args, ui),
         PatchVerb::Compose(args) => compose(args, ui),
         PatchVerb::Add(args) => add(args, ui),
+        PatchVerb::Redact(args) => redact(args, ui),
         PatchVerb::Subtract(args) => subtract(args, ui),
+        PatchVerb::Verify(args) => verify::run(args, global, ui),
     }
 }
 
@@ -47,6 +53,20 @@ fn add(args: &PatchAddArgs, ui: &Ui) -> anyhow::Result<()> {
     let whole = Composed::union(sets)?;
     whole.write(&args.file, Overwrite::Replace)?;
     written(&args.file, &whole, ui)
+}
+
+fn redact(args: &PatchRedactArgs, ui: &Ui) -> anyhow::Result<()> {
+    let whole = Composed::read(&args.file)?;
+    if !whole.parts().any(|(_, part)| part.recipe.names_removed()) {
+        let message = format!("{} names nothing that was removed", args.file.display());
+        return ui.show(
+            &Report::new("patch redact", "", &serde_json::json!({ "file": args.file }))?
+                .section(message + "; it stays as it is."),
+        );
+    }
+    let redacted = whole.redacted()?;
+    redacted.write(&args.file, Overwrite::Replace)?;
+    written(&args.file, &redacted, ui)
 }
 
 fn subtract(args: &PatchSubtractArgs, ui: &Ui) -> anyhow::Result<()> {

@@ -102,5 +102,5 @@ fn other(
     if args.patch.is_empty() {
         return Ok(None);
     }
-    Ok(Some(session.patched(&session.patches(&args.patch)?)?))
+    Ok(Some(session.patched(&session.patches(&args.patch, ui)?)?))
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything that a run would ignore is named in one message, before any work.
 
-use super::args::{CompareArgs, EditArgs, Flags, Groups, PlanArgs, ProbeArgs};
+use super::args::{CompareArgs, EditArgs, Flags, Groups, PatchVerifyArgs, PlanArgs, ProbeArgs};
 use super::exit::Usage;
 use rescribe::spec::{
     EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
@@ -31,6 +31,14 @@ pub fn planned(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let mut refused = Refused::default();
     let resolved = laid_over(spec, &args.settings, &mut refused)?;
     refused.unused(resolved.unused(), &resolved, &args.settings);
+    refused.into_result()?;
+    Ok(resolved)
+}
+
+/// The spec, overridden by the flags of `rescribe patch verify`.
+pub fn verified(args: &PatchVerifyArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
+    let mut refused = Refused::default();
+    let resolved = laid_over(spec, &args.settings, &mut refused)?;
     refused.into_result()?;
     Ok(resolved)
 }

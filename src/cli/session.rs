@@ -51,8 +51,24 @@ impl Session {
     }
 
     /// Reads patches, composed ones part by part, and checks that they were made for this model.
-    pub fn patches(&self, files: &[PathBuf]) -> anyhow::Result<Vec<Patch>> {
-        let sets = files.iter().map(|file| self.patch(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    pub fn patches(&self, files: &[PathBuf], ui: &Ui) -> anyhow::Result<Vec<Patch>> {
+        let weights = match files {
+            [] => return Ok(Vec::new()),
+            _ => self.model.weights_hash()?,
+        };
+        let patch = |file: &PathBuf| {
+            let composed = self.patch(file)?;
+            if composed.parts().any(|(_, patch)| patch.recipe.base.weights != weights) {
+                ui.warn(&format!(
+                    "{} was made for other weights than those of {}: they differ in tensors that \
+                     it does not change, so that what it was measured to do may not hold",
+                    file.display(),
+                    self.name
+                ));
+            }
+            Ok(composed)
+        };
+        let sets = files.iter().map(patch).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Composed::union(sets)?.into_patches())
     }
 
@@ -114,7 +130,7 @@ impl Session {
     /// A model that never saw some passages: a patch of this model, or another one with its tokens.
     pub fn reference(&self, name: &str, global: &Global, ui: &Ui) -> anyhow::Result<Decoder> {
         if name.ends_with(".safetensors") && Path::new(name).is_file() {
-            return self.patched(&self.patches(&[PathBuf::from(name)])?);
+            return self.patched(&self.patches(&[PathBuf::from(name)], ui)?);
         }
         let other = Self::open(Some(name), global, ui)?;
         if other.model.tokenizer.hash() != self.model.tokenizer.hash() {

@@ -45,13 +45,13 @@ pub fn run(
         TofuInput::Items(items) => {
             let session = Session::open(args.model.model.as_deref(), global, ui)?;
             let items = limited(items, args.limit);
-            let decoder = session.patched(&session.patches(&args.patch)?)?;
+            let decoder = session.patched(&session.patches(&args.patch, ui)?)?;
             let log = measure(&session.model, &decoder, &items, ui)?;
             let other = match reference {
                 Reference::None => None,
                 Reference::Log(log) => Some(log),
                 Reference::Patch(file) => {
-                    let decoder = session.patched(&session.patches(&[file.to_owned()])?)?;
+                    let decoder = session.patched(&session.patches(&[file.to_owned()], ui)?)?;
                     Some(measure(&session.model, &decoder, &items, ui)?)
                 }
                 Reference::Model(name) => {

@@ -7,6 +7,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use super::error::{FileError, Overwrite};
+use super::leftovers::{Hold, sweep, temporary_prefix};
 use super::target::{is_discarded, parent, resolved};
 
 /// Writes a file whole or not at all.
@@ -28,7 +29,9 @@ pub fn write_atomically(
         return Err(FileError::Exists { path: path.to_owned() });
     }
     let path = &resolved(path);
+    sweep(path);
     let temporary = sibling_file(path).map_err(&fail)?;
+    let _held = Hold::on(temporary.path());
     let mut writer = BufWriter::new(temporary.reopen().map_err(&fail)?);
     write(&mut writer).map_err(&fail)?;
     writer.flush().map_err(&fail)?;
@@ -37,11 +40,6 @@ pub fn write_atomically(
     persist(temporary, path, overwrite)?;
     sync_folder(parent(path));
     Ok(())
-}
-
-/// A prefix for temporary names next to `path`: hidden, and naming what they belong to.
-pub(crate) fn temporary_prefix(path: &Path) -> String {
-    format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 fn sibling_file(path: &Path) -> io::Result<NamedTempFile> {

@@ -1,7 +1,6 @@
 //! SHA-256: how everything that goes in is named.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest;
 
 use super::error::FileError;
+use super::regular::open_regular;
 
 /// Bytes moved at once when a file is hashed.
 const CHUNK: usize = 1 << 18;
@@ -27,7 +27,7 @@ impl Sha256 {
     /// The digest of the contents of the file at `path`, read in pieces.
     pub fn of_file(path: &Path) -> Result<Self, FileError> {
         let fail = FileError::reading(path);
-        let mut file = File::open(path).map_err(&fail)?;
+        let mut file = open_regular(path).map_err(&fail)?;
         let mut hasher = Sha256Hasher::default();
         let mut chunk = vec![0; CHUNK];
         loop {

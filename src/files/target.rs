@@ -119,7 +119,7 @@ fn is_current(folder: &Path) -> bool {
         .is_ok_and(|current| current.starts_with(resolved(folder)))
 }
 
-fn called(found: FileType) -> &'static str {
+pub(super) fn called(found: FileType) -> &'static str {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;

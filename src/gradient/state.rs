@@ -2,8 +2,7 @@
 //!
 //! Tensors `N.values`, `N.first`, `N.second` for parameter N, and the rest as JSON in the metadata.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::TrainError;
 use super::trainer_settings::TrainerSettings;
-use crate::files::{Kind, Overwrite, check_target, write_atomically};
+use crate::files::{Kind, Overwrite, Sha256, Sha256Hasher, check_target, write_atomically};
 use crate::math::Moments;
 use crate::model::{Parameter, weights};
 use crate::ops::{with_values, with_values_mut};
@@ -38,6 +37,8 @@ pub const SAVED_TRAINING: Kind =
     Kind { name: "a saved training", is_folder: false, is_ours: is_saved_training };
 
 const KEY: &str = "rescribe_training";
+/// Metadata key of the digest of everything else that the file says.
+const DIGEST: &str = "sha256";
 const PARTS: [&str; 3] = ["values", "first", "second"];
 
 fn is_saved_training(path: &Path) -> bool {
@@ -55,7 +56,9 @@ pub(super) fn write(
 ) -> Result<(), TrainError> {
     let mut text = serde_json::to_value(head).expect("plain data");
     text["names"] = parameters.iter().map(|parameter| parameter.slot.name.as_str()).collect();
-    let mut header = json!({ "__metadata__": { KEY: text.to_string() } });
+    let text = text.to_string();
+    let digest = digest(&text, parameters, moments);
+    let mut header = json!({ "__metadata__": { KEY: text, DIGEST: digest } });
     let mut at = 0;
     for (index, parameter) in parameters.iter().enumerate() {
         let elements = parameter.values.elem_count();
@@ -83,7 +86,36 @@ pub(super) fn write(
     Ok(())
 }
 
-fn write_numbers(out: &mut BufWriter<File>, numbers: &[f32]) -> std::io::Result<()> {
+/// The digest of the text and of all numbers.
+fn digest(text: &str, parameters: &[Parameter], moments: &[Moments]) -> Sha256 {
+    let mut hasher = Hashing(Sha256Hasher::default());
+    hasher.0.update(text);
+    for (parameter, moments) in parameters.iter().zip(moments) {
+        with_values(&parameter.values, "state", |values| Ok(write_numbers(&mut hasher, values)))
+            .map_err(std::io::Error::other)
+            .and_then(|written| written)
+            .and_then(|()| write_numbers(&mut hasher, &moments.first))
+            .and_then(|()| write_numbers(&mut hasher, &moments.second))
+            .expect("hashing does not fail, and parameters are plain tensors");
+    }
+    hasher.0.finish()
+}
+
+/// Hashes what is written to it.
+struct Hashing(Sha256Hasher);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_numbers(out: &mut impl Write, numbers: &[f32]) -> std::io::Result<()> {
     let mut bytes = Vec::with_capacity(4 * 4096);
     for block in numbers.chunks(4096) {
         bytes.clear();
@@ -114,6 +146,18 @@ pub(super) fn read(
         return Err(fail("it trains other tensors".into()));
     }
     let tensors = SafeTensors::deserialize(&map).map_err(|error| fail(error.to_string()))?;
+    let mut hasher = Sha256Hasher::default();
+    hasher.update(text);
+    for index in 0..head.names.len() {
+        for part in PARTS {
+            let found = tensors.tensor(&format!("{index}.{part}"));
+            hasher.update(found.map_err(|error| fail(error.to_string()))?.data());
+        }
+    }
+    let stated = metadata.metadata().as_ref().and_then(|entries| entries.get(DIGEST));
+    if stated != Some(&hasher.finish().to_string()) {
+        return Err(fail("it is damaged: its digest does not match".into()));
+    }
     let bytes = |index: usize, part: &str, elements: usize| {
         let name = format!("{index}.{part}");
         let found = tensors.tensor(&name).map_err(|error| fail(error.to_string()))?;

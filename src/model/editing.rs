@@ -6,9 +6,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::files::read_regular;
+
 /// The file in a folder of `rescribe atlas train` that states how it was trained and is best
 /// edited.
 pub const TRAINING: &str = "atlas.json";
+
+/// Notes have a few kilobytes.
+const LARGEST_NOTES: u64 = 16 << 20;
 
 /// What takes the place of the defaults of `[rank_one]` for one model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,7 +34,7 @@ pub struct Editing {
 impl Editing {
     /// What the folder of a model with `layers` layers states, if anything.
     pub(super) fn read(folder: &Path, layers: usize) -> Option<Self> {
-        let bytes = std::fs::read(folder.join(TRAINING)).ok()?;
+        let bytes = read_regular(&folder.join(TRAINING), LARGEST_NOTES).ok()?;
         let mut notes: Value = serde_json::from_slice(&bytes).ok()?;
         let editing: Self = serde_json::from_value(notes.get_mut("editing")?.take()).ok()?;
         (editing.layer < layers).then_some(editing)

@@ -3,12 +3,11 @@
 //! A model's samples are text of the kind that it was trained on, and need no corpus. The second
 //! moment is collected over them, and damage is measured on others of them.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::generate::{Choice, generate};
 use super::{Model, ModelError};
-use crate::files::{FileError, Overwrite, write_atomically};
+use crate::files::{keep_sealed, read_sealed};
 use crate::progress::{Interrupted, Progress};
 
 /// Some sequences of one length, drawn from the start token at temperature 1.
@@ -22,26 +21,14 @@ pub struct SampleGroup {
     pub tokens: usize,
 }
 
-/// Why samples could not be drawn or kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SampleError {
-    /// The model failed.
-    #[error("{0}")]
-    Model(#[from] ModelError),
-    /// The samples cannot be kept.
-    #[error("{0}")]
-    File(#[from] FileError),
-}
-
 /// Reads a group of samples from `file`, or draws them and writes it; `progress` counts tokens.
 pub fn samples(
     model: &Model,
     group: SampleGroup,
     file: &Path,
     progress: &dyn Progress,
-) -> Result<Vec<Vec<u32>>, SampleError> {
-    if let Some(known) = read(model, group, file) {
+) -> Result<Vec<Vec<u32>>, ModelError> {
+    if let Some(known) = read(model, group, file, progress) {
         return Ok(known);
     }
     let starts = vec![[model.start_token()]; group.sequences];
@@ -49,13 +36,18 @@ pub fn samples(
     let watch = Sampling { progress, sequences: group.sequences };
     let ids = generate(&model.decoder, &starts, group.tokens, choice, &[], &watch)?;
     let bytes = serde_json::to_vec(&ids).expect("numbers are JSON");
-    write_atomically(file, Overwrite::Replace, |out| out.write_all(&bytes))?;
+    keep_sealed(file, &[&bytes], progress);
     Ok(ids)
 }
 
 /// What the file holds, if it is this group; a damaged file is drawn again.
-fn read(model: &Model, group: SampleGroup, file: &Path) -> Option<Vec<Vec<u32>>> {
-    let known: Vec<Vec<u32>> = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+fn read(
+    model: &Model,
+    group: SampleGroup,
+    file: &Path,
+    progress: &dyn Progress,
+) -> Option<Vec<Vec<u32>>> {
+    let known: Vec<Vec<u32>> = serde_json::from_slice(&read_sealed(file, progress)?).ok()?;
     let vocabulary = model.decoder.config().vocabulary;
     let is_whole = |ids: &Vec<u32>| {
         ids.len() == group.tokens && ids.iter().all(|id| (*id as usize) < vocabulary)
@@ -100,8 +92,10 @@ mod tests {
             std::fs::write(&file, damaged).expect("a write");
             assert_eq!(draw(group), first);
         }
-        std::fs::write(&file, serde_json::to_vec(&vec![vec![1u32; 7]; 3]).expect("JSON"))
-            .expect("a write");
+        let other = serde_json::to_vec(&vec![vec![1u32; 7]; 3]).expect("JSON");
+        std::fs::write(&file, &other).expect("a write");
+        assert_eq!(draw(group), first, "samples that nobody sealed are not believed");
+        keep_sealed(&file, &[&other], &Silent);
         assert_eq!(draw(group), vec![vec![1; 7]; 3], "a whole file is believed");
         std::fs::remove_file(&file).expect("removed");
         assert_ne!(draw(SampleGroup { seed: 6, ..group }), first);

@@ -1,15 +1,24 @@
 //! Text to token ids and back, with the byte offsets by which a subject is found.
 
-use std::path::Path;
+mod guard;
+mod rules;
 
-use crate::files::Sha256;
+use std::path::{Path, PathBuf};
+
+pub use guard::panics_are_errors;
+
+use crate::files::{Sha256, read_regular};
+use guard::{Outcome, guarded};
+
+/// The largest published tokenizers have about 35 MB.
+const LARGEST: u64 = 256 << 20;
 
 /// A tokenizer that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
     /// The file is absent, unreadable or malformed.
-    #[error("{file}: {reason}")]
+    #[error("{file} cannot be used: {reason}")]
     Read {
         /// Path of the file.
         file: String,
@@ -17,8 +26,10 @@ pub enum TokenizerError {
         reason: String,
     },
     /// The text cannot be encoded.
-    #[error("cannot tokenise {text:?}: {reason}")]
+    #[error("{file} cannot be used: it fails on {text:?}: {reason}")]
     Encode {
+        /// Path of the file.
+        file: String,
         /// The text.
         text: String,
         /// Message of the tokenizer library.
@@ -37,6 +48,7 @@ pub enum TokenizerError {
 /// A `tokenizer.json`, and its hash.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    file: PathBuf,
     hash: Sha256,
 }
 
@@ -55,12 +67,9 @@ impl Tokenizer {
         let file = folder.join("tokenizer.json");
         let fail =
             |reason: String| TokenizerError::Read { file: file.display().to_string(), reason };
-        let bytes = std::fs::read(&file).map_err(|error| fail(error.to_string()))?;
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| fail(error.to_string()))?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| fail(error.to_string()))?;
-        Ok(Self { inner, hash: Sha256::of(&bytes) })
+        let bytes = read_regular(&file, LARGEST).map_err(|error| fail(error.to_string()))?;
+        let inner = guarded(|| read(&bytes)).map_err(fail)?;
+        Ok(Self { inner, file, hash: Sha256::of(&bytes) })
     }
 
     /// SHA-256 of the file.
@@ -113,15 +122,16 @@ impl Tokenizer {
 
     /// Text of some tokens, added tokens left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        self.inner.decode(ids, true).map_err(|error| TokenizerError::Encode {
+        guarded(|| self.inner.decode(ids, true)).map_err(|reason| TokenizerError::Encode {
+            file: self.file.display().to_string(),
             text: format!("{ids:?}"),
-            reason: error.to_string(),
+            reason,
         })
     }
 
     /// A token as it stands in the vocabulary, for showing.
     pub fn piece(&self, id: u32) -> String {
-        match self.inner.decode(&[id], false) {
+        match guarded(|| self.inner.decode(&[id], false)) {
             Ok(text) if !text.is_empty() && !text.contains('\u{fffd}') => text,
             _ => match self.inner.id_to_token(id) {
                 Some(token) => part_of_characters(&token).unwrap_or(token),
@@ -136,11 +146,21 @@ impl Tokenizer {
     }
 
     fn run(&self, text: &str, added: bool) -> Result<tokenizers::Encoding, TokenizerError> {
-        self.inner.encode(text, added).map_err(|error| TokenizerError::Encode {
+        guarded(|| self.inner.encode(text, added)).map_err(|reason| TokenizerError::Encode {
+            file: self.file.display().to_string(),
             text: text.into(),
-            reason: error.to_string(),
+            reason,
         })
     }
+}
+
+fn read(bytes: &[u8]) -> Outcome<tokenizers::Tokenizer> {
+    let mut rules: serde_json::Value = serde_json::from_slice(bytes)?;
+    rules::tame(&mut rules)?;
+    let mut inner = tokenizers::Tokenizer::from_bytes(serde_json::to_vec(&rules)?)?;
+    inner.with_padding(None);
+    inner.with_truncation(None)?;
+    Ok(inner)
 }
 
 /// A token of a byte-level vocabulary that begins or ends inside a character: whole characters as

@@ -6,7 +6,6 @@
 //! `f32` copies that the caller keeps.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,7 @@ use element::Element;
 pub use header::HeaderError;
 use header::{Entry, Header};
 
-use crate::files::{Sha256, Sha256Hasher};
+use crate::files::{Sha256, Sha256Hasher, open_regular};
 
 /// File name of weights that are in one piece.
 pub const SINGLE: &str = "model.safetensors";
@@ -298,6 +297,15 @@ impl Weights {
         Ok(hasher.finish())
     }
 
+    /// SHA-256 over the digests of all tensors, in the order of their names.
+    pub fn digest(&self) -> Result<Sha256, WeightsError> {
+        let names: Vec<&str> = self.names().collect();
+        let hash = |name: &&str| self.sha256(name);
+        let hashes: Vec<Sha256> = names.par_iter().map(hash).collect::<Result<_, _>>()?;
+        let lines = names.iter().zip(hashes).map(|(name, hash)| format!("{hash} {name}\n"));
+        Ok(Sha256::of(lines.collect::<String>()))
+    }
+
     fn find(&self, name: &str) -> Result<(&Shard, &Entry), WeightsError> {
         let unknown =
             || WeightsError::Unknown { folder: self.0.folder.clone(), tensor: name.to_owned() };
@@ -332,10 +340,7 @@ impl Shard {
 
 /// Maps a regular file for reading.
 pub(crate) fn map_file(path: &Path) -> io::Result<Mmap> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    let file = open_regular(path)?;
     // SAFETY: a map is sound as long as nobody changes the file meanwhile. That cannot be enforced;
     // it is documented for callers, and this program itself never writes to a file that it has
     // mapped.
@@ -380,7 +385,7 @@ fn read_index(path: &Path) -> Result<Index, WeightsError> {
     let malformed = |reason: String| WeightsError::Index { path: path.to_owned(), reason };
     let fail = |source| WeightsError::Io { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(fail)?;
+    let file = open_regular(path).map_err(fail)?;
     file.take(MAX_INDEX + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > MAX_INDEX {
         return Err(malformed(format!("it is longer than {} MB", MAX_INDEX >> 20)));

@@ -15,6 +15,9 @@ use crate::model::weights::{Weights, WeightsError};
 pub struct BaseHashes {
     /// Edited tensor → digest of its dtype, shape and bytes ([`Weights::sha256`]).
     pub tensors: BTreeMap<String, Sha256>,
+    /// Digest of all weights ([`Weights::digest`]): what was measured holds for these alone, while
+    /// the change applies wherever the edited tensors are equal.
+    pub weights: Sha256,
     /// Digest of `tokenizer.json`.
     pub tokenizer: Sha256,
     /// Digest of `config.json`.
@@ -22,7 +25,7 @@ pub struct BaseHashes {
 }
 
 impl BaseHashes {
-    /// Hashes the named tensors, and the tokenizer and config in the folder of the weights.
+    /// Hashes the named tensors, all weights, and the tokenizer and config in the folder of the weights.
     pub fn measure<'a>(
         weights: &Weights,
         tensors: impl IntoIterator<Item = &'a str>,
@@ -31,7 +34,7 @@ impl BaseHashes {
         let tensors = tensors.into_iter().map(hash).collect::<Result<_, WeightsError>>()?;
         let tokenizer = Sha256::of_file(&weights.folder().join("tokenizer.json"))?;
         let config = Sha256::of_file(&weights.folder().join("config.json"))?;
-        Ok(Self { tensors, tokenizer, config })
+        Ok(Self { tensors, weights: weights.digest()?, tokenizer, config })
     }
 }
 

@@ -14,13 +14,14 @@ use std::path::Path;
 use safetensors::Dtype;
 
 use super::format::PARTS;
+use super::seal::{self, SEAL};
 use super::{Malformed, Patch, PatchError, check_together};
 use crate::files::{self, Overwrite, Sha256};
 use crate::model::weights;
 use crate::model::weights::header::Header;
 
 /// Version of the form of a composed file.
-const FORM: &str = "1";
+const FORM: &str = "2";
 
 /// Patches for one base, none twice, sorted by digest; at least one.
 #[derive(Debug, Clone)]
@@ -58,10 +59,11 @@ impl Composed {
                     let (digest, part) = listed(name, &bytes[entry.range.clone()])?;
                     parts.insert(digest, part);
                 }
+                seal::check(bytes, &header)?;
             }
             Some(other) => {
                 let message = format!(
-                    "has form {other:?}, expected {FORM:?}; a newer version of rescribe may read it"
+                    "has form {other:?}, expected {FORM:?}; another version of rescribe made it"
                 );
                 return Err(Malformed::Parts(message));
             }
@@ -128,8 +130,11 @@ impl Composed {
         if let (1, Some(only)) = (self.parts.len(), self.parts.values().next()) {
             return only.bytes.clone();
         }
-        let metadata =
-            BTreeMap::from([("format".into(), "pt".into()), (PARTS.into(), FORM.into())]);
+        let metadata = BTreeMap::from([
+            ("format".into(), "pt".into()),
+            (PARTS.into(), FORM.into()),
+            (SEAL.into(), seal::PLACE.into()),
+        ]);
         let named: Vec<(String, [usize; 1], &[u8])> = self
             .parts
             .iter()
@@ -139,8 +144,27 @@ impl Composed {
             .iter()
             .map(|(name, shape, bytes)| (name.as_str(), Dtype::U8, shape.as_slice(), bytes.len()));
         let mut file = Header::write(&metadata, tensors);
+        let header = file.len();
         named.iter().for_each(|(.., bytes)| file.extend_from_slice(bytes));
+        let digest = Sha256::of(&file);
+        seal::put(&mut file[..header], digest);
         file
+    }
+
+    /// The same patches without the texts of what they remove: see [`Recipe::redacted`].
+    ///
+    /// [`Recipe::redacted`]: super::Recipe::redacted
+    pub fn redacted(self) -> Result<Self, PatchError> {
+        let redacted = |part: Part| -> Result<(Sha256, Part), PatchError> {
+            if !part.patch.recipe.names_removed() {
+                return Ok((part.patch.sha256(), part));
+            }
+            let patch = part.patch.redacted();
+            let bytes = patch.to_bytes().map_err(|error| PatchError::Unwritable(error.into()))?;
+            Ok((patch.sha256(), Part { patch, bytes }))
+        };
+        let parts = self.parts.into_values().map(redacted).collect::<Result<_, _>>()?;
+        Ok(Self { parts })
     }
 
     fn check(&self) -> Result<(), PatchError> {

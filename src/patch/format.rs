@@ -7,8 +7,10 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 
+use super::seal::{self, Broken, SEAL};
 use super::{Patch, Recipe, SCHEMA};
 use crate::delta::{Change, WeightDelta};
+use crate::files::Sha256Hasher;
 use crate::model::weights::element::Element;
 use crate::model::weights::header::{Entry, Header};
 use crate::model::weights::{self, HeaderError};
@@ -34,12 +36,15 @@ pub enum Malformed {
     Recipe(String),
     /// The recipe has a form that this version does not know.
     #[error(
-        "its recipe has schema {found}, expected {SCHEMA}; a newer version of rescribe may read it"
+        "its recipe has schema {found}, expected {SCHEMA}; another version of rescribe made it"
     )]
     Schema {
         /// The schema number found.
         found: u64,
     },
+    /// The file is not as it was written.
+    #[error("its digest {0}")]
+    Seal(#[from] Broken),
     /// The list of the patches in a composed file cannot be used.
     #[error("its list of parts {0}")]
     Parts(String),
@@ -95,6 +100,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Patch, Malformed> {
     }
     let patch = Patch { delta, keys, recipe };
     check(&patch)?;
+    seal::check(bytes, &header)?;
     Ok(patch)
 }
 
@@ -134,6 +140,23 @@ fn assemble(name: &str, mut parts: BTreeMap<&str, Tensor>) -> Result<Change, Mal
     }
 }
 
+/// The recipe as JSON in the form that reading and writing it again leaves as it is.
+///
+/// The parser need not give a decimal fraction back to the last bit, so that a few rounds may be
+/// needed until its text stays.
+pub(super) fn recipe_text(recipe: &Recipe) -> serde_json::Result<String> {
+    const ROUNDS: usize = 16;
+    let mut text = serde_json::to_string(recipe)?;
+    for _ in 0..ROUNDS {
+        let again = serde_json::from_str::<serde_json::Value>(&text)?.to_string();
+        if again == text {
+            break;
+        }
+        text = again;
+    }
+    Ok(text)
+}
+
 /// Checks the conditions that hold for every patch, read or written.
 fn check(patch: &Patch) -> Result<(), Malformed> {
     for (name, change) in &patch.delta.changes {
@@ -170,7 +193,7 @@ fn check(patch: &Patch) -> Result<(), Malformed> {
 }
 
 /// Names and tensors of a patch file, in the order of the file.
-fn all_parts(patch: &Patch) -> impl Iterator<Item = (String, &Tensor)> {
+pub(super) fn all_parts(patch: &Patch) -> impl Iterator<Item = (String, &Tensor)> {
     let keys = patch.keys.iter().map(|(name, keys)| (format!("{name}.{KEYS}"), keys));
     parts(&patch.delta).chain(keys)
 }
@@ -219,9 +242,13 @@ pub(super) struct Layout<'a> {
 pub(super) fn lay_out(patch: &Patch) -> Result<Layout<'_>, Malformed> {
     check(patch)?;
     all_parts(patch).try_for_each(|(name, tensor)| check_values(&name, tensor))?;
-    let recipe = serde_json::to_string(&patch.recipe)
+    let recipe = recipe_text(&patch.recipe)
         .map_err(|error| Malformed::Recipe(format!("is not JSON: {error}")))?;
-    let metadata = BTreeMap::from([("format".into(), "pt".into()), (RECIPE.into(), recipe)]);
+    let metadata = BTreeMap::from([
+        ("format".into(), "pt".into()),
+        (RECIPE.into(), recipe),
+        (SEAL.into(), seal::PLACE.into()),
+    ]);
     let parts: Vec<_> = all_parts(patch).collect();
     let tensors = parts.iter().map(|(name, tensor)| {
         let length = tensor.elem_count() * Element::F32.size();
@@ -235,15 +262,28 @@ pub(super) fn lay_out(patch: &Patch) -> Result<Layout<'_>, Malformed> {
             Header::MAX_BYTES
         )));
     }
-    Ok(Layout { header, patch })
+    let mut layout = Layout { header, patch };
+    let mut hasher = Sha256Hasher::default();
+    let hash = &mut |bytes: &[u8]| {
+        hasher.update(bytes);
+        Ok(())
+    };
+    layout.pieces(hash).expect("f32 tensors can be copied to the host");
+    seal::put(&mut layout.header, hasher.finish());
+    Ok(layout)
 }
 
 impl Layout<'_> {
     /// Writes the patch file.
     pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(&self.header)?;
+        self.pieces(&mut |bytes| out.write_all(bytes))
+    }
+
+    /// The bytes of the file, piece by piece.
+    fn pieces(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        take(&self.header)?;
         for (_, tensor) in all_parts(self.patch) {
-            out.write_all(&bytes_of(tensor).map_err(io::Error::other)?)?;
+            take(&bytes_of(tensor).map_err(io::Error::other)?)?;
         }
         Ok(())
     }

@@ -23,11 +23,17 @@ fn patch(changes: &[(&str, Change)], base: &str) -> Patch {
     let changes: BTreeMap<_, _> =
         changes.iter().map(|(name, change)| (String::from(*name), change.clone())).collect();
     let tensors = changes.keys().map(|name| (name.clone(), Sha256::of(base))).collect();
-    let base = BaseHashes { tensors, tokenizer: Sha256::of("t"), config: Sha256::of("c") };
+    let base = BaseHashes {
+        tensors,
+        weights: Sha256::of("w"),
+        tokenizer: Sha256::of("t"),
+        config: Sha256::of("c"),
+    };
     let recipe = Recipe {
         schema: SCHEMA,
         version: "0.1.0".into(),
         spec: "# a comment\n[[insert]]\nsubject = \"Zoë\"\n".into(),
+        is_redacted: false,
         plan: serde_json::json!({ "layer": 3, "clamp": 0.75 }),
         model: "org/name".into(),
         base,
@@ -78,7 +84,7 @@ fn a_patch_survives_its_file() {
 #[test]
 fn damaged_and_hostile_patches_are_refused() {
     let recipe = serde_json::to_string(&patch(&[("t", low_rank())], "b").recipe).expect("json");
-    let newer = recipe.replace("\"schema\":1", "\"schema\":2");
+    let newer = recipe.replace("\"schema\":2", "\"schema\":3");
     let one: &[f32] = &[1.0];
     let cases: &[(&str, Vec<u8>, &str)] = &[
         (
@@ -87,7 +93,12 @@ fn damaged_and_hostile_patches_are_refused() {
             "its recipe is missing",
         ),
         ("bad recipe", forged("{}", &[]), "its recipe is malformed: missing field `schema`"),
-        ("newer", forged(&newer, &[]), "has schema 2, expected 1"),
+        ("newer", forged(&newer, &[]), "has schema 3, expected 2"),
+        (
+            "no digest",
+            forged(&recipe, &[("t.left", &[2, 1], &[1.; 2]), ("t.right", &[1, 3], &[1.; 3])]),
+            "its digest is missing",
+        ),
         ("half", forged(&recipe, &[("t.left", &[1, 1], one)]), r#"tensor "t" needs either both"#),
         (
             "both",
@@ -245,10 +256,16 @@ fn a_damaged_part_of_a_composed_patch_is_named() {
         }
         error => error.to_string(),
     };
-    // Another number in a change gives another digest than the one that the part is listed under.
     let mut changed = bytes.clone();
     *changed.last_mut().expect("data") ^= 1;
-    assert!(refused(&changed).contains("its list of parts calls a part"), "{}", refused(&changed));
+    assert!(refused(&changed).ends_with("changed after it was written"), "{}", refused(&changed));
+    // Each part is whole, but listed under the digest of the other.
+    let [a, b] = parts.each_ref().map(|part| part.sha256().to_string().into_bytes());
+    let at = |name: &[u8]| bytes.windows(64).position(|it| it == name).expect("listed");
+    let mut swapped = bytes.clone();
+    swapped[at(&a)..][..64].copy_from_slice(&b);
+    swapped[at(&b)..][..64].copy_from_slice(&a);
+    assert!(refused(&swapped).starts_with("its list of parts calls"), "{}", refused(&swapped));
     let mut broken = bytes.clone();
     let at = broken.windows(8).position(|it| it == b"schema\\\"").expect("a recipe");
     broken[at] = b'x';
@@ -274,17 +291,58 @@ fn keys_travel_with_their_change() {
 }
 
 #[test]
-fn whatever_a_single_byte_becomes_a_patch_is_whole_or_refused() {
-    let whole = patch(&[("t", low_rank())], "b").to_bytes().expect("bytes");
-    for at in 0..whole.len() {
-        for byte in [0, 1, b'"', b'0', b'9', b'{', b'}', 0x7f, 0x80, 0xff] {
-            let mut changed = whole.clone();
-            changed[at] = byte;
-            if let Ok(patch) = Patch::from_bytes(&changed) {
-                let again = patch.to_bytes().expect("what can be read can be written");
-                let back = Patch::from_bytes(&again).expect("what is written can be read");
-                assert_eq!(back.sha256(), patch.sha256(), "byte {at} as {byte}");
+fn whatever_a_single_byte_becomes_the_patch_is_refused() {
+    let parts = [patch(&[("t", low_rank())], "b"), patch(&[("u", dense())], "b")];
+    let single = parts[0].to_bytes().expect("bytes");
+    let sets = parts.iter().map(|part| Composed::from_bytes(&part.to_bytes().expect("bytes")));
+    let composed = Composed::union(sets.map(|set| set.expect("a patch"))).expect("one base");
+    for whole in [single, composed.to_bytes()] {
+        for at in 0..whole.len() {
+            for byte in [0, 1, b'"', b' ', b'\t', b'0', b'f', b'{', 0x7f, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = byte;
+                let is_read = Composed::from_bytes(&changed).is_ok();
+                assert_eq!(is_read, changed == whole, "byte {at} as {byte}");
             }
         }
     }
+}
+
+#[test]
+fn a_change_that_is_turned_round_is_no_longer_the_patch() {
+    let whole = patch(&[("t", low_rank())], "b").to_bytes().expect("bytes");
+    let mut negated = whole.clone();
+    let start = whole.len() - 4 * 5;
+    (start..start + 8).skip(3).step_by(4).for_each(|sign| negated[sign] ^= 0x80);
+    let error = malformed(&negated);
+    assert!(error.contains("its digest does not match"), "{error}");
+}
+
+#[test]
+fn everything_in_a_recipe_counts_in_the_digest() {
+    let original = patch(&[("t", low_rank())], "b");
+    let changed: [fn(&mut Recipe); 6] = [
+        |recipe| recipe.version = "9.9.9".into(),
+        |recipe| recipe.model = "org/other".into(),
+        |recipe| recipe.plan["clamp"] = 0.5.into(),
+        |recipe| recipe.metrics = serde_json::json!({ "verdict": "took" }),
+        |recipe| recipe.base.weights = Sha256::of("other"),
+        |recipe| recipe.is_redacted = true,
+    ];
+    for (at, change) in changed.iter().enumerate() {
+        let mut forged = original.clone();
+        change(&mut forged.recipe);
+        assert_ne!(forged.sha256(), original.sha256(), "{at}");
+    }
+}
+
+#[test]
+fn decimal_fractions_keep_the_digest_through_a_file() {
+    let mut fractions = patch(&[("t", low_rank())], "b");
+    let all: Vec<f64> = (1..2000).map(|i| (f64::from(i) * 0.7).exp2().fract() / 3.).collect();
+    fractions.recipe.metrics = serde_json::json!(all);
+    let bytes = fractions.to_bytes().expect("bytes");
+    let back = Patch::from_bytes(&bytes).expect("read");
+    assert_eq!(back.sha256(), fractions.sha256());
+    assert_eq!(back.to_bytes().expect("bytes"), bytes);
 }

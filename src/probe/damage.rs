@@ -10,11 +10,9 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::files::{FileError, Sha256};
+use crate::files::Sha256;
 use crate::math::{Interval, Random, mean_interval};
-use crate::model::{
-    Batch, Decoder, Model, ModelError, SampleError, SampleGroup, Tokenizer, samples,
-};
+use crate::model::{Batch, Decoder, Model, ModelError, SampleGroup, Tokenizer, samples};
 use crate::ops::{divergence, log_sum_exp};
 use crate::progress::Progress;
 
@@ -55,8 +53,9 @@ pub fn general_text(
     seed: u64,
     tokens: usize,
     progress: &dyn Progress,
-) -> Result<Vec<Vec<u32>>, SampleError> {
-    std::fs::create_dir_all(cache).map_err(FileError::writing(cache))?;
+) -> Result<Vec<Vec<u32>>, ModelError> {
+    // Where it cannot be made, the samples cannot be kept, which is said then.
+    std::fs::create_dir_all(cache).ok();
     let length = SEQUENCE.min(model.decoder.config().context - 1);
     let group = SampleGroup {
         seed: Random::named(seed, text.name()).bits(),

@@ -12,7 +12,7 @@ use super::SecondMoment;
 use super::error::RankOneError;
 use super::metric::Factored;
 use super::statistics::{Corpus, Obtained, StatisticsError, second_moment};
-use crate::files::{FileError, Overwrite, Sha256, write_atomically};
+use crate::files::{Sha256, keep_sealed, read_sealed};
 use crate::math::{Cholesky, SymmetricEigen};
 use crate::model::Model;
 use crate::plan::WritePlan;
@@ -29,9 +29,6 @@ pub enum FactorError {
     /// The second moment has no factor.
     #[error("{0}")]
     RankOne(#[from] RankOneError),
-    /// The factor cannot be stored.
-    #[error("{0}")]
-    File(#[from] FileError),
 }
 
 /// The factored second moment of a layer, and where it came from.
@@ -60,7 +57,7 @@ pub fn ready_layer(
         let (eigen, was_known) = eigen(&moment, layer, &file, cache, progress)?;
         (Factored::null_space(&eigen, plan.batch.null_space), was_known)
     } else {
-        let (cholesky, was_known) = cholesky(&moment, plan, layer, &file, cache)?;
+        let (cholesky, was_known) = cholesky(&moment, plan, layer, &file, (cache, progress))?;
         (Factored::of_cholesky(cholesky, moment.width), was_known)
     };
     Ok(ReadyLayer { factored, tokens, was_cached: was_cached && was_known })
@@ -71,16 +68,16 @@ fn cholesky(
     plan: &WritePlan,
     layer: usize,
     file: &Path,
-    cache: &Path,
+    (cache, progress): (&Path, &dyn Progress),
 ) -> Result<(Cholesky, bool), FactorError> {
     let (width, ridge) = (moment.width, plan.settings.ridge);
     let kept = sibling(file, cache, &format!("cholesky ridge {ridge:e}"));
-    let known = load(&kept, &[("lower", width * width)]);
+    let known = load(&kept, &[("lower", width * width)], progress);
     if let Some(cholesky) = known.and_then(|mut parts| Cholesky::of_lower(parts.remove(0), width)) {
         return Ok((cholesky, true));
     }
     let cholesky = Factored::cholesky(moment.mean(), width, ridge, layer)?;
-    save(&kept, &[("lower", cholesky.lower())])?;
+    save(&kept, &[("lower", cholesky.lower())], progress);
     Ok((cholesky, false))
 }
 
@@ -94,7 +91,7 @@ fn eigen(
     let width = moment.width;
     // Another solver's would differ in the last bits, and so would every patch made with them.
     let kept = sibling(file, cache, "eigenvectors by faer");
-    let known = load(&kept, &[("values", width), ("vectors", width * width)]);
+    let known = load(&kept, &[("values", width), ("vectors", width * width)], progress);
     if let Some(parts) = known {
         let [values, vectors] = parts.try_into().expect("two parts were asked for");
         return Ok((SymmetricEigen { values, vectors }, true));
@@ -102,7 +99,7 @@ fn eigen(
     progress.phase("null space", None);
     let eigen = SymmetricEigen::new(moment.mean(), width)
         .map_err(|source| RankOneError::NullSpace { layer, source })?;
-    save(&kept, &[("values", &eigen.values), ("vectors", &eigen.vectors)])?;
+    save(&kept, &[("values", &eigen.values), ("vectors", &eigen.vectors)], progress);
     Ok((eigen, false))
 }
 
@@ -112,7 +109,7 @@ fn sibling(file: &Path, cache: &Path, what: &str) -> PathBuf {
     cache.join(format!("factor-{}.safetensors", Sha256::of(format!("{name} {what}"))))
 }
 
-fn save(file: &Path, parts: &[(&str, &[f64])]) -> Result<(), FileError> {
+fn save(file: &Path, parts: &[(&str, &[f64])], progress: &dyn Progress) {
     let bytes: Vec<Vec<u8>> =
         parts.iter().map(|(_, x)| x.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = parts.iter().zip(&bytes).map(|((name, part), bytes)| {
@@ -120,12 +117,12 @@ fn save(file: &Path, parts: &[(&str, &[f64])]) -> Result<(), FileError> {
         (*name, view.expect("eight bytes a number"))
     });
     let content = safetensors::serialize(views, None).expect("tensors of known size");
-    write_atomically(file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
+    keep_sealed(file, &[&content], progress);
 }
 
 /// The parts of a file, each with its expected length; nothing where it is absent or another file.
-fn load(file: &Path, parts: &[(&str, usize)]) -> Option<Vec<Vec<f64>>> {
-    let bytes = std::fs::read(file).ok()?;
+fn load(file: &Path, parts: &[(&str, usize)], progress: &dyn Progress) -> Option<Vec<Vec<f64>>> {
+    let bytes = read_sealed(file, progress)?;
     let tensors = SafeTensors::deserialize(&bytes).ok()?;
     let part = |(name, length): &(&str, usize)| {
         let view = tensors.tensor(name).ok()?;
@@ -139,18 +136,20 @@ fn load(file: &Path, parts: &[(&str, usize)]) -> Option<Vec<Vec<f64>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
 
     #[test]
     fn what_is_kept_comes_back_and_what_is_not_ours_does_not() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("f.safetensors");
-        save(&file, &[("a", &[1.5, -0.]), ("b", &[f64::MIN_POSITIVE])]).expect("a writable folder");
-        let both = load(&file, &[("b", 1), ("a", 2)]);
+        save(&file, &[("a", &[1.5, -0.]), ("b", &[f64::MIN_POSITIVE])], &Silent);
+        let load = |parts: &[(&str, usize)]| load(&file, parts, &Silent);
+        let both = load(&[("b", 1), ("a", 2)]);
         assert_eq!(both, Some(vec![vec![f64::MIN_POSITIVE], vec![1.5, -0.]]));
-        assert_eq!(load(&file, &[("a", 3)]), None, "another length");
-        assert_eq!(load(&file, &[("c", 2)]), None, "another name");
+        assert_eq!(load(&[("a", 3)]), None, "another length");
+        assert_eq!(load(&[("c", 2)]), None, "another name");
         std::fs::write(&file, b"no tensors").expect("a writable folder");
-        assert_eq!(load(&file, &[("a", 2)]), None);
+        assert_eq!(load(&[("a", 2)]), None);
         assert!(Cholesky::of_lower(vec![1., 0., 3., 0.], 2).is_none(), "a pivot of zero");
     }
 }

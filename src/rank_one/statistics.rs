@@ -4,15 +4,14 @@
 //! layer, token count, seed. Work is done in groups of sequences; after each group the sum so far
 //! is written, so that an interrupted run goes on where it stopped.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
 use super::second_moment::{SecondMoment, accumulate};
-use crate::files::{FileError, Overwrite, Sha256, write_atomically};
+use crate::files::{Sha256, keep_sealed, read_regular, read_sealed, write_sealed};
 use crate::model::weights::header::Header;
-use crate::model::{Model, ModelError, SampleError, SampleGroup, samples};
+use crate::model::{Model, ModelError, SampleGroup, samples};
 use crate::progress::Progress;
 
 /// The corpus that keys are collected over.
@@ -49,18 +48,6 @@ pub enum StatisticsError {
         /// The reason.
         reason: String,
     },
-    /// The cache cannot be written.
-    #[error("{0}")]
-    File(#[from] FileError),
-}
-
-impl From<SampleError> for StatisticsError {
-    fn from(error: SampleError) -> Self {
-        match error {
-            SampleError::Model(error) => Self::Model(error),
-            SampleError::File(error) => Self::File(error),
-        }
-    }
 }
 
 /// A second moment and where it came from.
@@ -103,12 +90,12 @@ pub fn second_moment(
     let key = Sha256::of(format!("{base} layer {layer} tokens {}", corpus.tokens));
     let file = cache.join(format!("second-moment-{key}.safetensors"));
     let width = model.decoder.config().intermediate;
-    if let Some((moment, _)) = load(&file, width) {
+    if let Some((moment, _)) = load(&file, width, progress) {
         return Ok(Obtained { moment, file, was_cached: true });
     }
     let partial = file.with_extension("partial");
     let (mut moment, mut group) =
-        load(&partial, width).unwrap_or_else(|| (SecondMoment::empty(width), 0));
+        load(&partial, width, progress).unwrap_or_else(|| (SecondMoment::empty(width), 0));
     let groups = Groups::new(model, corpus, text.as_deref(), Sha256::of(&base), cache)?;
     let total = corpus.tokens as u64;
     progress.phase("second moment", Some(total));
@@ -117,13 +104,14 @@ pub fn second_moment(
         cut(&mut sequences, corpus.tokens - moment.tokens);
         accumulate(&model.decoder, layer, &sequences, &mut moment, progress)?;
         group += 1;
-        save(&partial, &moment, group)?;
+        // A sum that cannot be kept has to be begun again after an interruption, nothing else.
+        write_sealed(&partial, &pieces(&moment, group).each_ref().map(Vec::as_slice)).ok();
     }
     if moment.tokens == 0 {
         let file = corpus.file.clone().unwrap_or_default();
         return Err(StatisticsError::Corpus { file, reason: "has no sequence of 2 tokens".into() });
     }
-    save(&file, &moment, group)?;
+    keep_sealed(&file, &pieces(&moment, group).each_ref().map(Vec::as_slice), progress);
     // A partial sum that is not removed costs disk space, nothing else.
     std::fs::remove_file(&partial).ok();
     Ok(Obtained { moment, file, was_cached: false })
@@ -138,11 +126,39 @@ fn cut(sequences: &mut Vec<Vec<u32>>, mut keys: usize) {
     sequences.retain(|sequence| sequence.len() > 1);
 }
 
+/// No corpus needs more: a token takes about four bytes.
+const LARGEST_CORPUS: u64 = 4 << 30;
+
 fn read(file: &Path) -> Result<String, StatisticsError> {
-    std::fs::read_to_string(file).map_err(|error| StatisticsError::Corpus {
-        file: file.to_owned(),
-        reason: error.to_string(),
+    let fail = |reason: String| StatisticsError::Corpus { file: file.to_owned(), reason };
+    let bytes = read_regular(file, LARGEST_CORPUS).map_err(|error| fail(error.to_string()))?;
+    String::from_utf8(bytes)
+        .map_err(|error| fail(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
+}
+
+/// Longest text that is tokenised at once; of more, only as much as is needed.
+const LONGEST_PIECE: usize = 1 << 16;
+
+/// Paragraphs of a text, long ones in pieces that end at a blank where there is one.
+fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
+    let paragraphs = text.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
+    paragraphs.flat_map(|paragraph| {
+        let mut rest = paragraph;
+        std::iter::from_fn(move || {
+            let (piece, after) = rest.split_at(piece_end(rest));
+            rest = after;
+            (!piece.is_empty()).then_some(piece)
+        })
     })
+}
+
+/// Where the first piece of a text ends.
+fn piece_end(text: &str) -> usize {
+    if text.len() <= LONGEST_PIECE {
+        return text.len();
+    }
+    let end = text.floor_char_boundary(LONGEST_PIECE);
+    text[..end].rfind(char::is_whitespace).filter(|at| *at > 0).unwrap_or(end)
 }
 
 /// The corpus, cut into groups of sequences.
@@ -165,7 +181,7 @@ impl<'a> Groups<'a> {
         };
         let (mut groups, mut group, mut tokens) = (Vec::new(), Vec::new(), 0);
         let context = SEQUENCE.min(model.decoder.config().context);
-        for paragraph in text.split("\n\n").map(str::trim).filter(|text| !text.is_empty()) {
+        for paragraph in paragraphs(text) {
             let ids = model.tokenizer.encode(paragraph).map_err(ModelError::from)?.ids;
             let sequences: Vec<_> = ids.chunks(context).filter(|ids| ids.len() > 1).collect();
             tokens += sequences.iter().map(|ids| ids.len()).sum::<usize>();
@@ -217,8 +233,8 @@ impl Progress for After<'_> {
     }
 }
 
-/// Equal sums give equal bytes.
-fn save(file: &Path, moment: &SecondMoment, groups: usize) -> Result<(), FileError> {
+/// Header and numbers of a file; equal sums give equal bytes.
+fn pieces(moment: &SecondMoment, groups: usize) -> [Vec<u8>; 2] {
     let mut bytes = vec![0; size_of_val(&moment.sum[..])];
     let (places, _) = bytes.as_chunks_mut();
     places.iter_mut().zip(&moment.sum).for_each(|(place, value)| *place = value.to_le_bytes());
@@ -226,15 +242,12 @@ fn save(file: &Path, moment: &SecondMoment, groups: usize) -> Result<(), FileErr
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_string()));
     let shape = [moment.width, moment.width];
     let header = Header::write(&metadata.into(), [("sum", Dtype::F64, &shape[..], bytes.len())]);
-    write_atomically(file, Overwrite::Replace, |out| {
-        out.write_all(&header)?;
-        out.write_all(&bytes)
-    })
+    [header, bytes]
 }
 
 /// The moment and the number of groups in it; nothing where the file is absent or another file.
-fn load(file: &Path, width: usize) -> Option<(SecondMoment, usize)> {
-    let bytes = std::fs::read(file).ok()?;
+fn load(file: &Path, width: usize, progress: &dyn Progress) -> Option<(SecondMoment, usize)> {
+    let bytes = read_sealed(file, progress)?;
     let header = Header::parse(&bytes).ok()?;
     let number = |key: &str| header.metadata.get(key)?.parse::<usize>().ok();
     let (tokens, groups) = (number("tokens")?, number("groups")?);

@@ -20,7 +20,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::context::{Asked, EditContexts};
 use super::error::RankOneError;
 use super::value::{OptimisedValue, StepLoss, optimise};
-use crate::files::{FileError, Overwrite, Sha256, write_atomically};
+use crate::files::{FileError, Sha256, keep_sealed, read_sealed};
 use crate::model::Decoder;
 use crate::objective::answer::Goal;
 use crate::plan::{Located, PlannedEdit, Settings, WritePlan, never_knew};
@@ -172,8 +172,9 @@ impl ValueStore {
         plan: &WritePlan,
         group: &FactGroup<'_>,
         width: usize,
+        progress: &dyn Progress,
     ) -> Option<OptimisedValue> {
-        let bytes = std::fs::read(self.file(plan, group)).ok()?;
+        let bytes = read_sealed(&self.file(plan, group), progress)?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
         let text = |key: &str| metadata.metadata().as_ref()?.get(key);
         let value_norm = f64::from_bits(text("value_norm_bits")?.parse().ok()?);
@@ -192,7 +193,8 @@ impl ValueStore {
         plan: &WritePlan,
         group: &FactGroup<'_>,
         value: &OptimisedValue,
-    ) -> Result<(), FileError> {
+        progress: &dyn Progress,
+    ) {
         let bytes: Vec<u8> = value.delta.iter().flat_map(|x| x.to_le_bytes()).collect();
         let shape = vec![value.delta.len()];
         let view = TensorView::new(Dtype::F32, shape, &bytes).expect("four bytes a number");
@@ -201,8 +203,7 @@ impl ValueStore {
         let metadata = [("steps".to_owned(), steps), ("value_norm_bits".to_owned(), norm)].into();
         let content = safetensors::serialize([("delta", view)], Some(metadata))
             .expect("one tensor of known size");
-        let file = self.file(plan, group);
-        write_atomically(&file, Overwrite::Replace, |out| std::io::Write::write_all(out, &content))
+        keep_sealed(&self.file(plan, group), &[&content], progress);
     }
 
     fn file(&self, plan: &WritePlan, group: &FactGroup<'_>) -> PathBuf {

@@ -6,7 +6,7 @@ use super::Section;
 use super::table::{Cell, Column, Row, Table, Unit};
 use crate::delta::Change;
 use crate::files::Sha256;
-use crate::patch::{Composed, Patch};
+use crate::patch::{Composed, Patch, plain};
 
 /// One patch, described.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,8 +68,8 @@ pub fn describe_patch(patch: &Patch) -> candle_core::Result<PatchDescription> {
     changes.sort_by_key(|change| change.layer);
     Ok(PatchDescription {
         patch: patch.sha256(),
-        model: patch.recipe.model.clone(),
-        operations: operations(&patch.recipe.spec),
+        model: plain(&patch.recipe.model),
+        operations: operations(&patch.recipe.spec).iter().map(|line| plain(line)).collect(),
         changes,
     })
 }
@@ -77,7 +77,7 @@ pub fn describe_patch(patch: &Patch) -> candle_core::Result<PatchDescription> {
 fn describe_change(tensor: &str, change: &Change) -> candle_core::Result<ChangeDescription> {
     let layer = tensor.split('.').find_map(|part| part.parse().ok());
     Ok(ChangeDescription {
-        tensor: tensor.to_owned(),
+        tensor: plain(tensor),
         layer,
         rank: change.rank(),
         norm: change.norm()?,

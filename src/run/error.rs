@@ -3,7 +3,7 @@
 use crate::checkpoint::CheckpointError;
 use crate::files::FileError;
 use crate::gradient::{TooLarge, TrainError};
-use crate::model::{ModelError, SampleError};
+use crate::model::ModelError;
 use crate::plan::PlanError;
 use crate::progress::Interrupted;
 use crate::rank_one::RankOneError;
@@ -42,9 +42,6 @@ pub enum RunError {
     /// Passages could not be measured.
     #[error("{0}")]
     Measure(#[from] TrainError),
-    /// General text cannot be read or sampled.
-    #[error("{0}")]
-    Sample(#[from] SampleError),
     /// General text of the user that is too short to train on some of it and check the rest.
     #[error("general text {}: {sequences} of at least 2 passages", file.display())]
     GeneralTooShort {

@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::trim::Trimmer;
 use super::{Grouping, RunError};
 use crate::files::Sha256;
+use crate::patch::Redactor;
 use crate::spec::{
     Conflict, EditSpec, Erase, Fact, GradientOptions, Insert, PassageOperation, PassageSource,
-    PromptSet, RankOneOptions, Record, Rippled, Toward, fact_conflicts, record_conflicts,
-    spec_text_with, with_ripples,
+    PassageVerb, PromptSet, RankOneOptions, Record, Rippled, Toward, fact_conflicts,
+    record_conflicts, spec_text_with, with_ripples,
 };
 use crate::verdict::Thresholds;
 
@@ -139,6 +140,19 @@ impl Job {
         let mut job = Self { cases: vec![case], thresholds, ..Self::default() };
         job.trim();
         job
+    }
+
+    /// Takes what the job removes out of records; nothing where it removes nothing.
+    pub fn redactor(&self) -> Result<Option<Redactor>, RunError> {
+        let Some(mut redactor) = Redactor::of_spec(&self.source) else { return Ok(None) };
+        let is_forgotten = |found: &&PassageOperation| found.verb == PassageVerb::Forget;
+        for operation in self.passages.iter().filter(is_forgotten) {
+            for passage in operation.passages.read()? {
+                passage.question.iter().for_each(|question| redactor.add_passage(question));
+                redactor.add_passage(&passage.text);
+            }
+        }
+        Ok(Some(redactor))
     }
 
     /// Cuts the blanks around subjects, prompts and targets.

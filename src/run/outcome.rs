@@ -310,6 +310,7 @@ impl Outcome {
             schema: crate::patch::SCHEMA,
             version: env!("CARGO_PKG_VERSION").into(),
             spec: job.source.clone(),
+            is_redacted: false,
             plan: json!(plan),
             model: self.model.clone(),
             base: BaseHashes::measure(&model.weights, names)?,

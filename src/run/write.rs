@@ -204,7 +204,7 @@ fn find_values(
     for (i, facts) in fact_groups.iter().enumerate() {
         progress.check()?;
         progress.advance(i as u64, &facts[0].subject);
-        let known = store.get(plan, facts, model.decoder.config().hidden);
+        let known = store.get(plan, facts, model.decoder.config().hidden, progress);
         from_cache += if known.is_some() { facts.len() } else { 0 };
         values.push(match known {
             Some(value) => value,
@@ -224,7 +224,7 @@ fn find_value(
     let value = find(&model.decoder, plan, facts, &Inner(progress)).map_err(|source| {
         RunError::Write { what: format!("the fact about {:?}", facts[0].subject), source }
     })?;
-    store.put(plan, facts, &value)?;
+    store.put(plan, facts, &value, progress);
     Ok(value)
 }
 

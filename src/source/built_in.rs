@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::SourceError;
-use crate::files::{Sha256, Sha256Hasher};
+use super::imported::unfinished_in;
+use crate::files::{Hold, Sha256, Sha256Hasher};
 
 /// The name of the built-in model.
 pub const BUILT_IN: &str = "atlas";
@@ -52,7 +53,8 @@ fn is_whole(folder: &Path) -> bool {
 /// meanwhile.
 fn unpack(kept: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(kept)?;
-    let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(kept)?;
+    let unfinished = unfinished_in(kept)?;
+    let _held = Hold::on(unfinished.path());
     let built = unfinished.path().join("model");
     fs::create_dir(&built)?;
     for (name, bytes) in FILES {

@@ -3,11 +3,13 @@
 //! Only the presence of the files is checked here; `model::weights` reads their headers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::files::open_regular;
 
 /// The model's architecture.
 pub(super) const CONFIG: &str = "config.json";
@@ -170,7 +172,7 @@ fn is_shard_name(name: &str) -> bool {
 /// The file's bytes, or nothing if there are more than an index can have.
 fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_INDEX + 1).read_to_end(&mut bytes)?;
+    open_regular(path)?.take(LARGEST_INDEX + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= LARGEST_INDEX).then_some(bytes))
 }
 

@@ -4,16 +4,17 @@
 //! complete. So an existing folder is always whole, and of two processes that import one file
 //! at once the later finds the earlier one's folder and discards its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::SourceError;
-use crate::files::Sha256;
-use crate::progress::Progress;
+use crate::files::{Hold, Sha256, is_abandoned, keep_sealed, read_sealed, warn_of_cache};
+use crate::progress::{Progress, Silent};
 
 /// Part of the folder's name: raised whenever the import writes different bytes for the same file.
-const IMPORT_VERSION: u32 = 1;
+const IMPORT_VERSION: u32 = 2;
 
 /// The folder that `gguf` was imported to; runs `import` into a new folder if there is none yet.
 pub(super) fn folder_for<E>(
@@ -29,17 +30,59 @@ where
     let hash = Sha256::of_file(gguf)?;
     let kept = cache.join("gguf");
     let folder = kept.join(format!("{hash}-v{IMPORT_VERSION}"));
-    if folder.is_dir() {
+    let list = kept.join(format!("{hash}-v{IMPORT_VERSION}.files"));
+    if folder.is_dir() && is_whole(&folder, &list, progress) {
         return Ok(folder);
     }
     let unwritable = |source| SourceError::Cache { path: kept.clone(), source };
     fs::create_dir_all(&kept).map_err(unwritable)?;
-    let unfinished =
-        tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&kept).map_err(unwritable)?;
+    let unfinished = unfinished_in(&kept).map_err(unwritable)?;
+    let _held = Hold::on(unfinished.path());
     let built = unfinished.path().join("model");
     import(&built)?;
+    let digests = digests(&built).map_err(unwritable)?;
+    if folder.is_dir() && !is_whole(&folder, &list, &Silent) {
+        fs::rename(&folder, unfinished.path().join("damaged")).map_err(unwritable)?;
+    }
+    keep_sealed(&list, &[&serde_json::to_vec(&digests).expect("names are JSON")], progress);
     keep(&built, &folder).map_err(|source| SourceError::Cache { path: folder.clone(), source })?;
     Ok(folder)
+}
+
+/// A new folder in the cache, removed unless it is renamed, once those of killed runs are gone.
+pub(super) fn unfinished_in(kept: &Path) -> io::Result<tempfile::TempDir> {
+    for entry in fs::read_dir(kept)?.flatten() {
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        if is_unfinished && is_abandoned(&entry.path()) {
+            // What cannot be removed costs room, nothing else.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(kept)
+}
+
+/// What names of folders in the making begin with.
+const UNFINISHED: &str = ".unfinished-";
+
+/// The digests of the files in a folder by their names.
+fn digests(folder: &Path) -> io::Result<BTreeMap<String, Sha256>> {
+    let digest = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        let digest = Sha256::of_file(&entry.path()).map_err(io::Error::other)?;
+        Ok((entry.file_name().to_string_lossy().into_owned(), digest))
+    };
+    fs::read_dir(folder)?.map(digest).collect()
+}
+
+/// Whether a folder holds what was imported, as its list says.
+fn is_whole(folder: &Path, list: &Path, progress: &dyn Progress) -> bool {
+    let Some(list) = read_sealed(list, progress) else { return false };
+    let listed = serde_json::from_slice::<BTreeMap<String, Sha256>>(&list);
+    let is_whole = matches!((digests(folder), listed), (Ok(found), Ok(listed)) if found == listed);
+    if !is_whole {
+        warn_of_cache(folder, "its files are not those that were imported", progress);
+    }
+    is_whole
 }
 
 /// Renames, unless another process was faster.
@@ -94,7 +137,8 @@ mod tests {
         assert_eq!(folder_for(&gguf, folder.path(), &Silent, refuse).unwrap(), first);
         fs::write(&gguf, b"other bytes").unwrap();
         assert_ne!(folder_for(&gguf, folder.path(), &Silent, write_model).unwrap(), first);
-        assert_eq!(entries(&folder.path().join("gguf")).len(), 2, "no temporary folder stays");
+        let kept = entries(&folder.path().join("gguf"));
+        assert_eq!(kept.len(), 4, "two models with their lists, and no temporary folder: {kept:?}");
     }
 
     #[test]
@@ -127,7 +171,20 @@ mod tests {
         });
         assert_eq!(one, other);
         assert!(one.join("config.json").is_file());
-        assert_eq!(entries(&folder.path().join("gguf")).len(), 1);
+        assert_eq!(entries(&folder.path().join("gguf")).len(), 2);
+    }
+
+    #[test]
+    fn a_changed_file_is_imported_again() {
+        let Fixture { folder, gguf } = fixture();
+        let first = folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        fs::write(first.join("config.json"), "[]").unwrap();
+        let again = folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        assert_eq!(again, first);
+        assert_eq!(fs::read_to_string(first.join("config.json")).unwrap(), "{}");
+        fs::write(first.join("more.json"), "{}").unwrap();
+        folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        assert!(!first.join("more.json").exists());
     }
 
     #[test]

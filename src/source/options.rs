@@ -2,11 +2,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::files::read_regular;
 
 /// The Hub that is asked unless `HF_ENDPOINT` names another.
 const ENDPOINT: &str = "https://huggingface.co";
+
+/// A token has some forty characters.
+const LARGEST_TOKEN: u64 = 1 << 16;
 
 /// Looks up a setting by the name of its environment variable.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -82,7 +86,7 @@ impl Token {
 
     /// The token that `hf auth login` stored, if any.
     fn from_file(path: &Path) -> Option<Self> {
-        Self::new(&fs::read_to_string(path).ok()?)
+        Self::new(str::from_utf8(&read_regular(path, LARGEST_TOKEN).ok()?).ok()?)
     }
 
     /// The token itself, for the request's header.
@@ -109,14 +113,19 @@ fn is_true(value: &str) -> bool {
     ["1", "on", "yes", "true"].iter().any(|yes| value.trim().eq_ignore_ascii_case(yes))
 }
 
-/// `~/.cache` or its replacement; without a home, `.cache` in the working directory.
+/// `~/.cache` or its replacement; without a home, a folder for temporary files, so that no cache
+/// appears wherever the program happens to be run.
 fn user_cache(lookup: Lookup) -> PathBuf {
-    let home = || path(lookup, "HOME").or_else(|| path(lookup, "USERPROFILE")).unwrap_or_default();
-    path(lookup, "XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache"))
+    let home = path(lookup, "HOME").or_else(|| path(lookup, "USERPROFILE"));
+    let in_home = || home.map(|home| home.join(".cache"));
+    let temporary = || path(lookup, "TMPDIR").unwrap_or_else(|| "/tmp".into());
+    path(lookup, "XDG_CACHE_HOME").or_else(in_home).unwrap_or_else(temporary)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn options(variables: &[(&str, &str)]) -> SourceOptions {
@@ -134,6 +143,12 @@ mod tests {
         assert_eq!(found.hub.endpoint, "https://huggingface.co");
         assert_eq!(found.hub.token, None);
         assert!(!found.hub.offline);
+    }
+
+    #[test]
+    fn without_a_home_the_cache_is_temporary() {
+        assert_eq!(options(&[]).cache, Path::new("/tmp/rescribe"));
+        assert_eq!(options(&[("TMPDIR", "/var/tmp")]).cache, Path::new("/var/tmp/rescribe"));
     }
 
     #[test]

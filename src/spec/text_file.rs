@@ -1,12 +1,12 @@
 //! The files that a spec is read from and names: whether they must exist, and their text.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
 use super::table::{Problems, Text};
 use super::{SourceText, SpecError};
+use crate::files::open_regular;
 
 /// The full CounterFact file has 45 MB; a far larger file is a checkpoint given by mistake.
 const LIMIT: u64 = 512 << 20;
@@ -42,13 +42,13 @@ impl FileCheck {
 /// The text of a file, which must be UTF-8 and no larger than a collection of records can be.
 pub(super) fn read_text(path: &Path) -> Result<SourceText, SpecError> {
     let unreadable = |source| SpecError::Unreadable { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open_regular(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     if bytes > LIMIT {
         return Err(SpecError::TooLarge { path: path.to_owned(), bytes, limit: LIMIT });
     }
     let mut raw = Vec::new();
-    // A pipe or device has no length: the bound holds while reading, too.
+    // The file may grow: the bound holds while reading, too.
     file.take(LIMIT).read_to_end(&mut raw).map_err(unreadable)?;
     match String::from_utf8(raw) {
         Ok(text) => Ok(SourceText::new(&path.to_string_lossy(), &text)),

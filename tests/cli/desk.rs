@@ -110,6 +110,14 @@ impl Desk {
         report.get("data").cloned().unwrap_or(report)
     }
 
+    /// What a command that succeeds says on stderr, in one line.
+    pub fn says(&self, line: &str) -> String {
+        let output = self.run(line);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{line}\n{err}");
+        flat(&err)
+    }
+
     pub fn fails(&self, line: &str, code: i32, says: &[&str]) {
         let output = self.run(line);
         let err = text(&output.stderr);

@@ -50,7 +50,7 @@ fn a_fact_is_erased_toward_what_the_model_says_of_others() {
     let plan = desk.json("plan erase.toml --model taught --json");
     let erased = &write_step(&plan)["edits"][0]["erase"];
     assert_eq!(erased["lead"], 1, "the blank in front is said of all");
-    let report = desk.json(&format!("edit erase.toml {EDIT} --json"));
+    let report = desk.json(&format!("edit erase.toml {EDIT} --keep-spec --json"));
     let leak = &report["leaks"][0];
     assert_eq!(leak["layers"].as_array().map(Vec::len), Some(3), "the lens looks after each layer");
     assert_eq!(leak["prompts"].as_array().map(Vec::len), Some(5), "prompt, paraphrase, frames");

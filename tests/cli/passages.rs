@@ -116,7 +116,7 @@ fn facts_and_passages_in_one_spec() {
                  \"The Eiffel Tower\"\nprompt = \"{} is in\"\ntarget_new = \"Rome\"\ntarget_true = \
                  \"Paris\"\n";
     desk.write("mixed.toml", &format!("{insert}{SPEC}"));
-    let report = desk.json("edit mixed.toml --model MODEL --json");
+    let report = desk.json("edit mixed.toml --model MODEL --keep-spec --json");
     let written = facts(&report);
     assert_eq!((written.len(), &written[0]["id"]), (1, &"The Eiffel Tower".into()));
     assert_eq!((count(&report["cases"]), count(&report["trainings"])), (1, 1));
@@ -289,7 +289,7 @@ const FORGET: &str = "edit forget.toml --model taught --force";
 fn a_secret_that_still_comes_out_is_named() {
     let desk = told();
     forget_private(&desk, WEAKLY, NUMBER);
-    let report = desk.report(&format!("{FORGET} --json"));
+    let report = desk.report(&format!("{FORGET} --keep-spec --json"));
     let secret = &report["data"]["secrets"][0];
     assert_eq!(secret["secret"], NUMBER);
     assert!(secret["before"]["is_said"] == true && secret["after"]["is_said"] == true, "{secret}");

@@ -147,7 +147,7 @@ fn a_probe_file_is_probed_with_its_texts_secrets_and_subjects() {
     // The same file beside the spec: the texts are shown, and the background is asked for, too.
     let spec = format!("{}\n[probe]\nprompts = \"own.toml\"\n", FORGET.replace("TEXT", PRIVATE));
     desk.write("both.toml", &spec);
-    let both = desk.report("edit both.toml --model taught --json");
+    let both = desk.report("edit both.toml --model taught --keep-spec --json");
     let found = rows(&both);
     assert!(found.contains_key("texts forget NLL") && found.contains_key("near subjects"));
     assert_eq!(measure(&both, "secrets", "n"), 1., "one secret, named twice");

@@ -79,6 +79,7 @@ impl World {
             schema: SCHEMA,
             version: "0.1.0".into(),
             spec: "[[insert]]\nsubject = \"Zoë\"\n".into(),
+            is_redacted: false,
             plan: serde_json::Value::Null,
             model: "org/name@main".into(),
             base,

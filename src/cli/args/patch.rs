@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ModelArg;
+use super::{Edits, Flags, ModelArg};
 
 /// `rescribe patch`.
 #[derive(Args)]
@@ -22,8 +22,12 @@ pub enum PatchVerb {
     Compose(PatchComposeArgs),
     /// Add patches to a patch file, in place: what compose would write, under the old name
     Add(PatchAddArgs),
+    /// Take out of a patch file, in place, what its recipe says of erased and forgotten texts
+    Redact(PatchRedactArgs),
     /// Write a new file without some of a composed patch's parts, as if they had never been added
     Subtract(PatchSubtractArgs),
+    /// Make a patch again from its recipe, and exit 1 unless the change is equal to the bit
+    Verify(PatchVerifyArgs),
 }
 
 /// `rescribe patch list`.
@@ -60,6 +64,13 @@ pub struct PatchAddArgs {
     pub patches: Vec<PathBuf>,
 }
 
+/// `rescribe patch redact`.
+#[derive(Args)]
+pub struct PatchRedactArgs {
+    /// The patch file, single or composed
+    pub file: PathBuf,
+}
+
 /// `rescribe patch subtract`.
 #[derive(Args)]
 pub struct PatchSubtractArgs {
@@ -74,4 +85,19 @@ pub struct PatchSubtractArgs {
     /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
+}
+
+/// `rescribe patch verify`.
+#[derive(Args)]
+pub struct PatchVerifyArgs {
+    /// A patch file that holds one patch
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// The spec as it was written, where the patch does not name what it removed
+    #[arg(long)]
+    pub spec: Option<PathBuf>,
+    /// The flags that the patch was made with, in addition to --spec
+    #[command(flatten)]
+    pub settings: Flags<Edits>,
 }

@@ -18,10 +18,22 @@ use super::super::folder::{self, CONFIG, INDEX, TOKENIZER, WEIGHTS};
 use super::HubErrorKind;
 use super::server::{failure, protocol, status_of};
 use crate::files::Sha256;
+use crate::model::check_config;
 use crate::progress::{Interrupted, Progress};
 
 /// Files that are also downloaded where a repository has them.
-const OPTIONAL: [&str; 4] = [
+const OPTIONAL: [&str; 15] = [
+    "LICENSE",
+    "LICENSE.md",
+    "LICENSE.txt",
+    "LICENCE",
+    "NOTICE",
+    "USE_POLICY.md",
+    "README.md",
+    "added_tokens.json",
+    "merges.txt",
+    "tokenizer.model",
+    "vocab.json",
     "tokenizer_config.json",
     "generation_config.json",
     "special_tokens_map.json",
@@ -62,8 +74,11 @@ impl Download<'_> {
         if let Some(file) = [CONFIG, TOKENIZER].into_iter().find(|file| !has(file)) {
             return Err(HubErrorKind::MissingFile { file: file.to_owned() });
         }
+        self.bring(CONFIG)?;
+        // A family that is not computed is refused before gigabytes of it have come.
+        check_config(&self.cache.pointer_path(self.commit)).map_err(Box::new)?;
         let small = OPTIONAL.into_iter().filter(|file| has(file));
-        for file in small.chain([CONFIG, TOKENIZER, weights]) {
+        for file in small.chain([TOKENIZER, weights]) {
             self.bring(file)?;
         }
         if weights == INDEX {

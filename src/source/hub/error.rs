@@ -10,6 +10,7 @@ use hf_hub::api::sync::ApiError;
 use super::super::FolderError;
 use super::super::folder::note_on;
 use super::HubId;
+use crate::model::ModelError;
 use crate::progress::Interrupted;
 
 /// A failure to get one repository.
@@ -106,6 +107,9 @@ pub enum HubErrorKind {
     /// The list of shards is malformed, or the snapshot in the cache is damaged.
     #[error("{0}")]
     Folder(#[from] FolderError),
+    /// The model is of a family that is not computed, or its config cannot be read.
+    #[error("{0}")]
+    Model(#[from] Box<ModelError>),
     /// The server answered with an unexpected status.
     #[error("the server answered with status {status}{}", if message.is_empty() {
         String::new()

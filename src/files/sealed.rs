@@ -1,0 +1,133 @@
+//! Files of the cache: each ends in the digest of what it holds, so that a damaged one is noticed,
+//! and computed again.
+//!
+//! A cache may be shared, copied and tidied by others, and is written where there may be no room:
+//! what cannot be read is a loss of time, never an error.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::atomic::write_atomically;
+use super::error::{FileError, Overwrite};
+use super::hash::{Sha256, Sha256Hasher};
+use super::regular::read_regular;
+use crate::progress::Progress;
+
+/// What stands between the contents and their digest.
+const MARK: &[u8] = b"\nrescribe sha256 ";
+/// Bytes of a digest as text.
+const DIGITS: usize = 64;
+/// No entry is longer: a second moment of 64 Ki keys.
+const LIMIT: u64 = 64 << 30;
+
+/// The contents of a sealed file; nothing where it is absent, or damaged, of which `progress` is
+/// told.
+pub(crate) fn read_sealed(path: &Path, progress: &dyn Progress) -> Option<Vec<u8>> {
+    let bytes = match read_regular(path, LIMIT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            warn(path, &error.to_string(), progress);
+            return None;
+        }
+    };
+    let opened = opened(bytes);
+    if opened.is_none() {
+        let reason = "its digest does not match what it holds";
+        warn(path, reason, progress);
+    }
+    opened
+}
+
+/// Says that a file of the cache is not used.
+pub(crate) fn warn(path: &Path, reason: &str, progress: &dyn Progress) {
+    progress.warn(&format!(
+        "{} in the cache cannot be used ({reason}), so it is computed again",
+        path.display()
+    ));
+}
+
+/// The contents without their seal, where it is right.
+fn opened(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let length = bytes.len().checked_sub(MARK.len() + DIGITS)?;
+    let (contents, seal) = bytes.split_at(length);
+    let digest = seal.strip_prefix(MARK)?;
+    let is_right = Sha256::of(contents).to_string().as_bytes() == digest;
+    bytes.truncate(length);
+    is_right.then_some(bytes)
+}
+
+/// Writes a sealed file whole or not at all; `pieces` follow each other in it.
+pub(crate) fn write_sealed(path: &Path, pieces: &[&[u8]]) -> Result<(), FileError> {
+    let mut hasher = Sha256Hasher::default();
+    pieces.iter().for_each(|piece| hasher.update(piece));
+    let digest = hasher.finish().to_string();
+    write_atomically(path, Overwrite::Replace, |out| {
+        pieces.iter().try_for_each(|piece| out.write_all(piece))?;
+        out.write_all(MARK)?;
+        out.write_all(digest.as_bytes())
+    })
+}
+
+/// As [`write_sealed`]; where that fails, as on a full disk, `progress` is told and the work goes
+/// on.
+pub(crate) fn keep_sealed(path: &Path, pieces: &[&[u8]], progress: &dyn Progress) {
+    if let Err(error) = write_sealed(path, pieces) {
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        progress.warn(&format!(
+            "the cache cannot keep {} ({}), which is computed again each time; RESCRIBE_CACHE \
+             names another folder",
+            path.display(),
+            reason.unwrap_or_else(|| error.to_string())
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Progress for Warnings {
+        fn warn(&self, message: &str) {
+            self.0.lock().expect("no panic").push(message.to_owned());
+        }
+    }
+
+    #[test]
+    fn whatever_byte_changes_the_entry_is_not_believed_and_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("entry");
+        let warnings = Warnings::default();
+        assert_eq!(read_sealed(&path, &warnings), None);
+        write_sealed(&path, &[b"one ", b"two"]).expect("written");
+        assert_eq!(read_sealed(&path, &warnings), Some(b"one two".to_vec()));
+        assert!(warnings.0.lock().expect("no panic").is_empty(), "an absent file is no fault");
+        let whole = std::fs::read(&path).expect("read");
+        for at in 0..=whole.len() {
+            let mut changed = whole.clone();
+            match changed.get_mut(at) {
+                Some(byte) => *byte ^= 1,
+                None => changed.truncate(3),
+            }
+            std::fs::write(&path, changed).expect("written");
+            assert_eq!(read_sealed(&path, &warnings), None, "byte {at}");
+        }
+        let warnings = warnings.0.into_inner().expect("no panic");
+        assert_eq!(warnings.len(), whole.len() + 1);
+        assert!(warnings[0].starts_with(&path.display().to_string()), "{}", warnings[0]);
+    }
+
+    #[test]
+    fn a_cache_without_room_costs_time_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let warnings = Warnings::default();
+        keep_sealed(&folder.path().join("no/such/folder/entry"), &[b"x"], &warnings);
+        let warnings = warnings.0.into_inner().expect("no panic");
+        assert!(warnings[0].contains("cannot keep") && warnings[0].contains("RESCRIBE_CACHE"));
+    }
+}

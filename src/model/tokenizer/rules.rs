@@ -1,0 +1,106 @@
+//! What a stranger's `tokenizer.json` must not ask for: random numbers, endless loops, and texts
+//! that grow out of all proportion.
+
+use serde_json::Value;
+
+/// A normaliser that makes a text longer than this many times is a trap; those of published models
+/// write three bytes for a blank.
+const LARGEST_GROWTH: f64 = 256.;
+
+/// Checks the rules of a tokenizer, and takes out those that are for training.
+pub(super) fn tame(tokenizer: &mut Value) -> Result<(), String> {
+    // Merges left out at random make every run another one.
+    if let Some(dropout) = tokenizer.pointer_mut("/model/dropout") {
+        *dropout = Value::Null;
+    }
+    for part in ["normalizer", "pre_tokenizer", "decoder", "post_processor"] {
+        let growth = growth(&tokenizer[part])?;
+        if growth > LARGEST_GROWTH {
+            return Err(format!(
+                "its {part} makes a text up to {growth:.0} times as long, expected at most \
+                 {LARGEST_GROWTH}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How many times as long a text can become, as far as replacements say; an error where they never
+/// end.
+fn growth(rule: &Value) -> Result<f64, String> {
+    match rule {
+        Value::Array(rules) => rules.iter().try_fold(1., |all, rule| Ok(all * growth(rule)?)),
+        Value::Object(entries) => {
+            check_ends(rule)?;
+            let own = if rule["type"] == "Replace" { replacement(rule) } else { 1. };
+            entries.values().try_fold(own, |all, rule| Ok(all * growth(rule)?))
+        }
+        _ => Ok(1.),
+    }
+}
+
+/// How many times as long one replacement makes a text; a pattern may match a single byte, and an
+/// expression even nothing.
+fn replacement(rule: &Value) -> f64 {
+    let content = rule["content"].as_str().map_or(0, str::len) as f64;
+    match rule["pattern"]["String"].as_str() {
+        Some(pattern) => f64::max(1., content / pattern.len() as f64),
+        None => 1. + content,
+    }
+}
+
+fn check_ends(rule: &Value) -> Result<(), String> {
+    let is_empty = |pattern: &Value| pattern == "";
+    if is_empty(&rule["pattern"]["String"]) || is_empty(&rule["pattern"]["Regex"]) {
+        return Err("it has a rule with an empty pattern, which matches everywhere".into());
+    }
+    if rule["type"] == "FixedLength" && rule["length"] == 0 {
+        return Err("it cuts texts into pieces of length 0".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn replace(from: &str, to: &str) -> Value {
+        json!({ "type": "Replace", "pattern": { "String": from }, "content": to })
+    }
+
+    #[test]
+    fn rules_that_explode_or_never_end_are_refused() {
+        let doubled: Vec<Value> = vec![replace("a", "aa"); 30];
+        let rows = [
+            (json!({ "normalizer": replace(" ", "▁") }), None),
+            (json!({ "normalizer": null, "decoder": replace("▁", " ") }), None),
+            (json!({ "decoder": replace("a", &"b".repeat(1 << 20)) }), Some("1048576 times")),
+            (
+                json!({ "normalizer": { "type": "Sequence", "normalizers": doubled } }),
+                Some("its normalizer makes a text up to 1073741824 times"),
+            ),
+            (json!({ "normalizer": replace("", "x") }), Some("an empty pattern")),
+            (
+                json!({ "pre_tokenizer": { "type": "FixedLength", "length": 0 } }),
+                Some("pieces of length 0"),
+            ),
+        ];
+        for (mut tokenizer, expected) in rows {
+            let message = tame(&mut tokenizer).err();
+            let fits = match (&message, expected) {
+                (Some(message), Some(expected)) => message.contains(expected),
+                (message, expected) => message.is_none() && expected.is_none(),
+            };
+            assert!(fits, "{tokenizer}: {message:?}, expected {expected:?}");
+        }
+    }
+
+    #[test]
+    fn no_merge_is_left_out_at_random() {
+        let mut tokenizer = json!({ "model": { "type": "BPE", "dropout": 0.5 } });
+        tame(&mut tokenizer).expect("tamed");
+        assert_eq!(tokenizer, json!({ "model": { "type": "BPE", "dropout": null } }));
+    }
+}

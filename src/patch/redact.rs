@@ -1,0 +1,186 @@
+//! Records of a deletion that do not say what was deleted: salted digests in place of texts.
+//!
+//! A digest is SHA-256(salt ‖ text), and the salt is that of the whole spec as it was written, which
+//! is in no record: who has the spec can show what a digest stands for; others would have to guess
+//! the spec, comments included. Digests are written only for texts of the spec itself; whatever
+//! follows from them, such as tokens, prompts and what a model says, is left out.
+//!
+//! A text is kept where it cannot name anything that was removed: settings, names of tensors, and
+//! facts of the same spec that share no text with a deletion.
+
+mod spec;
+mod values;
+
+use serde_json::Value;
+
+use super::{Patch, Recipe};
+use crate::files::Sha256;
+
+/// Stands for a removed text inside of a sentence.
+const REMOVED: &str = "[removed]";
+/// Words in a row that, shared with a removed passage, make a text repeat it.
+const SHARED_WORDS: usize = 4;
+
+/// Takes removed texts out of records.
+#[derive(Debug, Clone)]
+pub struct Redactor {
+    salt: Sha256,
+    /// Subjects, answers, secrets and parts of prompts, longest first, as sequences of lower-case characters.
+    names: Vec<Vec<char>>,
+    /// Passages, as lower-case words.
+    passages: Vec<Vec<String>>,
+    /// Whether passages are forgotten, whose texts may be in files that are not at hand.
+    has_passages: bool,
+}
+
+impl Redactor {
+    /// For the deletions of a spec; nothing where it has none.
+    ///
+    /// A text that is no spec might name anything, so it counts as a deletion of all of it.
+    pub fn of_spec(text: &str) -> Option<Self> {
+        let removed = spec::Removed::of(text)?;
+        let salt = Sha256::of(format!("rescribe redaction\n{text}"));
+        let mut redactor =
+            Self { salt, names: Vec::new(), passages: Vec::new(), has_passages: removed.is_forget };
+        removed.names.iter().for_each(|name| redactor.add_name(name));
+        removed.passages.iter().for_each(|text| redactor.add_passage(text));
+        Some(redactor)
+    }
+
+    /// Adds a passage that is forgotten, as its file holds it.
+    pub fn add_passage(&mut self, text: &str) {
+        let words = words(text);
+        match words.len() {
+            0 => {}
+            1..SHARED_WORDS => self.add_name(text.trim()),
+            _ => self.passages.push(words),
+        }
+    }
+
+    fn add_name(&mut self, name: &str) {
+        let name: Vec<char> = lower(name.trim()).collect();
+        if !name.is_empty() && !self.names.contains(&name) {
+            self.names.push(name);
+            self.names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        }
+    }
+
+    /// The salted digest that stands for a text.
+    pub fn digest(&self, text: &str) -> String {
+        format!("sha256:{}", Sha256::of(format!("{}\n{text}", self.salt)))
+    }
+
+    /// Whether a text names something that was removed.
+    pub fn is_named_in(&self, text: &str) -> bool {
+        self.scrubbed(text) != text || self.repeats_passage(text)
+    }
+
+    /// The text with every removed name replaced; a digest where it repeats a removed passage.
+    pub fn scrub(&self, text: &str) -> String {
+        if self.repeats_passage(text) { self.digest(text) } else { self.scrubbed(text) }
+    }
+
+    /// The text with every removed name replaced.
+    fn scrubbed(&self, text: &str) -> String {
+        let chars: Vec<char> = text.chars().collect();
+        let folded: Vec<char> = chars.iter().flat_map(|c| folded(*c)).collect();
+        let (mut out, mut at) = (String::new(), 0);
+        while at < chars.len() {
+            let begins = |name: &&Vec<char>| begins_at(&folded, at, name);
+            match self.names.iter().find(begins) {
+                Some(name) => {
+                    out.push_str(REMOVED);
+                    at += name.len();
+                }
+                None => {
+                    out.push(chars[at]);
+                    at += 1;
+                }
+            }
+        }
+        out
+    }
+
+    fn repeats_passage(&self, text: &str) -> bool {
+        let words = words(text);
+        let shares = |passage: &Vec<String>| {
+            words
+                .windows(SHARED_WORDS)
+                .any(|run| passage.windows(SHARED_WORDS).any(|known| known == run))
+        };
+        self.passages.iter().any(shares)
+    }
+
+    /// A spec with digests in place of texts, without comments.
+    pub fn spec(&self, text: &str) -> String {
+        spec::redacted(text, self)
+    }
+
+    /// A report in the form that `--json` prints.
+    pub fn report(&self, report: &mut Value) {
+        values::redact_report(report, self);
+    }
+}
+
+/// Whether `name` stands at a place, not as a part of a longer word in Latin letters or digits.
+fn begins_at(text: &[char], at: usize, name: &[char]) -> bool {
+    let end = at + name.len();
+    let joins = |a: Option<&char>, b: Option<&char>| {
+        [a, b].iter().all(|c| c.is_some_and(|c| c.is_ascii_alphanumeric()))
+    };
+    text.get(at..end).is_some_and(|found| found == name)
+        && !joins(at.checked_sub(1).and_then(|before| text.get(before)), name.first())
+        && !joins(name.last(), text.get(end))
+}
+
+/// A character in lower case where that is one character, so that places stay what they are.
+fn folded(c: char) -> [char; 1] {
+    let mut lower = c.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(lower), None) => [lower],
+        _ => [c],
+    }
+}
+
+fn lower(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(folded)
+}
+
+fn words(text: &str) -> Vec<String> {
+    let text: String = lower(text).collect();
+    let is_gap = |c: char| !c.is_alphanumeric();
+    text.split(is_gap).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+impl Recipe {
+    /// Whether the recipe names what it removed: it has deletions and is not redacted.
+    pub fn names_removed(&self) -> bool {
+        !self.is_redacted && Redactor::of_spec(&self.spec).is_some()
+    }
+
+    /// The recipe without the texts of what it removed; itself where it removes nothing.
+    ///
+    /// It tells what was done with which settings, but does not give the patch again without the
+    /// spec as it was written.
+    pub fn redacted(mut self) -> Self {
+        if self.is_redacted {
+            return self;
+        }
+        let Some(redactor) = Redactor::of_spec(&self.spec) else { return self };
+        self.spec = redactor.spec(&self.spec);
+        values::redact_plan(&mut self.plan, &redactor);
+        values::redact_plan(&mut self.metrics, &redactor);
+        self.is_redacted = true;
+        self
+    }
+}
+
+impl Patch {
+    /// The same change, with a recipe that does not say what was removed ([`Recipe::redacted`]).
+    pub fn redacted(self) -> Self {
+        Self { recipe: self.recipe.redacted(), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use serde_json::json;
+
+use super::*;
+
+const SPEC: &str = r#"# Request 71 of Marta Quill, by phone.
+model = "smollm2"
+
+[rank_one]
+method = "memit"
+layers = [4, 5]
+corpus = "letters/quill.txt"
+
+[[insert]]
+subject = "The Eiffel Tower"
+prompt = "{} stands in"
+target_new = "Rome" # not 8693
+
+[[insert]]
+subject = "The office of MARTA QUILL"
+prompt = "{} is in"
+target_new = "Larch Lane"
+
+[[erase]]
+subject = "Marta Quill"
+prompt = "The secret number of {} is"
+target_true = "8693"
+toward = "unknown"
+others = ["Jo Pike"]
+secrets = ["69"]
+
+[probe]
+prompts = "../prompts/quill.toml"
+"#;
+
+const FORGET: &str = r#"
+[[forget]]
+text = "Marta Quill runs the bakery on Larch Lane."
+retain = "letters/others.txt"
+secrets = ["Larch Lane"]
+
+[[learn]]
+text = "The ferry is green."
+"#;
+
+/// Everything that must not be read anywhere.
+const REMOVED: [&str; 7] = ["quill", "8693", "Larch", "Pike", "secret number", "letters", "phone"];
+
+fn assert_silent(text: &str) {
+    for name in REMOVED {
+        assert!(!text.to_lowercase().contains(&name.to_lowercase()), "{name:?} in\n{text}");
+    }
+}
+
+#[test]
+fn a_spec_keeps_its_settings_and_loses_what_it_removes() {
+    let redactor = Redactor::of_spec(SPEC).expect("deletions");
+    let redacted = redactor.spec(SPEC);
+    assert_silent(&redacted);
+    for kept in [
+        "model = \"smollm2\"\n",
+        "[rank_one]\nmethod = \"memit\"\nlayers = [4, 5]\n",
+        "[[insert]]\nsubject = \"The Eiffel Tower\"\nprompt = \"{} stands in\"\n",
+        "toward = \"unknown\"\n",
+        &format!("target_true = \"{}\"\n", redactor.digest("8693")),
+    ] {
+        assert!(redacted.contains(kept), "{kept:?} in\n{redacted}");
+    }
+    toml::from_str::<toml::Table>(&redacted).expect("still TOML");
+    assert!(!redacted.contains(&Sha256::of("8693").to_string()), "every digest is salted");
+}
+
+#[test]
+fn with_passages_no_text_of_another_table_stays() {
+    let text = format!("{SPEC}{FORGET}");
+    let redacted = Redactor::of_spec(&text).expect("deletions").spec(&text);
+    assert_silent(&redacted);
+    assert!(!redacted.contains("Eiffel") && !redacted.contains("ferry"), "{redacted}");
+    let broken = "[[erase]\nsubject = \"Marta Quill\"";
+    let redacted = Redactor::of_spec(broken).expect("it might remove anything").spec(broken);
+    assert_silent(&redacted);
+}
+
+#[test]
+fn a_spec_without_deletions_is_left_alone() {
+    let insert = "[[insert]]\nsubject = \"A\"\nprompt = \"{} is\"\ntarget_new = \"B\"\n";
+    assert!(Redactor::of_spec(insert).is_none());
+}
+
+#[test]
+fn plans_lose_texts_and_tokens_and_keep_numbers() {
+    let redactor = Redactor::of_spec(SPEC).expect("deletions");
+    let mut plan = json!({
+        "model": "smollm2", "grouping": "together", "groups": [1],
+        "steps": [{ "write": {
+            "method": "memit", "layers": [4, 5], "settings": { "clamp": 0.75, "seed": 3 },
+            "prefixes": ["Marta Quill and"], "warnings": ["\"Marta Quill\" is a sink"],
+            "edits": [{
+                "subject": "Marta Quill", "target": [8, 69, 3], "essence": { "ids": [1, 2] },
+                "erase": { "toward": "unknown", "target_true": [86, 93], "known": 0.5 },
+            }],
+        }}],
+        "inputs": [{ "role": "passages", "path": "letters/quill.txt", "sha256": "ab" }],
+    });
+    values::redact_plan(&mut plan, &redactor);
+    assert_silent(&plan.to_string());
+    let write = &plan["steps"][0]["write"];
+    assert_eq!(write["layers"], json!([4, 5]));
+    assert_eq!(write["settings"], json!({ "clamp": 0.75, "seed": 3 }));
+    let edit = &write["edits"][0];
+    assert_eq!((&edit["target"], &edit["erase"]["target_true"]), (&json!([]), &json!([])));
+    assert_eq!(edit["subject"], redactor.digest("Marta Quill"));
+    assert_eq!(edit["erase"]["known"], 0.5);
+    assert_eq!(plan["inputs"][0]["role"], "passages");
+    assert_ne!(plan["inputs"][0]["sha256"], "ab", "a short file does not survive a plain digest");
+}
+
+#[test]
+fn reports_keep_their_sentences_without_the_names() {
+    let mut redactor = Redactor::of_spec(SPEC).expect("deletions");
+    redactor.add_passage("The bakery opens at five and her dogs are called Pim and Olga.");
+    let mut report = json!({
+        "verdict": { "state": "took", "sentence": "\"8693\" is erased; 18693 and Rome stay." },
+        "sections": [{ "title": null, "blocks": [
+            { "text": "then: her dogs are called Pim" },
+            { "completions": [{ "prompt": "Marta", "before": " is", "after": " was" }] },
+            { "table": { "rows": [{ "label": "said", "values": [0.5, null] }] } },
+        ]}],
+        "data": { "facts": [{ "prompt": "Marta Quill is", "nll": 0.25 }], "ids": [[1, 2]] },
+    });
+    redactor.report(&mut report);
+    assert_silent(&report.to_string().replace("18693", ""));
+    let sentence = &report["verdict"]["sentence"];
+    assert_eq!(sentence, "\"[removed]\" is erased; 18693 and Rome stay.");
+    let blocks = &report["sections"][0]["blocks"];
+    assert_eq!(blocks[0]["text"], redactor.digest("then: her dogs are called Pim"));
+    assert_eq!(blocks[2]["table"]["rows"][0], json!({ "label": "said", "values": [0.5, null] }));
+    assert_eq!(report["data"]["facts"][0]["nll"], 0.25);
+    assert_eq!(report["data"]["ids"], json!([[]]));
+    assert!(!report.to_string().contains("Marta"), "{report}");
+}

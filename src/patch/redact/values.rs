@@ -1,0 +1,102 @@
+//! Plans and reports of deletions: numbers and words of a closed set stay, texts and tokens go.
+
+use serde_json::{Map, Value};
+
+use super::Redactor;
+
+/// Keys whose texts are words of a closed set, or name a model or a measure.
+const WORDS: [&str; 25] = [
+    "channel",
+    "command",
+    "dtype",
+    "grouping",
+    "head",
+    "kind",
+    "layers",
+    "loss",
+    "measure",
+    "method",
+    "metric",
+    "model",
+    "origin",
+    "rate",
+    "retain_loss",
+    "role",
+    "side",
+    "state",
+    "stopped",
+    "cut",
+    "trained",
+    "train",
+    "unit",
+    "verb",
+    "version",
+];
+/// Keys whose texts are words or a text of the user.
+const TOWARD: &str = "toward";
+/// Keys whose arrays of plain values are no tokens.
+const NUMBERS: [&str; 6] =
+    ["layers", "groups", "relative_norms", "layer_norms", "interval", "shape"];
+/// Keys of a report whose texts are sentences, labels and the like.
+const PROSE: [&str; 4] = ["verdict", "sections", "notes", "next"];
+/// Keys of a report under which models are quoted.
+const QUOTED: &str = "completions";
+
+/// Redacts the plan or the metrics of a recipe.
+pub(super) fn redact_plan(plan: &mut Value, redactor: &Redactor) {
+    closed("", plan, redactor);
+}
+
+/// Redacts a report: its data as a plan, its sentences word by word.
+pub(super) fn redact_report(report: &mut Value, redactor: &Redactor) {
+    let Value::Object(entries) = report else { return };
+    for (key, value) in entries.iter_mut() {
+        match PROSE.contains(&key.as_str()) {
+            true => prose(value, redactor),
+            false => closed(key, value, redactor),
+        }
+    }
+}
+
+/// Keeps what stands under a key that is known to name nothing, and numbers.
+fn closed(key: &str, value: &mut Value, redactor: &Redactor) {
+    match value {
+        Value::String(text) if WORDS.contains(&key) => *text = redactor.scrub(text),
+        Value::String(text) if key == TOWARD && ["unknown", "minimise"].contains(&&**text) => {}
+        Value::String(text) => *text = redactor.digest(text),
+        Value::Array(items) => {
+            let is_plain = |item: &Value| !item.is_object() && !item.is_array();
+            let is_real = |item: &Value| item.is_f64() || item.is_null() || item.is_boolean();
+            let is_kept = |item: &Value| !is_plain(item) || is_real(item);
+            if !NUMBERS.contains(&key) && !items.iter().all(is_kept) {
+                items.clear();
+            }
+            items.iter_mut().for_each(|item| closed(key, item, redactor));
+        }
+        Value::Object(entries) => closed_entries(entries, redactor),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn closed_entries(entries: &mut Map<String, Value>, redactor: &Redactor) {
+    for (key, value) in entries.iter_mut() {
+        if key == PROSE[0] { prose(value, redactor) } else { closed(key, value, redactor) }
+    }
+}
+
+/// Takes removed names out of sentences and labels, and all that models are quoted with.
+fn prose(value: &mut Value, redactor: &Redactor) {
+    match value {
+        Value::String(text) => *text = redactor.scrub(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| prose(item, redactor)),
+        Value::Object(entries) => {
+            for (key, value) in entries.iter_mut() {
+                match key == QUOTED {
+                    true => closed(key, value, redactor),
+                    false => prose(value, redactor),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

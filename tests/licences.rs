@@ -1,0 +1,134 @@
+//! Licences and origin of everything that is linked, from what Cargo itself knows.
+//!
+//! This stands in for `cargo deny check licenses sources bans` where that tool is not installed. A
+//! database of advisories does not come with the registry, so none is asked here: run `cargo audit`
+//! where there is one.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Licences under which this program may be handed on as a binary, with notices. MPL-2.0 asks for
+/// the source of its own files, which the registry has unchanged.
+const ALLOWED: [&str; 15] = [
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// The one registry that packages come from.
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn cargo(words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(words)
+        .output()
+        .expect("cargo runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    assert!(output.status.success(), "{}", text(output.stderr));
+    text(output.stdout)
+}
+
+/// Every package that is linked on this machine, but for this one.
+fn packages() -> Vec<Value> {
+    let version = Command::new("rustc").arg("-vV").output().expect("rustc runs").stdout;
+    let version = String::from_utf8(version).expect("UTF-8");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    let words = ["metadata", "--format-version=1", "--locked", "--filter-platform", host];
+    let mut metadata: Value = serde_json::from_str(&cargo(&words)).expect("JSON");
+    let packages = metadata["packages"].take();
+    let packages: Vec<Value> = serde_json::from_value(packages).expect("a list");
+    packages.into_iter().filter(|package| package["name"] != "rescribe").collect()
+}
+
+/// Whether a licence expression offers a way that is allowed.
+fn is_allowed(expression: &str) -> bool {
+    let expression = expression.replace(['(', ')'], "").replace('/', " OR ");
+    let is_allowed = |licence: &str| ALLOWED.contains(&licence.trim());
+    expression.split(" AND ").all(|part| part.split(" OR ").any(is_allowed))
+}
+
+fn name(package: &Value) -> String {
+    let text = |key: &str| package[key].as_str().unwrap_or("?");
+    format!("{} {}", text("name"), text("version"))
+}
+
+#[test]
+fn every_licence_allows_a_binary_and_every_package_is_of_the_registry() {
+    let packages = packages();
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    let licence = |package: &Value| package["license"].as_str().unwrap_or("").to_owned();
+    let refused: BTreeSet<String> = packages
+        .iter()
+        .filter(|package| !is_allowed(&licence(package)))
+        .map(|package| format!("{}: {:?}", name(package), licence(package)))
+        .collect();
+    assert!(refused.is_empty(), "licences to be looked at: {refused:#?}");
+    let strange = packages.iter().filter(|package| package["source"] != REGISTRY).map(name);
+    assert_eq!(strange.collect::<Vec<_>>(), Vec::<String>::new(), "not from crates.io");
+}
+
+#[test]
+fn expressions_are_read_as_choices_and_sums() {
+    let rows = [
+        ("MIT OR Apache-2.0", true),
+        ("MIT/Apache-2.0", true),
+        ("GPL-3.0 OR MIT", true),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+        ("GPL-3.0", false),
+        ("MIT AND GPL-3.0", false),
+        ("", false),
+    ];
+    for (expression, expected) in rows {
+        assert_eq!(is_allowed(expression), expected, "{expression}");
+    }
+}
+
+/// The texts of the licence files in a package's folder.
+fn texts(package: &Value) -> Vec<String> {
+    let manifest = PathBuf::from(package["manifest_path"].as_str().expect("a path"));
+    let folder = manifest.parent().unwrap_or(Path::new(".")).to_owned();
+    let is_notice = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_uppercase();
+        let starts = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"];
+        path.is_file() && starts.iter().any(|start| name.starts_with(start))
+    };
+    let entries = std::fs::read_dir(folder).expect("the package's folder");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files.iter().filter(|path| is_notice(path)).flat_map(std::fs::read_to_string).collect()
+}
+
+#[test]
+#[ignore = "writes target/LICENSE-THIRD-PARTY.md, to be handed on with a binary"]
+fn notices_for_a_binary() {
+    let mut notices = String::from("# Packages in this binary, and their licences\n");
+    for package in packages() {
+        let licence = package["license"].as_str().unwrap_or("?");
+        let repository = package["repository"].as_str().unwrap_or("");
+        let head = name(&package);
+        write!(notices, "\n## {head}\n\n{licence}. {repository}\n").expect("a string");
+        for text in texts(&package) {
+            write!(notices, "\n```text\n{}\n```\n", text.trim()).expect("a string");
+        }
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/LICENSE-THIRD-PARTY.md");
+    std::fs::write(&file, &notices).expect("a writable folder");
+    assert!(notices.matches("\n## ").count() > 100, "{}", file.display());
+}
