@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::checkpoint::transfer::put_file;
 use crate::checkpoint::{self, CheckpointError, RECIPES, folder};
 use crate::delta::Change;
-use crate::files::{FileError, Overwrite};
+use crate::files::{Building, FileError, Overwrite};
 use crate::model::Model;
 use crate::model::weights::element::Element;
 use crate::model::weights::header::Header;
@@ -117,7 +117,7 @@ pub fn export(
     let rank = modules.iter().map(|module| module.rank).max().unwrap_or(0);
     let summary = AdapterSummary { out: out.clone(), rank, modules };
 
-    let temporary = folder::new_sibling(&out)?;
+    let temporary = Building::beside(&out)?;
     let place = |name: &str| temporary.path().join(name);
     put_file(&place(WEIGHTS), &safetensors(&tensors)?)?;
     let config = config(&summary, base, model.layout());
@@ -135,7 +135,7 @@ pub fn export(
     put_file(&place(checkpoint::CARD), card(base, &summary).as_bytes())?;
     checkpoint::record::write(temporary.path(), recipes, progress)?;
     progress.check().map_err(CheckpointError::from)?;
-    folder::publish(temporary, &out, overwrite)?;
+    temporary.publish(&out, overwrite)?;
     Ok(summary)
 }
 

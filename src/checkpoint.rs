@@ -28,7 +28,7 @@ pub use folder::EXPORT;
 pub use record::Record;
 pub use written::{Rounding, as_written};
 
-use crate::files::{FileError, Overwrite, Sha256};
+use crate::files::{Building, FileError, Overwrite, Sha256};
 use crate::model::ModelError;
 use crate::model::weights::{INDEX, Weights, WeightsError};
 use crate::patch::{self, Patch, PatchError};
@@ -202,7 +202,7 @@ pub fn export(
     let growth = widen::growth(&edits, weights)?;
     let listing = Listing::of(folder, weights)?;
 
-    let temporary = folder::new_sibling(&out)?;
+    let temporary = Building::beside(&out)?;
     let mut transfer = Transfer::new(temporary.path(), listing.bytes(), progress);
     let mut summary = ExportSummary {
         out: out.clone(),
@@ -245,7 +245,7 @@ pub fn export(
         card::write(temporary.path(), folder, patches, &summary, progress)?;
     }
     progress.check()?;
-    folder::publish(temporary, &out, options.overwrite)?;
+    temporary.publish(&out, options.overwrite)?;
     Ok(summary)
 }
 

@@ -2,6 +2,7 @@
 //! everything that goes in is named by its SHA-256.
 
 mod atomic;
+mod building;
 mod error;
 mod hash;
 mod leftovers;
@@ -9,11 +10,11 @@ mod regular;
 mod sealed;
 mod target;
 
-pub(crate) use atomic::sync_folder;
 pub use atomic::write_atomically;
+pub(crate) use building::Building;
 pub use error::{FileError, Overwrite};
 pub use hash::{NotASha256, Sha256, Sha256Hasher};
-pub(crate) use leftovers::{ASIDE, Hold, is_abandoned, sweep, temporary_prefix};
+pub(crate) use leftovers::{Hold, is_abandoned};
 pub use regular::{open_regular, read_regular};
 pub(crate) use sealed::{keep_sealed, read_sealed, warn as warn_of_cache, write_sealed};
 pub use target::{Kind, check_target};

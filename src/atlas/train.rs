@@ -18,7 +18,7 @@ use super::recipe::TrainingRecipe;
 use super::tokenizer;
 use super::world::World;
 use crate::checkpoint;
-use crate::files::{Overwrite, Sha256};
+use crate::files::{Building, Overwrite, Sha256};
 use crate::gradient::{Checkpointing, Example, StepReport, TokenLoss, TrainError, Trainer};
 use crate::model::weights::element::Element;
 use crate::model::{Editing, Model, ModelError, TrainRule};
@@ -87,11 +87,11 @@ impl Training<'_> {
             loss,
         };
         let tensors = folder::trained(&trainer.tensors()?)?;
-        let temporary = checkpoint::folder::new_sibling(&out)?;
+        let temporary = Building::beside(&out)?;
         let notes = self.notes(&trained);
         let place = temporary.path();
         folder::write(place, recipe, &tokenizer, &tensors, Element::F16, Some(&notes))?;
-        checkpoint::folder::publish(temporary, &out, overwrite)?;
+        temporary.publish(&out, overwrite)?;
         Ok(trained)
     }
 

@@ -1,16 +1,13 @@
-//! The folder that is written: built next to its destination under a hidden name, renamed when
-//! whole.
+//! The folder that an export is written to: which ones may be replaced, and what they hold.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use tempfile::TempDir;
-
-use super::{CheckpointError, FILES, RECIPES};
-use crate::files::{self, ASIDE, FileError, Hold, Kind, Overwrite};
+use super::{FILES, RECIPES};
+use crate::files::{self, FileError, Kind, Overwrite};
 use crate::model::TRAINING;
+use serde_json::Value;
 
 /// Longest record of an export that is read.
 pub(super) const LONGEST_RECORD: u64 = 256 << 20;
@@ -94,70 +91,4 @@ pub(super) fn within(out: &Path, inside: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
-}
-
-/// A hidden folder next to its destination, removed unless it is published.
-#[derive(Debug)]
-pub(crate) struct Building {
-    folder: TempDir,
-    /// Tells other runs that it is no leftover.
-    _held: Hold,
-}
-
-impl Building {
-    /// The folder to be filled.
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-/// A new hidden folder next to `out`, once what killed runs left there is gone.
-pub(crate) fn new_sibling(out: &Path) -> Result<Building, CheckpointError> {
-    files::sweep(out);
-    let folder = hidden_folder(out)?;
-    let held = Hold::on(folder.path());
-    Ok(Building { folder, _held: held })
-}
-
-fn hidden_folder(out: &Path) -> Result<TempDir, CheckpointError> {
-    let prefix = files::temporary_prefix(out);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
-    // Temporary folders are private by default; this one becomes the user's, so the umask decides.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    Ok(builder.tempdir_in(files::parent(out)).map_err(FileError::writing(out))?)
-}
-
-/// Gives the finished folder its name; a folder that it replaces goes only after it.
-pub(crate) fn publish(
-    building: Building,
-    out: &Path,
-    overwrite: Overwrite,
-) -> Result<(), CheckpointError> {
-    let write = FileError::writing(out);
-    let Building { folder: temporary, _held } = building;
-    files::sync_folder(temporary.path());
-    let exists = out.symlink_metadata().is_ok();
-    if exists && overwrite == Overwrite::Refuse {
-        return Err(FileError::Exists { path: out.to_owned() }.into());
-    }
-    if exists {
-        // Between the two renames nothing has the name: a run that is killed there leaves the old
-        // folder aside, and the next one that writes here gives it its name back.
-        let old = hidden_folder(out)?;
-        let _aside_held = Hold::on(old.path());
-        let aside = old.path().join(ASIDE);
-        fs::rename(out, &aside).map_err(&write)?;
-        if let Err(error) = fs::rename(temporary.path(), out) {
-            fs::rename(&aside, out).map_err(&write)?;
-            return Err(write(error).into());
-        }
-    } else {
-        fs::rename(temporary.path(), out).map_err(write)?;
-    }
-    // Nothing is at the temporary name any more.
-    let _ = temporary.keep();
-    files::sync_folder(files::parent(out));
-    Ok(())
 }

@@ -66,7 +66,7 @@ fn persist(temporary: NamedTempFile, path: &Path, overwrite: Overwrite) -> Resul
 
 /// Makes a rename in `folder` outlive a power cut, where the system can; failing to is not an
 /// error.
-pub(crate) fn sync_folder(folder: &Path) {
+pub(super) fn sync_folder(folder: &Path) {
     #[cfg(unix)]
     if let Ok(handle) = File::open(folder) {
         let _ = handle.sync_all();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::target::parent;
 
 /// Name, inside a temporary folder, of what was moved aside for its successor.
-pub(crate) const ASIDE: &str = "old";
+pub(super) const ASIDE: &str = "old";
 /// Between creating a temporary file and locking it, it looks like a leftover.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -34,7 +34,7 @@ impl Hold {
 
 /// A prefix for temporary names next to `path`: hidden, naming what they belong to and this
 /// process.
-pub(crate) fn temporary_prefix(path: &Path) -> String {
+pub(super) fn temporary_prefix(path: &Path) -> String {
     format!(".{}.{}-", path.file_name().unwrap_or_default().to_string_lossy(), std::process::id())
 }
 
@@ -52,7 +52,7 @@ fn is_temporary(name: &str, path: &Path) -> bool {
 /// Removes what killed runs left next to `path`, after giving back what they had moved aside.
 ///
 /// What cannot be removed costs room, nothing else.
-pub(crate) fn sweep(path: &Path) {
+pub(super) fn sweep(path: &Path) {
     for leftover in leftovers(path) {
         let aside = leftover.join(ASIDE);
         if aside.symlink_metadata().is_ok() && path.symlink_metadata().is_err() {

@@ -6,10 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::TempDir;
-
 use super::error::GgufError;
-use crate::files::{self, FileError, Kind, Overwrite};
+use crate::files::{self, Building, FileError, Kind, Overwrite};
 
 /// Every file that an import writes.
 pub(super) const FILES: [&str; 6] = [
@@ -24,8 +22,9 @@ pub(super) const FILES: [&str; 6] = [
 /// A folder in the making; dropped before [`Staged::commit`], it vanishes.
 #[derive(Debug)]
 pub(super) struct Staged {
-    folder: TempDir,
+    folder: Building,
     out: PathBuf,
+    overwrite: Overwrite,
 }
 
 impl Staged {
@@ -35,8 +34,8 @@ impl Staged {
         fs::create_dir_all(parent).map_err(FileError::writing(parent))?;
         let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
         files::check_target(out, overwrite, &IMPORT, &[file])?;
-        let folder = staging().tempdir_in(parent).map_err(FileError::writing(out))?;
-        Ok(Staged { folder, out: out.to_owned() })
+        let (folder, out) = (Building::beside(out)?, out.to_owned());
+        Ok(Staged { folder, out, overwrite })
     }
 
     /// Writes one file of the folder through to the disk.
@@ -62,36 +61,10 @@ impl Staged {
         Ok(self.write(name, |file| file.write_all(bytes)).map_err(FileError::writing(&path))?)
     }
 
-    /// Moves the folder to its place. A folder that is replaced is moved aside
-    /// first and moved back if that fails.
+    /// Moves the folder to its place.
     pub(super) fn commit(self) -> Result<(), GgufError> {
-        let failed = FileError::writing(&self.out);
-        if !self.out.exists() {
-            fs::rename(self.folder.path(), &self.out).map_err(&failed)?;
-            drop(self.folder.keep());
-            return Ok(());
-        }
-        let old = self.folder.path().with_extension("old");
-        fs::rename(&self.out, &old).map_err(&failed)?;
-        if let Err(error) = fs::rename(self.folder.path(), &self.out) {
-            fs::rename(&old, &self.out).map_err(&failed)?;
-            return Err(failed(error).into());
-        }
-        drop(self.folder.keep());
-        Ok(fs::remove_dir_all(&old).map_err(failed)?)
+        Ok(self.folder.publish(&self.out, self.overwrite)?)
     }
-}
-
-/// A hidden name, with the permissions of an ordinary folder.
-fn staging() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".import-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o777));
-    }
-    builder
 }
 
 /// Imported models as output: only a folder with nothing else in it is replaced.
