@@ -42,13 +42,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if let (Some(file), Some(_)) = (&patch_file, &outcome.change) {
         let patch = write_patch(args, &session, &job, &plan, &outcome, file)?;
         if let (Some(out), Some(patch)) = (&args.out, patch) {
-            let options = ExportOptions {
-                overwrite: outputs::overwrite(args.force),
-                dtype: export::stored(args.dtype),
-                ..ExportOptions::default()
-            };
-            let summary = export::write(&session, &[patch], out, options, ui)?;
-            export::show(&summary, &session, ui)?;
+            write_export(args, &session, patch, out, ui)?;
         }
         let size = std::fs::metadata(file).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
         let spec = if silent.is_some() { "redacted spec" } else { "spec" };
@@ -195,6 +189,22 @@ fn write_patch(
     let patch = patch.map(|patch| if args.keep_spec { patch } else { patch.redacted() });
     patch.iter().try_for_each(|patch| patch.write(file, overwrite))?;
     Ok(patch)
+}
+
+fn write_export(
+    args: &EditArgs,
+    session: &Session,
+    patch: Patch,
+    out: &Path,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let options = ExportOptions {
+        overwrite: outputs::overwrite(args.force),
+        dtype: export::stored(args.dtype),
+        ..ExportOptions::default()
+    };
+    let summary = export::write(session, &[patch], out, options, ui)?;
+    export::show(&summary, session, ui)
 }
 
 /// A command whose answer shows what changed.

@@ -26,9 +26,9 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let reason = format!("it has {bytes} bytes, expected at most {limit}");
         Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
     };
-    match file.metadata()?.len() {
-        bytes if bytes > limit => return too_large(bytes),
-        _ => {}
+    let length = file.metadata()?.len();
+    if length > limit {
+        return too_large(length);
     }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;

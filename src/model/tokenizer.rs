@@ -156,8 +156,12 @@ impl Tokenizer {
 
 fn read(bytes: &[u8]) -> Outcome<tokenizers::Tokenizer> {
     let mut rules: serde_json::Value = serde_json::from_slice(bytes)?;
-    rules::tame(&mut rules)?;
-    let mut inner = tokenizers::Tokenizer::from_bytes(serde_json::to_vec(&rules)?)?;
+    // The scores of a unigram model need not survive being written again to the last bit.
+    let is_changed = rules::tame(&mut rules)?;
+    let mut inner = match is_changed {
+        true => tokenizers::Tokenizer::from_bytes(serde_json::to_vec(&rules)?)?,
+        false => tokenizers::Tokenizer::from_bytes(bytes)?,
+    };
     inner.with_padding(None);
     inner.with_truncation(None)?;
     Ok(inner)

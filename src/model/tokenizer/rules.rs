@@ -7,12 +7,11 @@ use serde_json::Value;
 /// write three bytes for a blank.
 const LARGEST_GROWTH: f64 = 256.;
 
-/// Checks the rules of a tokenizer, and takes out those that are for training.
-pub(super) fn tame(tokenizer: &mut Value) -> Result<(), String> {
+/// Checks the rules of a tokenizer, and takes out those that are for training: true where there
+/// were some.
+pub(super) fn tame(tokenizer: &mut Value) -> Result<bool, String> {
     // Merges left out at random make every run another one.
-    if let Some(dropout) = tokenizer.pointer_mut("/model/dropout") {
-        *dropout = Value::Null;
-    }
+    let dropout = tokenizer.pointer_mut("/model/dropout").map(Value::take);
     for part in ["normalizer", "pre_tokenizer", "decoder", "post_processor"] {
         let growth = growth(&tokenizer[part])?;
         if growth > LARGEST_GROWTH {
@@ -22,7 +21,7 @@ pub(super) fn tame(tokenizer: &mut Value) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    Ok(dropout.is_some_and(|dropout| !dropout.is_null()))
 }
 
 /// How many times as long a text can become, as far as replacements say; an error where they never
@@ -100,7 +99,8 @@ mod tests {
     #[test]
     fn no_merge_is_left_out_at_random() {
         let mut tokenizer = json!({ "model": { "type": "BPE", "dropout": 0.5 } });
-        tame(&mut tokenizer).expect("tamed");
+        assert_eq!(tame(&mut tokenizer), Ok(true));
         assert_eq!(tokenizer, json!({ "model": { "type": "BPE", "dropout": null } }));
+        assert_eq!(tame(&mut tokenizer), Ok(false));
     }
 }

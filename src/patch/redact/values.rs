@@ -37,8 +37,10 @@ const TOWARD: &str = "toward";
 /// Keys whose arrays of plain values are no tokens.
 const NUMBERS: [&str; 6] =
     ["layers", "groups", "relative_norms", "layer_norms", "interval", "shape"];
+/// Key of a verdict, whose texts are sentences.
+const VERDICT: &str = "verdict";
 /// Keys of a report whose texts are sentences, labels and the like.
-const PROSE: [&str; 4] = ["verdict", "sections", "notes", "next"];
+const PROSE: [&str; 4] = [VERDICT, "sections", "notes", "next"];
 /// Keys of a report under which models are quoted.
 const QUOTED: &str = "completions";
 
@@ -80,7 +82,7 @@ fn closed(key: &str, value: &mut Value, redactor: &Redactor) {
 
 fn closed_entries(entries: &mut Map<String, Value>, redactor: &Redactor) {
     for (key, value) in entries.iter_mut() {
-        if key == PROSE[0] { prose(value, redactor) } else { closed(key, value, redactor) }
+        if key == VERDICT { prose(value, redactor) } else { closed(key, value, redactor) }
     }
 }
 
