@@ -11,7 +11,7 @@ use super::session::Session;
 use super::ui::Ui;
 use rescribe::atlas::{self, DATA_FILE, Training, TrainingRecipe, WORLD_SEED, Without, World};
 use rescribe::checkpoint::EXPORT;
-use rescribe::files::{FileError, Overwrite, check_target, write_atomically};
+use rescribe::files::{FileError, Overwrite, check_target, read_regular, write_atomically};
 use rescribe::gradient::{Checkpointing, SAVED_TRAINING};
 use rescribe::model::TRAINING;
 use rescribe::progress::counted;
@@ -31,10 +31,13 @@ fn without(world: &World, text: Option<&str>) -> anyhow::Result<Without> {
     Without::parse(text, world).map_err(|error| Usage(format!("--without: {error}")).into())
 }
 
+/// A recipe has some twenty numbers.
+const LARGEST_RECIPE: u64 = 1 << 20;
+
 fn recipe(file: &Path) -> anyhow::Result<TrainingRecipe> {
-    let text = std::fs::read_to_string(file).map_err(FileError::reading(file))?;
+    let text = read_regular(file, LARGEST_RECIPE).map_err(FileError::reading(file))?;
     let wrong = |error| Usage(format!("--recipe {}: {error}", file.display())).into();
-    TrainingRecipe::read(&text).map_err(wrong)
+    TrainingRecipe::read(&String::from_utf8_lossy(&text)).map_err(wrong)
 }
 
 fn train(args: &AtlasTrainArgs, ui: &Ui) -> anyhow::Result<()> {

@@ -1,6 +1,5 @@
 //! What a deletion leaves behind: results without the names, and the files that still have them.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use super::args::EditArgs;
 use super::session::Session;
 use super::ui::{NOTE, Ui, paragraph};
 use rescribe::checkpoint::{CARD, RECIPES};
+use rescribe::files::open_regular;
 use rescribe::patch::Redactor;
 use rescribe::report::Report;
 use rescribe::run::Job;
@@ -73,6 +73,6 @@ pub fn list(
 fn names(redactor: &Redactor, file: &Path) -> bool {
     let mut bytes = Vec::new();
     let is_long = file.metadata().is_ok_and(|found| found.len() > LONGEST);
-    let read = File::open(file).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
+    let read = open_regular(file).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
     is_long || read.is_ok() && redactor.is_named_in(&String::from_utf8_lossy(&bytes))
 }
