@@ -45,8 +45,11 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
             write_export(args, &session, patch, out, ui)?;
         }
         let size = std::fs::metadata(file).map(|file| file.len().div_ceil(1024)).unwrap_or(0);
-        let spec = if silent.is_some() { "redacted spec" } else { "spec" };
-        let text = format!("{} ({size} KB, {spec} and hashes inside)", file.display());
+        let inside = match silent {
+            Some(_) => "redacted spec and hashes",
+            None => "spec and hashes inside",
+        };
+        let text = format!("{} ({size} KB, {inside})", file.display());
         report = report.note("patch", text);
         report.next = Some(next(named.unwrap_or_default(), file, &session, &plan, &job));
     }
