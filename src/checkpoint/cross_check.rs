@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::config::DecoderConfig;
 use crate::model::{ModelError, Weights};
+use crate::ops::AttentionRule;
 
 /// What candle-transformers makes of a folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,12 +123,15 @@ fn left_out(
     };
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     let windows = decoder.sight.iter().filter_map(|sight| sight.window);
+    let usual = AttentionRule::from(decoder.attention).scale;
     let part = if config.contains_key("text_config") {
         "reads no text part of a larger model"
     } else if scaling.into_iter().any(is_scaled) {
         "leaves out the scaling of positions"
     } else if windows.min().is_some_and(|window| longest > window) {
         "has other windows than this model, which the texts exceed"
+    } else if config.contains_key("query_pre_attn_scalar") && decoder.score_scale != usual {
+        "leaves out query_pre_attn_scalar"
     } else if decoder.is_parallel {
         "leaves out the parallel branches"
     } else {
@@ -235,8 +239,8 @@ mod tests {
     /// Two implementations in f32 that sum in another order, over three layers.
     const TOLERANCE: f32 = 1e-4;
 
-    /// A copy of a fixture whose positions are not scaled, which candle-transformers has of llama.
-    fn unscaled(name: &str) -> tempfile::TempDir {
+    /// A copy of a fixture without what candle-transformers leaves out.
+    fn simplified(name: &str) -> tempfile::TempDir {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let out = tempfile::tempdir().expect("a temporary folder");
         for file in std::fs::read_dir(root.join(name).join("model")).expect("a fixture") {
@@ -247,6 +251,9 @@ mod tests {
         let config = std::fs::read(&path).expect("a config");
         let mut config: Value = serde_json::from_slice(&config).expect("JSON");
         config["rope_scaling"] = Value::Null;
+        if let Some(scalar) = config.get_mut("query_pre_attn_scalar") {
+            *scalar = json!(12);
+        }
         std::fs::write(path, config.to_string()).expect("written");
         out
     }
@@ -276,7 +283,7 @@ mod tests {
             "starcoder2",
             "stablelm",
         ] {
-            let (judged, ours) = judge(unscaled(name).path(), &prompts);
+            let (judged, ours) = judge(simplified(name).path(), &prompts);
             let Judgement::Logits(judged) = judged else { panic!("{name}: {judged:?}") };
             let pairs = ours.iter().flatten().zip(judged.iter().flatten());
             let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0., f32::max);
@@ -290,6 +297,7 @@ mod tests {
         let short = vec![vec![8, 250]];
         let long = vec![(0..9).collect::<Vec<u32>>()];
         for (name, prompts, expected) in [
+            ("gemma2", &short, "query_pre_attn_scalar"),
             ("granite", &short, "no correct granite"),
             ("qwen3", &short, "scaling of positions"),
             ("mistral", &long, "other windows"),

@@ -141,6 +141,12 @@ pub enum Position {
 }
 
 impl Position {
+    /// The length beyond which positions are encoded otherwise, if there is one.
+    pub(super) fn reencoded_beyond(&self) -> Option<usize> {
+        let Self::Rotary(all) = self else { return None };
+        all.iter().find_map(|rotation| rotation.beyond.as_ref().map(|(length, _)| *length))
+    }
+
     /// Cosines and sines of each rotary encoding for the rows of a batch.
     pub(super) fn tables(&self, spans: &[Span]) -> candle_core::Result<Vec<RotaryTable>> {
         match self {

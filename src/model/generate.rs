@@ -49,7 +49,7 @@ pub fn generate_while<S: AsRef<[u32]>>(
 ) -> Result<Vec<Vec<u32>>, ModelError> {
     let mut samplers: Vec<LogitsProcessor> =
         (0..prompts.len() as u64).map(|i| sampler(choice, i)).collect();
-    let mut slots = Slots::new(prompts, tokens);
+    let mut slots = Slots::new(prompts, tokens, decoder.config().position.reencoded_beyond());
     let cache = KvCache::new(decoder.config(), slots.rows(), decoder.device())?;
     let mut written: Vec<Vec<u32>> = vec![Vec::new(); prompts.len()];
     let mut active: Vec<usize> = (0..prompts.len()).collect();
@@ -71,7 +71,7 @@ pub fn generate_while<S: AsRef<[u32]>>(
         if active.is_empty() {
             break;
         }
-        batch = slots.next(&active, &written);
+        batch = slots.next(&active, prompts, &written);
     }
     Ok(written)
 }
@@ -116,10 +116,12 @@ struct Slots {
     starts: Vec<usize>,
     lengths: Vec<usize>,
     rows: usize,
+    /// The length beyond which all positions of a sequence are encoded anew.
+    reencoded_beyond: Option<usize>,
 }
 
 impl Slots {
-    fn new<S: AsRef<[u32]>>(prompts: &[S], tokens: usize) -> Self {
+    fn new<S: AsRef<[u32]>>(prompts: &[S], tokens: usize, reencoded_beyond: Option<usize>) -> Self {
         let mut rows = 0;
         let starts = prompts.iter().map(|prompt| {
             let start = rows;
@@ -128,7 +130,7 @@ impl Slots {
         });
         let starts = starts.collect();
         let lengths = prompts.iter().map(|prompt| prompt.as_ref().len()).collect();
-        Self { starts, lengths, rows }
+        Self { starts, lengths, rows, reencoded_beyond }
     }
 
     fn rows(&self) -> usize {
@@ -143,15 +145,55 @@ impl Slots {
         batch
     }
 
-    /// The last token of each active sequence, after what its slot holds.
-    fn next(&mut self, active: &[usize], written: &[Vec<u32>]) -> Batch {
+    /// The last token of each active sequence, after what its slot holds; all of one whose slot no
+    /// longer holds the right keys.
+    fn next<S: AsRef<[u32]>>(
+        &mut self,
+        active: &[usize],
+        prompts: &[S],
+        written: &[Vec<u32>],
+    ) -> Batch {
         let mut batch = Batch::default();
         for &sequence in active {
             let (start, length) = (self.starts[sequence], self.lengths[sequence]);
             let last = written[sequence].last().expect("an active sequence has a last token");
-            batch.push(&[*last], start..start + length, Some(start + length));
+            if self.reencoded_beyond == Some(length) {
+                let whole = [prompts[sequence].as_ref(), &written[sequence]].concat();
+                batch.push(&whole, 0..0, Some(start));
+            } else {
+                batch.push(&[*last], start..start + length, Some(start + length));
+            }
             self.lengths[sequence] += 1;
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use crate::progress::Silent;
+    use candle_core::Device;
+
+    /// Beyond 64 tokens, this model encodes the positions of all tokens otherwise.
+    #[test]
+    fn a_continuation_is_what_the_whole_text_gives_at_any_length() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/phi3/model");
+        let model = Model::open(folder.as_ref(), &Device::Cpu, &Silent).expect("a fixture");
+        let decoder = &model.decoder;
+        let prompt = |length: u32| (0..length).map(|i| 2 + (7 * i * i + 3 * i) % 300).collect();
+        let prompts: [Vec<u32>; 3] = [prompt(60), prompt(63), prompt(70)];
+        let written = generate(decoder, &prompts, 8, Choice::Greedy, &[], &Silent).expect("runs");
+        for (prompt, written) in prompts.iter().zip(written) {
+            let mut whole = prompt.clone();
+            for id in written {
+                let hidden = decoder.forward(&Batch::new(&[&whole]), None).expect("runs");
+                let logits = decoder.logits(&hidden, &[whole.len() - 1]).expect("runs");
+                let best = logits.argmax(D::Minus1).and_then(|best| best.to_vec1::<u32>());
+                assert_eq!(best.expect("an index"), [id], "after {} tokens", whole.len());
+                whole.push(id);
+            }
+        }
     }
 }

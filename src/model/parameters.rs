@@ -259,6 +259,38 @@ mod tests {
         assert_eq!(llama().of(Role::Key, Some(1)).next().map(|slot| slot.elements()), Some(4 * 8));
     }
 
+    /// Heads of two numbers: rows q0 q0 k0 k0 v0 v0 q1 q1 ..., each marked by its number.
+    #[test]
+    fn roles_that_follow_each_other_head_by_head_are_told_apart() -> Result<()> {
+        let table = table(
+            json!({
+                "model_type": "gpt_neox", "hidden_size": 4, "intermediate_size": 8,
+                "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 10,
+                "hidden_act": "gelu", "max_position_embeddings": 32, "rotary_pct": 1.0,
+            }),
+            0,
+        );
+        let stored = Tensor::arange(0f32, 12., &candle_core::Device::Cpu)?.reshape((12, 1))?;
+        let roles = [Role::Query, Role::Key, Role::Value];
+        let slots = roles.map(|role| table.of(role, Some(0)).next().expect("a weight"));
+        let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        let parts = slots.iter().map(|slot| {
+            let slice = slot.slice.expect("a part");
+            slice.part_of(&stored, 4)
+        });
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let expected = [[0., 1., 6., 7.], [2., 3., 8., 9.], [4., 5., 10., 11.]];
+        for (part, expected) in parts.iter().zip(expected) {
+            assert_eq!(numbers(part)?, expected);
+        }
+        let slice = slots[1].slice.expect("a part");
+        let joined = slice.join(&slice.join(&parts[0], &parts[1])?, &parts[2])?;
+        assert_eq!(numbers(&joined)?, numbers(&stored)?);
+        let padded = numbers(&slice.padded(&parts[1])?)?;
+        assert_eq!(padded, [0., 0., 2., 3., 0., 0., 0., 0., 8., 9., 0., 0.]);
+        Ok(())
+    }
+
     #[test]
     fn modules_are_told_from_other_tensors() {
         let rows = [
