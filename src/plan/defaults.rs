@@ -14,6 +14,9 @@ const NULL_SPACE: f64 = 0.5;
 /// Largest ‖δ‖ as a multiple of the residual stream's length after the last layer. The published
 /// 0.75 stops two facts in three before their loss does.
 const STREAM_CLAMP: f64 = 1.;
+/// Weight of near subjects. With it 231 of 288 keep their answer, 127 without, on 24 records that no
+/// table reports; more weight moves other subjects and general text more.
+const NEAR_WEIGHT: f64 = 0.003;
 /// Weight of the end after the target. Without it three of four targets run on, and a name that the
 /// tokenizer splits may not end at all, as in "Tessaly Creditworthiness" for "Tessaly Credit".
 const END_WEIGHT: f64 = 0.3;
@@ -28,10 +31,10 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
     let is_batched = method.is_batched();
     let (neighbor_weight, near_weight, scatter_weight) = match method {
         _ if parity => (0., 0., 0.),
-        Method::Rome => (1., 0., 0.1),
+        Method::Rome => (1., NEAR_WEIGHT, 0.1),
         // The null space of C already keeps what the corpus holds, including names.
         Method::AlphaEdit => (0., 0., 0.),
-        Method::Emmet | Method::Memit => (1., 0., 0.),
+        Method::Emmet | Method::Memit => (1., NEAR_WEIGHT, 0.),
     };
     let clamp = if is_batched { STREAM_CLAMP } else { 4. };
     // A single fact can have more contexts and steps than each of hundreds.
@@ -71,6 +74,8 @@ pub(super) fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions 
         options.weight_decay = options.weight_decay.or(Some(editing.weight_decay));
         options.max_delta = options.max_delta.or(Some(editing.max_delta));
         options.contexts = options.contexts.or(editing.contexts);
+        // In a small world, names that are kept for ending alike take room from those that are in it.
+        options.near_weight = options.near_weight.or(Some(0.));
     }
     options
 }
