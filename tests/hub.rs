@@ -240,6 +240,15 @@ fn tokens_and_gates() {
 }
 
 #[test]
+fn the_token_does_not_follow_a_redirect_of_what_anybody_may_read() {
+    let server = Server::start(Offer::main(tiny()));
+    User::of(&server).with_token("secret").resolve(REPOSITORY).unwrap();
+    let log = server.take_log();
+    assert!(log.iter().any(|line| line.starts_with("/cdn/")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("with the token")), "{log:?}");
+}
+
+#[test]
 fn a_missing_repository_is_neither_there_nor_here() {
     let server = Server::start(Offer::main(tiny()));
     let kind = User::of(&server).refused("acme/large");
@@ -309,7 +318,8 @@ fn licences_and_files_of_the_tokenizer_come_along() {
         files.insert(name, name.as_bytes().to_vec());
     }
     let server = Server::start(Offer::main(files.clone()));
-    let found = User::of(&server).resolve(REPOSITORY).unwrap();
+    let user = User::of(&server);
+    let found = user.resolve(REPOSITORY).unwrap();
     assert_holds(&found.path, &files);
 }
 

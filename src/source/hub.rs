@@ -16,7 +16,7 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 pub use error::{HubError, HubErrorKind};
 
-use super::{FolderError, HubId, HubOptions, folder};
+use super::{FolderError, HubId, HubOptions, Token, folder};
 use crate::progress::Progress;
 
 /// Finds a repository's model in the cache or downloads it: its folder and its commit.
@@ -93,14 +93,22 @@ fn online(
     progress: &dyn Progress,
 ) -> Result<(PathBuf, String), HubErrorKind> {
     let cache = Cache::new(options.cache.clone());
-    let api = ApiBuilder::from_cache(cache.clone())
-        .with_endpoint(options.endpoint.clone())
-        .with_token(options.token.as_ref().map(|token| token.reveal().to_owned()))
-        .with_progress(false)
-        .build()
-        .map_err(|error| HubErrorKind::Protocol { reason: error.to_string() })?;
-    let is_authorised = options.token.is_some();
-    let listing = server::list(&api.repo(repository(id, id.revision())), id, is_authorised)?;
+    let connected = |token: Option<&Token>| {
+        ApiBuilder::from_cache(cache.clone())
+            .with_endpoint(options.endpoint.clone())
+            .with_token(token.map(|token| token.reveal().to_owned()))
+            .with_progress(false)
+            .build()
+            .map_err(|error| HubErrorKind::Protocol { reason: error.to_string() })
+    };
+    let token = options.token.as_ref();
+    let api = connected(token)?;
+    let listing = server::list(&api.repo(repository(id, id.revision())), id, token.is_some())?;
+    // `hf-hub` sends the token on to the host that it is redirected to for a large file. What
+    // anybody may read is fetched without it.
+    let token = token.filter(|_| !listing.is_public);
+    let api = connected(token)?;
+    let is_authorised = token.is_some();
     let download = download::Download {
         cache: cache_of(&cache, id, &listing.commit),
         remote: api.repo(repository(id, &listing.commit)),

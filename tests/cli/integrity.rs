@@ -176,18 +176,18 @@ fn pipes_devices_and_files_without_end_are_refused_at_once() {
     let sparse = std::fs::File::create(desk.path("sparse.gguf")).expect("a file");
     sparse.set_len(100 << 30).expect("a length without data");
     let rows = [
-        ("ask --model piped The", "tokenizer.json"),
-        ("ask --model endless The", "config.json"),
-        ("ask --model sparse.gguf The", "sparse.gguf"),
-        ("ask --model MODEL --patch pipe The", "it is a pipe"),
-        ("stats --model MODEL --corpus pipe", "it is a pipe"),
-        ("stats --model MODEL --corpus /dev/zero", "it is a device"),
-        ("inspect pipe", "it is a pipe"),
-        ("edit pipe --model MODEL", "it is a pipe"),
-        ("probe pipe --model MODEL", "it is a pipe"),
+        ("ask --model piped The", 3, "tokenizer.json"),
+        ("ask --model endless The", 3, "config.json"),
+        ("ask --model sparse.gguf The", 3, "sparse.gguf"),
+        ("ask --model MODEL --patch pipe The", 3, "it is a pipe"),
+        ("stats --model MODEL --corpus pipe", 3, "it is a pipe"),
+        ("stats --model MODEL --corpus /dev/zero", 3, "it is a device"),
+        ("inspect pipe", 3, "it is a pipe"),
+        ("edit pipe --model MODEL", 2, "it is a pipe"),
+        ("probe pipe --model MODEL", 2, "it is a pipe"),
     ];
-    for (line, says) in rows {
-        desk.fails(line, 3, &[says]);
+    for (line, code, says) in rows {
+        desk.fails(line, code, &[says]);
     }
 }
 

@@ -1,9 +1,11 @@
 //! Asks the server which commit a revision stands for, and interprets its refusals.
 
+use std::fmt;
 use std::time::Duration;
 
 use hf_hub::api::RepoInfo;
 use hf_hub::api::sync::{ApiError, ApiRepo};
+use serde_json::Value;
 
 use super::{HubErrorKind, HubId};
 
@@ -17,6 +19,8 @@ pub(super) struct Listing {
     pub(super) commit: String,
     /// All files of that commit.
     pub(super) files: Vec<String>,
+    /// Whether the server says that anybody may read it.
+    pub(super) is_public: bool,
 }
 
 /// Asks for the commit and the files of a revision.
@@ -36,16 +40,17 @@ pub(super) fn list(
         let message = header("x-error-message").unwrap_or_default();
         return Err(refusal(Refusal { status, code, message, is_authorised }, id));
     }
-    let info: RepoInfo = response
-        .body_mut()
-        .read_json()
-        .map_err(|error| protocol(format!("no description of a repository ({error})")))?;
+    let strange =
+        |error: &dyn fmt::Display| protocol(format!("no description of a repository ({error})"));
+    let info: Value = response.body_mut().read_json().map_err(|error| strange(&error))?;
+    let is_public = info["private"] == false && info["gated"] == false;
+    let info: RepoInfo = serde_json::from_value(info).map_err(|error| strange(&error))?;
     // The commit becomes a folder's name.
     if info.sha.is_empty() || !info.sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(protocol(format!("commit {:?} is not a hexadecimal hash", info.sha)));
     }
     let files = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
-    Ok(Listing { commit: info.sha, files })
+    Ok(Listing { commit: info.sha, files, is_public })
 }
 
 /// An answer other than 200, with the Hub's own headers on it.
