@@ -55,6 +55,8 @@ pub struct Thresholds {
     pub paraphrases: f64,
     /// Share of other subjects whose top answer must stay.
     pub background: f64,
+    /// Share of near subjects, which end as the edited one does, whose top answer must stay.
+    pub near: f64,
     /// Largest drift on general text, in nats a token.
     pub drift: f64,
     /// Largest perplexity on general text, relative to the base.
@@ -71,6 +73,8 @@ impl Default for Thresholds {
             said: 1.,
             paraphrases: 0.5,
             background: 0.9,
+            // Whether they matter depends on the subject: "Airbus A320", or "New Poland".
+            near: 0.,
             drift: 0.1,
             perplexity: 1.1,
             nll: 1.,
@@ -87,6 +91,7 @@ impl Thresholds {
             said: options.said.unwrap_or(default.said),
             paraphrases: options.paraphrases.unwrap_or(default.paraphrases),
             background: options.background.unwrap_or(default.background),
+            near: options.near.unwrap_or(default.near),
             drift: options.drift.unwrap_or(default.drift),
             perplexity: options.perplexity.unwrap_or(default.perplexity),
             nll: options.nll.unwrap_or(default.nll),

@@ -91,10 +91,18 @@ fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
         }
     }
     // What chance alone could explain is no damage: the whole interval has to lie below.
-    if let Some(others) = others(outcome).filter(|others| others.high < thresholds.background) {
+    let Background { others, near, .. } = background(outcome);
+    if let Some(others) = others.filter(|others| others.high < thresholds.background) {
         let (kept, n) = counts(&others);
         let text = format!("only {}", keep(kept, n));
         reasons.push(reason("background", others.mean, thresholds.background, text));
+    }
+    if let Some(near) = near.filter(|near| near.high < thresholds.near) {
+        let (kept, n) = counts(&near);
+        let end = if n == 1 { "ends" } else { "end" };
+        let text =
+            format!("only {kept} of {} that {end} as an edited one does stay", counted(n, "name"));
+        reasons.push(reason("near subjects", near.mean, thresholds.near, text));
     }
     reasons
 }
@@ -108,11 +116,6 @@ fn harm_sentence(harm: &[Reason]) -> Option<String> {
 pub(crate) fn background(outcome: &Outcome) -> Background {
     let found = outcome.after().filter_map(|after| after.background.clone());
     Background::pooled(&found.collect::<Vec<_>>())
-}
-
-/// The well-known ones of them.
-pub(crate) fn others(outcome: &Outcome) -> Option<Interval> {
-    background(outcome).others
 }
 
 /// (successes, n) of a share.

@@ -11,6 +11,8 @@ settings! {
         paraphrases: f64 = Real(Reals::from_zero(1.));
         /// Share of other subjects whose top answer must stay [default: 0.9].
         background: f64 = Real(Reals::from_zero(1.));
+        /// Share of names that end like the edited one whose top answer must stay [default: 0].
+        near: f64 = Real(Reals::from_zero(1.));
         /// Largest drift on general text, in nats a token [default: 0.1].
         drift: f64 = Real(Reals::from_zero(1e3));
         /// Largest perplexity on general text, relative to the base [default: 1.1].

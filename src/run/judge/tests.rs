@@ -163,6 +163,14 @@ fn thresholds_can_be_set() {
     let lax = Thresholds { background: 0.5, ..Thresholds::default() };
     let lost = outcome(&[("Rome", " Rome.", 0.1)], &[], 40);
     assert_eq!(verdict(&lost, &lax).state, State::Took);
+    let mut near = outcome(&[("Rome", " Rome.", 0.1)], &[], 64);
+    let background = near.cases[0].after.as_mut().and_then(|after| after.background.as_mut());
+    background.expect("measured").near = share_interval(2, 12);
+    assert_eq!(verdict(&near, &Thresholds::default()).state, State::Took);
+    let found = verdict(&near, &Thresholds { near: 0.5, ..Thresholds::default() });
+    assert_eq!(found.state, State::Damaged);
+    assert_eq!(found.reasons[0].measure, "near subjects");
+    assert!(found.sentence.contains("only 2 of 12 names that end as an edited one does stay"));
 }
 
 #[test]
