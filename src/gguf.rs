@@ -20,6 +20,7 @@ mod header;
 mod metadata;
 mod pre_tokenizer;
 mod rope;
+mod sentence_piece;
 mod sizes;
 mod tensor_type;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
     error::GgufFault,
     family::{Order, Planned},
     header::GgufHeader,
-    tensor_type::TensorType,
+    tensor_type::{Reading, TensorType, iq4_nl, iq4_xs},
 };
 use crate::progress::{Interrupted, Progress};
 
@@ -138,7 +138,11 @@ pub(super) fn dequantise(
     kind: TensorType,
     blocks: &[u8],
 ) -> Result<Vec<f32>, GgufFault> {
-    let dtype = kind.readable().expect("the header refuses other types");
+    let dtype = match kind.readable().expect("the header refuses other types") {
+        Reading::Candle(dtype) => dtype,
+        Reading::Iq4Nl => return Ok(iq4_nl(blocks)),
+        Reading::Iq4Xs => return Ok(iq4_xs(blocks)),
+    };
     let count = blocks.len() / dtype.type_size() * dtype.block_size();
     let aligned = Aligned::copy(blocks);
     qtensor_from_ggml(dtype, aligned.bytes(), vec![count], &Device::Cpu)

@@ -33,6 +33,9 @@ pub enum GgufError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GgufFault {
+    /// Another file in the place of a GGUF file, such as a Git LFS pointer.
+    #[error("not a GGUF file: {0}")]
+    Mistaken(&'static str),
     /// The first four bytes are not `GGUF`.
     #[error("not a GGUF file: it starts with {found:02x?}, expected {:02x?} (\"GGUF\")", b"GGUF")]
     Magic {
@@ -109,7 +112,9 @@ pub enum GgufFault {
         architecture: String,
     },
     /// A kind of tokenizer that cannot be rebuilt.
-    #[error("tokenizer model {0:?} is not supported, expected \"gpt2\" (byte-level BPE)")]
+    #[error(
+        "tokenizer model {0:?} is not supported, expected \"gpt2\" (byte-level BPE) or \"llama\" (SentencePiece)"
+    )]
     TokenizerModel(String),
     /// A way of cutting text into words that is not known by this name.
     #[error("pre-tokenizer {found:?} is not supported, expected one of {known}")]

@@ -12,6 +12,7 @@ use super::{
     metadata::{List, Metadata, Scalar, Value},
     tensor_type::TensorType,
 };
+use crate::files::mistaken;
 
 const DEFAULT_ALIGNMENT: u64 = 32;
 /// Larger alignments are not in use; a bound keeps the arithmetic away from overflow.
@@ -156,7 +157,8 @@ impl<'a> Cursor<'a> {
     fn magic_and_version(&mut self) -> Result<(), GgufFault> {
         let found = &self.bytes[..self.bytes.len().min(4)];
         if found != b"GGUF" {
-            return Err(GgufFault::Magic { found: found.to_vec() });
+            let magic = || GgufFault::Magic { found: found.to_vec() };
+            return Err(mistaken(self.bytes).map_or_else(magic, GgufFault::Mistaken));
         }
         self.at = found.len();
         match self.u32("the version")? {

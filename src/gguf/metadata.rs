@@ -171,22 +171,50 @@ impl<'a> Metadata<'a> {
 
     /// A list of exactly `count` integers.
     pub(super) fn integers(&self, key: &str, count: usize) -> Result<Option<Vec<i128>>, GgufFault> {
+        const EXPECTED: &str = "a list of integers";
+        let Some(numbers) = self.numbers(key, count, EXPECTED)? else { return Ok(None) };
+        let integers: Option<Vec<i128>> = numbers.into_iter().map(Number::integer).collect();
+        integers.map_or_else(|| self.wrong(key, EXPECTED), |list| Ok(Some(list)))
+    }
+
+    /// A list of exactly `count` finite numbers.
+    pub(super) fn reals(&self, key: &str, count: usize) -> Result<Option<Vec<f64>>, GgufFault> {
+        const EXPECTED: &str = "a list of finite numbers";
+        let Some(numbers) = self.numbers(key, count, EXPECTED)? else { return Ok(None) };
+        let reals: Vec<f64> = numbers.into_iter().map(Number::as_real).collect();
+        if reals.iter().any(|real| !real.is_finite()) {
+            return self.wrong(key, EXPECTED);
+        }
+        Ok(Some(reals))
+    }
+
+    fn numbers(
+        &self,
+        key: &str,
+        count: usize,
+        expected: &str,
+    ) -> Result<Option<Vec<Number>>, GgufFault> {
         let Some(value) = self.0.get(key) else { return Ok(None) };
         let Value::List(List::Scalars(scalar, bytes)) = value else {
-            return self.wrong(key, "a list of integers");
+            return self.wrong(key, expected);
         };
         let numbers = bytes.chunks_exact(scalar.size() as usize);
         if numbers.len() != count {
             let found = format!("a list of {}", numbers.len());
-            return Err(GgufFault::invalid(
-                format!("key {key:?}"),
-                found,
-                format!("{count} values"),
-            ));
+            let expected = format!("{count} values");
+            return Err(GgufFault::invalid(format!("key {key:?}"), found, expected));
         }
-        let integers: Option<Vec<i128>> =
-            numbers.map(|bytes| scalar.read(bytes).integer()).collect();
-        integers.map_or_else(|| self.wrong(key, "a list of integers"), |list| Ok(Some(list)))
+        Ok(Some(numbers.map(|bytes| scalar.read(bytes)).collect()))
+    }
+}
+
+impl Number {
+    fn as_real(self) -> f64 {
+        match self {
+            Number::Integer(value) => value as f64,
+            Number::Real(value) => value,
+            Number::Bool(value) => f64::from(u8::from(value)),
+        }
     }
 }
 

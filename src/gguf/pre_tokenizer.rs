@@ -42,22 +42,47 @@ const PLAIN: PreTokenizer = PreTokenizer {
     adds_bos: false,
 };
 
-static TABLE: [PreTokenizer; 5] = [
+const GPT_4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+static TABLE: [PreTokenizer; 10] = [
     PreTokenizer {
-        names: &["smollm", "starcoder", "refact"],
+        names: &["smollm", "starcoder", "refact", "codeshell", "exaone", "minerva-7b"],
         cuts: &[Cut::Digits, Cut::Gpt2],
         ..PLAIN
     },
-    PreTokenizer { names: &["gpt-2", "phi-2"], cuts: &[Cut::Gpt2], ..PLAIN },
     PreTokenizer {
-        names: &["llama-bpe", "llama3", "llama-v3"],
+        names: &["gpt-2", "phi-2", "jais", "mpt", "gigachat", "mellum", "trillion"],
+        cuts: &[Cut::Gpt2],
+        ..PLAIN
+    },
+    // GPT-NeoX and the first OLMo.
+    PreTokenizer { names: &["olmo"], cuts: &[Cut::Gpt2], is_composed: true, ..PLAIN },
+    PreTokenizer {
+        names: &["command-r"],
+        cuts: &[Cut::Digits, Cut::Gpt2],
+        is_composed: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"],
         cuts: &[Cut::Around(LLAMA_3)],
         ignores_merges: true,
         adds_bos: true,
         ..PLAIN
     },
+    // OLMo 2, phi-4 and SmolLM3 cut as Llama 3 does, but go by their merges alone.
+    PreTokenizer { names: &["dbrx", "smaug-bpe"], cuts: &[Cut::Around(LLAMA_3)], ..PLAIN },
+    PreTokenizer { names: &["gpt-4o", "llama4"], cuts: &[Cut::Around(GPT_4O)], ..PLAIN },
     PreTokenizer {
-        names: &["qwen2", "deepseek-r1-qwen"],
+        names: &["tekken"],
+        cuts: &[Cut::Around(TEKKEN)],
+        ignores_merges: true,
+        adds_bos: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez"],
         cuts: &[Cut::Around(QWEN_2)],
         is_composed: true,
         ..PLAIN

@@ -1,6 +1,7 @@
 //! The tensor types of GGUF by number, and which of them can be turned into numbers.
 
 use candle_core::quantized::GgmlDType;
+use half::f16;
 
 /// A tensor type as the file numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,43 +11,109 @@ pub(super) struct TensorType(pub(super) u32);
 ///
 /// Numbers and names: `ggml_type` in ggml.h. Q8_1 and Q8_K are intermediate
 /// results of matrix products and never stored in a model.
-const TABLE: &[(u32, &str, Option<GgmlDType>)] = &[
-    (0, "F32", Some(GgmlDType::F32)),
-    (1, "F16", Some(GgmlDType::F16)),
-    (2, "Q4_0", Some(GgmlDType::Q4_0)),
-    (3, "Q4_1", Some(GgmlDType::Q4_1)),
-    (6, "Q5_0", Some(GgmlDType::Q5_0)),
-    (7, "Q5_1", Some(GgmlDType::Q5_1)),
-    (8, "Q8_0", Some(GgmlDType::Q8_0)),
+const TABLE: &[(u32, &str, Option<Reading>)] = &[
+    (0, "F32", Some(Reading::Candle(GgmlDType::F32))),
+    (1, "F16", Some(Reading::Candle(GgmlDType::F16))),
+    (2, "Q4_0", Some(Reading::Candle(GgmlDType::Q4_0))),
+    (3, "Q4_1", Some(Reading::Candle(GgmlDType::Q4_1))),
+    (6, "Q5_0", Some(Reading::Candle(GgmlDType::Q5_0))),
+    (7, "Q5_1", Some(Reading::Candle(GgmlDType::Q5_1))),
+    (8, "Q8_0", Some(Reading::Candle(GgmlDType::Q8_0))),
     (9, "Q8_1", None),
-    (10, "Q2_K", Some(GgmlDType::Q2K)),
-    (11, "Q3_K", Some(GgmlDType::Q3K)),
-    (12, "Q4_K", Some(GgmlDType::Q4K)),
-    (13, "Q5_K", Some(GgmlDType::Q5K)),
-    (14, "Q6_K", Some(GgmlDType::Q6K)),
+    (10, "Q2_K", Some(Reading::Candle(GgmlDType::Q2K))),
+    (11, "Q3_K", Some(Reading::Candle(GgmlDType::Q3K))),
+    (12, "Q4_K", Some(Reading::Candle(GgmlDType::Q4K))),
+    (13, "Q5_K", Some(Reading::Candle(GgmlDType::Q5K))),
+    (14, "Q6_K", Some(Reading::Candle(GgmlDType::Q6K))),
     (15, "Q8_K", None),
     (16, "IQ2_XXS", None),
     (17, "IQ2_XS", None),
     (18, "IQ3_XXS", None),
     (19, "IQ1_S", None),
-    (20, "IQ4_NL", None),
+    (20, "IQ4_NL", Some(Reading::Iq4Nl)),
     (21, "IQ3_S", None),
     (22, "IQ2_S", None),
-    (23, "IQ4_XS", None),
+    (23, "IQ4_XS", Some(Reading::Iq4Xs)),
     (24, "I8", None),
     (25, "I16", None),
     (26, "I32", None),
     (27, "I64", None),
     (28, "F64", None),
     (29, "IQ1_M", None),
-    (30, "BF16", Some(GgmlDType::BF16)),
+    (30, "BF16", Some(Reading::Candle(GgmlDType::BF16))),
     (34, "TQ1_0", None),
     (35, "TQ2_0", None),
     (39, "MXFP4", None),
 ];
 
+/// How blocks of a type become numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// By candle.
+    Candle(GgmlDType),
+    /// Here: 32 indices into [`LEVELS`], after one scale.
+    Iq4Nl,
+    /// Here: eight groups of such indices, each with a scale of six bits.
+    Iq4Xs,
+}
+
+/// The numbers that an index of four bits stands for (`kvalues_iq4nl` in ggml).
+const LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+impl Reading {
+    /// Numbers in one block.
+    pub(super) fn block_size(self) -> usize {
+        match self {
+            Self::Candle(dtype) => dtype.block_size(),
+            Self::Iq4Nl => 32,
+            Self::Iq4Xs => 256,
+        }
+    }
+
+    /// Bytes of one block.
+    pub(super) fn type_size(self) -> usize {
+        match self {
+            Self::Candle(dtype) => dtype.type_size(),
+            Self::Iq4Nl => 2 + 16,
+            Self::Iq4Xs => 2 + 2 + 4 + 128,
+        }
+    }
+}
+
+/// The 32 numbers of 16 bytes: their low halves, then their high ones.
+fn levels(bytes: &[u8], scale: f32, out: &mut Vec<f32>) {
+    let level = |index: u8| scale * f32::from(LEVELS[usize::from(index)]);
+    out.extend(bytes.iter().map(|byte| level(byte & 15)));
+    out.extend(bytes.iter().map(|byte| level(byte >> 4)));
+}
+
+/// The numbers of whole IQ4_NL blocks.
+pub(super) fn iq4_nl(blocks: &[u8]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(blocks.len() / 18 * 32);
+    for block in blocks.chunks_exact(18) {
+        levels(&block[2..], f16::from_le_bytes([block[0], block[1]]).to_f32(), &mut out);
+    }
+    out
+}
+
+/// The numbers of whole IQ4_XS blocks.
+pub(super) fn iq4_xs(blocks: &[u8]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(blocks.len() / 136 * 256);
+    for block in blocks.chunks_exact(136) {
+        let whole = f16::from_le_bytes([block[0], block[1]]).to_f32();
+        let high = u16::from_le_bytes([block[2], block[3]]);
+        for (group, bytes) in block[8..].chunks_exact(16).enumerate() {
+            let low = block[4 + group / 2] >> (4 * (group % 2)) & 15;
+            let top = (high >> (2 * group) & 3) as u8;
+            let scale = whole * (f32::from(low | top << 4) - 32.);
+            levels(bytes, scale, &mut out);
+        }
+    }
+    out
+}
+
 impl TensorType {
-    fn row(self) -> Option<&'static (u32, &'static str, Option<GgmlDType>)> {
+    fn row(self) -> Option<&'static (u32, &'static str, Option<Reading>)> {
         TABLE.iter().find(|(number, ..)| *number == self.0)
     }
 
@@ -55,9 +122,9 @@ impl TensorType {
         self.row().map_or_else(|| format!("number {}", self.0), |(_, name, _)| (*name).to_owned())
     }
 
-    /// The type that dequantises it, if there is one.
-    pub(super) fn readable(self) -> Option<GgmlDType> {
-        self.row().and_then(|(.., dtype)| *dtype)
+    /// How it is dequantised, if there is one.
+    pub(super) fn readable(self) -> Option<Reading> {
+        self.row().and_then(|(.., reading)| *reading)
     }
 
     /// Names of the supported types, for messages.

@@ -3,6 +3,7 @@
 
 mod fixture;
 mod hostile;
+mod pieces;
 mod refusals;
 mod tokens;
 
@@ -60,7 +61,7 @@ fn weights(folder: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
 
 /// Type, and numbers at indices 0, 1, 17, 63, 130 and 255 (as bits) that gguf-py 0.19 reads
 /// from 256 elements whose byte i is (37 i + 11) mod 120.
-const GOLDEN: [(u32, &str, [u32; 6]); 13] = [
+const GOLDEN: [(u32, &str, [u32; 6]); 15] = [
     (0, "F32", [0x0255300b, 0x1e714c27, 0x76512c07, 0x56310c5f, 0x2a055833, 0x3e196c47]),
     (1, "F16", [0x3e016000, 0x38154000, 0x4548a000, 0x3bce2000, 0x4083e000, 0x41c52000]),
     (30, "BF16", [0x300b0000, 0x02550000, 0x6a450000, 0x1e710000, 0x441f0000, 0x4e290000]),
@@ -74,6 +75,8 @@ const GOLDEN: [(u32, &str, [u32; 6]); 13] = [
     (12, "Q4_K", [0x416c8310, 0x421dace4, 0xb8dfe000, 0x40c20457, 0x41c516b8, 0x3f420457]),
     (13, "Q5_K", [0x430509f1, 0x421dace4, 0xb8dfe000, 0x41e67016, 0x41c516b8, 0xb93a9000]),
     (14, "Q6_K", [0x44f27ab0, 0xc50fb100, 0xc55db200, 0x44c82440, 0xc5006c98, 0xc553b030]),
+    (20, "IQ4_NL", [0xc08d8100, 0xc127c880, 0xc1805d40, 0xc88a9e00, 0x4469b980, 0xbf277a00]),
+    (23, "IQ4_XS", [0x4293d230, 0xbf918c00, 0x41c82080, 0x4360a330, 0x410b7b80, 0x430914f8]),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ use super::{
     family::Object,
     metadata::{Metadata, required},
     pre_tokenizer::{PreTokenizer, byte_level},
+    sentence_piece::SentencePiece,
 };
 
 const MODEL: &str = "tokenizer.ggml.model";
@@ -20,19 +21,28 @@ const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 
 /// Values of `tokenizer.ggml.token_type` (`llama_token_type` in llama.h) that are treated apart.
+const NORMAL: i128 = 1;
 const UNKNOWN: i128 = 2;
 const CONTROL: i128 = 3;
 const USER_DEFINED: i128 = 4;
 /// Fills the embedding up to a round number of rows; the tokenizer has no such token.
 const UNUSED: i128 = 5;
 
-/// A byte-level BPE tokenizer as the file describes it.
+/// How tokens are found in a text.
+#[derive(Debug)]
+enum Scheme<'a> {
+    /// Byte-level BPE: words, then merges.
+    Bytes { merges: &'a [&'a str], pre_tokenizer: &'static PreTokenizer },
+    /// Pieces with scores.
+    Pieces(SentencePiece),
+}
+
+/// A tokenizer as the file describes it.
 #[derive(Debug)]
 pub(super) struct Vocabulary<'a> {
     tokens: &'a [&'a str],
     types: Vec<i128>,
-    merges: &'a [&'a str],
-    pre_tokenizer: &'static PreTokenizer,
+    scheme: Scheme<'a>,
     special: SpecialIds,
     adds_bos: bool,
     adds_eos: bool,
@@ -58,25 +68,34 @@ impl<'a> Vocabulary<'a> {
         rows: usize,
     ) -> Result<Vocabulary<'a>, GgufFault> {
         let model = required(MODEL, metadata.text(MODEL)?)?;
-        if model != "gpt2" {
-            return Err(GgufFault::TokenizerModel(model.to_owned()));
-        }
-        let pre = required(PRE, metadata.text(PRE)?.or(family.pre_tokenizer))?;
-        let pre_tokenizer = PreTokenizer::named(pre)?;
         let tokens = required(TOKENS, metadata.texts(TOKENS)?)?;
+        let scheme = match model {
+            "gpt2" => {
+                let pre = required(PRE, metadata.text(PRE)?.or(family.pre_tokenizer))?;
+                Scheme::Bytes {
+                    merges: required(MERGES, metadata.texts(MERGES)?)?,
+                    pre_tokenizer: PreTokenizer::named(pre)?,
+                }
+            }
+            "llama" => Scheme::Pieces(SentencePiece::read(metadata, tokens.len())?),
+            _ => return Err(GgufFault::TokenizerModel(model.to_owned())),
+        };
         if tokens.len() != rows {
             let expected = format!("{rows} tokens, as many as the embedding has rows");
             return Err(GgufFault::invalid(key(TOKENS), tokens.len(), expected));
         }
         let types = metadata.integers(TYPES, tokens.len())?;
         let flag = |key| metadata.boolean(key);
+        let adds_bos = match &scheme {
+            Scheme::Bytes { pre_tokenizer, .. } => pre_tokenizer.adds_bos,
+            Scheme::Pieces(_) => true,
+        };
         let vocabulary = Vocabulary {
             tokens,
-            types: types.unwrap_or_else(|| vec![1; tokens.len()]),
-            merges: required(MERGES, metadata.texts(MERGES)?)?,
-            pre_tokenizer,
+            types: types.unwrap_or_else(|| vec![NORMAL; tokens.len()]),
+            scheme,
             special: SpecialIds::read(metadata, tokens.len())?,
-            adds_bos: flag("tokenizer.ggml.add_bos_token")?.unwrap_or(pre_tokenizer.adds_bos),
+            adds_bos: flag("tokenizer.ggml.add_bos_token")?.unwrap_or(adds_bos),
             adds_eos: flag("tokenizer.ggml.add_eos_token")?.unwrap_or(false),
             chat_template: metadata.text("tokenizer.chat_template")?,
         };
@@ -96,7 +115,8 @@ impl<'a> Vocabulary<'a> {
                 return Err(GgufFault::invalid(format!("token {id}"), found, "another text"));
             }
         }
-        for (index, merge) in self.merges.iter().enumerate() {
+        let Scheme::Bytes { merges, .. } = &self.scheme else { return Ok(()) };
+        for (index, merge) in merges.iter().enumerate() {
             let wrong = |expected: &str| {
                 Err(GgufFault::invalid(format!("merge {index}"), format!("{merge:?}"), expected))
             };
@@ -144,28 +164,58 @@ impl<'a> Vocabulary<'a> {
     fn tokenizer(&self) -> Result<Value, GgufFault> {
         let vocabulary: Map<String, Value> =
             self.used().map(|(id, token)| (token.to_owned(), id.into())).collect();
+        let (normalizer, pre_tokenizer, decoder) = match &self.scheme {
+            Scheme::Bytes { pre_tokenizer, .. } => {
+                (pre_tokenizer.normalizer(), pre_tokenizer.json(), byte_level(true))
+            }
+            Scheme::Pieces(pieces) => (pieces.normalizer(), Value::Null, pieces.decoder()),
+        };
+        let mut model = json!({
+            "type": "BPE",
+            "dropout": null,
+            "unk_token": null,
+            "continuing_subword_prefix": null,
+            "end_of_word_suffix": null,
+            "fuse_unk": false,
+            "byte_fallback": false,
+            "ignore_merges": false,
+            "vocab": vocabulary,
+        });
+        match &self.scheme {
+            Scheme::Bytes { merges, pre_tokenizer } => {
+                model["ignore_merges"] = pre_tokenizer.ignores_merges.into();
+                model["merges"] = json!(merges);
+            }
+            Scheme::Pieces(pieces) => {
+                let unknown = self.special.unknown.or_else(|| self.of_type(UNKNOWN));
+                model["unk_token"] = json!(unknown.map(|id| self.tokens[id]));
+                model["fuse_unk"] = true.into();
+                model["byte_fallback"] = true.into();
+                model["merges"] = json!(pieces.merges(&self.mergeable()));
+            }
+        }
         Ok(json!({
             "version": "1.0",
             "truncation": null,
             "padding": null,
             "added_tokens": self.added_tokens(),
-            "normalizer": self.pre_tokenizer.normalizer(),
-            "pre_tokenizer": self.pre_tokenizer.json(),
+            "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer,
             "post_processor": self.post_processor()?,
-            "decoder": byte_level(true),
-            "model": {
-                "type": "BPE",
-                "dropout": null,
-                "unk_token": null,
-                "continuing_subword_prefix": null,
-                "end_of_word_suffix": null,
-                "fuse_unk": false,
-                "byte_fallback": false,
-                "ignore_merges": self.pre_tokenizer.ignores_merges,
-                "vocab": vocabulary,
-                "merges": self.merges,
-            },
+            "decoder": decoder,
+            "model": model,
         }))
+    }
+
+    /// The first token of a type.
+    fn of_type(&self, kind: i128) -> Option<usize> {
+        self.types.iter().position(|found| *found == kind)
+    }
+
+    /// The pieces that others are merged to, with their ids.
+    fn mergeable(&self) -> Vec<(usize, &'a str)> {
+        let is_mergeable = |id: usize| [NORMAL, USER_DEFINED].contains(&self.types[id]);
+        self.used().filter(|(id, _)| is_mergeable(*id)).collect()
     }
 
     /// Tokens that are found in the text before it is cut into words.
@@ -188,8 +238,12 @@ impl<'a> Vocabulary<'a> {
 
     /// Trims offsets, and puts the declared tokens around a text.
     fn post_processor(&self) -> Result<Value, GgufFault> {
+        let own = match &self.scheme {
+            Scheme::Bytes { .. } => byte_level(true),
+            Scheme::Pieces(_) => Value::Null,
+        };
         if !self.adds_bos && !self.adds_eos {
-            return Ok(byte_level(true));
+            return Ok(own);
         }
         let pick = |is_added: bool, id: Option<usize>, name: &str| match (is_added, id) {
             (false, _) => Ok(None),
@@ -217,7 +271,10 @@ impl<'a> Vocabulary<'a> {
             "pair": pair,
             "special_tokens": named,
         });
-        Ok(json!({ "type": "Sequence", "processors": [byte_level(true), template] }))
+        match own {
+            Value::Null => Ok(template),
+            own => Ok(json!({ "type": "Sequence", "processors": [own, template] })),
+        }
     }
 
     /// The contents of `special_tokens_map.json`.

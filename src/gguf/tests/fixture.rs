@@ -46,7 +46,12 @@ pub(crate) fn texts_value(values: &[String]) -> Vec<u8> {
     [list(8, values.len()), body].concat()
 }
 
-fn integers_value(values: &[i32]) -> Vec<u8> {
+pub(crate) fn reals_value(values: &[f32]) -> Vec<u8> {
+    let body: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    [list(6, values.len()), body].concat()
+}
+
+pub(crate) fn integers_value(values: &[i32]) -> Vec<u8> {
     let body: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     [list(5, values.len()), body].concat()
 }

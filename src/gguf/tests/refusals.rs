@@ -33,16 +33,16 @@ fn what_is_not_known_is_refused_by_name() {
         "architecture \"mamba\" is not supported, expected one of llama, gpt2",
     );
     assert_refused(
-        |file| file.tensor("blk.0.ffn_up.weight").kind = 20,
-        "tensor \"blk.0.ffn_up.weight\" has type IQ4_NL, which is not supported, expected one of F32",
+        |file| file.tensor("blk.0.ffn_up.weight").kind = 21,
+        "tensor \"blk.0.ffn_up.weight\" has type IQ3_S, which is not supported, expected one of F32",
     );
     assert_refused(
         |file| file.tensor("blk.0.ffn_up.weight").kind = 39,
         "tensor \"blk.0.ffn_up.weight\" has type MXFP4, which",
     );
     assert_refused(
-        |file| file.set("tokenizer.ggml.model", text_value("llama")),
-        "tokenizer model \"llama\" is not supported, expected \"gpt2\"",
+        |file| file.set("tokenizer.ggml.model", text_value("t5")),
+        "tokenizer model \"t5\" is not supported, expected \"gpt2\"",
     );
     assert_refused(
         |file| file.set("tokenizer.ggml.pre", text_value("viking")),
