@@ -80,7 +80,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Probe(args) => probe::run(args, global, ui),
         Command::Ask(args) => ask::run(args, global, ui),
         Command::Export(args) => export::run(args, global, ui),
-        Command::Inspect(args) => inspect::run(args, ui),
+        Command::Inspect(args) => inspect::run(args, global, ui),
         Command::Patch(args) => patch::run(args, global, ui),
         Command::Cache(args) => cache::run(args, ui),
         Command::Stats(args) => stats::run(args, global, ui),

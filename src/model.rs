@@ -7,7 +7,9 @@
 mod attention;
 mod batch;
 mod branch_end;
+mod chat;
 pub mod config;
+mod contradictions;
 mod decoder;
 mod edited;
 mod editing;
@@ -15,6 +17,7 @@ pub mod family;
 mod frozen;
 mod generate;
 mod holder;
+mod joint;
 mod load;
 mod mlp;
 mod norm;
@@ -34,6 +37,7 @@ use candle_core::{Device, Tensor};
 use serde_json::{Map, Value};
 
 pub use batch::{Batch, KvCache};
+pub use chat::{ChatError, ChatTemplate};
 pub use decoder::Decoder;
 pub use editing::{Editing, TRAINING};
 pub use frozen::{FrozenHead, FrozenPass};
@@ -49,7 +53,7 @@ pub use weights::Weights;
 
 pub use crate::math::Random;
 
-use crate::files::{Sha256, read_regular};
+use crate::files::{Sha256, mistaken, read_regular};
 use crate::ops::WeightLayout;
 use crate::progress::{Interrupted, Progress};
 use family::Family;
@@ -84,6 +88,17 @@ pub enum ModelError {
         found: Vec<usize>,
         /// The shape computed from the config.
         expected: Vec<usize>,
+    },
+    /// A head of its own in a folder whose config says that the embedding is the head.
+    #[error(
+        "tie_word_embeddings is true, but {head:?} differs from {embedding:?}: set it to false in \
+         config.json if the model was trained with a head of its own, else remove {head:?}"
+    )]
+    TwoHeads {
+        /// Name of the head.
+        head: String,
+        /// Name of the embedding.
+        embedding: String,
     },
     /// The tokenizer has ids that the embedding lacks.
     #[error("tokenizer.json has {tokens} tokens, but the embedding only {rows} rows")]
@@ -136,7 +151,18 @@ impl Model {
         device: &Device,
         progress: &dyn Progress,
     ) -> Result<Self, ModelError> {
+        Self::open_ignoring(folder, device, &[], progress)
+    }
+
+    /// As [`open`](Self::open), with some keys of `config.json` read as if they were not there.
+    pub fn open_ignoring(
+        folder: &Path,
+        device: &Device,
+        ignored_keys: &[String],
+        progress: &dyn Progress,
+    ) -> Result<Self, ModelError> {
         let (config, config_hash) = read_config(folder)?;
+        let config = config::without_keys(config, ignored_keys);
         let (family, decoder_config) = Family::recognise(&config)?;
         if Family::text_part(&config).is_some() {
             let whole = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
@@ -149,6 +175,7 @@ impl Model {
             return Err(ModelError::TokenizerTooLarge { tokens, rows });
         }
         let weights = Weights::open(folder)?;
+        contradictions::warn_of_files(folder, progress);
         let loader = load::Loader::new(&weights, &family.names, &decoder_config, device);
         let decoder = loader.decoder(progress)?;
         weights.release_pages();
@@ -246,7 +273,8 @@ fn read_config(folder: &Path) -> Result<(Map<String, Value>, Sha256), ModelError
     let file = folder.join("config.json");
     let fail = |reason: String| ModelError::ConfigFile { file: file.display().to_string(), reason };
     let bytes = read_regular(&file, LARGEST_CONFIG).map_err(|error| fail(error.to_string()))?;
-    let config = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
+    let config = serde_json::from_slice(&bytes)
+        .map_err(|error| fail(mistaken(&bytes).map_or_else(|| error.to_string(), str::to_owned)))?;
     Ok((config, Sha256::of(&bytes)))
 }
 

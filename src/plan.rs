@@ -374,7 +374,8 @@ impl Planning<'_> {
     }
 }
 
-/// `prefix` + `prompt` with its `{}` replaced, tokenised once as a whole.
+/// `prompt` with its `{}` replaced and `prefix` before the line that it is in, tokenised once as a
+/// whole: of a chat, that line is the message.
 fn tokenise(
     model: &Model,
     prefix: &str,
@@ -382,7 +383,9 @@ fn tokenise(
     subject: &str,
 ) -> Result<TokenisedPrompt, PlanError> {
     let before = prompt.find("{}").unwrap_or(0);
-    let text = format!("{prefix}{}", prompt.replacen("{}", subject, 1));
+    let line = prompt[..before].rfind('\n').map_or(0, |end| end + 1);
+    let (head, rest) = prompt.split_at(line);
+    let text = format!("{head}{prefix}{}", rest.replacen("{}", subject, 1));
     let Encoded { ids, offsets } = model.tokenizer.encode(&text)?;
     let end = prefix.len() + before + subject.len();
     let encoded = Encoded { ids, offsets };

@@ -11,6 +11,7 @@
 //! measure what changed         probe, then verdict
 //! ```
 
+mod chat;
 mod compare;
 mod error;
 mod execute;

@@ -13,6 +13,7 @@ mod conflict;
 mod erase;
 mod error;
 mod fact;
+mod form;
 mod gradient;
 mod insert;
 mod json;
@@ -40,6 +41,7 @@ pub use conflict::{Conflict, fact_conflicts, record_conflicts};
 pub use erase::{Erase, EraseSpans, Toward};
 pub use error::{Look, Problem, SpecError};
 pub use fact::{Fact, spec_text};
+pub use form::{Blank, Form, Template, without_blanks};
 pub use gradient::{ForgetMethod, GradientOptions, RateChoice, RetainLoss, TrainChoice};
 pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, Method, RankOneOptions};
@@ -67,6 +69,8 @@ pub struct EditSpec {
     /// The `model`, as written: a folder, a `.gguf` file or a Hub id; one that starts with `.` is
     /// already joined to the spec's folder.
     pub model: Option<String>,
+    /// How prompts are put to the model.
+    pub form: Form,
     /// The options of `[rank_one]`, only those that were written.
     pub rank_one: RankOneOptions,
     /// The `[[insert]]` tables, in the order of the file.

@@ -12,6 +12,10 @@ mod desk;
 mod erase;
 #[path = "cli/families.rs"]
 mod families;
+#[path = "cli/folders.rs"]
+mod folders;
+#[path = "cli/forms.rs"]
+mod forms;
 #[path = "cli/integrity.rs"]
 mod integrity;
 #[cfg(unix)]

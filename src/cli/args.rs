@@ -55,6 +55,9 @@ pub struct Global {
     /// Where to compute
     #[arg(long, global = true, value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,
+    /// Read config.json as if it had no such key; for keys that do not change the computation
+    #[arg(long, global = true, value_name = "KEY")]
+    pub ignore_config_key: Vec<String>,
 }
 
 /// When to use colours.
@@ -243,6 +246,9 @@ pub struct AskArgs {
     /// Patches for the "after" side
     #[arg(long)]
     pub patch: Vec<PathBuf>,
+    /// Put the prompt as a user's message into the model's chat template
+    #[arg(long)]
+    pub chat: bool,
     /// Tokens to write
     #[arg(long, default_value_t = 24, value_parser = count::<1, 1_000_000>)]
     pub tokens: usize,

@@ -7,17 +7,20 @@ use anyhow::Context;
 use super::args::{AskArgs, Global};
 use super::session::Session;
 use super::ui::Ui;
-use rescribe::model::{Choice, Decoder, generate};
+use rescribe::model::{ChatTemplate, Choice, Decoder, generate};
 use rescribe::probe::Completion;
 use rescribe::progress::Progress;
 use rescribe::report::Report;
+use rescribe::spec::without_blanks;
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let patches = session.patches(&args.patch, ui)?;
     let after = (!patches.is_empty()).then(|| session.patched(&patches)).transpose()?;
+    let chat = args.chat.then(|| ChatTemplate::open(&session.model.folder)).transpose()?;
+    let sides = Sides { session: &session, after: after.as_ref(), chat: chat.as_ref() };
     if let Some(prompt) = &args.prompt {
-        return answer(args, &session, after.as_ref(), prompt, ui);
+        return answer(args, &sides, prompt, ui);
     }
     if std::io::stdin().is_terminal() {
         ui.say("One prompt a line; an empty line or Ctrl-D ends.");
@@ -29,36 +32,42 @@ pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         if line.trim().is_empty() {
             break;
         }
-        answer(args, &session, after.as_ref(), line.trim_end(), ui)?;
+        answer(args, &sides, line.trim_end(), ui)?;
     }
     Ok(())
 }
 
-fn answer(
-    args: &AskArgs,
-    session: &Session,
-    after: Option<&Decoder>,
-    prompt: &str,
-    ui: &Ui,
-) -> anyhow::Result<()> {
+/// What is asked, before and after, and in which form.
+struct Sides<'s> {
+    session: &'s Session,
+    after: Option<&'s Decoder>,
+    chat: Option<&'s ChatTemplate>,
+}
+
+fn answer(args: &AskArgs, sides: &Sides<'_>, prompt: &str, ui: &Ui) -> anyhow::Result<()> {
     let prompt = without_last_blanks(prompt, ui);
-    let model = &session.model;
+    let model = &sides.session.model;
     let choice = match args.temperature {
         Some(temperature) => Choice::Sampled { seed: args.seed, temperature, k: usize::MAX },
         None => Choice::Greedy,
     };
-    let ids = [model.tokenizer.encode(prompt)?.ids];
+    let message = sides.chat.map(|chat| chat.render(prompt)).transpose()?;
+    let ids = [model.tokenizer.encode(message.as_deref().unwrap_or(prompt))?.ids];
+    let answer_stops = sides.chat.map(ChatTemplate::stops).unwrap_or_default();
+    let stops = [&model.stop_tokens[..], answer_stops].concat();
     let complete = |decoder: &Decoder| -> anyhow::Result<String> {
-        let written = generate(decoder, &ids, args.tokens, choice, &model.stop_tokens, ui)?;
+        let written = generate(decoder, &ids, args.tokens, choice, &stops, ui)?;
         Ok(model.tokenizer.decode(&written[0])?)
     };
     let before = complete(&model.decoder)?;
-    let after = after.map(complete).transpose()?;
+    let after = sides.after.map(complete).transpose()?;
     if ui.is_json() {
         let completion = Completion { prompt: prompt.into(), before, after };
-        let report = Report::new("ask", &session.name, &completion)?;
+        let report = Report::new("ask", &sides.session.name, &completion)?;
         return ui.show(&report.section(vec![completion]));
     }
+    // An answer does not go on where the prompt ends.
+    let prompt = if message.is_some() { String::new() } else { prompt.to_owned() };
     match after {
         None => ui.print(&format!("{prompt}{before}\n")),
         Some(after) => ui.print(&format!("before  {prompt}{before}\n after  {prompt}{after}\n")),
@@ -69,8 +78,9 @@ fn answer(
 /// The prompt up to its last word: a blank after it would be a token of its own, where the model
 /// expects it inside the next word.
 fn without_last_blanks<'p>(prompt: &'p str, ui: &Ui) -> &'p str {
-    let trimmed = prompt.trim_end();
-    if trimmed.is_empty() || trimmed.len() == prompt.len() {
+    let start = prompt.len() - prompt.trim_start().len();
+    let trimmed = &prompt[..start + without_blanks(prompt).len()];
+    if trimmed.trim().is_empty() || trimmed.len() == prompt.len() {
         return prompt;
     }
     ui.warn(&format!("{prompt:?}: the blanks at its end were cut"));

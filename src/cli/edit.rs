@@ -25,14 +25,15 @@ use rescribe::verdict::Thresholds;
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
     let input = read_edit_input(&args.spec)?;
-    let job = job(args, &input, ui)?;
+    let mut job = job(args, &input, ui)?;
     let is_one_model = job.grouping != Grouping::Isolated || job.groups.len() < 2;
     let patch_file = patch_file(args, &input, is_one_model)?;
     let named = match &input {
         EditInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
         EditInput::Records(_) => args.model.model.as_deref(),
     };
-    let session = Session::open(named, global, ui)?;
+    let mut session = Session::open(named, global, ui)?;
+    job.put_to(&mut session.model)?;
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce(&plan, ui);
     let outcome = executed(args, &session, &job, &plan, global, ui)?;

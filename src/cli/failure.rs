@@ -135,6 +135,12 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if find::<CheckpointError>(error).is_some() || find::<WeightsError>(error).is_some() {
         return None;
     }
+    if let Some(ConfigError::UnsupportedKeys { keys }) = find::<ConfigError>(error) {
+        let flags = keys.iter().map(|(key, _)| format!("--ignore-config-key {key}"));
+        let flags = flags.collect::<Vec<_>>().join(" ");
+        let them = if keys.len() == 1 { "it" } else { "them" };
+        return Some(format!("if {them} cannot change what the model computes: {flags}"));
+    }
     let is_unknown = |error: &ConfigError| matches!(error, ConfigError::UnknownModelType { .. });
     // An unknown type's own message lists the known ones.
     if find::<ConfigError>(error).is_some_and(|error| !is_unknown(error)) {

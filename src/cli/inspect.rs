@@ -5,19 +5,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::args::InspectArgs;
+use super::args::{Global, InspectArgs};
 use super::exit::Missed;
 use super::ui::Ui;
 use rescribe::checkpoint::{RECIPES, Record};
 use rescribe::files::read_regular;
+use rescribe::model::config::without_keys;
 use rescribe::model::family::Family;
 use rescribe::model::{Tokenizer, Weights};
 use rescribe::patch::{Composed, plain};
 use rescribe::progress::counted;
 use rescribe::report::{Block, Column, Report, Row, Section, Table, Unit, growth, growth_table};
 
-pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<()> {
-    if args.file.is_dir() { folder(&args.file, ui) } else { patch(&args.file, ui) }
+pub fn run(args: &InspectArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let ignored_keys = &global.ignore_config_key;
+    if args.file.is_dir() { folder(&args.file, ignored_keys, ui) } else { patch(&args.file, ui) }
 }
 
 fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
@@ -64,15 +66,15 @@ fn spec(text: &str) -> Block {
     Block::Verbatim(plain(text).trim().lines().map(|line| format!("  {line}\n")).collect())
 }
 
-fn folder(folder: &Path, ui: &Ui) -> anyhow::Result<()> {
+fn folder(folder: &Path, ignored_keys: &[String], ui: &Ui) -> anyhow::Result<()> {
     let file = folder.join("config.json");
     let fail = |error: &dyn std::fmt::Display| {
         anyhow::anyhow!("{} cannot be used: {error}", file.display())
     };
     let bytes = read_regular(&file, LARGEST_CONFIG).map_err(|error| fail(&error))?;
     let config = serde_json::from_slice(&bytes).map_err(|error| fail(&error))?;
-    let (_, decoder) =
-        Family::recognise(&config).with_context(|| format!("{} cannot be used", file.display()))?;
+    let (_, decoder) = Family::recognise(&without_keys(config, ignored_keys))
+        .with_context(|| format!("{} cannot be used", file.display()))?;
     let weights = Weights::open(folder)?;
     let tokenizer = Tokenizer::open(folder)?;
     let mut parameters = 0;

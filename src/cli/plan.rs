@@ -16,9 +16,10 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         let message = format!("{} holds records; plan takes a spec", args.spec.display());
         return Err(Usage(message).into());
     };
-    let job = spec_job(&resolve::planned(args, &spec)?, None)?;
+    let mut job = spec_job(&resolve::planned(args, &spec)?, None)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
-    let session = Session::open(name, global, ui)?;
+    let mut session = Session::open(name, global, ui)?;
+    job.put_to(&mut session.model)?;
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce_warnings(&plan, ui);
     if ui.is_json() {

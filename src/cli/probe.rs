@@ -30,12 +30,13 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     }
     let input = read_probe_input(&args.prompts)?;
     resolve::probed(args, matches!(input, ProbeInput::Prompts(PromptFile::Records(_))))?;
-    let job = job(args, &input)?;
+    let mut job = job(args, &input)?;
     let named = match &input {
         ProbeInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
         ProbeInput::Prompts(_) => args.model.model.as_deref(),
     };
-    let session = Session::open(named, global, ui)?;
+    let mut session = Session::open(named, global, ui)?;
+    job.put_to(&mut session.model)?;
     let other = other(args, &session, global, ui)?;
     let tools = Tools {
         cache: &session.cache,

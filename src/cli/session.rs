@@ -33,7 +33,7 @@ impl Session {
             options.cache = folder.path().to_owned();
         }
         let folder = resolve(name, &options, ui)?;
-        let model = Model::open(&folder.path, &device, ui)
+        let model = Model::open_ignoring(&folder.path, &device, &global.ignore_config_key, ui)
             .with_context(|| format!("cannot open the model in {}", folder.path.display()))?;
         ui.close();
         let config = model.decoder.config();

@@ -1,5 +1,7 @@
 //! What a decoder computes: the closed choices in which families differ, as data.
 
+mod harmless;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -206,45 +208,30 @@ pub enum ConfigError {
         /// The value that would be supported.
         expected: Option<&'static str>,
     },
+    /// Keys that are not known, or whose values would change what is computed.
+    #[error("config.json: {} not supported", listed(.keys))]
+    UnsupportedKeys {
+        /// Each key and its value as JSON.
+        keys: Vec<(String, String)>,
+    },
     /// Widths that do not fit each other.
     #[error("config.json: {0}")]
     Inconsistent(String),
 }
 
-/// Keys that every family may carry and that do not change a forward pass.
-const HARMLESS: &[&str] = &[
-    "_name_or_path",
-    "architectures",
-    "auto_map",
-    "bos_token_id",
-    "dtype",
-    "eos_token_id",
-    "initializer_range",
-    "is_llama_config",
-    "model_type",
-    "pad_token_id",
-    "pretraining_tp",
-    "rope_interleaved",
-    "task_specific_params",
-    "tokenizer_class",
-    "torch_dtype",
-    "transformers.js_config",
-    "transformers_version",
-    "unk_token_id",
-    "use_cache",
-];
-
 /// Reads `config.json` and remembers which keys were understood.
 pub(super) struct ConfigReader<'a> {
     keys: &'a Map<String, Value>,
     unread: BTreeMap<&'a str, &'a Value>,
+    /// Keys with a value for which the decoder would be wrong.
+    refused: BTreeMap<&'a str, &'a Value>,
 }
 
 impl<'a> ConfigReader<'a> {
     pub(super) fn new(keys: &'a Map<String, Value>) -> Self {
-        let harmless = |key: &str| HARMLESS.contains(&key) || key.ends_with("dropout");
-        let unread = keys.iter().filter(|(key, _)| !harmless(key));
-        Self { keys, unread: unread.map(|(key, value)| (key.as_str(), value)).collect() }
+        let unread = keys.iter().filter(|(key, value)| !harmless::is_harmless(key, value));
+        let unread = unread.map(|(key, value)| (key.as_str(), value)).collect();
+        Self { keys, unread, refused: BTreeMap::new() }
     }
 
     fn take(&mut self, key: &str) -> Option<&'a Value> {
@@ -297,12 +284,13 @@ impl<'a> ConfigReader<'a> {
         self.take(key).and_then(Value::as_str)
     }
 
-    /// Accepts a key only with the one value for which the decoder is right.
+    /// Accepts a key only with the one value for which the decoder is right; [`finish`](Self::finish)
+    /// refuses any other.
     pub(super) fn only(&mut self, key: &str, value: Value) -> Result<(), ConfigError> {
-        match self.take(key) {
-            Some(found) if *found != value => Err(unsupported(key, found, None)),
-            _ => Ok(()),
+        if self.take(key).is_some_and(|found| *found != value) {
+            self.refused.extend(self.keys.get_key_value(key).map(|(key, it)| (key.as_str(), it)));
         }
+        Ok(())
     }
 
     pub(super) fn activation(&mut self, key: &str) -> Result<Activation, ConfigError> {
@@ -319,14 +307,46 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// Refuses every key that nobody asked for, unless it is off.
-    pub(super) fn finish(self) -> Result<(), ConfigError> {
-        let off = |value: &Value| value.is_null() || *value == Value::Bool(false);
-        match self.unread.into_iter().find(|(_, value)| !off(value)) {
-            None => Ok(()),
-            Some((key, value)) => Err(unsupported(key, value, None)),
+    /// Refuses, all at once, the keys that nobody asked for and those of a wrong value.
+    pub(super) fn finish(mut self) -> Result<(), ConfigError> {
+        self.refused.append(&mut self.unread);
+        if self.refused.is_empty() {
+            return Ok(());
         }
+        let keys = self.refused.into_iter();
+        let keys = keys.map(|(key, value)| (key.to_owned(), shortened(value))).collect();
+        Err(ConfigError::UnsupportedKeys { keys })
     }
+}
+
+/// A value as JSON, cut where a person no longer reads on.
+fn shortened(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// `a = 1, b = 2 and c = 3 are`, for a sentence about them.
+fn listed(keys: &[(String, String)]) -> String {
+    let shown: Vec<String> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    match shown.as_slice() {
+        [one] => format!("{one} is"),
+        [first @ .., last] => format!("{} and {last} are", first.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// A `config.json` without the keys that its user wants ignored, also in its text part.
+pub fn without_keys(mut config: Map<String, Value>, ignored: &[String]) -> Map<String, Value> {
+    let text = config.get_mut("text_config").and_then(Value::as_object_mut);
+    if let Some(text) = text {
+        text.retain(|key, _| !ignored.contains(key));
+    }
+    config.retain(|key, _| !ignored.contains(key));
+    config
 }
 
 pub(super) fn unsupported(key: &str, value: &Value, expected: Option<&'static str>) -> ConfigError {

@@ -89,19 +89,35 @@ impl TensorNames {
         let part = if is_bias { "bias" } else { "weight" };
         // The head is outside the model that the prefix names.
         let prefix = match role {
-            Role::Head if prefix == TEXT_PART => "language_model.",
-            Role::Head => "",
+            Role::Head => prefix.strip_suffix(self.prefixes[0]).unwrap_or(""),
             _ => prefix,
         };
         format!("{prefix}{stem}.{part}")
     }
 
     /// Where the Hugging Face model has the modules of files with this prefix.
-    pub(super) fn module_prefix(&self, prefix: &'static str) -> &'static str {
+    pub(super) fn module_prefix(&self, prefix: &str) -> &'static str {
+        let own = self.prefixes.iter().find(|own| **own == prefix && !own.is_empty());
         match prefix {
-            "" => self.prefixes[0],
             TEXT_PART => TEXT_PART_MODULE,
-            _ => prefix,
+            // Files that leave the prefix out, or wrap it as trainers do (`module.model.`).
+            _ => own.unwrap_or(&self.prefixes[0]),
+        }
+    }
+
+    /// The prefix of the files whose tensors have these names: one of the family's own, or whatever
+    /// stands before the only embedding.
+    pub(super) fn prefix_in<'n>(&self, names: impl Iterator<Item = &'n str>) -> &'n str
+    where
+        Self: 'n,
+    {
+        let embedding = self.stored_under("", Role::Embedding, false, None);
+        let found: Vec<&str> = names.filter_map(|name| name.strip_suffix(&embedding)).collect();
+        let own = self.prefixes.iter().find(|own| found.contains(*own)).copied();
+        match (own, found.as_slice()) {
+            (Some(own), _) => own,
+            (None, [only]) if only.is_empty() || only.ends_with('.') => only,
+            _ => self.prefixes[0],
         }
     }
 

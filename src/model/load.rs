@@ -9,6 +9,7 @@ use super::ModelError;
 use super::attention::Attention;
 use super::branch_end::BranchEnd;
 use super::config::DecoderConfig;
+use super::contradictions;
 use super::decoder::{Decoder, DecoderLayer};
 use super::family::TensorNames;
 use super::mlp::{MlpBlock, Projection};
@@ -26,6 +27,8 @@ pub(super) struct Loader<'a> {
     parameters: Arc<Parameters>,
     /// The latest weight and bias of which a slot was a slice: the slots that follow share them.
     shared: RefCell<Vec<(String, Tensor)>>,
+    /// Name that the head has in files with one of its own, where the embedding is the head.
+    tied_head: Option<String>,
 }
 
 type Result<T> = std::result::Result<T, ModelError>;
@@ -37,16 +40,16 @@ impl<'a> Loader<'a> {
         config: &'a DecoderConfig,
         device: &'a Device,
     ) -> Self {
-        let holds = |prefix: &&&str| {
-            weights.contains(&names.stored_under(prefix, Role::Embedding, false, None))
-        };
-        let prefix = names.prefixes.iter().find(holds).unwrap_or(&names.prefixes[0]);
+        let prefix = names.prefix_in(weights.names());
         let parameters = Arc::new(Parameters::new(names, config, prefix));
-        Self { weights, config, device, parameters, shared: RefCell::default() }
+        let head = || names.stored_under(prefix, Role::Head, false, None);
+        let tied_head = config.is_tied.then(head);
+        Self { weights, config, device, parameters, shared: RefCell::default(), tied_head }
     }
 
     pub(super) fn decoder(&self, progress: &dyn Progress) -> Result<Decoder> {
         let config = self.config;
+        self.check(progress)?;
         progress.phase("load", Some(config.layers as u64));
         let embedding = self.required(Role::Embedding, None)?;
         let positions = self.tensors(Role::Positions, None)?.map(|(table, _)| table);
@@ -69,6 +72,18 @@ impl<'a> Loader<'a> {
             head_bias,
             embedding,
         })
+    }
+
+    /// Refuses a second head, and notes what no part of the decoder reads.
+    fn check(&self, progress: &dyn Progress) -> Result<()> {
+        let tied_head = self.tied_head.as_deref();
+        if let Some(head) = tied_head {
+            let mut embedding = self.parameters.of(Role::Embedding, None);
+            let embedding = embedding.next().expect("every decoder has one");
+            contradictions::check_head(self.weights, head, &embedding.name)?;
+        }
+        contradictions::note_unread(self.weights, &self.parameters, tied_head, progress);
+        Ok(())
     }
 
     fn layer(&self, layer: usize) -> Result<DecoderLayer> {

@@ -137,17 +137,13 @@ impl Slot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
     slots: Vec<Slot>,
-    prefix: &'static str,
+    prefix: String,
     module_prefix: &'static str,
 }
 
 impl Parameters {
     /// The table of a model whose files name tensors with `prefix`.
-    pub(super) fn new(
-        names: &'static TensorNames,
-        config: &DecoderConfig,
-        prefix: &'static str,
-    ) -> Self {
+    pub(super) fn new(names: &'static TensorNames, config: &DecoderConfig, prefix: &str) -> Self {
         let outside = |roles: [Role; 2]| roles.into_iter().map(|role| (role, None));
         let inside = (0..config.layers).flat_map(|layer| LAYER.map(|role| (role, Some(layer))));
         let all = outside(BEFORE).chain(inside).chain(outside(AFTER));
@@ -155,7 +151,8 @@ impl Parameters {
             let tensors: &[bool] = if role.has_bias(config) { &[false, true] } else { &[false] };
             tensors.iter().map(move |is_bias| slot(names, config, prefix, (role, *is_bias, layer)))
         });
-        Self { slots: slots.collect(), prefix, module_prefix: names.module_prefix(prefix) }
+        let module_prefix = names.module_prefix(prefix);
+        Self { slots: slots.collect(), prefix: prefix.to_owned(), module_prefix }
     }
 
     /// All slots, in order; a tied head is the embedding and has none.
@@ -173,7 +170,7 @@ impl Parameters {
     pub fn linear_module(&self, tensor: &str) -> Option<String> {
         let is_matrix = |slot: &&Slot| slot.role.is_linear() && slot.is_matrix();
         let slot = self.iter().filter(is_matrix).find(|slot| slot.name == tensor)?;
-        let stem = slot.name.strip_prefix(self.prefix)?.strip_suffix(".weight")?;
+        let stem = slot.name.strip_prefix(&self.prefix)?.strip_suffix(".weight")?;
         Some(format!("{}{stem}", self.module_prefix))
     }
 }

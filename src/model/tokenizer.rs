@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 pub use guard::panics_are_errors;
 
-use crate::files::{Sha256, read_regular};
+use super::joint;
+use crate::files::{Sha256, mistaken, read_regular};
+use crate::spec::Blank;
 use guard::{Outcome, guarded};
 
 /// The largest published tokenizers have about 35 MB.
@@ -50,6 +52,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     file: PathBuf,
     hash: Sha256,
+    blank: Blank,
 }
 
 /// A tokenised text.
@@ -68,8 +71,9 @@ impl Tokenizer {
         let fail =
             |reason: String| TokenizerError::Read { file: file.display().to_string(), reason };
         let bytes = read_regular(&file, LARGEST).map_err(|error| fail(error.to_string()))?;
-        let inner = guarded(|| read(&bytes)).map_err(fail)?;
-        Ok(Self { inner, file, hash: Sha256::of(&bytes) })
+        let inner = guarded(|| read(&bytes))
+            .map_err(|reason| fail(mistaken(&bytes).map_or(reason, str::to_owned)))?;
+        Ok(Self { inner, file, hash: Sha256::of(&bytes), blank: Blank::Auto })
     }
 
     /// SHA-256 of the file.
@@ -98,7 +102,32 @@ impl Tokenizer {
         Ok(Encoded { ids, offsets })
     }
 
-    /// Ids of `continuation` after `prompt`, from which a blank separates it.
+    /// A blank stands between each prompt and its continuation as `blank` says.
+    pub fn set_blank(&mut self, blank: Blank) {
+        self.blank = blank;
+    }
+
+    /// `continuation` after `prompt`, with the blank that stands between the two.
+    pub fn joined(&self, prompt: &str, continuation: &str) -> String {
+        format!("{prompt}{}{continuation}", self.blank_between(prompt, continuation))
+    }
+
+    fn blank_between(&self, prompt: &str, continuation: &str) -> &'static str {
+        match self.blank {
+            Blank::Always => " ",
+            Blank::Never => "",
+            Blank::Auto if self.ends_in_special(prompt) => "",
+            Blank::Auto => joint::blank(prompt, continuation),
+        }
+    }
+
+    /// Whether the text ends in a special token, such as the one that begins a turn of a chat.
+    fn ends_in_special(&self, text: &str) -> bool {
+        let added = self.inner.get_added_tokens_decoder();
+        added.values().any(|token| token.special && text.ends_with(&token.content))
+    }
+
+    /// Ids of `continuation` after `prompt`, with the blank that stands between the two.
     ///
     /// Where the tokenizer does not merge across the border these are the ids that follow the
     /// prompt's own; otherwise the continuation is tokenised separately.
@@ -107,12 +136,27 @@ impl Tokenizer {
         prompt: &str,
         continuation: &str,
     ) -> Result<Vec<u32>, TokenizerError> {
-        let before = self.encode(prompt)?.ids;
-        let whole = self.encode(&format!("{prompt} {continuation}"))?.ids;
-        match whole.strip_prefix(before.as_slice()) {
-            Some(rest) if !rest.is_empty() => Ok(rest.to_vec()),
-            _ => Ok(self.run(&format!(" {continuation}"), false)?.get_ids().to_vec()),
+        if let Some(rest) = self.ids_after(prompt, &self.joined(prompt, continuation))? {
+            return Ok(rest);
         }
+        let text = format!("{}{continuation}", self.blank_between(prompt, continuation));
+        if text.starts_with(' ') {
+            return Ok(self.run(&text, false)?.get_ids().to_vec());
+        }
+        // Alone at the start of a text, some tokenizers would put a blank before it.
+        for anchor in ["\n", "(", "a"] {
+            if let Some(rest) = self.ids_after(anchor, &format!("{anchor}{text}"))? {
+                return Ok(rest);
+            }
+        }
+        Ok(self.run(&text, false)?.get_ids().to_vec())
+    }
+
+    /// The ids of `whole` that follow those of its beginning, unless a token spans the border.
+    fn ids_after(&self, beginning: &str, whole: &str) -> Result<Option<Vec<u32>>, TokenizerError> {
+        let (before, whole) = (self.encode(beginning)?.ids, self.encode(whole)?.ids);
+        let rest = whole.strip_prefix(before.as_slice()).filter(|rest| !rest.is_empty());
+        Ok(rest.map(<[u32]>::to_vec))
     }
 
     /// Index of the last token that overlaps the byte before `end`.

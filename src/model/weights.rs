@@ -25,7 +25,7 @@ use element::Element;
 pub use header::HeaderError;
 use header::{Entry, Header};
 
-use crate::files::{Sha256, Sha256Hasher, open_regular};
+use crate::files::{Sha256, Sha256Hasher, mistaken, open_regular};
 
 /// File name of weights that are in one piece.
 pub const SINGLE: &str = "model.safetensors";
@@ -81,6 +81,14 @@ pub enum WeightsError {
         path: PathBuf,
         /// What is wrong with it.
         source: Box<HeaderError>,
+    },
+    /// Another file in the place of weights, such as a Git LFS pointer.
+    #[error("{}: {what}", path.display())]
+    Mistaken {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and how to get the weights.
+        what: &'static str,
     },
     /// The index is not JSON of the right form, or too long.
     #[error("{} is malformed: {reason}", path.display())]
@@ -318,8 +326,10 @@ impl Shard {
     fn open(path: PathBuf) -> Result<Self, WeightsError> {
         let map =
             map_file(&path).map_err(|source| WeightsError::Io { path: path.clone(), source })?;
-        let header = Header::parse(&map)
-            .map_err(|e| WeightsError::Header { path: path.clone(), source: e.into() })?;
+        let header = Header::parse(&map).map_err(|error| match mistaken(&map) {
+            Some(what) => WeightsError::Mistaken { path: path.clone(), what },
+            None => WeightsError::Header { path: path.clone(), source: error.into() },
+        })?;
         Ok(Self { path, map, header })
     }
 
@@ -390,8 +400,9 @@ fn read_index(path: &Path) -> Result<Index, WeightsError> {
     if bytes.len() as u64 > MAX_INDEX {
         return Err(malformed(format!("it is longer than {} MB", MAX_INDEX >> 20)));
     }
-    let index: Index =
-        serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|error| {
+        malformed(mistaken(&bytes).map_or_else(|| error.to_string(), str::to_owned))
+    })?;
     for (tensor, file) in &index.weight_map {
         let is_plain = Path::new(file).file_name() == Some(file.as_ref());
         if !is_plain || !file.ends_with(".safetensors") {

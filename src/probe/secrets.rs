@@ -143,7 +143,7 @@ impl SecretQuestion {
         seed: u64,
     ) -> Result<Self, TokenizerError> {
         let before = target_true.find(secret).map_or("", |at| &target_true[..at]);
-        let prefix = format!("{prompt} {before}");
+        let prefix = model.tokenizer.joined(prompt, before);
         Self::new(model, SecretOrigin::Fact, (&prefix, secret), seed)
     }
 

@@ -9,8 +9,8 @@ use super::{Grouping, RunError};
 use crate::files::Sha256;
 use crate::patch::Redactor;
 use crate::spec::{
-    Conflict, EditSpec, Erase, Fact, GradientOptions, Insert, PassageOperation, PassageSource,
-    PassageVerb, PromptSet, RankOneOptions, Record, Rippled, Toward, fact_conflicts,
+    Conflict, EditSpec, Erase, Fact, Form, GradientOptions, Insert, PassageOperation,
+    PassageSource, PassageVerb, PromptSet, RankOneOptions, Record, Rippled, Toward, fact_conflicts,
     record_conflicts, spec_text_with, with_ripples,
 };
 use crate::verdict::Thresholds;
@@ -20,6 +20,8 @@ use crate::verdict::Thresholds;
 pub struct Job {
     /// The text of a spec that asks for this job.
     pub source: String,
+    /// How prompts are put to the model; each case states it for its own.
+    pub form: Form,
     /// The facts, in order.
     pub facts: Vec<Fact>,
     /// The facts without those that only follow from others, where there are such.
@@ -82,8 +84,11 @@ impl Job {
         let grouping = if size.is_some() { Grouping::Sequential } else { Grouping::Together };
         let id = spec.source.name().to_owned();
         let asked = (0..facts.len()).filter(|at| bare.contains(&facts[*at])).collect();
+        let mut prompts = prompts;
+        prompts.form = prompts.form.within(spec.form);
         let mut job = Self {
             source: spec.resolved_text(),
+            form: Form { blank: prompts.form.blank, ..spec.form },
             without_ripples: (bare.len() < facts.len()).then_some(bare),
             passages: spec.passages.clone(),
             cases: vec![Case { id, facts: 0..facts.len(), asked, prompts }],
@@ -136,8 +141,9 @@ impl Job {
 
     /// The prompts of a file, of which nothing is asked but what models say to them.
     pub fn of_prompts(name: &str, prompts: PromptSet, thresholds: Thresholds) -> Self {
+        let form = prompts.form;
         let case = Case { id: name.to_owned(), facts: 0..0, asked: Vec::new(), prompts };
-        let mut job = Self { cases: vec![case], thresholds, ..Self::default() };
+        let mut job = Self { form, cases: vec![case], thresholds, ..Self::default() };
         job.trim();
         job
     }

@@ -3,7 +3,7 @@
 //! A blank at an edge becomes a token of its own, where the model expects it inside the next word:
 //! a measurement after "The capital of France is " would be meaningless.
 
-use crate::spec::{Comparison, Fact, PromptSet};
+use crate::spec::{Comparison, Fact, PromptSet, without_blanks};
 
 /// Cuts blanks and collects notes about them.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub(super) struct Trimmer {
 
 impl Trimmer {
     fn text(&mut self, text: &mut String) {
-        let trimmed = text.trim();
+        let trimmed = without_blanks(text);
         if trimmed.len() < text.len() {
             self.notes.push(format!("{text:?}: the blanks around it were cut"));
             *text = trimmed.to_owned();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::files::open_regular;
+use crate::files::{mistaken, open_regular};
 
 /// The model's architecture.
 pub(super) const CONFIG: &str = "config.json";
@@ -19,6 +19,9 @@ pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 /// The list of shards where the weights are split.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// An adapter alone, as PEFT writes it.
+const ADAPTER: &str = "adapter_model.safetensors";
 
 /// An index has about 100 bytes a tensor; a larger file is not an index.
 const LARGEST_INDEX: u64 = 64 << 20;
@@ -72,6 +75,9 @@ pub enum FolderError {
 pub(super) fn note_on(others: &[String]) -> String {
     match others.first() {
         None => String::new(),
+        Some(other) if other == ADAPTER => {
+            format!(" ({other} is, but an adapter needs the weights that it was trained on)")
+        }
         Some(other) if other.ends_with(".gguf") => {
             format!(" ({other} is, and has to be named itself)")
         }
@@ -84,9 +90,12 @@ pub(super) fn note_on(others: &[String]) -> String {
 /// Picks the weights in other formats than safetensors from a list of file names, GGUF first.
 pub(super) fn other_weights(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut others: Vec<String> = names
-        .filter(|name| [".gguf", ".bin", ".pth", ".pt"].iter().any(|end| name.ends_with(end)))
+        .filter(|name| {
+            name == ADAPTER
+                || [".gguf", ".bin", ".pth", ".pt"].iter().any(|end| name.ends_with(end))
+        })
         .collect();
-    others.sort_by_key(|name| (!name.ends_with(".gguf"), name.clone()));
+    others.sort_by_key(|name| (!name.ends_with(".gguf"), name != ADAPTER, name.clone()));
     others
 }
 
@@ -148,8 +157,10 @@ pub(super) fn shards(index: &Path) -> Result<BTreeSet<String>, FolderError> {
         .ok_or_else(|| {
             malformed(format!("larger than {LARGEST_INDEX} bytes; expected an index"))
         })?;
-    let parsed: Index = serde_json::from_slice(&text)
-        .map_err(|error| malformed(format!("not an index of safetensors shards: {error}")))?;
+    let parsed: Index = serde_json::from_slice(&text).map_err(|error| match mistaken(&text) {
+        Some(what) => malformed(what.to_owned()),
+        None => malformed(format!("not an index of safetensors shards: {error}")),
+    })?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() {
         return Err(malformed(
@@ -207,11 +218,12 @@ mod tests {
 
     #[test]
     fn the_missing_file_is_named() {
-        let rows: [(&[(&str, &str)], &str); 6] = [
+        let rows: [(&[(&str, &str)], &str); 7] = [
             (&[(TOKENIZER, "{}"), (WEIGHTS, "")], "config.json is missing"),
             (&[(CONFIG, "{}"), (WEIGHTS, "")], "tokenizer.json is missing"),
             (&[(CONFIG, "{}"), (TOKENIZER, "{}")], "neither model.safetensors nor"),
             (&[(CONFIG, "{}"), ("pytorch_model.bin", "")], "(pytorch_model.bin is, but pickled"),
+            (&[(CONFIG, "{}"), (ADAPTER, "")], "an adapter needs the weights"),
             (&[(CONFIG, "{}"), ("m.gguf", ""), ("a.bin", "")], "(m.gguf is, and has to be named"),
             (
                 &[(CONFIG, "{}"), (INDEX, TWO_SHARDS), ("one.safetensors", "")],

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use super::error::Problem;
-use super::insert::{SLOT, check_one_line, check_slot};
+use super::insert::{SLOT, check_slot, check_text};
 use super::secret_keys;
 use super::table::{Fields, Problems, Text};
 
@@ -88,7 +88,7 @@ impl Erase {
         let secrets = secret_keys::read(&mut fields);
         let problems = fields.finish();
         let lines = [&subject, &prompt, &target_true, &toward].into_iter().flatten();
-        lines.chain(&others).for_each(|text| check_one_line(text, problems));
+        lines.chain(&others).for_each(|text| check_text(text, problems));
         let (subject, prompt, target_true) = (subject?, prompt?, target_true?);
         check_slot(&prompt, &subject, problems);
         check_toward(toward.as_ref(), &target_true, problems);

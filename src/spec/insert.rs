@@ -55,7 +55,7 @@ impl Insert {
         let with_ripples = fields.flag("with_ripples").unwrap_or(false);
         let problems = fields.finish();
         for text in [&subject, &prompt, &target_new, &target_true].into_iter().flatten() {
-            check_one_line(text, problems);
+            check_text(text, problems);
         }
         if let (Some(new), Some(old)) = (&target_new, &target_true) {
             check_targets_differ(new, old, problems);
@@ -77,13 +77,13 @@ impl Insert {
     }
 }
 
-/// Subjects, prompts and targets are one line; a run cuts the blanks around it.
-pub(super) fn check_one_line(text: &Text, problems: &Problems) {
+/// Prompts may have several lines, subjects and targets have one; a run cuts the blanks around them.
+pub(super) fn check_text(text: &Text, problems: &Problems) {
     let Text { key, value, span } = text;
     let trimmed = value.trim();
     if trimmed.is_empty() {
         problems.push(Problem::new(format!("`{key}` is empty")).label(span, "no text here"));
-    } else if trimmed.contains(['\n', '\r']) {
+    } else if *key != "prompt" && trimmed.contains(['\n', '\r']) {
         let problem = Problem::new(format!("`{key}` has more than one line"));
         problems.push(problem.label(span, "expected a single line"));
     }

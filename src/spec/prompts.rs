@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
-use super::insert::{Insert, SLOT, check_one_line};
+use super::form::Form;
+use super::insert::{Insert, SLOT, check_text};
 use super::secret_keys;
 use super::table::{Fields, Problems, Text};
 
@@ -36,6 +37,8 @@ impl Comparison {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PromptSet {
+    /// How the prompts are put to the model.
+    pub form: Form,
     /// The edited fact itself.
     pub rewrite: Vec<Comparison>,
     /// The edited fact in other words.
@@ -100,9 +103,11 @@ impl PromptSet {
 
     /// Reads a whole prompt file.
     pub(super) fn read(mut root: Fields<'_>) -> Self {
+        let form = Form::read(&mut root);
         let (rewrite, about) = read_rewrites(&mut root);
         let (forget, secrets) = read_forget(&mut root);
         let set = Self {
+            form,
             rewrite,
             paraphrase: read_comparisons(&mut root, "paraphrase"),
             neighborhood: read_comparisons(&mut root, "neighborhood"),
@@ -115,7 +120,7 @@ impl PromptSet {
             about,
         };
         let problems = root.finish();
-        if set == Self::default() && problems.is_empty() {
+        if set == (Self { form, ..Self::default() }) && problems.is_empty() {
             problems.push(
                 Problem::new("the file has no prompts")
                     .help("for example: [[rewrite]] with prompt, target_new and target_true"),
@@ -176,7 +181,7 @@ fn read_comparison(mut fields: Fields<'_>, kind: &str) -> Option<Comparison> {
     let target_true = fields.text("target_true");
     let problems = fields.finish();
     for text in [&prompt, &target_new, &target_true].into_iter().flatten() {
-        check_one_line(text, problems);
+        check_text(text, problems);
         check_no_slot(text, problems);
     }
     if kind == "ripple" && target_new.is_none() {
@@ -221,12 +226,12 @@ fn read_texts(root: &mut Fields<'_>, kind: &'static str, key: &'static str) -> V
     root.tables(kind).into_iter().filter_map(read).collect()
 }
 
-/// A prompt of one line, or a text that is not blank.
+/// A prompt, or a text that is not blank.
 fn read_text(fields: &mut Fields<'_>, key: &'static str) -> Option<Text> {
     let text = fields.required_text(key, "\"The moon rose over the harbour\"")?;
     let problems = fields.problems();
     if key == "prompt" {
-        check_one_line(&text, problems);
+        check_text(&text, problems);
     } else if text.value.trim().is_empty() {
         let problem = Problem::new(format!("`{key}` is empty"));
         problems.push(problem.label(&text.span, "no text here"));

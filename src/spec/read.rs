@@ -7,6 +7,7 @@ use toml::de::DeTable;
 use super::conflict::check_facts;
 use super::erase::Erase;
 use super::error::Problem;
+use super::form::Form;
 use super::insert::Insert;
 use super::json;
 use super::passages::{PassageOperation, PassageVerb};
@@ -99,6 +100,7 @@ fn edit_spec(
     files: FileCheck,
 ) -> EditSpec {
     let model = root.text("model").map(|text| model_of(text, folder, root.problems()));
+    let form = Form::read(&mut root);
     let rank_one = root.table("rank_one");
     let rank_one = rank_one.map(|fields| settings_of(fields, folder, files));
     let (inserts, erases) = (root.tables("insert"), root.tables("erase"));
@@ -126,6 +128,7 @@ fn edit_spec(
     EditSpec {
         source: source.clone(),
         model,
+        form,
         rank_one: rank_one.unwrap_or_default(),
         inserts,
         erases,

@@ -1,0 +1,280 @@
+//! The chat template of a model folder: the text around a prompt that makes it a user's message.
+//!
+//! Templates are Jinja as Hugging Face renders it: blocks trimmed, with `raise_exception`, `tojson`
+//! and Python's string methods. `strftime_now` tells one fixed date, so that a prompt has the same
+//! tokens, and so the same keys, on every day.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use minijinja::value::Kwargs;
+use minijinja::{Environment, Error, ErrorKind, context};
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use serde_json::{Map, Value};
+
+use super::token_ids;
+use crate::files::read_regular;
+
+/// A chat template that is absent or cannot be rendered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChatError {
+    /// The folder has no template.
+    #[error(
+        "{} has no chat template: neither chat_template in tokenizer_config.json nor \
+         chat_template.jinja",
+        folder.display()
+    )]
+    Absent {
+        /// The model's folder.
+        folder: PathBuf,
+    },
+    /// The template is malformed, or refuses the prompt.
+    #[error("the chat template in {} fails: {reason}", file.display())]
+    Render {
+        /// The file that holds the template.
+        file: PathBuf,
+        /// What the template or its renderer says.
+        reason: String,
+    },
+}
+
+/// The chat template of a folder, and the special tokens that it may name.
+#[derive(Debug, Clone)]
+pub struct ChatTemplate {
+    text: String,
+    file: PathBuf,
+    tokens: Map<String, Value>,
+    stops: Vec<u32>,
+}
+
+/// Far more than the templates and lists of tokens of any model have.
+const LARGEST: u64 = 64 << 20;
+/// Files that hold a template, the first one found counts.
+const TEXT: &str = "chat_template.jinja";
+const CONFIGS: [&str; 2] = ["chat_template.json", "tokenizer_config.json"];
+
+impl ChatTemplate {
+    /// Reads the template of a model folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::Absent`] where there is none.
+    pub fn open(folder: &Path) -> Result<Self, ChatError> {
+        let tokens = special_tokens(&object(&folder.join("tokenizer_config.json")));
+        let stops = token_ids(&object(&folder.join("generation_config.json")), "eos_token_id");
+        let found =
+            |text: String, name: &str| Self { text, file: folder.join(name), tokens, stops };
+        let text = read_regular(&folder.join(TEXT), LARGEST).ok();
+        if let Some(text) = text.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            return Ok(found(text, TEXT));
+        }
+        for name in CONFIGS {
+            if let Some(text) = template_in(&object(&folder.join(name))) {
+                return Ok(found(text, name));
+            }
+        }
+        Err(ChatError::Absent { folder: folder.to_owned() })
+    }
+
+    /// Tokens that end an answer, beyond those that end a text.
+    pub fn stops(&self) -> &[u32] {
+        &self.stops
+    }
+
+    /// The prompt as the message of a user, up to where the model answers.
+    pub fn render(&self, prompt: &str) -> Result<String, ChatError> {
+        self.rendered(prompt).map_err(|error| {
+            let detail = error.detail().map(str::to_owned);
+            let reason = detail.unwrap_or_else(|| error.to_string());
+            ChatError::Render { file: self.file.clone(), reason }
+        })
+    }
+
+    fn rendered(&self, prompt: &str) -> Result<String, Error> {
+        // Marks what a trainer learns from, which is nothing to a prompt.
+        let text = without_tags(&self.text, &["generation", "endgeneration"]);
+        let environment = environment();
+        let template = environment.template_from_str(&text)?;
+        let tokens = minijinja::Value::from_serialize(&self.tokens);
+        let messages = serde_json::json!([{ "role": "user", "content": prompt }]);
+        template.render(context! {
+            messages => messages,
+            add_generation_prompt => true,
+            ..tokens
+        })
+    }
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message))
+    });
+    environment.add_function("strftime_now", fixed_date);
+    environment.add_filter("tojson", to_json);
+    environment
+}
+
+/// JSON as Python's `json.dumps` writes it, on one line or indented.
+fn to_json(value: minijinja::Value, options: Kwargs) -> Result<minijinja::Value, Error> {
+    let failed =
+        |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
+    let mut bytes = Vec::new();
+    let indent = " ".repeat(options.get::<Option<usize>>("indent")?.unwrap_or(0));
+    let written = match indent.as_str() {
+        "" => value.serialize(&mut Serializer::with_formatter(&mut bytes, OneLine)),
+        indent => {
+            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
+            value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))
+        }
+    };
+    written.map_err(failed)?;
+    Ok(minijinja::Value::from_safe_string(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// A blank after each comma and colon.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { out.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b": ")
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { out.write_all(b", ") }
+    }
+}
+
+/// 26 July 2024, a Friday: the date that Llama's templates name where they are told none.
+fn fixed_date(format: &str) -> String {
+    let parts = [
+        ("%d", "26"),
+        ("%b", "Jul"),
+        ("%B", "July"),
+        ("%Y", "2024"),
+        ("%y", "24"),
+        ("%m", "07"),
+        ("%A", "Friday"),
+        ("%a", "Fri"),
+        ("%H", "12"),
+        ("%M", "00"),
+        ("%S", "00"),
+        ("%j", "208"),
+    ];
+    parts.iter().fold(format.to_owned(), |text, (code, value)| text.replace(code, value))
+}
+
+/// The text without the block tags of these names; minijinja knows no extensions of its syntax.
+fn without_tags(text: &str, names: &[&str]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else { break };
+        let end = start + length + 2;
+        let inside = rest[start + 2..end - 2].trim_matches(|c: char| c == '-' || c.is_whitespace());
+        // Blanks that a tag's dashes cut stay cut, by an empty comment in its place.
+        let comment = |tag: &str| tag.replace("{%", "{#").replace("%}", "#}");
+        out.push_str(&rest[..start]);
+        match names.contains(&inside) {
+            true => out.push_str(&comment(&rest[start..end])),
+            false => out.push_str(&rest[start..end]),
+        }
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// The object in a JSON file; empty where there is none.
+fn object(file: &Path) -> Map<String, Value> {
+    let bytes = read_regular(file, LARGEST).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// `chat_template`, which is a text, or several with names, of which one is the default.
+fn template_in(config: &Map<String, Value>) -> Option<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    match config.get("chat_template")? {
+        Value::Array(several) => {
+            let is_default = |entry: &&Value| entry["name"] == "default";
+            let chosen = several.iter().find(is_default).or(several.first())?;
+            text(&chosen["template"])
+        }
+        one => text(one),
+    }
+}
+
+/// `bos_token` and its like, each a text or an object with `content`.
+fn special_tokens(config: &Map<String, Value>) -> Map<String, Value> {
+    let token = |(name, value): (&String, &Value)| {
+        let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
+        name.ends_with("_token").then(|| (name.clone(), Value::from(text)))
+    };
+    config.iter().filter_map(token).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(template: Value, prompt: &str) -> Result<String, ChatError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = serde_json::json!({
+            "chat_template": template, "bos_token": {"content": "<s>"}, "eos_token": "</s>",
+        });
+        let file = folder.path().join("tokenizer_config.json");
+        std::fs::write(file, config.to_string()).expect("written");
+        ChatTemplate::open(folder.path())?.render(prompt)
+    }
+
+    /// The forms of templates in the wild, each with what Hugging Face's renderer makes of it.
+    #[test]
+    fn templates_of_every_form_are_rendered() {
+        let chatml = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + \
+                      message['content'] + '<|im_end|>' + '\n'}}{% endfor %}\
+                      {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+        let mistral = "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != \
+                       (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}\
+                       {% endif %}{{ '[INST] ' + m['content'].strip() + ' [/INST]' }}{% endfor %}";
+        let blocks = "{%- set date = strftime_now(\"%d %b %Y\") %}\n{{- bos_token }}\n\
+                      {%- for m in messages %}\n    {%- if m.content is string %}\n        \
+                      {{- m.content }}|{{ m | tojson }}\n    {%- endif %}\n{%- endfor %}\n{{ date }}";
+        let generation = "{% for m in messages %}{% generation %}{{ m.content }}\
+                          {% endgeneration %}{% endfor %}";
+        let named = serde_json::json!([
+            {"name": "tool_use", "template": "tools"}, {"name": "default", "template": "{{ eos_token }}"},
+        ]);
+        let rows = [
+            (
+                chatml.into(),
+                "Hi {}?",
+                "<|im_start|>user\nHi {}?<|im_end|>\n<|im_start|>assistant\n",
+            ),
+            (mistral.into(), " Hi ", "<s>[INST] Hi [/INST]"),
+            (blocks.into(), "a<b", "<s>a<b|{\"role\": \"user\", \"content\": \"a<b\"}26 Jul 2024"),
+            (generation.into(), "Hi", "Hi"),
+            (named, "Hi", "</s>"),
+        ];
+        for (template, prompt, expected) in rows {
+            let shown = rendered(template, prompt).expect("rendered");
+            assert_eq!(shown, expected);
+        }
+    }
+
+    #[test]
+    fn what_a_template_refuses_and_an_absent_one_are_named() {
+        let refusing = "{{ raise_exception('only tools') }}".into();
+        let error = rendered(refusing, "Hi").expect_err("refused").to_string();
+        assert!(error.contains("tokenizer_config.json fails: only tools"), "{error}");
+        let error = rendered(Value::Null, "Hi").expect_err("absent").to_string();
+        assert!(error.contains("has no chat template"), "{error}");
+    }
+}

@@ -1,0 +1,198 @@
+//! Keys of `config.json` that do not change a forward pass, and are read past.
+//!
+//! Collected from `PreTrainedConfig` and the model configurations of transformers 4.40 to 5.x, and
+//! from what trainers leave in the files that they write.
+
+use serde_json::{Value, json};
+
+/// Keys that no family computes with.
+const KEYS: &[&str] = &[
+    // Where the file comes from, and which classes read it.
+    "_commit_hash",
+    "_name_or_path",
+    "architectures",
+    "auto_map",
+    "base_model_name_or_path",
+    "custom_pipelines",
+    "finetuning_task",
+    "is_llama_config",
+    "license",
+    "model_name",
+    "model_type",
+    "name_or_path",
+    "problem_type",
+    "task_specific_params",
+    "transformers.js_config",
+    "transformers_version",
+    "transformers_weights",
+    // How tensors are stored, cached and computed, not what is computed.
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_attn_implementation_internal",
+    "_experts_implementation",
+    "_flash_attn_2_enabled",
+    "attn_implementation",
+    "cache_implementation",
+    "chunk_size_feed_forward",
+    "dtype",
+    "flash_attention",
+    "flash_attn",
+    "fused_bias_fc",
+    "fused_dropout_add_ln",
+    "fused_mlp",
+    "gradient_checkpointing",
+    "gradient_checkpointing_kwargs",
+    "low_cpu_mem_usage",
+    "model_parallel",
+    "pretraining_tp",
+    "reorder_and_upcast_attn",
+    "rotary_interleaved_kernel",
+    "torch_compile",
+    "torch_dtype",
+    "torchscript",
+    "use_bfloat16",
+    "use_cache",
+    "use_flash_attention",
+    "use_flash_attention_2",
+    "use_flash_attn",
+    "use_sdpa",
+    // What a call returns.
+    "keys_to_ignore_at_inference",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "output_router_logits",
+    "return_dict",
+    // Heads of other tasks.
+    "classifier_bias",
+    "classifier_pooling",
+    "id2label",
+    "label2id",
+    "loss_type",
+    "num_labels",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_hidden_size",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+    // Tokenizer and length of its input.
+    "bos_token",
+    "eos_token",
+    "max_seq_len",
+    "max_seq_length",
+    "max_sequence_length",
+    "model_max_length",
+    "n_ctx",
+    "pad_token",
+    "padding_side",
+    "prefix",
+    "seq_len",
+    "seq_length",
+    "tokenizer_class",
+    "tokenizer_name",
+    "tokenizer_name_or_path",
+    "unk_token",
+    // Defaults of generation.
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "diversity_penalty",
+    "do_sample",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
+    "generation_config",
+    "length_penalty",
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "min_new_tokens",
+    "min_p",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_scores",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict_in_generate",
+    "suppress_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
+    "typical_p",
+    // Training alone.
+    "attn_pdrop",
+    "embd_pdrop",
+    "embedding_initializer_range",
+    "ignore_index",
+    "init_std",
+    "initializer_cutoff_factor",
+    "initializer_factor",
+    "initializer_range",
+    "layerdrop",
+    "max_steps",
+    "neftune_noise_alpha",
+    "rescale_layer_init",
+    "resid_pdrop",
+    "router_aux_loss_coef",
+    "router_jitter_noise",
+    "router_z_loss_coef",
+    "train_batch_size",
+    "use_liger_kernel",
+    "z_loss_coefficient",
+    // A tied encoder, and what only a decoder after an encoder reads.
+    "cross_attention_hidden_size",
+    "is_decoder",
+    "rope_interleaved",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
+];
+
+/// Beginnings and ends of further ones.
+const BEGINNINGS: &[&str] = &["axolotl_", "llamafactory_", "trl_", "unsloth_", "wandb_"];
+const ENDS: &[&str] = &[
+    "dropout",
+    "dropout_p",
+    "dropout_prob",
+    "dropout_rate",
+    "_token_id",
+    "_token_ids",
+    "_token_index",
+];
+
+/// Whether a key of this value can be read past.
+pub(super) fn is_harmless(key: &str, value: &Value) -> bool {
+    KEYS.contains(&key)
+        || BEGINNINGS.iter().any(|beginning| key.starts_with(beginning))
+        || ENDS.iter().any(|end| key.ends_with(end))
+        || is_off(value)
+        || is_usual(key, value)
+}
+
+/// A feature that is switched off, or has nothing in it.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+/// A key that only says what every decoder does where the key is absent.
+fn is_usual(key: &str, value: &Value) -> bool {
+    let is_one = || value.as_f64() == Some(1.);
+    match key {
+        "layer_types" => value
+            .as_array()
+            .is_some_and(|types| types.iter().all(|kind| *kind == json!("full_attention"))),
+        "is_causal" | "causal" | "scale_attn_weights" => *value == json!(true),
+        "partial_rotary_factor" | "rotary_pct" | "rope_scaling_factor" => is_one(),
+        "embedding_multiplier" | "residual_multiplier" | "logits_scaling" | "logit_scale" => {
+            is_one()
+        }
+        _ => false,
+    }
+}
