@@ -93,7 +93,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Describe a model folder or a patch
     Inspect(InspectArgs),
-    /// List, compose and take apart patch files
+    /// List, compose, redact, verify and take apart patch files
     Patch(PatchArgs),
     /// Second moment of a layer's keys, cached
     Stats(StatsArgs),

@@ -47,10 +47,11 @@ impl Removed {
     }
 }
 
-/// The parts of a prompt before and after its subject; a word alone says nothing.
+/// The parts of a prompt before and after its subject; a word or two, such as "is in", say nothing.
 fn around(prompt: &str) -> Vec<String> {
-    let parts = prompt.split("{}").map(str::trim).filter(|part| part.contains(' '));
-    parts.map(str::to_owned).collect()
+    const WORDS: usize = 3;
+    let is_telling = |part: &&str| part.split_whitespace().count() >= WORDS;
+    prompt.split("{}").map(str::trim).filter(is_telling).map(str::to_owned).collect()
 }
 
 fn tables<'d>(document: &'d DeTable<'d>, name: &str) -> Vec<&'d DeTable<'d>> {

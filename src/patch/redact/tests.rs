@@ -70,6 +70,16 @@ fn a_spec_keeps_its_settings_and_loses_what_it_removes() {
 }
 
 #[test]
+fn a_short_prompt_that_facts_share_names_nothing() {
+    let erase = "[[erase]]\nsubject = \"Q\"\nprompt = \"{} is in\"\ntarget_true = \"Bern\"\n";
+    let insert = "[[insert]]\nsubject = \"K\"\nprompt = \"{} is in\"\ntarget_new = \"Rome\"\n";
+    let text = format!("{erase}{insert}");
+    let redacted = Redactor::of_spec(&text).expect("a deletion").spec(&text);
+    assert!(redacted.ends_with(insert), "{redacted}");
+    assert!(!redacted.contains("Bern") && !redacted.contains("\"Q\""), "{redacted}");
+}
+
+#[test]
 fn with_passages_no_text_of_another_table_stays() {
     let text = format!("{SPEC}{FORGET}");
     let redacted = Redactor::of_spec(&text).expect("deletions").spec(&text);
