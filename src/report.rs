@@ -157,9 +157,10 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 39] = [
+const MEASURES: [&str; 40] = [
     "said",
     "said, paraphrased",
+    "said, ripples",
     "runs on",
     "P(target)",
     "still said",

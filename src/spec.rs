@@ -2,8 +2,8 @@
 //!
 //! Two kinds of files are read here. A *spec* (`edits/*.toml`) states what to change
 //! and how; a *prompt file* (`prompts/*.toml`) states what to measure. Published
-//! record collections (CounterFact, zsRE, KnowEdit; JSON or JSON lines) are both at
-//! once and are read as they are.
+//! record collections (CounterFact, MQuAKE, zsRE, KnowEdit, RippleEdits; JSON or JSON
+//! lines) and tables of facts (CSV, TSV) are both at once and are read as they are.
 //!
 //! A file is checked as a whole: [`SpecError`] holds every problem found in it, each
 //! with the places to underline and a fix. An option that the user did not write is
@@ -15,6 +15,7 @@ mod error;
 mod fact;
 mod form;
 mod gradient;
+mod hidden;
 mod insert;
 mod json;
 mod options;
@@ -28,6 +29,7 @@ mod ripple;
 mod secret_keys;
 mod secrets;
 mod settings;
+mod sheet;
 mod source;
 mod table;
 mod text_file;
@@ -43,15 +45,16 @@ pub use error::{Look, Problem, SpecError};
 pub use fact::{Fact, spec_text};
 pub use form::{Blank, Form, Template, without_blanks};
 pub use gradient::{ForgetMethod, GradientOptions, RateChoice, RetainLoss, TrainChoice};
+pub use hidden::{HiddenCharacter, hidden_characters};
 pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, Method, RankOneOptions};
-pub use passage_file::{Passage, parse_passages};
+pub use passage_file::{Passage, corpus_of_data, parse_passages};
 pub use passages::{PassageOperation, PassageSource, PassageVerb};
 pub use prompts::{AboutSubject, Comparison, PromptSet};
 pub use read::{
     parse_prompts, parse_spec, read_edit_input, read_probe_input, read_prompts, read_spec,
 };
-pub use records::Record;
+pub use records::{BadRecords, LeftOut, Record, RecordFile};
 pub use resolved::spec_text_with;
 pub use ripple::{Rippled, with_ripples};
 pub use secrets::{SecretPlace, SecretsNotFound, find_secrets};
@@ -93,8 +96,8 @@ pub struct EditSpec {
 pub enum EditInput {
     /// A TOML spec.
     Spec(Box<EditSpec>),
-    /// A record collection, to be edited record by record; at least one.
-    Records(Vec<Record>),
+    /// A record collection, to be edited record by record, or a table of facts.
+    Records(RecordFile),
 }
 
 /// The input of `rescribe probe`.
@@ -111,8 +114,8 @@ pub enum ProbeInput {
 pub enum PromptFile {
     /// A TOML prompt file.
     Prompts(Box<PromptSet>),
-    /// A record collection; at least one record.
-    Records(Vec<Record>),
+    /// A record collection, or a table of facts.
+    Records(RecordFile),
 }
 
 #[cfg(test)]

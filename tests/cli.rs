@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "cli/built_in.rs"]
 mod built_in;
+#[path = "cli/collections.rs"]
+mod collections;
 #[path = "cli/console.rs"]
 mod console;
 #[path = "cli/desk.rs"]

@@ -25,7 +25,7 @@ use rescribe::gguf::{ImportOptions, import};
 use rescribe::model::{Model, Random};
 use rescribe::patch::Composed;
 use rescribe::progress::Silent;
-use rescribe::spec::{PassageSource, read_edit_input, read_prompts, read_spec};
+use rescribe::spec::{BadRecords, PassageSource, read_edit_input, read_prompts, read_spec};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model");
 const SHARDED: &str =
@@ -122,7 +122,9 @@ fn readers(room: &Path) -> Vec<Reader> {
             PROMPTS.as_bytes(),
         ),
         write(
-            new("r.json", "c", |it| read_edit_input(&it.join("r.json")).is_ok()),
+            new("r.json", "c", |it| {
+                read_edit_input(&it.join("r.json"), BadRecords::LeaveOut).is_ok()
+            }),
             RECORDS.as_bytes(),
         ),
         write(

@@ -115,6 +115,7 @@ fn counterfactual(world: &World, fact: &Fact, place: usize, random: &mut Random)
             with_ripples: false,
             spans: None,
         },
+        further: Vec::new(),
         relation: Some(fact.relation.name().to_owned()),
         prompts: prompts(world, fact, target_new, template, random),
     }

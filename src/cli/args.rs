@@ -118,7 +118,8 @@ pub struct ModelArg {
 /// `rescribe edit`.
 #[derive(Args)]
 pub struct EditArgs {
-    /// A spec (.toml), or CounterFact or zsRE records (.json)
+    /// A spec (.toml), a table of facts (.csv, .tsv), or records of CounterFact, MQuAKE, zsRE,
+    /// KnowEdit or RippleEdits (.json, .jsonl)
     pub spec: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
@@ -153,6 +154,9 @@ pub struct EditArgs {
     /// Leave out records that contradict or repeat an earlier one
     #[arg(long)]
     pub skip_conflicts: bool,
+    /// Leave out records that cannot be used, and name them in the result
+    #[arg(long)]
+    pub skip_bad: bool,
     /// Exit 1 unless a metric holds, such as 'neighborhood>=0.95'
     #[arg(long)]
     pub require: Vec<String>,
@@ -175,10 +179,19 @@ pub struct EditArgs {
 /// `rescribe plan`.
 #[derive(Args)]
 pub struct PlanArgs {
-    /// A spec
+    /// A spec (.toml), a table of facts (.csv, .tsv) or records (.json, .jsonl)
     pub spec: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
+    /// First records only
+    #[arg(long, value_parser = count::<1, 1_000_000_000>)]
+    pub limit: Option<usize>,
+    /// Leave out records that contradict or repeat an earlier one
+    #[arg(long)]
+    pub skip_conflicts: bool,
+    /// Leave out records that cannot be used
+    #[arg(long)]
+    pub skip_bad: bool,
     #[command(flatten)]
     pub settings: Flags<Edits>,
 }
@@ -186,7 +199,8 @@ pub struct PlanArgs {
 /// `rescribe probe`.
 #[derive(Args)]
 pub struct ProbeArgs {
-    /// A prompt file or a spec (.toml), records (.json), or a folder with TOFU's files
+    /// A prompt file or a spec (.toml), records (.json, .jsonl), a table of facts (.csv, .tsv), or
+    /// a folder with TOFU's files
     pub prompts: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
@@ -199,6 +213,9 @@ pub struct ProbeArgs {
     /// First records only; of TOFU, the first questions of each set
     #[arg(long, value_parser = count::<1, 1_000_000_000>)]
     pub limit: Option<usize>,
+    /// Leave out records that cannot be used, and name them in the result
+    #[arg(long)]
+    pub skip_bad: bool,
     /// Which forget set of TOFU's folder, such as forget05
     #[arg(long)]
     pub forget: Option<String>,

@@ -8,10 +8,10 @@ use super::session::Session;
 use super::ui::Ui;
 use rescribe::report::comparison_report;
 use rescribe::run::{Tools, compare};
-use rescribe::spec::{EditInput, EditSpec, PassageVerb, read_edit_input};
+use rescribe::spec::{BadRecords, EditInput, EditSpec, PassageVerb, read_edit_input};
 
 pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
-    let EditInput::Spec(spec) = read_edit_input(&args.spec)? else {
+    let EditInput::Spec(spec) = read_edit_input(&args.spec, BadRecords::Refuse)? else {
         let message = format!("{} holds records; compare takes a spec", args.spec.display());
         return Err(Usage(message).into());
     };

@@ -1,12 +1,14 @@
-//! `rescribe edit`: a spec or records become a job, the job a plan, the plan an outcome.
+//! `rescribe edit`: a spec, records or a table of facts become a job, the job a plan, the plan an
+//! outcome.
 
 use std::path::{Path, PathBuf};
 
 use super::args::{EditArgs, Global};
 use super::exit::{Missed, Usage};
+use super::resolve::{self, ForRecords};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph, quoted};
-use super::{export, outputs, redaction, require, resolve};
+use super::{export, outputs, redaction, require};
 use rescribe::checkpoint::ExportOptions;
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
@@ -17,14 +19,14 @@ use rescribe::run::{
     execute,
 };
 use rescribe::spec::{
-    EditInput, EditSpec, PassageVerb, PromptFile, PromptSet, Record, Toward, VerdictOptions,
-    read_edit_input, read_prompts,
+    BadRecords, EditInput, EditSpec, LeftOut, PassageVerb, PromptFile, PromptSet, Record,
+    RecordFile, VerdictOptions, read_edit_input, read_prompts,
 };
 use rescribe::verdict::Thresholds;
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
-    let input = read_edit_input(&args.spec)?;
+    let input = read_edit_input(&args.spec, bad_records(args.skip_bad))?;
     let mut job = job(args, &input, ui)?;
     let is_one_model = job.grouping != Grouping::Isolated || job.groups.len() < 2;
     let patch_file = patch_file(args, &input, is_one_model)?;
@@ -69,8 +71,16 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
 fn job(args: &EditArgs, input: &EditInput, ui: &Ui) -> anyhow::Result<Job> {
     match input {
         EditInput::Spec(spec) => spec_job(&resolve::edited(args, spec)?, args.memory),
-        EditInput::Records(records) => record_job(args, records, ui),
+        EditInput::Records(file) => {
+            let thresholds = Thresholds::new(&args.verdict.over(&VerdictOptions::default())?);
+            record_job(file, resolve::records(args, file)?, thresholds, ui)
+        }
     }
+}
+
+/// The meaning of `--skip-bad`.
+pub fn bad_records(skip_bad: bool) -> BadRecords {
+    if skip_bad { BadRecords::LeaveOut } else { BadRecords::Refuse }
 }
 
 /// The job of a resolved spec with the prompts of its probe file.
@@ -91,17 +101,23 @@ fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
     }
 }
 
-fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Job> {
-    let file = records;
-    let records = &file[..args.limit.unwrap_or(file.len()).min(file.len())];
-    let resolved = resolve::records(args)?;
-    let thresholds = Thresholds::new(&args.verdict.over(&VerdictOptions::default())?);
-    let sequential = resolved.rank_one.sequential;
-    let size = resolved.batch.or(sequential).unwrap_or(1);
+/// The job of the records of a file.
+pub fn record_job(
+    file: &RecordFile,
+    how: ForRecords,
+    thresholds: Thresholds,
+    ui: &Ui,
+) -> anyhow::Result<Job> {
+    announce_left_out(file, ui);
+    let all = &file.records;
+    let records = &all[..how.limit.unwrap_or(all.len()).min(all.len())];
+    let sequential = how.rank_one.sequential;
+    let is_together = how.is_table && how.batch.or(sequential).is_none();
+    let size = if is_together { records.len() } else { how.batch.or(sequential).unwrap_or(1) };
     // Facts that are written into one model must not contradict each other.
     let whole = if sequential.is_some() { records.len() } else { size };
     let Compatible { groups, left_out } = compatible(records, whole);
-    if !left_out.is_empty() && !args.skip_conflicts {
+    if !left_out.is_empty() && !how.skip_conflicts {
         let records = counted(left_out.len(), "record");
         let what = format!("{records} cannot be written into one model");
         return Err(RunError::Clashes { what, lines: left_out }.into());
@@ -110,24 +126,33 @@ fn record_job(args: &EditArgs, records: &[Record], ui: &Ui) -> anyhow::Result<Jo
     let kept: Vec<Record> = groups.concat();
     let grouping = match sequential {
         Some(size) => (Grouping::Sequential, chunks(kept.len(), size)),
+        None if is_together => (Grouping::Together, vec![kept.len()]),
         None => (Grouping::Isolated, groups.iter().map(Vec::len).collect()),
     };
-    let toward = args.erase.as_deref().map(Toward::of_text);
-    Ok(Job::of_records(&kept, file, grouping, toward.as_ref(), (resolved.rank_one, thresholds))?)
+    let settings = (how.rank_one, thresholds);
+    let job = Job::of_records(&kept, all, grouping, how.erase.as_ref(), settings)?;
+    Ok(job.read_from(file))
 }
 
-/// The patch to write, refused before any work where it may not be written: always one for a spec;
-/// for records, if one is asked for.
+/// Names the first records of a file that are left out.
+pub fn announce_left_out(file: &RecordFile, ui: &Ui) {
+    let line = |it: &LeftOut| format!("{}; left out", it.reason);
+    ui.warn_first(&file.left_out.iter().map(line).collect::<Vec<_>>());
+}
+
+/// The patch to write, refused before any work where it may not be written: always one for a spec
+/// and for a table of facts; for records, if one is asked for.
 fn patch_file(
     args: &EditArgs,
     input: &EditInput,
     is_one_model: bool,
 ) -> anyhow::Result<Option<PathBuf>> {
-    let spec = match input {
-        EditInput::Spec(spec) => Some(spec.as_ref()),
-        EditInput::Records(_) => None,
+    let (spec, is_table) = match input {
+        EditInput::Spec(spec) => (Some(spec.as_ref()), false),
+        EditInput::Records(file) => (None, file.is_table),
     };
-    if spec.is_none() && args.patch.is_none() && args.out.is_none() {
+    let is_asked_for = spec.is_some() || args.patch.is_some() || args.out.is_some();
+    if !is_asked_for && !(is_table && is_one_model) {
         return Ok(None);
     }
     if !is_one_model {

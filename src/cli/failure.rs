@@ -114,6 +114,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if find::<TooLarge>(error).is_some() {
         return Some("train less: --rank, --layers or --train mlp".into());
     }
+    if find::<SpecError>(error).is_some_and(SpecError::is_of_records) {
+        return Some("correct them, or leave them out with --skip-bad".into());
+    }
     let of_records = |error: &RunError| match error {
         RunError::Clashes { what, .. } => what.contains("records"),
         _ => false,

@@ -1,8 +1,7 @@
 //! `rescribe plan`: shows what an edit would do, token by token.
 
 use super::args::{Global, PlanArgs};
-use super::edit::{announce_warnings, spec_job};
-use super::exit::Usage;
+use super::edit::{announce_warnings, bad_records, record_job, spec_job};
 use super::resolve;
 use super::session::Session;
 use super::ui::{MARK, Ui, display_width, painted, paragraph};
@@ -10,14 +9,20 @@ use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
 use rescribe::probe::probability_text;
 use rescribe::run::{Plan, Step};
 use rescribe::spec::{EditInput, read_edit_input};
+use rescribe::verdict::Thresholds;
 
 pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
-    let EditInput::Spec(spec) = read_edit_input(&args.spec)? else {
-        let message = format!("{} holds records; plan takes a spec", args.spec.display());
-        return Err(Usage(message).into());
+    let input = read_edit_input(&args.spec, bad_records(args.skip_bad))?;
+    let (mut job, own) = match &input {
+        EditInput::Spec(spec) => {
+            (spec_job(&resolve::planned(args, spec)?, None)?, spec.model.as_deref())
+        }
+        EditInput::Records(file) => {
+            let how = resolve::planned_records(args, file)?;
+            (record_job(file, how, Thresholds::default(), ui)?, None)
+        }
     };
-    let mut job = spec_job(&resolve::planned(args, &spec)?, None)?;
-    let name = args.model.model.as_deref().or(spec.model.as_deref());
+    let name = args.model.model.as_deref().or(own);
     let mut session = Session::open(name, global, ui)?;
     job.put_to(&mut session.model)?;
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;

@@ -1,7 +1,7 @@
 //! `rescribe probe`: measures a model, alone or against another, as an edit measures its own.
 
 use super::args::{Global, ProbeArgs};
-use super::edit::spec_job;
+use super::edit::{announce_left_out, bad_records, spec_job};
 use super::exit::Usage;
 use super::session::Session;
 use super::ui::Ui;
@@ -28,8 +28,11 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         );
         return Err(Usage(message).into());
     }
-    let input = read_probe_input(&args.prompts)?;
+    let input = read_probe_input(&args.prompts, bad_records(args.skip_bad))?;
     resolve::probed(args, matches!(input, ProbeInput::Prompts(PromptFile::Records(_))))?;
+    if let ProbeInput::Prompts(PromptFile::Records(file)) = &input {
+        announce_left_out(file, ui);
+    }
     let mut job = job(args, &input)?;
     let named = match &input {
         ProbeInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
@@ -65,9 +68,10 @@ fn job(args: &ProbeArgs, input: &ProbeInput) -> anyhow::Result<Job> {
             spec.verdict = args.verdict.over(&spec.verdict)?;
             spec_job(&spec, None)
         }
-        ProbeInput::Prompts(PromptFile::Records(records)) => {
-            let records = &records[..args.limit.unwrap_or(records.len()).min(records.len())];
-            record_job(records, thresholds()?)
+        ProbeInput::Prompts(PromptFile::Records(file)) => {
+            let all = &file.records;
+            let records = &all[..args.limit.unwrap_or(all.len()).min(all.len())];
+            Ok(record_job(records, thresholds()?)?.read_from(file))
         }
         ProbeInput::Prompts(PromptFile::Prompts(prompts)) => {
             let name = args.prompts.display().to_string();

@@ -2,10 +2,13 @@
 //!
 //! Everything that a run would ignore is named in one message, before any work.
 
-use super::args::{CompareArgs, EditArgs, Flags, Groups, PatchVerifyArgs, PlanArgs, ProbeArgs};
+use super::args::{
+    CompareArgs, EditArgs, Edits, Flags, Groups, PatchVerifyArgs, PlanArgs, ProbeArgs,
+};
 use super::exit::Usage;
 use rescribe::spec::{
-    EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, Unused, Uses,
+    EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, RecordFile,
+    Toward, Unused, Uses,
 };
 
 /// The spec, overridden by the flags of `rescribe edit`.
@@ -15,6 +18,7 @@ pub fn edited(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let erases = "is for record files; a spec erases with [[erase]]";
     refused.flag(args.erase.is_some(), "erase", erases);
     refused.flag(args.skip_conflicts, "skip-conflicts", "is for record files");
+    refused.flag(args.skip_bad, "skip-bad", "is for record files");
     if spec.passages.is_empty() {
         refused.flag(args.memory.is_some(), "memory", NO_PASSAGES);
         refused.flag(args.checkpoint.is_some(), "checkpoint", NO_PASSAGES);
@@ -29,6 +33,10 @@ pub fn edited(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
 /// The spec, overridden by the flags of `rescribe plan`.
 pub fn planned(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let mut refused = Refused::default();
+    let whole = "is for record files; a spec is planned whole";
+    refused.flag(args.limit.is_some(), "limit", whole);
+    refused.flag(args.skip_conflicts, "skip-conflicts", "is for record files");
+    refused.flag(args.skip_bad, "skip-bad", "is for record files");
     let resolved = laid_over(spec, &args.settings, &mut refused)?;
     refused.unused(resolved.unused(), &resolved, &args.settings);
     refused.into_result()?;
@@ -59,6 +67,7 @@ pub fn probed(args: &ProbeArgs, is_records: bool) -> anyhow::Result<()> {
     let mut refused = Refused::default();
     let is_limited = args.limit.is_some() && !is_records;
     refused.flag(is_limited, "limit", "is for records; prompts and specs are measured whole");
+    refused.flag(args.skip_bad && !is_records, "skip-bad", "is for record files");
     if args.patch.is_empty() && args.against.is_none() {
         let reason = "is not used by one model alone; add --patch or --against";
         args.verdict.names().for_each(|flag| refused.flag(true, flag, reason));
@@ -69,35 +78,64 @@ pub fn probed(args: &ProbeArgs, is_records: bool) -> anyhow::Result<()> {
 /// Refuses the flags that `rescribe probe` does not use with TOFU's files.
 pub fn probed_tofu(args: &ProbeArgs) -> anyhow::Result<()> {
     let mut refused = Refused::default();
+    refused.flag(args.skip_bad, "skip-bad", "is not used with TOFU's files");
     let reason = "is not used with TOFU's files, which have no thresholds";
     args.verdict.names().for_each(|flag| refused.flag(true, flag, reason));
     Ok(refused.into_result()?)
 }
 
-/// How `rescribe edit` writes or erases the facts of a record file.
+/// How the facts of a record file are written or erased.
 pub struct ForRecords {
     /// The settings of facts.
     pub rank_one: RankOneOptions,
     /// Records written together into the base.
     pub batch: Option<usize>,
+    /// First records only.
+    pub limit: Option<usize>,
+    /// What erased facts are moved toward; nothing: facts are inserted.
+    pub erase: Option<Toward>,
+    /// Records that contradict or repeat an earlier one are left out.
+    pub skip_conflicts: bool,
+    /// The file is a table of somebody's own facts: they go into one model, unless a batch or a
+    /// sequence is asked for.
+    pub is_table: bool,
 }
 
 /// The flags of `rescribe edit` as a record file uses them.
-pub fn records(args: &EditArgs) -> anyhow::Result<ForRecords> {
+pub fn records(args: &EditArgs, file: &RecordFile) -> anyhow::Result<ForRecords> {
     let mut refused = Refused::default();
     refused.flag(args.memory.is_some(), "memory", NOT_PASSAGES);
     refused.flag(args.checkpoint.is_some(), "checkpoint", NOT_PASSAGES);
-    let flags = &args.settings;
-    for flag in flags.names().filter(|flag| *flag != BATCH) {
-        refused.flag(RankOneOptions::GROUP.of_flag(flag).is_none(), flag, NOT_PASSAGES);
-    }
-    let rank_one = flags.over(&RankOneOptions::default())?;
-    let mut passages = GradientOptions::default();
-    flags.set(BATCH, &mut passages)?;
-    let resolved = ForRecords { rank_one, batch: passages.batch };
-    resolved.refuse(args, &mut refused);
+    let erase = args.erase.as_deref().map(Toward::of_text);
+    let (limit, skip_conflicts) = (args.limit, args.skip_conflicts);
+    let resolved = ForRecords { limit, erase, skip_conflicts, ..of_flags(&args.settings, file)? };
+    resolved.refuse(&args.settings, &mut refused);
+    resolved.refuse_outputs(args, &mut refused);
     refused.into_result()?;
     Ok(resolved)
+}
+
+/// The flags of `rescribe plan` as a record file uses them.
+pub fn planned_records(args: &PlanArgs, file: &RecordFile) -> anyhow::Result<ForRecords> {
+    let mut refused = Refused::default();
+    let (limit, skip_conflicts) = (args.limit, args.skip_conflicts);
+    let resolved = ForRecords { limit, skip_conflicts, ..of_flags(&args.settings, file)? };
+    resolved.refuse(&args.settings, &mut refused);
+    refused.into_result()?;
+    Ok(resolved)
+}
+
+fn of_flags(flags: &Flags<Edits>, file: &RecordFile) -> Result<ForRecords, Usage> {
+    let mut passages = GradientOptions::default();
+    flags.set(BATCH, &mut passages)?;
+    Ok(ForRecords {
+        rank_one: flags.over(&RankOneOptions::default())?,
+        batch: passages.batch,
+        limit: None,
+        erase: None,
+        skip_conflicts: false,
+        is_table: file.is_table,
+    })
 }
 
 /// The flag that counts the passages of a step, or the records of a batch.
@@ -112,16 +150,23 @@ impl ForRecords {
         self.batch.is_some() || self.rank_one.sequential.is_some() || is_batched
     }
 
-    fn refuse(&self, args: &EditArgs, refused: &mut Refused) {
-        let method = self.rank_one.method.unwrap_or_default();
-        match args.erase.is_some() {
-            true => self.refuse_with_erase(args, refused),
-            false if !self.is_in_batches() => refuse_alone(args, refused),
-            false => self.refuse_batch(method, refused),
+    /// Whether each record has a model of its own, which leaves no patch.
+    pub fn is_each_alone(&self) -> bool {
+        !self.is_table && (self.erase.is_some() || !self.is_in_batches())
+    }
+
+    fn refuse(&self, flags: &Flags<Edits>, refused: &mut Refused) {
+        for flag in flags.names().filter(|flag| *flag != BATCH) {
+            refused.flag(RankOneOptions::GROUP.of_flag(flag).is_none(), flag, NOT_PASSAGES);
         }
-        let is_alone = args.erase.is_some() || !self.is_in_batches();
+        let method = self.rank_one.method.unwrap_or_default();
+        match self.erase.is_some() {
+            true => self.refuse_with_erase(refused),
+            false if self.is_in_batches() => self.refuse_batch(method, refused),
+            false => {}
+        }
         let reason = "is not used: no two of these records are written into one model";
-        refused.flag(is_alone && args.skip_conflicts, "skip-conflicts", reason);
+        refused.flag(self.is_each_alone() && self.skip_conflicts, "skip-conflicts", reason);
         for Unused { key, reason, .. } in Uses::of_facts(method).unused(&self.rank_one) {
             // Rome writes one fact at a time; a sequence of it keeps what earlier records wrote.
             let is_sequence_of_one =
@@ -131,13 +176,26 @@ impl ForRecords {
         }
     }
 
-    fn refuse_with_erase(&self, args: &EditArgs, refused: &mut Refused) {
+    fn refuse_with_erase(&self, refused: &mut Refused) {
         let reason = "is not used with --erase, which goes record by record; a spec with \
                       [[erase]] and --method memit erases several facts together";
         refused.flag(self.batch.is_some(), BATCH, reason);
         refused.flag(self.rank_one.sequential.is_some(), "sequential", reason);
-        let reason = "is not used with --erase: each record is erased in the base, which leaves \
-                      no patch; a spec with [[erase]] makes one";
+    }
+
+    /// Refuses what needs several records in one model, where each has its own.
+    fn refuse_outputs(&self, args: &EditArgs, refused: &mut Refused) {
+        let reason = match self.erase.is_some() {
+            _ if !self.is_each_alone() => return,
+            true => {
+                "is not used with --erase: each record is erased in the base, which leaves no \
+                 patch; a spec with [[erase]] makes one"
+            }
+            false => {
+                "is not used: each record is written alone into the base, which leaves no patch; \
+                 --method memit with --batch or --sequential makes one"
+            }
+        };
         refused.flag(args.patch.is_some(), "patch", reason);
         refused.flag(args.out.is_some(), "out", reason);
     }
@@ -153,14 +211,6 @@ impl ForRecords {
         };
         refused.flag(self.batch.is_some(), BATCH, reason);
     }
-}
-
-/// Refuses what needs several records in one model, where each is written alone.
-fn refuse_alone(args: &EditArgs, refused: &mut Refused) {
-    let reason = "is not used: each record is written alone into the base, which leaves no patch; \
-                  --method memit with --batch or --sequential makes one";
-    refused.flag(args.patch.is_some(), "patch", reason);
-    refused.flag(args.out.is_some(), "out", reason);
 }
 
 /// The spec with each flag in the group that the spec uses.

@@ -38,6 +38,9 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         let text = format!("rounding to the stored type took {lost:.1} % of the change");
         report = report.note("stored", text);
     }
+    if !outcome.left_out.is_empty() {
+        report = report.note("left out", left_out(outcome));
+    }
     report.verdict = outcome.verdict.clone();
     debug_assert_eq!(unknown_reason(&report), None, "a reason of the verdict names no row");
     Ok(report)
@@ -48,6 +51,15 @@ fn unknown_reason(report: &Report) -> Option<&str> {
     let mut reasons = report.verdict.iter().flat_map(|verdict| &verdict.reasons);
     let is_unknown = |reason: &&crate::verdict::Reason| report.measure(&reason.measure).is_none();
     reasons.find(is_unknown).map(|reason| reason.measure.as_str())
+}
+
+/// The number of records that were left out, and the first of their ids.
+fn left_out(outcome: &Outcome) -> String {
+    const SHOWN: usize = 12;
+    let all = &outcome.left_out;
+    let ids: Vec<&str> = all.iter().take(SHOWN).map(|it| it.id.as_str()).collect();
+    let more = if all.len() > SHOWN { ", ..." } else { "" };
+    format!("{} that cannot be used: {}{more}", counted(all.len(), "record"), ids.join(", "))
 }
 
 /// Share lost to rounding below which no line is shown.
@@ -146,6 +158,11 @@ fn free(outcome: &Outcome) -> Table {
                 said_of(it, should, paraphrase).map(|it| it.said)
             })
             .map(|row| row.note("other wordings")),
+        moments
+            .row(("said, ripples", Unit::Share), |it| {
+                said_of(it, should, PromptKind::Ripple).map(|it| it.said)
+            })
+            .map(|row| row.note("what follows from it")),
         moments
             .row(("runs on", Unit::Share), |it| said_of(it, should, rewrite)?.runs_on)
             .map(|row| row.note("of those, goes on")),

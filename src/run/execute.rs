@@ -150,7 +150,8 @@ impl<'a> Run<'a> {
             return;
         }
         if at == 0 {
-            let what = if groups[0] == 1 { "records" } else { "batches" };
+            let is_each = groups.len() == self.job.cases.len();
+            let what = if is_each { "records" } else { "batches" };
             progress.phase(what, Some(groups.len() as u64));
         }
         progress.advance(at as u64, &edit.subject);
@@ -169,7 +170,7 @@ impl<'a> Run<'a> {
 
     /// A fact's name: its record's number, or in a spec its subject.
     fn id(&self, at: usize, edit: &PlannedEdit) -> String {
-        let is_record = |case: &&Case| case.facts == (at..at + 1) && self.job.cases.len() > 1;
+        let is_record = |case: &&Case| case.facts.contains(&at) && self.job.cases.len() > 1;
         let record = self.job.cases.iter().find(is_record);
         record.map_or_else(|| edit.subject.clone(), |case| case.id.clone())
     }
@@ -283,6 +284,7 @@ impl<'a> Run<'a> {
             fluency_before: self.fluency_before,
             collapse: self.collapse,
             rounding,
+            left_out: self.job.left_out.clone(),
             ..Outcome::default()
         };
         if !is_isolated {

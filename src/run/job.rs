@@ -9,9 +9,9 @@ use super::{Grouping, RunError};
 use crate::files::Sha256;
 use crate::patch::Redactor;
 use crate::spec::{
-    Conflict, EditSpec, Erase, Fact, Form, GradientOptions, Insert, PassageOperation,
-    PassageSource, PassageVerb, PromptSet, RankOneOptions, Record, Rippled, Toward, fact_conflicts,
-    record_conflicts, spec_text_with, with_ripples,
+    Conflict, EditSpec, Erase, Fact, Form, GradientOptions, Insert, LeftOut, PassageOperation,
+    PassageSource, PassageVerb, PromptSet, RankOneOptions, Record, RecordFile, Rippled, Toward,
+    fact_conflicts, record_conflicts, spec_text_with, with_ripples,
 };
 use crate::verdict::Thresholds;
 
@@ -44,6 +44,8 @@ pub struct Job {
     pub memory: Option<u64>,
     /// Notes for the user on how the input was read.
     pub notes: Vec<String>,
+    /// Records of the file that were left out.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Facts that are measured together, with their prompts: a record, or all of a spec.
@@ -100,14 +102,27 @@ impl Job {
             thresholds: Thresholds::new(&spec.verdict),
             memory,
             notes: Vec::new(),
+            left_out: Vec::new(),
         };
-        job.trim();
+        let name = spec.source.name();
+        let place = |fact: &Fact| match fact.span() {
+            Some(span) => format!("{name}, line {}", spec.source.line_of(span.start)),
+            None => name.to_owned(),
+        };
+        let probe = spec.probe.as_ref().map(|file| file.display().to_string());
+        let prompts = |_: &str| probe.clone().unwrap_or_else(|| name.to_owned());
+        job.trim(&|_, fact| place(fact), &prompts);
+        for operation in &mut job.passages {
+            let mut trimmer = Trimmer::new(true);
+            trimmer.secrets(name, &mut operation.secrets);
+            job.notes.append(&mut trimmer.notes);
+        }
         Ok(job)
     }
 
-    /// The job of records, one case each, in groups of these sizes; with `erase`, the true target
-    /// of each is erased, and subjects of other records of `file` serve as those that the model
-    /// knows nothing of.
+    /// The job of records, one case each, in groups of so many records; with `erase`, the true
+    /// targets of each are erased, and subjects of other records of `file` serve as those that the
+    /// model knows nothing of.
     pub fn of_records(
         records: &[Record],
         file: &[Record],
@@ -116,18 +131,27 @@ impl Job {
         (rank_one, thresholds): (RankOneOptions, Thresholds),
     ) -> Result<Self, RunError> {
         let facts = match erase {
-            None => records.iter().map(|record| record.insert.clone().into()).collect(),
+            None => records.iter().flat_map(Record::inserts).cloned().map(Fact::from).collect(),
             Some(toward) => erases(records, file, toward)?,
         };
-        let case = |(at, record): (usize, &Record)| Case {
-            id: record.id.clone(),
-            facts: at..at + 1,
-            asked: vec![at],
-            prompts: record.prompts.clone(),
+        let sizes: Vec<usize> = records.iter().map(|record| record.inserts().count()).collect();
+        let mut left = sizes.as_slice();
+        let groups = groups.into_iter().map(|records| {
+            let (group, rest) = left.split_at(records);
+            left = rest;
+            group.iter().sum()
+        });
+        let groups = groups.collect();
+        let mut first = 0;
+        let case = |(record, size): (&Record, &usize)| {
+            let facts = first..first + size;
+            first = facts.end;
+            let (id, prompts) = (record.id.clone(), record.prompts.clone());
+            Case { id, asked: facts.clone().collect(), facts, prompts }
         };
         let mut job = Self {
             source: spec_text_with(&facts, &rank_one),
-            cases: records.iter().enumerate().map(case).collect(),
+            cases: records.iter().zip(&sizes).map(case).collect(),
             facts,
             grouping,
             groups,
@@ -135,7 +159,8 @@ impl Job {
             thresholds,
             ..Self::default()
         };
-        job.trim();
+        let record = |id: &str| format!("record {id}");
+        job.trim(&|id, _| record(id), &record);
         Ok(job)
     }
 
@@ -144,7 +169,7 @@ impl Job {
         let form = prompts.form;
         let case = Case { id: name.to_owned(), facts: 0..0, asked: Vec::new(), prompts };
         let mut job = Self { form, cases: vec![case], thresholds, ..Self::default() };
-        job.trim();
+        job.trim(&|id, _| id.to_owned(), &str::to_owned);
         job
     }
 
@@ -161,13 +186,33 @@ impl Job {
         Ok(Some(redactor))
     }
 
-    /// Cuts the blanks around subjects, prompts and targets.
-    fn trim(&mut self) {
-        let mut trimmer = Trimmer::default();
+    /// Whether facts are erased or passages forgotten, or prompts ask for what was.
+    fn removes(&self) -> bool {
+        self.facts.iter().any(|fact| matches!(fact, Fact::Erase(_)))
+            || self.passages.iter().any(|found| found.verb == PassageVerb::Forget)
+            || self.cases.iter().any(|case| !case.prompts.forget.is_empty())
+    }
+
+    /// The job with what is to be said about the file that its records were read from.
+    pub fn read_from(mut self, file: &RecordFile) -> Self {
+        self.notes.splice(0..0, file.notes.iter().cloned());
+        self.left_out.clone_from(&file.left_out);
+        self
+    }
+
+    /// Cuts the blanks around subjects, prompts and targets. From the id of a case, `place` and
+    /// `prompts` make the places of its facts and prompts in notes.
+    fn trim(&mut self, place: &dyn Fn(&str, &Fact) -> String, prompts: &dyn Fn(&str) -> String) {
+        let mut trimmer = Trimmer::new(self.removes());
+        for case in &mut self.cases {
+            for fact in &mut self.facts[case.facts.clone()] {
+                trimmer.fact(&place(&case.id, fact), fact);
+            }
+        }
         let bare = self.without_ripples.iter_mut().flatten();
-        self.facts.iter_mut().for_each(|fact| trimmer.fact(fact));
-        bare.for_each(|fact| Trimmer::default().fact(fact));
-        self.cases.iter_mut().for_each(|case| trimmer.prompts(&mut case.prompts));
+        bare.for_each(|fact| Trimmer::default().fact("", fact));
+        let cases = self.cases.iter_mut();
+        cases.for_each(|case| trimmer.prompts(&prompts(&case.id), &mut case.prompts));
         trimmer.notes.dedup();
         self.notes = trimmer.notes;
     }
@@ -246,8 +291,8 @@ const FEW: usize = 4;
 /// Erases of the records' true targets, with the subjects of other records of the relation to
 /// compare with.
 fn erases(records: &[Record], file: &[Record], toward: &Toward) -> Result<Vec<Fact>, RunError> {
-    let erase = |record: &Record| -> Result<Fact, RunError> {
-        let Insert { subject, prompt, target_true, .. } = record.insert.clone();
+    let erase = |(record, insert): (&Record, &Insert)| -> Result<Fact, RunError> {
+        let Insert { subject, prompt, target_true, .. } = insert.clone();
         let Some(target_true) = target_true else {
             return Err(RunError::NothingToErase { record: record.id.clone() });
         };
@@ -264,7 +309,8 @@ fn erases(records: &[Record], file: &[Record], toward: &Toward) -> Result<Vec<Fa
         let (toward, secrets, spans) = (toward.clone(), Vec::new(), None);
         Ok(Erase { subject, prompt, target_true, toward, others, secrets, spans }.into())
     };
-    records.iter().map(erase).collect()
+    let all = records.iter().flat_map(|record| record.inserts().map(move |it| (record, it)));
+    all.map(erase).collect()
 }
 
 /// Records that can stand in one model, and a line about each that was left out.

@@ -280,5 +280,11 @@ fn free_questions(prompts: &PromptSet, facts: &[AskedFact], new: Option<&str>) -
             }
         }
     }
+    // A ripple without a true target is in no score of two targets.
+    for Comparison { prompt, target_new, target_true } in &prompts.ripple {
+        if let (Some(wanted), None) = (target_new, target_true) {
+            should.push((PromptKind::Ripple, prompt.clone(), wanted.clone()));
+        }
+    }
     (should, should_not)
 }

@@ -21,7 +21,7 @@ use crate::probe::{
     SecretLeak,
 };
 use crate::rank_one::OptimisedValue;
-use crate::spec::{Method, PassageVerb};
+use crate::spec::{LeftOut, Method, PassageVerb};
 use crate::verdict::Verdict;
 
 /// Everything that a run measured and changed.
@@ -60,6 +60,9 @@ pub struct Outcome {
     /// The part of the change lost by storing it in the base's number type, where that was
     /// measured.
     pub rounding: Option<Rounding>,
+    /// Records of the file that could not be used and were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// The verdict; nothing where one model was only measured.
     pub verdict: Option<Verdict>,
     /// The change, where one model holds all of it.

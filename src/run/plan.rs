@@ -147,7 +147,15 @@ impl Plan {
 
 /// Batches need a method that writes several facts together.
 fn check_groups(job: &Job, method: Method) -> Result<(), RunError> {
-    let has_batches = job.grouping != Grouping::Together && job.groups.iter().any(|size| *size > 1);
+    let mut end = 0;
+    let mut is_batch = |size: &usize| {
+        let start = end;
+        end += size;
+        // The facts of one record belong together, and rome writes them one after the other.
+        let is_record = job.cases.iter().any(|case| case.facts == (start..end));
+        *size > 1 && !(is_record && job.grouping == Grouping::Isolated)
+    };
+    let has_batches = job.grouping != Grouping::Together && job.groups.iter().any(&mut is_batch);
     match has_batches && !method.is_batched() {
         true => Err(RunError::OneAtATime),
         false => Ok(()),

@@ -31,7 +31,8 @@ pub fn probe(
 ) -> Result<Outcome, RunError> {
     let probe = Probe::new(model, name, job, tools)?;
     let cases = probe.cases(other)?;
-    let mut outcome = Outcome { model: name.to_owned(), cases, ..Outcome::default() };
+    let (model_name, left_out) = (name.to_owned(), job.left_out.clone());
+    let mut outcome = Outcome { model: model_name, cases, left_out, ..Outcome::default() };
     probe.recall(other, &mut outcome)?;
     probe.whole(other, &mut outcome)?;
     if other.is_some() {

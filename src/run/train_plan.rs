@@ -14,6 +14,7 @@ use crate::probe::SecretQuestion;
 use crate::progress::counted;
 use crate::spec::{
     Passage, PassageOperation, PassageSource, PassageVerb, RateChoice, find_secrets,
+    hidden_characters,
 };
 
 /// One training, of all passages that are learnt or of all that are forgotten.
@@ -35,6 +36,9 @@ pub struct TrainPlan {
     pub closure: Vec<(NearDuplicate, String)>,
     /// General text of the user; nothing: the base's own samples.
     pub general: Option<PathBuf>,
+    /// Notes for the user on characters of the passages that are not seen.
+    #[serde(skip)]
+    pub notes: Vec<String>,
     /// Texts that must not come out of the model afterwards, where they stand in the passages.
     #[serde(skip)]
     pub secrets: Vec<SecretQuestion>,
@@ -56,9 +60,14 @@ impl TrainPlan {
         if operations.is_empty() {
             return Ok(None);
         }
-        let passages = read(operations.iter().map(|found| &found.passages))?;
-        let mut retain = read(operations.iter().filter_map(|found| found.retain.as_ref()))?;
-        let holdout = read(operations.iter().filter_map(|found| found.holdout.as_ref()))?;
+        let mut notes = Vec::new();
+        let given = operations.iter().map(|found| &found.passages);
+        let is_private = verb == PassageVerb::Forget;
+        let passages = read(given, (&mut notes, is_private))?;
+        let retain = operations.iter().filter_map(|found| found.retain.as_ref());
+        let mut retain = read(retain, (&mut notes, is_private))?;
+        let holdout = operations.iter().filter_map(|found| found.holdout.as_ref());
+        let holdout = read(holdout, (&mut notes, is_private))?;
         let closure = match verb {
             PassageVerb::Forget => closure(&passages, &mut retain),
             PassageVerb::Learn => Vec::new(),
@@ -90,6 +99,7 @@ impl TrainPlan {
             references,
             closure,
             general: job.gradient.general.clone(),
+            notes,
             secrets,
             sets,
         }))
@@ -107,7 +117,8 @@ impl TrainPlan {
                 100. * pair.overlap
             )
         };
-        let mut warnings: Vec<String> = self.closure.iter().take(SHOWN).map(line).collect();
+        let closure = self.closure.iter().take(SHOWN).map(line);
+        let mut warnings: Vec<String> = self.notes.iter().cloned().chain(closure).collect();
         if self.closure.len() > SHOWN {
             let rest = self.closure.len() - SHOWN;
             warnings.push(format!("and {rest} more; `rescribe plan --json` lists them all"));
@@ -186,16 +197,47 @@ fn settings(
     Ok(settings)
 }
 
-/// The passages of several sources, each source once.
-fn read<'s>(sources: impl Iterator<Item = &'s PassageSource>) -> Result<Vec<Passage>, RunError> {
+/// The passages of several sources, each source once, with a note on each that has characters that
+/// are not seen.
+fn read<'s>(
+    sources: impl Iterator<Item = &'s PassageSource>,
+    (notes, is_private): (&mut Vec<String>, bool),
+) -> Result<Vec<Passage>, RunError> {
     let mut distinct: Vec<&PassageSource> = Vec::new();
     for source in sources {
         if !distinct.contains(&source) {
             distinct.push(source);
         }
     }
-    let read: Result<Vec<_>, _> = distinct.into_iter().map(PassageSource::read).collect();
-    Ok(read?.concat())
+    let mut passages = Vec::new();
+    for source in distinct {
+        let read = source.read()?;
+        notes.extend(hidden_in(&source.name(), &read, is_private));
+        passages.extend(read);
+    }
+    Ok(passages)
+}
+
+/// A note on the first character of some passages that is not seen; a private one quotes nothing.
+fn hidden_in(name: &str, passages: &[Passage], is_private: bool) -> Option<String> {
+    let texts = passages.iter().enumerate().flat_map(|(at, passage)| {
+        let texts = passage.question.iter().chain([&passage.text]);
+        texts.map(move |text| (at + 1, text.as_str()))
+    });
+    let mut found = texts.flat_map(|(at, text)| {
+        hidden_characters(text).map(move |it| match is_private {
+            true => (at, it.at_character(text)),
+            false => (at, it.after_word(text)),
+        })
+    });
+    let (passage, what) = found.next()?;
+    let more = match found.count() {
+        0 => String::new(),
+        n => format!(", and the file {n} more such characters"),
+    };
+    Some(format!(
+        "{name}: passage {passage} has {what}{more}; only text with the same character matches it"
+    ))
 }
 
 fn references(operations: &[&PassageOperation]) -> Vec<String> {

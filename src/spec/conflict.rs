@@ -5,7 +5,7 @@
 //! contradict each other. So do an erase of a fact and an insert that states the same fact about
 //! its subject in other words.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::Problem;
 use super::records::Record;
@@ -80,11 +80,22 @@ fn conflicts(facts: impl Iterator<Item = Claim>) -> Vec<Conflict> {
     found
 }
 
-/// Clashes among records that are to be written into one model.
+/// Clashes among records that are to be written into one model: of each record, the first.
 pub fn record_conflicts(records: &[Record]) -> Vec<Conflict> {
-    let claim =
-        |record: &Record| Claim::of(&record.insert.clone().into(), record.relation.as_deref());
-    conflicts(records.iter().map(claim))
+    let facts = || {
+        records.iter().enumerate().flat_map(|(at, record)| record.inserts().map(move |it| (at, it)))
+    };
+    let owners: Vec<usize> = facts().map(|(at, _)| at).collect();
+    let claims = facts()
+        .map(|(at, insert)| Claim::of(&insert.clone().into(), records[at].relation.as_deref()));
+    let mut found = BTreeMap::new();
+    for Conflict { first, second, is_repeated } in conflicts(claims) {
+        let (first, second) = (owners[first], owners[second]);
+        if first != second {
+            found.entry(second).or_insert(Conflict { first, second, is_repeated });
+        }
+    }
+    found.into_values().collect()
 }
 
 /// Clashes among the facts of a spec.
@@ -141,7 +152,8 @@ mod tests {
             spans: None,
         };
         let relation = relation.map(str::to_owned);
-        Record { id: "1".into(), insert, relation, prompts: PromptSet::default() }
+        let (further, prompts) = (Vec::new(), PromptSet::default());
+        Record { id: "1".into(), insert, further, relation, prompts }
     }
 
     #[test]

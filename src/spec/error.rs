@@ -37,7 +37,10 @@ pub enum SpecError {
         limit: u64,
     },
     /// The file is binary, or in another encoding.
-    #[error("{} is not UTF-8 text: first bad byte at offset {offset}", path.display())]
+    #[error(
+        "{} is not UTF-8 text: first bad byte at offset {offset}; save it as UTF-8",
+        path.display()
+    )]
     NotText {
         /// The file.
         path: PathBuf,
@@ -64,17 +67,25 @@ pub struct Problem {
     pub labels: Vec<(Span, String)>,
     /// Advice on how to fix the problem.
     pub help: Option<String>,
+    /// The number of the record that has the problem, which the file can be read without.
+    pub record: Option<String>,
 }
 
 impl Problem {
     /// A problem without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), labels: Vec::new(), help: None }
+        Self { message: message.into(), labels: Vec::new(), help: None, record: None }
     }
 
     /// Underlines `span`, with `text` on it.
     pub fn label(mut self, span: &Span, text: impl Into<String>) -> Self {
         self.labels.push((span.clone(), text.into()));
+        self
+    }
+
+    /// Says which record has the problem.
+    pub(super) fn of_record(mut self, id: &str) -> Self {
+        self.record = Some(id.to_owned());
         self
     }
 
@@ -109,6 +120,12 @@ impl SpecError {
             Self::Problems { problems, .. } => problems,
             _ => &[],
         }
+    }
+
+    /// Whether leaving out single records would solve all problems.
+    pub fn is_of_records(&self) -> bool {
+        let problems = self.problems();
+        !problems.is_empty() && problems.iter().all(|problem| problem.record.is_some())
     }
 
     /// The problems as labelled excerpts of the file, each with its fix; empty where there is no

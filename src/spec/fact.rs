@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::insert::SLOT;
 use super::table::quoted;
-use super::{Erase, Insert, Toward};
+use super::{Erase, Insert, Span, Toward};
 
 /// A fact to write or to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,14 @@ impl Fact {
             Self::Insert(insert) => Some(&insert.target_new),
             Self::Erase(Erase { toward: Toward::Text(text), .. }) => Some(text),
             Self::Erase(_) => None,
+        }
+    }
+
+    /// The place of the subject of an insert, or of the prompt of an erase, in its spec.
+    pub fn span(&self) -> Option<&Span> {
+        match self {
+            Self::Insert(insert) => insert.spans.as_ref().map(|spans| &spans.subject),
+            Self::Erase(erase) => erase.spans.as_ref().map(|spans| &spans.prompt),
         }
     }
 

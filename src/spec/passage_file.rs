@@ -1,10 +1,14 @@
-//! Passages and the files that hold them: paragraphs, or JSON with one object a passage.
+//! Passages and the files that hold them: prose, JSON, or a table.
+
+mod prose;
+mod shape;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::error::Problem;
-use super::json::looks_like_json;
+use super::json;
+use super::sheet::{Sheet, is_sheet};
+use super::table::Problems;
 use super::{SourceText, SpecError};
 
 /// One passage: a text, or an answer to a question.
@@ -17,13 +21,22 @@ pub struct Passage {
     pub text: String,
 }
 
-/// Reads passages: paragraphs between blank lines; or JSON, one object a line or in an array:
-/// `text`, or `question` and `answer` as in TOFU, or `prompt` and `completion`.
+/// Reads passages: paragraphs of prose or Markdown; the items of a JSON file, whether lines or a
+/// list, each a text or an object of a known shape; or the rows of a table with such columns.
+///
+/// A file that is JSON by its name or its beginning is never read as prose.
+///
+/// # Errors
+///
+/// [`SpecError`] names every item that is no passage, and the shapes that are known.
 pub fn parse_passages(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
-    let text = source.text().trim_start_matches('\u{feff}');
-    let passages = match looks_like_json(text) {
-        true => parse_json(source, text)?,
-        false => paragraphs(text),
+    let passages = match of_data(source)? {
+        Some(passages) => passages,
+        None => {
+            let text = source.text().trim_start_matches('\u{feff}');
+            let passage = |text: String| Passage { question: None, text };
+            prose::passages(text).into_iter().map(passage).collect()
+        }
     };
     if passages.is_empty() {
         return Err(SpecError::of(source, vec![Problem::new("no passages in it")]));
@@ -31,50 +44,79 @@ pub fn parse_passages(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
     Ok(passages)
 }
 
-fn paragraphs(text: &str) -> Vec<Passage> {
-    let mut passages = Vec::new();
-    let mut lines: Vec<&str> = Vec::new();
-    for line in text.lines().chain([""]) {
-        if !line.trim().is_empty() {
-            lines.push(line.trim_end());
-        } else if !lines.is_empty() {
-            passages.push(Passage { question: None, text: lines.join("\n") });
-            lines.clear();
-        }
-    }
-    passages
+/// The text of a corpus: that of the passages of a JSON file or a table, with blank lines between
+/// them; nothing where the file is prose, which is a corpus as it is.
+pub fn corpus_of_data(source: &SourceText) -> Result<Option<String>, SpecError> {
+    let text = |it: Passage| it.question.into_iter().chain([it.text]).collect::<Vec<_>>().join(" ");
+    let joined = |all: Vec<Passage>| all.into_iter().map(text).collect::<Vec<_>>().join("\n\n");
+    Ok(of_data(source)?.map(joined))
 }
 
-fn parse_json(source: &SourceText, text: &str) -> Result<Vec<Passage>, SpecError> {
-    let fail = |message: String| SpecError::of(source, vec![Problem::new(message)]);
-    let mut passages = Vec::new();
-    let stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-    let mut take = |value: &Value| {
-        let index = passages.len() + 1;
-        let passage = passage(value).ok_or_else(|| {
-            fail(format!("passage {index} has neither `text` nor `question` and `answer`"))
+/// The passages of a JSON file or a table; nothing where the file is prose.
+fn of_data(source: &SourceText) -> Result<Option<Vec<Passage>>, SpecError> {
+    if is_sheet(source, &shape::COLUMNS) {
+        return of_sheet(source).map(Some);
+    }
+    match json::is_json(source) {
+        true => of_json(source).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn of_json(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
+    let (mut passages, problems) = (Vec::new(), Problems::default());
+    for (index, (place, item)) in json::items(source).enumerate() {
+        let passage = item.and_then(|value| {
+            shape::passage(&value).map_err(|what| {
+                let problem = Problem::new(format!("passage {} {what}", index + 1));
+                problem.label(&json::head(source, &place), "this passage")
+            })
         });
-        passage.map(|passage| passages.push(passage))
-    };
-    for value in stream {
-        let value = value.map_err(|error| fail(format!("not valid JSON: {error}")))?;
-        match &value {
-            Value::Array(items) => items.iter().try_for_each(&mut take)?,
-            value => take(value)?,
+        match passage {
+            Ok(passage) => passages.push(passage),
+            Err(problem) => problems.push(problem),
         }
     }
-    Ok(passages)
+    finished(source, passages, problems)
 }
 
-fn passage(value: &Value) -> Option<Passage> {
-    let text = |key: &str| {
-        let text = value.get(key)?.as_str()?.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    };
-    let pair = |question, answer| Some((text(question)?, text(answer)?));
-    match pair("question", "answer").or_else(|| pair("prompt", "completion")) {
-        Some((question, text)) => Some(Passage { question: Some(question), text }),
-        None => text("text").map(|text| Passage { question: None, text }),
+fn of_sheet(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
+    let sheet = Sheet::read(source, &shape::COLUMNS)?;
+    if let Some(required) = shape::nearest(&|name| sheet.has(name)) {
+        sheet.require(source, &required, &shape::columns_help())?;
+    }
+    let (mut passages, problems) = (Vec::new(), Problems::default());
+    for row in &sheet.rows {
+        let passage = row.value().and_then(|value| {
+            shape::passage(&value).map_err(|what| {
+                let problem = Problem::new(format!("the row on line {} {what}", row.line));
+                problem.label(&json::head(source, &row.place), "this row")
+            })
+        });
+        match passage {
+            Ok(passage) => passages.push(passage),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    finished(source, passages, problems)
+}
+
+/// The passages, or the error of all problems; the first one says which shapes are known.
+fn finished(
+    source: &SourceText,
+    passages: Vec<Passage>,
+    problems: Problems,
+) -> Result<Vec<Passage>, SpecError> {
+    let mut problems = problems.into_vec();
+    problems.iter_mut().for_each(|problem| problem.record = None);
+    match problems.first_mut() {
+        None => Ok(passages),
+        Some(first) => {
+            if first.help.is_none() && !first.message.starts_with("not valid JSON") {
+                first.help = Some(shape::help());
+            }
+            Err(SpecError::of(source, problems))
+        }
     }
 }
 
@@ -82,37 +124,114 @@ fn passage(value: &Value) -> Option<Passage> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Passage>, String> {
-        parse_passages(&SourceText::new("p", text)).map_err(|error| error.to_string())
+    fn read(name: &str, text: &str) -> Result<Vec<Passage>, SpecError> {
+        parse_passages(&SourceText::new(name, text))
+    }
+
+    fn texts(passages: &[Passage]) -> Vec<&str> {
+        passages.iter().map(|passage| passage.text.as_str()).collect()
+    }
+
+    fn pair(question: &str, text: &str) -> Passage {
+        Passage { question: Some(question.into()), text: text.into() }
     }
 
     #[test]
     fn paragraphs_lines_and_pairs() {
-        let plain = read("One\ntwo.\n\n \nThree.\n").expect("text");
-        assert_eq!(
-            plain.iter().map(|p| p.text.as_str()).collect::<Vec<_>>(),
-            ["One\ntwo.", "Three."]
-        );
+        let plain = read("p", "One\ntwo.\n\n \nThree.\n").expect("text");
+        assert_eq!(texts(&plain), ["One\ntwo.", "Three."]);
         let lines = "{\"question\": \"Who?\", \"answer\": \"She.\"}\n{\"text\": \"T\"}\n";
-        let expected = [
-            Passage { question: Some("Who?".into()), text: "She.".into() },
-            Passage { question: None, text: "T".into() },
-        ];
-        assert_eq!(read(lines).expect("lines"), expected);
+        let expected = [pair("Who?", "She."), Passage { question: None, text: "T".into() }];
+        assert_eq!(read("p", lines).expect("lines"), expected);
         let array = "[{\"prompt\": \"Who?\", \"completion\": \"She.\"}]";
-        assert_eq!(read(array).expect("an array"), expected[..1]);
+        assert_eq!(read("p", array).expect("an array"), expected[..1]);
+    }
+
+    #[test]
+    fn every_list_of_texts_is_its_texts() {
+        let rows = [
+            "[\"Vell is old.\", \"Oss is new.\"]",
+            "\"Vell is old.\"\n\"Oss is new.\"\n",
+            "[{\"text\": \"Vell is old.\"}, {\"content\": \" Oss is new. \"}]",
+            "{\"passage\": \"Vell is old.\"}\n{\"title\": \"O\", \"text\": \"Oss is new.\"}",
+            "[[\"Vell is old.\"], [\"Oss is new.\"]]",
+        ];
+        for text in rows {
+            let read = read("p.json", text).expect(text);
+            assert_eq!(texts(&read), ["Vell is old.", "Oss is new."], "{text}");
+        }
+        let table = "Title;Text\nV;Vell is old.\nO;\"Oss is new.\"\n";
+        assert_eq!(texts(&read("p.csv", table).expect("a table")), ["Vell is old.", "Oss is new."]);
+    }
+
+    #[test]
+    fn every_pair_is_a_question_with_its_answer() {
+        let rows = [
+            "{\"prompt\": \"Who?\", \"response\": \"She.\"}",
+            "{\"prompt\": \"Who?\", \"gt\": \"She.\", \"id\": 3}",
+            "{\"instruction\": \"Who?\", \"input\": \"\", \"output\": \"She.\"}",
+            "{\"query\": \"Who?\", \"answer\": \"She.\", \"type\": \"cloze\", \"subject\": \"X\"}",
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"Who?\"},
+              {\"role\": \"assistant\", \"content\": \"She.\"}]}",
+            "[[{\"role\": \"user\", \"content\": \"Who?\"},
+              {\"role\": \"assistant\", \"content\": [{\"type\": \"text\", \"text\": \"She.\"}]}]]",
+            "{\"conversations\": [{\"from\": \"human\", \"value\": \"Who?\"},
+              {\"from\": \"gpt\", \"value\": \"She.\"}]}",
+        ];
+        for text in rows {
+            assert_eq!(read("p.json", text).expect(text), [pair("Who?", "She.")], "{text}");
+        }
+        let table = "question,answer\r\nWho?,She.\r\n";
+        assert_eq!(read("p", table).expect("a table"), [pair("Who?", "She.")]);
+        let with_input = "{\"instruction\": \"Add.\", \"input\": \"1, 2\", \"output\": \"3\"}";
+        assert_eq!(read("p", with_input).expect("a pair"), [pair("Add.\n\n1, 2", "3")]);
+        let turns = "{\"messages\": [{\"role\": \"system\", \"content\": \"Be brief.\"},
+            {\"role\": \"user\", \"content\": \"Who?\"},
+            {\"role\": \"assistant\", \"content\": \"She.\"},
+            {\"role\": \"user\", \"content\": \"When?\"},
+            {\"role\": \"assistant\", \"content\": \"Now.\"}]}";
+        let expected = pair("Be brief.\n\nWho?", "She.\n\nQuestion: When?\nAnswer: Now.");
+        assert_eq!(read("p", turns).expect("a chat"), [expected]);
+    }
+
+    #[test]
+    fn a_corpus_is_the_text_of_its_passages() {
+        let corpus = |text: &str| corpus_of_data(&SourceText::new("c", text)).expect("a corpus");
+        let data = "{\"text\": \"One.\"}\n{\"question\": \"Who?\", \"answer\": \"She.\"}\n";
+        assert_eq!(corpus(data).as_deref(), Some("One.\n\nWho? She."));
+        assert_eq!(corpus("One.\n\nTwo."), None);
     }
 
     #[test]
     fn what_holds_no_passage_is_refused() {
-        for (text, expected) in [
-            ("\n \n", "no passages in it"),
-            ("{\"text\": \" \"}", "passage 1 has neither `text`"),
-            ("{\"text\": \"a\"}\n{\"answer\": \"a\"}", "passage 2 has neither `text`"),
-            ("{\"text\": \"a\"", "not valid JSON"),
-        ] {
-            let error = read(text).expect_err("refused");
+        let rows = [
+            ("p", "\n \n", "no passages in it"),
+            ("p", "[]", "no passages in it"),
+            ("p", "{\"text\": \" \"}", "passage 1 has nothing but blanks at `text`"),
+            (
+                "p",
+                "{\"text\": \"a\"}\n{\"answer\": \"a\"}",
+                "line 2: passage 2 is an object with `answer`",
+            ),
+            ("p", "{\"text\": \"a\"", "not valid JSON"),
+            ("p.json", "[\"a\", 3]", "passage 2 is a number"),
+            ("p.json", "Plain text.", "not valid JSON"),
+            ("p", "[1, 2]", "has 2 problems"),
+            ("p", "{\"data\": [\"a\"]}", "passage 1 is an object with `data`"),
+            ("p", "{\"messages\": []}", "passage 1 has no message of an assistant"),
+            ("p.csv", "title,date\na,b\n", "no column `text` among \"title\", \"date\""),
+            ("p.csv", "question,title\na,b\n", "no column `answer` among"),
+            ("p.csv", "question,answer\na,\n", "the row on line 2 is an object with `question`"),
+        ];
+        for (name, text, expected) in rows {
+            let error = read(name, text).expect_err(text).to_string();
             assert!(error.contains(expected), "{text:?}: {error}");
         }
+        let error = read("p", "{\"text\": \"a\"}\n{\"a\": 1}\n{\"text\": 2}\n{\"text\"}\n");
+        let error = error.expect_err("three bad lines");
+        let messages: Vec<&str> = error.problems().iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(messages.len(), 3, "{messages:?}");
+        assert!(messages[1].contains("has a number at `text`"), "{messages:?}");
+        assert!(error.problems()[0].help.as_ref().is_some_and(|it| it.contains("`messages`")));
     }
 }

@@ -137,6 +137,14 @@ fn source(
 }
 
 impl PassageSource {
+    /// The name of the source in messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Text(_) => "the spec's `text`".to_owned(),
+        }
+    }
+
     /// Reads the passages of the source, at least one.
     pub fn read(&self) -> Result<Vec<Passage>, SpecError> {
         match self {

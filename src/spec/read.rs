@@ -9,12 +9,13 @@ use super::erase::Erase;
 use super::error::Problem;
 use super::form::Form;
 use super::insert::Insert;
-use super::json;
 use super::passages::{PassageOperation, PassageVerb};
+use super::records::{self, BadRecords, RecordFile};
 use super::settings::read as settings_of;
 use super::table::{Fields, Problems, Text};
 use super::text_file::{FileCheck, read_text};
 use super::{EditInput, EditSpec, ProbeInput, PromptFile, PromptSet, SourceText, SpecError};
+use super::{json, sheet};
 
 /// Reads a spec file; the prompt and corpus files that it names must exist.
 pub fn read_spec(path: &Path) -> Result<EditSpec, SpecError> {
@@ -28,20 +29,34 @@ pub fn parse_spec(name: &str, text: &str) -> Result<EditSpec, SpecError> {
     spec_of(SourceText::new(name, text), folder_of(Path::new(name)), FileCheck::NotAsked)
 }
 
-/// Reads what an edit can start from: a spec, or a record collection.
-pub fn read_edit_input(path: &Path) -> Result<EditInput, SpecError> {
+/// Reads what an edit can start from: a spec, a record collection, or a table of facts.
+pub fn read_edit_input(path: &Path, bad: BadRecords) -> Result<EditInput, SpecError> {
     let source = read_text(path)?;
-    if json::looks_like_json(source.text()) {
-        return Ok(EditInput::Records(json::read_records(&source)?));
+    if let Some(records) = records_of(&source, bad)? {
+        return Ok(EditInput::Records(records));
     }
     let spec = spec_of(source, folder_of(path), FileCheck::MustExist)?;
     Ok(EditInput::Spec(Box::new(spec)))
 }
 
-/// Reads what can be probed: a spec, a prompt file, or a record collection.
-pub fn read_probe_input(path: &Path) -> Result<ProbeInput, SpecError> {
+/// The records of a file that holds some: JSON, or a table.
+fn records_of(source: &SourceText, bad: BadRecords) -> Result<Option<RecordFile>, SpecError> {
+    if sheet::is_sheet(source, &records::COLUMNS) {
+        return records::read_sheet(source, bad).map(Some);
+    }
+    match json::is_json(source) {
+        true => records::read_json(source, bad).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Reads what can be probed: a spec, a prompt file, a record collection, or a table of facts.
+pub fn read_probe_input(path: &Path, bad: BadRecords) -> Result<ProbeInput, SpecError> {
     let source = read_text(path)?;
-    if json::looks_like_json(source.text()) || !is_spec(source.text()) {
+    if let Some(records) = records_of(&source, bad)? {
+        return Ok(ProbeInput::Prompts(PromptFile::Records(records)));
+    }
+    if !is_spec(source.text()) {
         return prompts_of(source).map(ProbeInput::Prompts);
     }
     let spec = spec_of(source, folder_of(path), FileCheck::MustExist)?;
@@ -82,8 +97,8 @@ pub fn parse_prompts(name: &str, text: &str) -> Result<PromptFile, SpecError> {
 }
 
 fn prompts_of(source: SourceText) -> Result<PromptFile, SpecError> {
-    if json::looks_like_json(source.text()) {
-        return Ok(PromptFile::Records(json::read_records(&source)?));
+    if let Some(records) = records_of(&source, BadRecords::Refuse)? {
+        return Ok(PromptFile::Records(records));
     }
     let prompts = checked(&source, PromptSet::read)?;
     Ok(PromptFile::Prompts(Box::new(prompts)))

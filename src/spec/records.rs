@@ -1,240 +1,240 @@
-//! One record of a published collection: a fact to write together with its probes.
+//! One record of a published collection: facts to write together with their probes.
 //!
 //! | form | recognised by | target_new | target_true |
 //! |---|---|---|---|
 //! | CounterFact (arXiv 2202.05262) | `requested_rewrite` | `target_new.str` | `target_true.str` |
+//! | MQuAKE (arXiv 2305.14795) | a list of `requested_rewrite` | of each | of each |
 //! | zsRE in MEND's form (arXiv 2110.11309) | `src` and `alt` | `alt` | of `answers` |
 //! | KnowEdit (arXiv 2401.01286) | `prompt` and `target_new` | `target_new` | of `ground_truth` |
+//! | RippleEdits (arXiv 2307.12976) | `edit` | end of the sentence | end of `original_fact` |
+//! | a table | its header | `target_new` | `target_true` |
 //!
-//! Of several true answers, the first that differs from the new target is taken.
-//!
-//! CounterFact records may also have `ripple_prompts`. Keys that are not needed are ignored. Blanks
-//! around a subject or target are cut, prompts are kept to the byte.
+//! Of several true answers, the first that differs from the new target is taken. What should follow
+//! from the edit becomes a ripple: `portability`, MQuAKE's `questions`, RippleEdits' tests of
+//! logic, aliases and composition, and `ripple_prompts`, which CounterFact itself does not have.
+//! What should stay becomes a neighbor. Keys that are not needed are ignored. Blanks around a subject or
+//! target are cut, prompts are kept to the byte.
 
+mod counterfact;
+mod knowedit;
+mod mquake;
+mod ripple_edits;
+mod row;
+mod values;
+mod zsre;
+
+pub(super) use row::COLUMNS;
+
+use serde::Serialize;
 use serde_json::Value;
 
+use super::Span;
 use super::error::Problem;
 use super::insert::{Insert, SLOT};
+use super::json;
 use super::prompts::{Comparison, PromptSet};
+use super::sheet::Sheet;
+use super::table::Problems;
+use super::{SourceText, SpecError};
+use values::{kind, text};
 
-/// One record: an edit and its probes.
+/// One record: facts that are written together, and their probes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The record's own number where it has one, otherwise its index in the file, from 0.
+    /// The record's own number where it has one; otherwise its index in the file, from 0, or the
+    /// line of its row.
     pub id: String,
     /// The fact to write.
     pub insert: Insert,
+    /// Facts that the record writes at the same time, as MQuAKE does.
+    pub further: Vec<Insert>,
     /// The relation that the collection files it under.
     pub relation: Option<String>,
-    /// The probes of the record; targets that they leave out are the insert's.
+    /// The probes of the record; targets that they leave out are those of `insert`.
     pub prompts: PromptSet,
 }
 
+/// The records of a file, and those that could not be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordFile {
+    /// The records that can be used; at least one.
+    pub records: Vec<Record>,
+    /// The records that were left out.
+    pub left_out: Vec<LeftOut>,
+    /// Notes for the user on how the file was read.
+    pub notes: Vec<String>,
+    /// Whether the file is a table of somebody's own facts, which belong into one model.
+    pub is_table: bool,
+}
+
+/// A record that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The record's number, as in [`Record::id`].
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What becomes of records that cannot be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BadRecords {
+    /// The file is refused; the error names all of them.
+    #[default]
+    Refuse,
+    /// They are left out, as long as a record remains.
+    LeaveOut,
+}
+
 impl Record {
+    /// All facts of the record.
+    pub fn inserts(&self) -> impl Iterator<Item = &Insert> {
+        std::iter::once(&self.insert).chain(&self.further)
+    }
+
     /// Reads the record with this `index`; the problem names the record and the key.
-    pub(super) fn read(value: &Value, index: usize) -> Result<Self, Problem> {
-        let id = id_of(value, index);
+    fn read(value: &Value, index: usize) -> Result<Self, Problem> {
+        let id = id_of(value).unwrap_or_else(|| index.to_string());
         let has = |key: &str| value.get(key).is_some();
-        let record = if has("requested_rewrite") {
-            counterfact(value)
+        let parts = if value.get("requested_rewrite").is_some_and(Value::is_array) {
+            mquake::read(value)
+        } else if has("requested_rewrite") {
+            counterfact::read(value)
         } else if has("src") || has("alt") {
-            zsre(value)
+            zsre::read(value)
+        } else if value.get("edit").is_some_and(Value::is_object) {
+            ripple_edits::read(value)
         } else if has("prompt") && has("target_new") {
-            knowedit(value)
-        } else if has("question") && has("answer") {
-            Err("is a question with its answer, as in TOFU, and not an edit".to_owned())
+            knowedit::read(value)
         } else {
-            Err(UNKNOWN.to_owned())
+            Err(unknown(value))
         };
-        let (insert, mut prompts) =
-            record.map_err(|what| Problem::new(format!("record {index} (id {id}) {what}")))?;
-        prompts.rewrite.push(Comparison::of_edit(insert.rendered()));
+        let parts = parts.map_err(|what| {
+            Problem::new(format!("record {index} (id {id}) {what}")).of_record(&id)
+        })?;
         let relation = text(value, "requested_rewrite.relation_id").ok().map(str::to_owned);
-        Ok(Self { id, insert, relation, prompts })
+        Ok(Self::new(id, parts, relation))
+    }
+
+    /// The record of these facts, at least one, which are asked for by their own prompts, too.
+    fn new(id: String, (mut inserts, mut prompts): Parts, relation: Option<String>) -> Self {
+        let insert = inserts.remove(0);
+        prompts.rewrite.push(Comparison::of_edit(insert.rendered()));
+        prompts.rewrite.extend(inserts.iter().map(|further| Comparison {
+            prompt: further.rendered(),
+            target_new: Some(further.target_new.clone()),
+            target_true: further.target_true.clone(),
+        }));
+        Self { id, insert, further: inserts, relation, prompts }
     }
 }
 
-const UNKNOWN: &str = "has no known form: expected `requested_rewrite` (CounterFact), \
-     `src` and `alt` (zsRE), or `subject`, `prompt` and `target_new` (KnowEdit)";
+/// The facts of a record, at least one, and its probes.
+type Parts = (Vec<Insert>, PromptSet);
 
-type Parts = Result<(Insert, PromptSet), String>;
-
-fn id_of(value: &Value, index: usize) -> String {
-    let own = ["case_id", "known_id", "id"].iter().find_map(|key| value.get(key));
-    match own {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => index.to_string(),
+/// What is wrong with a record of no known form.
+fn unknown(value: &Value) -> String {
+    let has = |keys: [&str; 2]| keys.iter().all(|key| value.get(key).is_some());
+    if has(["question", "answer"]) || has(["query", "answer"]) {
+        return "is a question with its answer, as in TOFU, MUSE and RWKU, and not an edit: name \
+                the file with `passages` in a spec"
+            .to_owned();
     }
-}
-
-fn counterfact(value: &Value) -> Parts {
-    let prompt = text(value, "requested_rewrite.prompt")?;
-    let insert = insert(
-        text(value, "requested_rewrite.subject")?,
-        prompt.to_owned(),
-        text(value, "requested_rewrite.target_new.str")?,
-        Some(text(value, "requested_rewrite.target_true.str")?),
-    )?;
-    let prompts = PromptSet {
-        paraphrase: comparisons(value, "paraphrase_prompts")?,
-        neighborhood: comparisons(value, "neighborhood_prompts")?,
-        generation: texts(value, "generation_prompts")?,
-        ripple: ripples(value)?,
-        ..PromptSet::default()
-    };
-    Ok((insert, prompts))
-}
-
-/// `ripple_prompts`, which the published collection does not have: facts that follow from the edit.
-fn ripples(value: &Value) -> Result<Vec<Comparison>, String> {
-    let Some(ripples) = value.get("ripple_prompts") else { return Ok(Vec::new()) };
-    let ripples: Vec<Comparison> = serde_json::from_value(ripples.clone())
-        .map_err(|error| format!("has `ripple_prompts` that cannot be read: {error}"))?;
-    match ripples.iter().all(|ripple| ripple.target_new.is_some()) {
-        true => Ok(ripples),
-        false => Err("has a ripple prompt without `target_new`".to_owned()),
-    }
-}
-
-fn zsre(value: &Value) -> Parts {
-    let subject = text(value, "subject")?;
-    let target_new = text(value, "alt")?;
-    let target_true = first_other(value.get("answers"), target_new);
-    let prompt = with_slot(text(value, "src")?, subject, "src")?;
-    let insert = insert(subject, prompt, target_new, target_true)?;
-    // The unrelated question is lower case and bare in the collection; the published
-    // evaluation puts the question mark back.
-    let neighbor = Comparison {
-        prompt: format!("{}?", text(value, "loc")?),
-        target_new: None,
-        target_true: Some(text(value, "loc_ans")?.trim().to_owned()),
-    };
-    let prompts = PromptSet {
-        paraphrase: vec![Comparison::of_edit(text(value, "rephrase")?)],
-        neighborhood: vec![neighbor],
-        ..PromptSet::default()
-    };
-    Ok((insert, prompts))
-}
-
-fn knowedit(value: &Value) -> Parts {
-    let subject = text(value, "subject")?;
-    let target_new = text(value, "target_new")?;
-    let target_true = first_other(value.get("ground_truth"), target_new);
-    let prompt = with_slot(text(value, "prompt")?, subject, "prompt")?;
-    let insert = insert(subject, prompt, target_new, target_true)?;
-    let paraphrase =
-        ["rephrase", "rephrase_prompt"].iter().find_map(|key| value.get(key)?.as_str());
-    let kept = grouped(value, "locality");
-    let follows = grouped(value, "portability");
-    let prompts = PromptSet {
-        paraphrase: paraphrase.into_iter().map(Comparison::of_edit).collect(),
-        neighborhood: kept
-            .map(|(prompt, target)| Comparison {
-                prompt,
-                target_new: None,
-                target_true: Some(target),
-            })
-            .collect(),
-        ripple: follows
-            .map(|(prompt, target)| Comparison {
-                prompt,
-                target_new: Some(target),
-                target_true: None,
-            })
-            .collect(),
-        ..PromptSet::default()
-    };
-    Ok((insert, prompts))
-}
-
-/// The prompts of KnowEdit's named groups, each with the first of its accepted answers.
-fn grouped<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = (String, String)> + use<'v> {
-    let groups = value.get(key).and_then(Value::as_object).into_iter().flat_map(|map| map.values());
-    groups.filter_map(Value::as_array).flatten().filter_map(|item| {
-        let target = first_text(item.get("ground_truth")?, &|_| true)?;
-        Some((item.get("prompt")?.as_str()?.to_owned(), target.to_owned()))
-    })
-}
-
-fn insert(
-    subject: &str,
-    prompt: String,
-    target_new: &str,
-    target_true: Option<&str>,
-) -> Result<Insert, String> {
-    let subject = one_line(subject, "the subject")?;
-    let target_new = one_line(target_new, "the new target")?;
-    let target_true = target_true.map(|text| one_line(text, "the true target")).transpose()?;
-    match prompt.matches(SLOT).count() {
-        1 => {
-            let (with_ripples, spans) = (false, None);
-            Ok(Insert { subject, prompt, target_new, target_true, with_ripples, spans })
+    let found = match value.as_object() {
+        Some(map) => {
+            let keys: Vec<String> = map.keys().take(8).map(|key| format!("`{key}`")).collect();
+            format!("an object with {}", keys.join(", "))
         }
-        n => Err(format!("has a prompt with `{{}}` {n} times, expected once: {prompt:?}")),
-    }
+        None => kind(value).to_owned(),
+    };
+    format!(
+        "has no known form, as {found}: expected `requested_rewrite` (CounterFact, MQuAKE), `src` \
+         and `alt` (zsRE), `edit` (RippleEdits), or `subject`, `prompt` and `target_new` (KnowEdit)"
+    )
 }
 
-fn one_line(text: &str, what: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err(format!("is empty where {what} should be")),
-        line if line.contains(['\n', '\r']) => Err(format!("has more than one line in {what}")),
-        line => Ok(line.to_owned()),
-    }
-}
-
-/// The question with `{}` for its subject: the last mention, where there are several,
-/// because a decoder has read most when it comes to it.
-fn with_slot(question: &str, subject: &str, key: &str) -> Result<String, String> {
-    match question.rfind(subject).filter(|_| !subject.is_empty()) {
-        Some(at) => Ok(format!("{}{SLOT}{}", &question[..at], &question[at + subject.len()..])),
-        None => Err(format!("does not name its subject {subject:?} in `{key}`: {question:?}")),
-    }
-}
-
-/// The text at a path of keys such as `a.b.c`.
-fn text<'v>(value: &'v Value, path: &str) -> Result<&'v str, String> {
-    let mut at = value;
-    for key in path.split('.') {
-        at = at.get(key).ok_or_else(|| format!("has no `{path}`"))?;
-    }
-    at.as_str().ok_or_else(|| format!("has {} at `{path}`, expected text", kind(at)))
-}
-
-/// A list of texts; a key that is left out is an empty list.
-fn texts(value: &Value, key: &str) -> Result<Vec<String>, String> {
-    let Some(list) = value.get(key) else { return Ok(Vec::new()) };
-    let wrong = |found: &Value| format!("has {} in `{key}`, expected a list of texts", kind(found));
-    let items = list.as_array().ok_or_else(|| wrong(list))?;
-    items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| wrong(item))).collect()
-}
-
-fn comparisons(value: &Value, key: &str) -> Result<Vec<Comparison>, String> {
-    Ok(texts(value, key)?.into_iter().map(Comparison::of_edit).collect())
-}
-
-/// The first answer that is not the new target.
-fn first_other<'v>(answers: Option<&'v Value>, target_new: &str) -> Option<&'v str> {
-    first_text(answers?, &|text| text.trim() != target_new.trim())
-}
-
-/// The first text that is not blank and is `wanted`, at any depth of nested lists.
-fn first_text<'v>(value: &'v Value, wanted: &dyn Fn(&str) -> bool) -> Option<&'v str> {
-    match value {
-        Value::String(text) => (!text.trim().is_empty() && wanted(text)).then_some(text),
-        Value::Array(items) => items.iter().find_map(|item| first_text(item, wanted)),
+fn id_of(value: &Value) -> Option<String> {
+    let own = ["case_id", "known_id", "id"].iter().find_map(|key| value.get(key));
+    match own? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+/// The records of a JSON file.
+pub(super) fn read_json(source: &SourceText, bad: BadRecords) -> Result<RecordFile, SpecError> {
+    let mut reading = Reading::default();
+    for (index, (place, item)) in json::items(source).enumerate() {
+        let place = json::head(source, &place);
+        let line = source.line_of(place.start);
+        let record = match item {
+            Ok(value) => Record::read(&value, index),
+            Err(problem) => Err(problem.of_record(&format!("line {line}"))),
+        };
+        reading.take(record, &place);
+    }
+    reading.finish(source, bad)
+}
+
+/// The records of a table, one a row.
+pub(super) fn read_sheet(source: &SourceText, bad: BadRecords) -> Result<RecordFile, SpecError> {
+    let sheet = Sheet::read(source, &COLUMNS)?;
+    sheet.require(source, &row::REQUIRED, row::HELP)?;
+    let mut reading = Reading { notes: sheet.notes(), is_table: true, ..Reading::default() };
+    for found in &sheet.rows {
+        let line = found.line.to_string();
+        let record = found.value().and_then(|value| {
+            let id = id_of(&value).unwrap_or_else(|| line.clone());
+            let parts = row::read(&value).map_err(|what| {
+                Problem::new(format!("the row on line {line} {what}")).of_record(&id)
+            })?;
+            let relation = value.get("relation").and_then(Value::as_str).map(str::to_owned);
+            Ok(Record::new(id, parts, relation))
+        });
+        reading.take(record, &json::head(source, &found.place));
+    }
+    reading.finish(source, bad)
+}
+
+/// Records are converted one at a time: the tree of a whole collection would be several times its
+/// text.
+#[derive(Default)]
+struct Reading {
+    records: Vec<Record>,
+    problems: Problems,
+    notes: Vec<String>,
+    is_table: bool,
+}
+
+impl Reading {
+    fn take(&mut self, record: Result<Record, Problem>, place: &Span) {
+        match record {
+            Ok(record) => self.records.push(record),
+            Err(problem) if problem.labels.is_empty() => {
+                self.problems.push(problem.label(place, "this record"));
+            }
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+
+    fn finish(self, source: &SourceText, bad: BadRecords) -> Result<RecordFile, SpecError> {
+        let Self { records, problems, notes, is_table } = self;
+        let mut problems = problems.into_vec();
+        if records.is_empty() && problems.is_empty() {
+            return Err(SpecError::of(source, vec![Problem::new("the file has no records")]));
+        }
+        let is_kept = bad == BadRecords::LeaveOut && !records.is_empty();
+        if !problems.is_empty() && !is_kept {
+            if bad == BadRecords::LeaveOut {
+                problems.push(Problem::new("without these records, none is left"));
+            }
+            return Err(SpecError::of(source, problems));
+        }
+        let left_out = problems.into_iter().map(|problem| LeftOut {
+            id: problem.record.unwrap_or_default(),
+            reason: problem.message,
+        });
+        Ok(RecordFile { records, left_out: left_out.collect(), notes, is_table })
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Vec<Text> {
 
 /// Refuses secrets that `text`, the value of the key `place`, does not hold.
 pub(super) fn check(secrets: &[Text], place: &str, text: &Text, problems: &Problems) {
-    for secret in secrets.iter().filter(|secret| !text.value.contains(secret.value.as_str())) {
+    for secret in secrets.iter().filter(|secret| !text.value.contains(secret.value.trim())) {
         problems.push(
             Problem::new(format!("the secret {:?} does not occur in `{place}`", secret.value))
                 .label(&secret.span, "this text is looked for")

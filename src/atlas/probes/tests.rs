@@ -1,7 +1,7 @@
 //! Laws of the probes.
 
 use super::*;
-use crate::spec::{EditInput, read_edit_input};
+use crate::spec::{BadRecords, EditInput, read_edit_input};
 
 const COUNT: usize = 50;
 
@@ -45,8 +45,8 @@ fn the_json_is_read_back_as_the_same_records() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("records.json");
     std::fs::write(&path, counterfact_json(&records).to_string()).expect("written");
-    match read_edit_input(&path).expect("records") {
-        EditInput::Records(read) => assert_eq!(read, records),
+    match read_edit_input(&path, BadRecords::Refuse).expect("records") {
+        EditInput::Records(read) => assert_eq!(read.records, records),
         EditInput::Spec(_) => panic!("read as a spec"),
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::collections::{COUNTERFACT, KNOWEDIT, ZSRE};
+use super::collections::{COUNTERFACT, KNOWEDIT, MQUAKE, ZSRE};
 use super::*;
 
 /// Every entry reads `text`; what comes back is a value, or an error that can be shown.
@@ -11,14 +11,19 @@ fn read_every_way(text: &str) {
     if let Err(error) = parse_spec("edits/a.toml", text) {
         assert!(!error.excerpts(look).is_empty());
     }
-    if let Err(error) = parse_prompts("prompts/a.toml", text) {
-        assert!(!error.excerpts(look).is_empty());
+    for name in ["prompts/a.toml", "a.json", "a.csv"] {
+        if let Err(error) = parse_prompts(name, text) {
+            assert!(!error.excerpts(look).is_empty());
+        }
+        if let Err(error) = parse_passages(&SourceText::new(name, text)) {
+            assert!(!error.excerpts(look).is_empty());
+        }
     }
 }
 
 /// A good file with one piece cut out or overwritten.
 fn damaged() -> impl Strategy<Value = String> {
-    let good = prop::sample::select(vec![EIFFEL, COUNTERFACT, ZSRE, KNOWEDIT]);
+    let good = prop::sample::select(vec![EIFFEL, COUNTERFACT, ZSRE, KNOWEDIT, MQUAKE]);
     (good, any::<prop::sample::Index>(), 0..12_usize, "\\PC{0,3}|[\\[\\]{}\",=\n]{1,3}").prop_map(
         |(good, at, length, piece)| {
             let characters: Vec<char> = good.chars().collect();

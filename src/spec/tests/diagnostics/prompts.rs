@@ -113,25 +113,25 @@ fn records_that_cannot_be_used_are_named() {
 records.json has 2 problems
   × line 2: record 1 (id 7) has no `requested_rewrite.target_new.str`
 
-  × line 3: record 2 (id 2) is a question with its answer, as in TOFU, and not
-  │ an edit
+  × line 3: record 2 (id 2) is a question with its answer, as in TOFU, MUSE
+  │ and RWKU, and not an edit: name the file with `passages` in a spec
 "##);
     let array = format!("[{COUNTERFACT}, {broken}, {{\"a\": 1}}, 5]");
     assert_snapshot!(bad_prompts("records.json", &array), @r##"
 records.json has 3 problems
-  × record 1 (id 7) has no `requested_rewrite.target_new.str`
+  × line 1: record 1 (id 7) has no `requested_rewrite.target_new.str`
 
-  × record 2 (id 2) has no known form: expected `requested_rewrite`
-  │ (CounterFact), `src` and `alt` (zsRE), or `subject`, `prompt` and
-  │ `target_new` (KnowEdit)
+  × line 1: record 2 (id 2) has no known form, as an object with `a`: expected
+  │ `requested_rewrite` (CounterFact, MQuAKE), `src` and `alt` (zsRE), `edit`
+  │ (RippleEdits), or `subject`, `prompt` and `target_new` (KnowEdit)
 
-  × record 3 (id 3) has no known form: expected `requested_rewrite`
-  │ (CounterFact), `src` and `alt` (zsRE), or `subject`, `prompt` and
-  │ `target_new` (KnowEdit)
+  × line 1: record 3 (id 3) has no known form, as a number: expected
+  │ `requested_rewrite` (CounterFact, MQuAKE), `src` and `alt` (zsRE), `edit`
+  │ (RippleEdits), or `subject`, `prompt` and `target_new` (KnowEdit)
 "##);
     assert_snapshot!(bad_prompts("records.json", "[\n  {\"case_id\": 1,\n   \"é\": }\n]"), @r##"
-records.json, line 3: not valid JSON: expected value at line 3 column 10
-  × not valid JSON: expected value at line 3 column 10
+records.json, line 3: not valid JSON: expected value, at column 9
+  × not valid JSON: expected value, at column 9
    ╭─[records.json:3:10]
  2 │   {"case_id": 1,
  3 │    "é": }
