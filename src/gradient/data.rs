@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use super::example::Example;
-use crate::model::{Model, TokenizerError};
+use crate::model::{Model, TokenizerError, text_pieces};
 use crate::objective::TokenLoss;
 use crate::spec::Passage;
 
@@ -26,8 +26,10 @@ pub fn examples(
         match &passage.question {
             Some(question) => examples.extend(answer(model, question, &passage.text, chunk)?),
             None => {
-                let ids = model.tokenizer.encode(&passage.text).map_err(tokenizer)?.ids;
-                examples.extend(chunks(&ids, chunk).into_iter().map(|ids| example(ids, 1)));
+                for piece in text_pieces(&passage.text) {
+                    let ids = model.tokenizer.encode(piece).map_err(tokenizer)?.ids;
+                    examples.extend(chunks(&ids, chunk).into_iter().map(|ids| example(ids, 1)));
+                }
             }
         }
     }

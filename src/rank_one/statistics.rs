@@ -11,8 +11,9 @@ use safetensors::Dtype;
 use super::second_moment::{SecondMoment, accumulate};
 use crate::files::{Sha256, keep_sealed, read_regular, read_sealed, write_sealed};
 use crate::model::weights::header::Header;
-use crate::model::{Model, ModelError, SampleGroup, samples};
+use crate::model::{Model, ModelError, SampleGroup, samples, text_pieces};
 use crate::progress::Progress;
+use crate::spec::{SourceText, corpus_of_data};
 
 /// The corpus that keys are collected over.
 #[derive(Debug, Clone)]
@@ -132,33 +133,18 @@ const LARGEST_CORPUS: u64 = 4 << 30;
 fn read(file: &Path) -> Result<String, StatisticsError> {
     let fail = |reason: String| StatisticsError::Corpus { file: file.to_owned(), reason };
     let bytes = read_regular(file, LARGEST_CORPUS).map_err(|error| fail(error.to_string()))?;
-    String::from_utf8(bytes)
-        .map_err(|error| fail(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
+    let text = String::from_utf8(bytes)
+        .map_err(|error| fail(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
+    let source = SourceText::new(&file.to_string_lossy(), &text);
+    let passages = corpus_of_data(&source).map_err(|error| fail(error.to_string()))?;
+    let text = passages.unwrap_or(text);
+    // A blank line of a file from Windows is one as well.
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n") } else { text })
 }
 
-/// Longest text that is tokenised at once; of more, only as much as is needed.
-const LONGEST_PIECE: usize = 1 << 16;
-
-/// Paragraphs of a text, long ones in pieces that end at a blank where there is one.
+/// Paragraphs of a text, long ones in pieces: of more, only as much as is needed is tokenised.
 fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
-    let paragraphs = text.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
-    paragraphs.flat_map(|paragraph| {
-        let mut rest = paragraph;
-        std::iter::from_fn(move || {
-            let (piece, after) = rest.split_at(piece_end(rest));
-            rest = after;
-            (!piece.is_empty()).then_some(piece)
-        })
-    })
-}
-
-/// Where the first piece of a text ends.
-fn piece_end(text: &str) -> usize {
-    if text.len() <= LONGEST_PIECE {
-        return text.len();
-    }
-    let end = text.floor_char_boundary(LONGEST_PIECE);
-    text[..end].rfind(char::is_whitespace).filter(|at| *at > 0).unwrap_or(end)
+    text.split("\n\n").map(str::trim).flat_map(text_pieces)
 }
 
 /// The corpus, cut into groups of sequences.

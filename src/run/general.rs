@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::objective::TokenLoss;
 use crate::probe::{GeneralUse, general_text};
 use crate::progress::Inner;
-use crate::spec::{PassageSource, PassageVerb};
+use crate::spec::{Passage, PassageSource, PassageVerb};
 
 /// Sequences that steps draw from, at most.
 const TRAINED: usize = 256;
@@ -28,7 +28,8 @@ pub(super) fn ready(
     let trained = TRAINED.min(usize::try_from(drawn).unwrap_or(TRAINED));
     let mut sequences = match &plan.general {
         Some(file) => {
-            let passages = PassageSource::File(file.clone()).read()?;
+            let mut passages = PassageSource::File(file.clone()).read()?;
+            bound(&mut passages);
             gradient::examples(model, &passages, TOKENS)?
         }
         None => own_samples(model, trained + CHECKED, tools)?,
@@ -55,6 +56,22 @@ pub(super) fn ready(
     Ok(())
 }
 
+/// Bytes of the user's general text that are tokenised: many times what a training draws.
+const BYTES: usize = 4 << 20;
+
+/// Leaves the first passages, up to so many bytes.
+fn bound(passages: &mut Vec<Passage>) {
+    let mut left = BYTES;
+    passages.retain_mut(|passage| {
+        if passage.text.len() > left {
+            let end = (0..=left).rev().find(|at| passage.text.is_char_boundary(*at));
+            passage.text.truncate(end.unwrap_or(0));
+        }
+        left -= passage.text.len();
+        !passage.text.is_empty()
+    });
+}
+
 /// At least so many samples of the base, in groups that are drawn once and kept for later trainings.
 fn own_samples(
     model: &Model,
@@ -79,4 +96,21 @@ fn own_samples(
 
 fn example(ids: Vec<u32>) -> Example {
     Example { ids, first_target: 1, loss: TokenLoss::Mean, scale: 1. }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_end_is_cut_and_a_usual_one_stays() {
+        let passage = |bytes: usize| Passage { question: None, text: "é".repeat(bytes / 2) };
+        let mut long = vec![passage(6), passage(BYTES), passage(6)];
+        bound(&mut long);
+        let sizes: Vec<usize> = long.iter().map(|passage| passage.text.len()).collect();
+        assert_eq!(sizes, [6, BYTES - 6]);
+        let mut usual = vec![passage(100), passage(200)];
+        bound(&mut usual);
+        assert_eq!(usual, [passage(100), passage(200)]);
+    }
 }
