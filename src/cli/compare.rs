@@ -16,9 +16,10 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return Err(Usage(message).into());
     };
     check(&spec)?;
-    let job = spec_job(&resolve::compared(args, &spec)?, args.memory)?;
+    let mut job = spec_job(&resolve::compared(args, &spec)?, args.memory)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
-    let session = Session::open(name, global, ui)?;
+    let mut session = Session::open(name, global, ui)?;
+    job.put_to(&mut session.model)?;
     let tools = Tools {
         cache: &session.cache,
         progress: ui,

@@ -251,4 +251,29 @@ mod tests {
             assert_eq!(part_of_characters(token).as_deref(), expected, "{token}");
         }
     }
+
+    #[test]
+    fn a_continuation_has_a_blank_where_one_is_written() {
+        for name in ["llama", "gpt2", "mistral"] {
+            let folder = format!("{}/tests/fixtures/{name}/model", env!("CARGO_MANIFEST_DIR"));
+            let mut tokenizer = Tokenizer::open(Path::new(&folder)).expect("a tokenizer");
+            let rows = [
+                ("The tower is in", "Rome", "The tower is in Rome"),
+                ("埃菲尔铁塔位于城市", "罗马", "埃菲尔铁塔位于城市罗马"),
+                ("He said \"", "Rome", "He said \"Rome"),
+            ];
+            let read = |tokenizer: &Tokenizer, prompt: &str, target: &str| {
+                let ids = tokenizer.continuation(prompt, target).expect("tokenised");
+                let whole = [tokenizer.encode(prompt).expect("tokenised").ids, ids].concat();
+                tokenizer.decode(&whole).expect("decoded")
+            };
+            for (prompt, target, expected) in rows {
+                assert_eq!(read(&tokenizer, prompt, target), expected, "{name}");
+            }
+            tokenizer.set_blank(Blank::Always);
+            assert_eq!(read(&tokenizer, "城市", "罗马"), "城市 罗马", "{name}");
+            tokenizer.set_blank(Blank::Never);
+            assert_eq!(read(&tokenizer, "The in", "Rome"), "The inRome", "{name}");
+        }
+    }
 }

@@ -34,11 +34,14 @@ fn a_chat_template_stands_around_prompts_of_specs_probes_and_ask() {
     let (text, other) = planned(&desk, &by_hand, "chatty");
     assert_eq!(text, "<user>\nWhere is The Eiffel Tower?\n<bot>\nIt is in");
     assert_ne!(target, other, "a blank stands after a word, and none after a line");
-    let asked = desk.command("ask --model chatty --chat --json").arg("Rome").output();
-    let asked = String::from_utf8(asked.expect("runs").stdout).expect("text");
-    let full = desk.command("ask --model chatty --json").arg("<user>\nRome\n<bot>").output();
-    let full = String::from_utf8(full.expect("runs").stdout).expect("text");
-    assert_ne!(asked, full, "the prompt that is shown is the one that was typed");
+    let answered = |line: &str, prompt: &str| {
+        let output = desk.command(line).arg(prompt).output().expect("runs");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        report["data"]["before"].clone()
+    };
+    let asked = answered("ask --model chatty --chat --json", "Rome");
+    let by_hand = answered("ask --model chatty --json", "<user>\nRome\n<bot>\n");
+    assert_eq!(asked, by_hand);
     let prompts = "[[rewrite]]\nprompt = \"Where is it?\"\ntarget_new = \"Rome\"\n\
                    target_true = \"Paris\"\n";
     desk.write("chat.toml", &format!("template = \"chat\"\n\n{prompts}"));
@@ -50,7 +53,8 @@ fn a_chat_template_stands_around_prompts_of_specs_probes_and_ask() {
     };
     assert!(prompt("chat.toml") && prompt("hand.toml"));
     desk.write("spec.chat.toml", &format!("template = \"chat\"\n\n{SPEC}"));
-    desk.ok("edit spec.chat.toml --model chatty --max-delta 100");
+    desk.ok("edit spec.chat.toml --model chatty --max-delta 100 --patch chat.patch");
+    desk.ok("patch verify chat.patch --model chatty");
     for line in ["ask Rome --chat --model MODEL", "edit spec.chat.toml --model MODEL"] {
         desk.fails(line, 3, &["has no chat template", "tokenizer_config.json"]);
     }

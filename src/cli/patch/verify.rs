@@ -17,10 +17,11 @@ pub fn run(args: &PatchVerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<(
     let patch = single(&args.file)?;
     let recipe = &patch.recipe;
     let spec = spec(args, recipe)?;
-    let job = spec_job(&spec, None)?;
+    let mut job = spec_job(&spec, None)?;
     check_source(&job, recipe, &args.file)?;
     let named = args.model.model.as_deref().or(spec.model.as_deref());
-    let session = Session::open(named, global, ui)?;
+    let mut session = Session::open(named, global, ui)?;
+    job.put_to(&mut session.model)?;
     session.patches(std::slice::from_ref(&args.file), ui)?;
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     check_inputs(&plan, recipe)?;

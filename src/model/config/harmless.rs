@@ -196,3 +196,54 @@ fn is_usual(key: &str, value: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::family::Family;
+
+    fn refused(config: &Value) -> Option<String> {
+        Family::recognise(config.as_object().expect("an object")).err().map(|it| it.to_string())
+    }
+
+    /// `config.json` of published models and mirrors, with whatever their programs left in it.
+    #[test]
+    fn configs_as_they_are_published_are_understood() {
+        let gpt2_xl = json!({
+            "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"],
+            "attn_pdrop": 0.1, "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256,
+            "initializer_range": 0.02, "layer_norm_epsilon": 1e-5, "model_type": "gpt2",
+            "n_ctx": 1024, "n_embd": 1600, "n_head": 25, "n_layer": 48, "n_positions": 1024,
+            "output_past": true, "resid_pdrop": 0.1, "summary_activation": null,
+            "summary_first_dropout": 0.1, "summary_proj_to_labels": true,
+            "summary_type": "cls_index", "summary_use_proj": true,
+            "task_specific_params": {"text-generation": {"do_sample": true, "max_length": 50}},
+            "vocab_size": 50257,
+        });
+        let mirror = json!({
+            "_name_or_path": "meta-llama/Llama-3.2-1B", "architectures": ["LlamaForCausalLM"],
+            "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 128000,
+            "eos_token_id": [128001, 128008], "head_dim": 64, "hidden_act": "silu",
+            "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 8192,
+            "max_position_embeddings": 131072, "mlp_bias": false, "model_type": "llama",
+            "num_attention_heads": 32, "num_hidden_layers": 16, "num_key_value_heads": 8,
+            "pad_token_id": 128004, "pretraining_tp": 1, "rms_norm_eps": 1e-5,
+            "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                             "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+            "rope_theta": 500000.0, "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+            "transformers_version": "4.44.2", "unsloth_fixed": true, "unsloth_version": "2024.9",
+            "use_cache": true, "vocab_size": 128256, "_attn_implementation": "sdpa",
+            "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "top_k": 50, "top_p": 1.0,
+            "is_encoder_decoder": false, "chunk_size_feed_forward": 0, "pruned_heads": {},
+        });
+        for config in [&gpt2_xl, &mirror] {
+            assert_eq!(refused(config), None);
+        }
+        let mut strange = mirror.clone();
+        strange["is_encoder_decoder"] = json!(true);
+        strange["attention_sinks"] = json!(4);
+        let error = refused(&strange).expect("refused");
+        let expected = "attention_sinks = 4 and is_encoder_decoder = true are not supported";
+        assert!(error.contains(expected), "{error}");
+    }
+}
