@@ -89,7 +89,10 @@ impl TensorNames {
         let part = if is_bias { "bias" } else { "weight" };
         // The head is outside the model that the prefix names.
         let prefix = match role {
-            Role::Head => prefix.strip_suffix(self.prefixes[0]).unwrap_or(""),
+            Role::Head => {
+                let outer = prefix.strip_suffix(self.prefixes[0]).unwrap_or("");
+                if outer.ends_with('.') { outer } else { "" }
+            }
             _ => prefix,
         };
         format!("{prefix}{stem}.{part}")
