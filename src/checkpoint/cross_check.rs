@@ -132,6 +132,8 @@ fn left_out(
         "has other windows than this model, which the texts exceed"
     } else if config.contains_key("query_pre_attn_scalar") && decoder.score_scale != usual {
         "leaves out query_pre_attn_scalar"
+    } else if decoder.model_type == "gemma3_text" && !is_regular(decoder) {
+        "knows windows by a regular pattern only"
     } else if decoder.is_parallel {
         "leaves out the parallel branches"
     } else {
@@ -140,17 +142,26 @@ fn left_out(
     Some(format!("candle-transformers {part}"))
 }
 
+/// Every how many layers there is one without a window.
+fn pattern(decoder: &DecoderConfig) -> usize {
+    let full = decoder.sight.iter().position(|sight| sight.window.is_none());
+    full.unwrap_or(decoder.layers) + 1
+}
+
+fn is_regular(decoder: &DecoderConfig) -> bool {
+    let pattern = pattern(decoder);
+    let mut sights = decoder.sight.iter().enumerate();
+    sights.all(|(i, sight)| sight.window.is_none() == (i + 1).is_multiple_of(pattern))
+}
+
 /// The config with what candle-transformers requires and files may leave out.
 fn completed(mut config: Map<String, Value>, decoder: &DecoderConfig) -> Value {
     let theta = config.get("rope_parameters").and_then(|all| all.get("rope_theta")).cloned();
-    let pattern = config.get("_sliding_window_pattern").cloned().or_else(|| {
-        decoder.sight.iter().position(|sight| sight.window.is_none()).map(|at| json!(at + 1))
-    });
     for (key, value) in [
         ("rope_theta", theta.unwrap_or(json!(10_000.))),
         ("rope_local_base_freq", json!(10_000.)),
         ("sliding_window", json!(decoder.context)),
-        ("sliding_window_pattern", pattern.unwrap_or(json!(6))),
+        ("sliding_window_pattern", json!(pattern(decoder))),
         ("max_window_layers", json!(0)),
         ("use_sliding_window", json!(false)),
         ("attention_bias", json!(false)),

@@ -39,20 +39,24 @@ const FORGET: &str = "[gradient]\nmethod = \"gradient-difference\"\nforget_weigh
 
 #[test]
 fn every_family_learns_is_edited_erases_forgets_and_is_exported() {
-    for family in FAMILIES {
-        let desk = Desk::new();
-        let files = [
-            ("learn.toml", LEARN),
-            ("texts.txt", TEXTS),
-            ("erase.toml", ERASE),
-            ("f.toml", FORGET),
-        ];
-        files.iter().for_each(|(name, text)| desk.write(name, text));
-        learn(&desk, family);
-        insert(&desk, family);
-        erase(&desk, family);
-        forget(&desk, family);
-    }
+    /// Stories that run at once.
+    const LANES: usize = 4;
+    std::thread::scope(|scope| {
+        for lane in 0..LANES {
+            scope.spawn(move || FAMILIES.iter().skip(lane).step_by(LANES).for_each(|it| story(it)));
+        }
+    });
+}
+
+fn story(family: &str) {
+    let desk = Desk::new();
+    let files =
+        [("learn.toml", LEARN), ("texts.txt", TEXTS), ("erase.toml", ERASE), ("f.toml", FORGET)];
+    files.iter().for_each(|(name, text)| desk.write(name, text));
+    learn(&desk, family);
+    insert(&desk, family);
+    erase(&desk, family);
+    forget(&desk, family);
 }
 
 fn of_passages(report: &Value, side: &str) -> f64 {

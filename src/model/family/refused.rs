@@ -58,7 +58,7 @@ const KINDS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["vision_config", "audio_config"],
     ),
-    (ENCODER, &["bert", "t5", "bart", "electra", "marian", "pegasus"], &["is_encoder_decoder"]),
+    (ENCODER, &["bert", "electra"], &["is_encoder_decoder"]),
 ];
 
 /// What kind of model a config describes of which a part is missing here; nothing for others.
@@ -93,6 +93,7 @@ mod tests {
             (json!({"model_type": "qwen2_5_vl"}), VISION),
             (json!({"model_type": "llama", "vision_config": {"depth": 2}}), VISION),
             (json!({"model_type": "modernbert"}), ENCODER),
+            (json!({"model_type": "t5", "is_encoder_decoder": true}), ENCODER),
         ];
         for (config, expected) in rows {
             let config = config.as_object().expect("an object");
