@@ -103,8 +103,9 @@ impl Sheet {
         let mut found = records.iter().zip(&ends).map(|(record, end)| {
             let at = start + offset(record);
             let piece = &source.text()[at..*end];
-            let at = at + piece.len() - piece.trim_start_matches(['\r', '\n']).len();
-            (record, at..at + piece.trim().len())
+            let row = piece.trim_start_matches(['\r', '\n']);
+            let at = at + piece.len() - row.len();
+            (record, at..at + row.trim_end().len())
         });
         let Some((header, place)) = found.next() else {
             return Err(SpecError::of(source, vec![Problem::new("the table is empty")]));
@@ -270,6 +271,13 @@ mod tests {
         assert!(problem(1).starts_with("the row on line 5 has 5 cells, but the header has 4"));
         assert_eq!(problem(2), "the row on line 6 opens a quote that never closes");
         assert_eq!(sheet.notes(), ["the column \"note\" of the table is not read"]);
+    }
+
+    #[test]
+    fn the_place_of_a_row_is_the_whole_row() {
+        let text = "subject,prompt,target_new\n  Oss,{} is,Bärñ\n";
+        let row = &sheet(text).rows[0];
+        assert_eq!(&text[row.place.clone()], "  Oss,{} is,Bärñ");
     }
 
     #[test]
