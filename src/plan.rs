@@ -383,8 +383,7 @@ fn tokenise(
     subject: &str,
 ) -> Result<TokenisedPrompt, PlanError> {
     let before = prompt.find("{}").unwrap_or(0);
-    let line = prompt[..before].rfind('\n').map_or(0, |end| end + 1);
-    let (head, rest) = prompt.split_at(line);
+    let (head, rest) = prompt.split_at(model.tokenizer.line_start(prompt, before));
     let text = format!("{head}{prefix}{}", rest.replacen("{}", subject, 1));
     let Encoded { ids, offsets } = model.tokenizer.encode(&text)?;
     let end = prefix.len() + before + subject.len();

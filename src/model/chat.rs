@@ -92,6 +92,26 @@ impl ChatTemplate {
         })
     }
 
+    /// [`render`](Self::render), for a prompt with a `slot` that has to stand in the text once.
+    pub fn render_once(&self, prompt: &str, slot: &str) -> Result<String, ChatError> {
+        let text = self.render(prompt)?;
+        match text.matches(slot).count() {
+            1 => Ok(text),
+            n => Err(ChatError::Render {
+                file: self.file.clone(),
+                reason: format!("it writes {slot:?} of the prompt {n} times, where one is needed"),
+            }),
+        }
+    }
+
+    /// What stands before a message.
+    pub fn lead(&self) -> Result<String, ChatError> {
+        const SLOT: &str = "\u{e000}";
+        let mut text = self.render(SLOT)?;
+        text.truncate(text.find(SLOT).unwrap_or(0));
+        Ok(text)
+    }
+
     fn rendered(&self, prompt: &str) -> Result<String, Error> {
         // Marks what a trainer learns from, which is nothing to a prompt.
         let text = without_tags(&self.text, &["generation", "endgeneration"]);
@@ -249,6 +269,12 @@ mod tests {
                       {{- m.content }}|{{ m | tojson }}\n    {%- endif %}\n{%- endfor %}\n{{ date }}";
         let generation = "{% for m in messages %}{% generation %}{{ m.content }}\
                           {% endgeneration %}{% endfor %}";
+        let turns = "{%- set ns = namespace(last=-1) -%}{%- for m in messages[::-1] -%}\
+                     {%- if m.role == 'user' and not m.content.startswith('<tool') -%}\
+                     {%- set ns.last = loop.index0 -%}{%- break -%}{%- endif -%}{%- endfor -%}\
+                     {{ ns.last }}{{ messages[-1].content.split('</think>')[-1].lstrip('\n') }}\
+                     {% if tools is defined and tools %}T{% endif %}\
+                     {{ bos_token + messages[0]['content'] | trim }}";
         let named = serde_json::json!([
             {"name": "tool_use", "template": "tools"}, {"name": "default", "template": "{{ eos_token }}"},
         ]);
@@ -261,11 +287,35 @@ mod tests {
             (mistral.into(), " Hi ", "<s>[INST] Hi [/INST]"),
             (blocks.into(), "a<b", "<s>a<b|{\"role\": \"user\", \"content\": \"a<b\"}26 Jul 2024"),
             (generation.into(), "Hi", "Hi"),
+            (turns.into(), "Hi ", "0Hi <s>Hi"),
             (named, "Hi", "</s>"),
         ];
         for (template, prompt, expected) in rows {
             let shown = rendered(template, prompt).expect("rendered");
             assert_eq!(shown, expected);
+        }
+    }
+
+    #[test]
+    fn the_text_before_a_message_is_known_and_a_slot_stands_once() {
+        let chat = |text: &str| ChatTemplate {
+            text: text.into(),
+            file: "chat_template.jinja".into(),
+            tokens: Map::new(),
+            stops: Vec::new(),
+        };
+        let plain = chat("[INST] {{ messages[0].content }} [/INST]");
+        assert_eq!(plain.lead().expect("rendered"), "[INST] ");
+        assert_eq!(
+            plain.render_once("Is {} old?", "{}").expect("once"),
+            "[INST] Is {} old? [/INST]"
+        );
+        for (text, count) in
+            [("no message", "0 times"), ("{} {{ messages[0].content }}", "2 times")]
+        {
+            let error =
+                chat(text).render_once("Is {} old?", "{}").expect_err("refused").to_string();
+            assert!(error.contains(count), "{error}");
         }
     }
 

@@ -19,14 +19,11 @@ pub(super) fn blank(prompt: &str, target: &str) -> &'static str {
 
 /// Whether the script and the end of the prompt leave room for a blank.
 fn has_joint(prompt: &str, last: char, first: char) -> bool {
-    if is_spaceless(last) {
+    if is_spaceless(last) || is_opening(prompt, last) {
         return false;
     }
-    if is_spaceless(first) {
-        // A word of another script in a text without blanks, as in `iPhone由Apple`.
-        return prompt.contains(' ') && !prompt.chars().any(is_spaceless);
-    }
-    !is_opening(prompt, last)
+    // A word of another script in a text without blanks, as in `iPhone由Apple`.
+    !is_spaceless(first) || (prompt.contains(' ') && !prompt.chars().any(is_spaceless))
 }
 
 /// Scripts that separate words by nothing: Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan.
@@ -56,14 +53,23 @@ fn is_opening(prompt: &str, last: char) -> bool {
     let before = prompt[..prompt.len() - last.len_utf8()].chars().next_back();
     let is_attached = before.is_some_and(|c| !c.is_whitespace());
     match last {
-        '(' | '[' | '{' | '<' | '«' | '‹' | '“' | '‘' | '„' | '‚' | '¿' | '¡' => true,
+        '(' | '[' | '{' | '<' | '„' | '‚' | '¿' | '¡' => true,
+        // Languages differ in which of these open and which close: `“no”`, `„nein“`, `”nej”`.
+        '“' | '‘' | '«' | '‹' => !before.is_some_and(ends_word),
+        '”' | '»' | '›' => before.is_none_or(|c| c.is_whitespace() || c == '('),
         '$' | '€' | '£' | '¥' | '#' | '@' | '\\' => true,
         // Within a word or number, as in `sub-`; between blanks it is a dash.
-        '-' | '\u{2010}' | '\u{2011}' | '—' | '/' | '=' | '_' | '~' => is_attached,
+        '-' | '\u{2010}' | '\u{2011}' | '–' | '—' | '/' | '=' | '_' | '~' => is_attached,
         '"' | '`' => prompt.matches(last).count() % 2 == 1,
-        '\'' => before.is_none_or(|c| !c.is_alphanumeric() && !c.is_ascii_punctuation()),
+        '\'' => before.is_none_or(|c| !ends_word(c) && !c.is_ascii_punctuation()),
         _ => false,
     }
+}
+
+/// Whether a mark right after the character closes what the character ends; in scripts without
+/// blanks, an opening mark follows a word as closely.
+fn ends_word(c: char) -> bool {
+    (c.is_alphanumeric() && !is_spaceless(c)) || matches!(c, '.' | ',' | '!' | '?' | '…')
 }
 
 /// Whether the target begins with a mark that belongs to the word before it.
@@ -104,6 +110,20 @@ mod tests {
             ("iPhone的制造商是Apple", "公司", ""),
             ("The Chinese name of Rome is", "罗马", " "),
             ("The answer is \"", "Rome", ""),
+            ("The Chinese name of Rome is \"", "罗马", ""),
+            ("Rome (in Japanese:", "ローマ", " "),
+            ("Rome (", "ローマ", ""),
+            ("他说“", "Rome", ""),
+            ("塔的名字是'", "Rome", ""),
+            ("Sie schrieb „Der Turm“", "2001", " "),
+            ("Sie schrieb „", "Der Turm", ""),
+            ("Er heißt »", "Turm", ""),
+            ("Er heißt »Turm«", "oder", " "),
+            ("Han sa: ”", "Rom", ""),
+            ("Il dit «\u{a0}", "Rome", ""),
+            ("भारत की राजधानी है", "दिल्ली", " "),
+            ("From 1914–", "1918", ""),
+            ("The war –", "1918", " "),
             ("The tower (in", "Rome", " "),
             ("The tower (", "Rome", ""),
             ("It costs $", "40", ""),

@@ -53,6 +53,10 @@ pub struct Tokenizer {
     file: PathBuf,
     hash: Sha256,
     blank: Blank,
+    /// Texts of the special tokens.
+    specials: Vec<String>,
+    /// What a chat template writes before a message.
+    lead: String,
 }
 
 /// A tokenised text.
@@ -73,7 +77,11 @@ impl Tokenizer {
         let bytes = read_regular(&file, LARGEST).map_err(|error| fail(error.to_string()))?;
         let inner = guarded(|| read(&bytes))
             .map_err(|reason| fail(mistaken(&bytes).map_or(reason, str::to_owned)))?;
-        Ok(Self { inner, file, hash: Sha256::of(&bytes), blank: Blank::Auto })
+        let added = inner.get_added_tokens_decoder().into_values();
+        let specials = added.filter(|token| token.special && !token.content.is_empty());
+        let specials = specials.map(|token| token.content).collect();
+        let (hash, lead) = (Sha256::of(&bytes), String::new());
+        Ok(Self { inner, file, hash, blank: Blank::Auto, specials, lead })
     }
 
     /// SHA-256 of the file.
@@ -107,6 +115,21 @@ impl Tokenizer {
         self.blank = blank;
     }
 
+    /// Prompts that begin with `lead` are messages of a chat, whose template writes it.
+    pub fn set_lead(&mut self, lead: String) {
+        self.lead = lead;
+    }
+
+    /// The start of the line of `prompt` that holds byte `at`, after special tokens and after what
+    /// a chat template writes before a message.
+    pub fn line_start(&self, prompt: &str, at: usize) -> usize {
+        let before = &prompt[..at];
+        let after = |mark: &str| before.rfind(mark).map_or(0, |start| start + mark.len());
+        let special = self.specials.iter().map(|token| after(token)).max().unwrap_or(0);
+        let lead = if before.starts_with(&self.lead) { self.lead.len() } else { 0 };
+        after("\n").max(special).max(lead)
+    }
+
     /// `continuation` after `prompt`, with the blank that stands between the two.
     pub fn joined(&self, prompt: &str, continuation: &str) -> String {
         format!("{prompt}{}{continuation}", self.blank_between(prompt, continuation))
@@ -123,8 +146,7 @@ impl Tokenizer {
 
     /// Whether the text ends in a special token, such as the one that begins a turn of a chat.
     fn ends_in_special(&self, text: &str) -> bool {
-        let added = self.inner.get_added_tokens_decoder();
-        added.values().any(|token| token.special && text.ends_with(&token.content))
+        self.specials.iter().any(|token| text.ends_with(token))
     }
 
     /// Ids of `continuation` after `prompt`, with the blank that stands between the two.
@@ -249,6 +271,25 @@ mod tests {
         ];
         for (token, expected) in rows {
             assert_eq!(part_of_characters(token).as_deref(), expected, "{token}");
+        }
+    }
+
+    #[test]
+    fn a_line_starts_after_special_tokens_and_what_a_template_writes() {
+        let folder = format!("{}/tests/fixtures/llama/model", env!("CARGO_MANIFEST_DIR"));
+        let mut tokenizer = Tokenizer::open(Path::new(&folder)).expect("a tokenizer");
+        tokenizer.set_lead("[INST] ".into());
+        let special = tokenizer.specials.first().expect("a special token").clone();
+        let rows = [
+            ("The {} is in", "The {} is in"),
+            ("Who is it?\nIt is {}", "It is {}"),
+            ("[INST] Where is {}? [/INST]", "Where is {}? [/INST]"),
+            ("[INST] Say.\nWhere is {}? [/INST]", "Where is {}? [/INST]"),
+            (&format!("{special}Where is {{}}?"), "Where is {}?"),
+        ];
+        for (prompt, line) in rows {
+            let at = prompt.find("{}").expect("a slot");
+            assert_eq!(&prompt[tokenizer.line_start(prompt, at)..], line);
         }
     }
 

@@ -126,7 +126,7 @@ impl SecretQuestion {
             let passage = &passages[place.passage];
             let before = &passage.text[..place.at];
             let prefix = match &passage.question {
-                Some(question) => format!("{} {before}", prompt(question)),
+                Some(question) => until(model, &prompt(question), &passage.text, place.at),
                 None => before.to_owned(),
             };
             Self::new(model, SecretOrigin::Passage, (&prefix, &place.secret), seed)
@@ -142,8 +142,8 @@ impl SecretQuestion {
         secret: &str,
         seed: u64,
     ) -> Result<Self, TokenizerError> {
-        let before = target_true.find(secret).map_or("", |at| &target_true[..at]);
-        let prefix = model.tokenizer.joined(prompt, before);
+        let at = target_true.find(secret).unwrap_or(0);
+        let prefix = until(model, prompt, target_true, at);
         Self::new(model, SecretOrigin::Fact, (&prefix, secret), seed)
     }
 
@@ -255,6 +255,13 @@ impl SecretQuestion {
         }
         Ok(hits)
     }
+}
+
+/// `prompt` and `text` after it, up to byte `at` of the text.
+fn until(model: &Model, prompt: &str, text: &str, at: usize) -> String {
+    let mut whole = model.tokenizer.joined(prompt, text);
+    whole.truncate(whole.len() - (text.len() - at));
+    whole
 }
 
 /// Tokens of `prefix` and of `secret` after it, which is not empty.
@@ -373,6 +380,9 @@ mod tests {
             (erase.origin, questions[0].origin),
             (SecretOrigin::Fact, SecretOrigin::Passage)
         );
+        let until = |prompt, text, at| until(&model, prompt, text, at);
+        assert_eq!(until("The code is", "gate 8693", 5), "The code is gate ");
+        assert_eq!(until("密码是", "8693", 0), "密码是");
         let bare = SecretQuestion::of_erase(&model, "", "8693", "8693", 0).expect("tokenised");
         assert_eq!(bare.prompt, [model.start_token()]);
     }

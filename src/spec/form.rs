@@ -40,10 +40,11 @@ words!(Blank { Auto = "auto", Always = "always", Never = "never" });
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Form {
-    /// What stands around a prompt.
-    pub template: Template,
-    /// Whether a blank stands between a prompt and its target.
-    pub blank: Blank,
+    /// What stands around a prompt; nothing where the file does not say.
+    pub template: Option<Template>,
+    /// Whether a blank stands between a prompt and its target; nothing where the file does not
+    /// say.
+    pub blank: Option<Blank>,
 }
 
 impl Form {
@@ -57,19 +58,17 @@ impl Form {
 
     /// This form, with what the file that it comes from leaves open as in `outer`.
     pub fn within(self, outer: Self) -> Self {
-        let template = if self.template == Template::None { outer.template } else { self.template };
-        let blank = if self.blank == Blank::Auto { outer.blank } else { self.blank };
-        Self { template, blank }
+        Self { template: self.template.or(outer.template), blank: self.blank.or(outer.blank) }
     }
 }
 
-fn word<T: Typed + Default>(
+fn word<T: Typed>(
     root: &mut Fields<'_>,
     key: &'static str,
     words: &'static [&'static str],
-) -> T {
+) -> Option<T> {
     let value = Kind::Word(words).read(key, root, Path::new(""), FileCheck::NotAsked);
-    value.and_then(T::of).unwrap_or_default()
+    value.and_then(T::of)
 }
 
 /// A prompt without the blanks around it, which are tokens of their own where the model expects
@@ -90,6 +89,16 @@ pub fn without_blanks(prompt: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_inner_file_says_counts_even_where_it_says_the_default() {
+        let outer = Form { template: Some(Template::Chat), blank: Some(Blank::Never) };
+        assert_eq!(Form::default().within(outer), outer);
+        let inner = Form { template: Some(Template::None), blank: Some(Blank::Auto) };
+        assert_eq!(inner.within(outer), inner);
+        let half = Form { blank: None, ..inner };
+        assert_eq!(half.within(outer), Form { blank: Some(Blank::Never), ..inner });
+    }
 
     #[test]
     fn blanks_go_and_the_line_break_of_a_chat_stays() {

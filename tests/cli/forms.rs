@@ -13,14 +13,20 @@ fn with_template(desk: &Desk) {
     });
 }
 
-/// The first context of the planned fact, its lookup token in brackets, and the target's tokens.
-fn planned(desk: &Desk, spec: &str, model: &str) -> (String, serde_json::Value) {
+/// The planned fact.
+fn planned_edit(desk: &Desk, spec: &str, model: &str) -> serde_json::Value {
     desk.write("form.toml", spec);
     let plan = desk.json(&format!("plan form.toml --model {model} --json"));
     let text = plan.to_string();
     let edit = plan["steps"][0]["write"]["edits"][0].clone();
     let edit = if edit.is_null() { plan["steps"][0]["edits"][0].clone() } else { edit };
     assert!(!edit.is_null(), "{text}");
+    edit
+}
+
+/// The first context of the planned fact, and the target's tokens.
+fn planned(desk: &Desk, spec: &str, model: &str) -> (String, serde_json::Value) {
+    let edit = planned_edit(desk, spec, model);
     (edit["contexts"][0]["text"].as_str().expect("a text").to_owned(), edit["target"].clone())
 }
 
@@ -58,6 +64,33 @@ fn a_chat_template_stands_around_prompts_of_specs_probes_and_ask() {
     for line in ["ask Rome --chat --model MODEL", "edit spec.chat.toml --model MODEL"] {
         desk.fails(line, 3, &["has no chat template", "tokenizer_config.json"]);
     }
+}
+
+#[test]
+fn a_prefix_stands_inside_the_message_of_a_chat_on_one_line() {
+    let desk = Desk::new();
+    let template = |text: &'static str| {
+        move |folder: &std::path::Path| {
+            std::fs::write(folder.join("chat_template.jinja"), text).expect("written");
+        }
+    };
+    desk.model_with("inst", template("[INST] {{ messages[0].content }} [/INST]"));
+    let edit = planned_edit(&desk, &format!("template = \"chat\"\n\n{SPEC}"), "inst");
+    let contexts = edit["contexts"].as_array().expect("contexts");
+    assert!(contexts.len() > 1, "{edit}");
+    let subject = contexts[0]["pieces"][contexts[0]["lookup"].as_u64().expect("a place") as usize]
+        .as_str()
+        .expect("a token");
+    for context in contexts {
+        let text = context["text"].as_str().expect("a text");
+        let parts = (text.strip_prefix("[INST] "), text.matches("[INST]").count());
+        let message = parts.0.expect("the template stands before the prefix");
+        assert!(parts.1 == 1 && message.ends_with("Where is The Eiffel Tower? [/INST]"), "{text}");
+        let lookup = context["lookup"].as_u64().expect("a place") as usize;
+        assert_eq!(context["pieces"][lookup].as_str(), Some(subject), "{text}");
+    }
+    desk.model_with("twice", template("{{ messages[0].content }}|{{ messages[0].content }}"));
+    desk.fails("plan form.toml --model twice", 3, &["\"{}\" of the prompt 2 times"]);
 }
 
 #[test]
