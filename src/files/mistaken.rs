@@ -15,7 +15,10 @@ pub(crate) fn mistaken(bytes: &[u8]) -> Option<&'static str> {
         (b"<!DOCTYPE", "it is a web page; download the file itself"),
         (b"<!doctype", "it is a web page; download the file itself"),
         (b"<html", "it is a web page; download the file itself"),
-        (b"PK\x03\x04", "it is a pickled PyTorch file; convert it to safetensors"),
+        (
+            b"PK\x03\x04",
+            "it is a zip archive, as pickled PyTorch files are; convert it to safetensors",
+        ),
         (b"\x80\x02", "it is a pickled PyTorch file; convert it to safetensors"),
         (b"GGUF", "it is a GGUF file; name it itself, with the ending .gguf"),
     ];

@@ -224,7 +224,7 @@ mod tests {
         let prompts = ["The home of {} is", "The home of {} was", "Where {} lives:"];
         let facts = [("Marie Curie", 0), ("Paris", 1), ("Nobody", 2)]
             .map(|(subject, prompt)| fact(subject, prompts[prompt]));
-        let options = RankOneOptions::default();
+        let options = RankOneOptions { near_weight: Some(0.), ..RankOneOptions::default() };
         let plan = crate::plan::plan(&model, "tiny", &facts, &options, &Silent).expect("a plan");
         // The first two prompts are the same up to the name.
         assert_eq!(plan.background.len(), 2 * BACKGROUND_SUBJECTS.len());

@@ -28,7 +28,8 @@ pub struct Settings {
     pub stop_loss: f64,
     /// Weight of other names under the same prompts, relative to the second moment.
     pub neighbor_weight: f64,
-    /// Weight of names that end as the subject does, under the same prompts.
+    /// Weight of the names that end as one subject does, under its prompts, relative to the second
+    /// moment.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub near_weight: f64,
     /// Weight of the spread of the subject's own keys, relative to the second moment.

@@ -106,7 +106,7 @@ impl<'a> Writer<'a> {
             let mut neighbors = reading.neighbors_at(&decoder, *layer)?;
             let near = neighbors.split_off(background.len());
             let mut expected = sharing(neighbors, self.plan.settings.neighbor_weight);
-            expected.extend(sharing(near, self.plan.settings.near_weight));
+            expected.extend(sharing(near, self.plan.settings.near_weight * groups.len() as f64));
             start.get_or_insert_with(|| now.streams.clone());
             let left = (layers.len() - at) as f32;
             let residuals = residuals(decoder.value_path(*layer), &wanted, &now, left)?;

@@ -198,7 +198,8 @@ fn other_files_and_missing_ones_are_named() {
     let attempt = || import(&path, &out, &ImportOptions::default(), &Silent).unwrap_err();
     assert!(attempt().to_string().starts_with("cannot read"), "{}", attempt());
     for (bytes, expected) in [
-        (&b"PK\x03\x04 a zip"[..], "not a GGUF file: it starts with [50, 4b, 03, 04], expected"),
+        (&b"PK\x03\x04 a zip"[..], "not a GGUF file: it is a zip archive"),
+        (b"no model", "not a GGUF file: it starts with [6e, 6f, 20, 6d], expected"),
         (b"", "not a GGUF file: it starts with [], expected"),
         (b"GGUF\x01\0\0\0", "GGUF version 1 is not supported, expected 2 or 3"),
         (b"GGUF\x03\0\0\0", "the file ends early: the number of tensors needs 8 bytes at offset 8"),

@@ -240,10 +240,10 @@ mod tests {
             assert_eq!(refused(config), None);
         }
         let mut strange = mirror.clone();
-        strange["is_encoder_decoder"] = json!(true);
+        strange["key_scale"] = json!(0.5);
         strange["attention_sinks"] = json!(4);
         let error = refused(&strange).expect("refused");
-        let expected = "attention_sinks = 4 and is_encoder_decoder = true are not supported";
+        let expected = "attention_sinks = 4 and key_scale = 0.5 are not supported";
         assert!(error.contains(expected), "{error}");
     }
 }
