@@ -130,8 +130,8 @@ fn operation((verb, table): (&str, &toml::Table)) -> String {
     let prompt =
         text("prompt").unwrap_or_default().replacen("{}", text("subject").unwrap_or("…"), 1);
     match (verb, text("target_new"), text("target_true")) {
-        ("insert", Some(new), _) => format!("insert  \"{prompt}\" -> \"{new}\""),
-        ("erase", _, Some(old)) => format!("erase  \"{prompt}\" -> not \"{old}\""),
+        ("insert", Some(new), _) => format!("insert  {prompt:?} -> \"{new}\""),
+        ("erase", _, Some(old)) => format!("erase  {prompt:?} -> not \"{old}\""),
         _ => format!("{verb}  {}", text("passages").unwrap_or("passages of the spec")),
     }
 }
@@ -212,6 +212,9 @@ mod tests {
             "forget  alice.txt",
         ];
         assert_eq!(operations(spec), expected);
+        let chat = "[[insert]]\nsubject = \"Oslo\"\nprompt = \"Q: Where?\\nA: {} is in\"\n\
+                    target_new = \"Peru\"\n";
+        assert_eq!(operations(chat), [r#"insert  "Q: Where?\nA: Oslo is in" -> "Peru""#]);
         assert_eq!(
             operations("[{\"case_id\": 1}"),
             ["made from records or a spec of another form"]
