@@ -1,5 +1,8 @@
 //! Tells what a file is that stands where another was expected.
 
+/// Bytes from which a file of zeros is told.
+const BEGINNING: usize = 4096;
+
 /// What the file is that begins with `bytes`, and how to get the one that was meant; nothing where
 /// it is not one of the usual mistakes.
 pub(crate) fn mistaken(bytes: &[u8]) -> Option<&'static str> {
@@ -12,9 +15,6 @@ pub(crate) fn mistaken(bytes: &[u8]) -> Option<&'static str> {
             b"version https://hawser.github.com/",
             "it is a Git LFS pointer, not the file itself; run `git lfs pull` in the folder",
         ),
-        (b"<!DOCTYPE", "it is a web page; download the file itself"),
-        (b"<!doctype", "it is a web page; download the file itself"),
-        (b"<html", "it is a web page; download the file itself"),
         (
             b"PK\x03\x04",
             "it is a zip archive, as pickled PyTorch files are; convert it to safetensors",
@@ -22,7 +22,29 @@ pub(crate) fn mistaken(bytes: &[u8]) -> Option<&'static str> {
         (b"\x80\x02", "it is a pickled PyTorch file; convert it to safetensors"),
         (b"GGUF", "it is a GGUF file; name it itself, with the ending .gguf"),
     ];
+    if bytes.is_empty() {
+        return Some("it is empty; download or save it again");
+    }
+    if bytes.iter().take(BEGINNING).all(|byte| *byte == 0) {
+        return Some("it begins with zeros alone, as after a broken download; download it again");
+    }
+    if is_page(bytes) {
+        return Some(
+            "it is a web page or a server's error message, not the file itself; download the \
+             file itself",
+        );
+    }
     KINDS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, what)| *what)
+}
+
+/// What a server sends in place of a file: HTML, XML, or an error as JSON.
+fn is_page(bytes: &[u8]) -> bool {
+    const BEGINNINGS: &[&str] = &["<!doctype", "<html", "<head", "<?xml", "<error", "{\"error\":"];
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    let begins = |with: &&str| {
+        bytes.get(..with.len()).is_some_and(|found| found.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    BEGINNINGS.iter().any(|with| begins(&with))
 }
 
 #[cfg(test)]
@@ -32,12 +54,16 @@ mod tests {
     #[test]
     fn usual_mistakes_are_named() {
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n";
-        let rows: [(&[u8], Option<&str>); 5] = [
+        let rows: [(&[u8], Option<&str>); 9] = [
             (pointer, Some("git lfs pull")),
             (b"<!DOCTYPE html><html>", Some("a web page")),
             (b"PK\x03\x04rest", Some("pickled")),
             (b"{\"model\": 1}", None),
-            (b"", None),
+            (b"", Some("it is empty")),
+            (&[0; 5000], Some("zeros")),
+            (b"\xef\xbb\xbf\n <HTML><body>", Some("a web page")),
+            (b"<?xml version=\"1.0\"?><Error>", Some("error message")),
+            (b"{\"error\":\"Repository not found\"}", Some("error message")),
         ];
         for (bytes, expected) in rows {
             let found = mistaken(bytes);

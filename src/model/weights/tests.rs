@@ -93,7 +93,7 @@ fn bad_folders_are_refused_with_file_and_tensor() {
             &[(SINGLE, truncated)],
             r#"model.safetensors is not a whole safetensors file: the file is truncated: tensor "a""#,
         ),
-        (&[(SINGLE, b"")], "the file has 0 bytes"),
+        (&[(SINGLE, b"")], "it is empty"),
         (
             &[(INDEX, br#"{"weight_map":{"a":"1.safetensors","b":"1.safetensors"}}"#)],
             r#"shard "1.safetensors" is missing in "#,
