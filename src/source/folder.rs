@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::files::{mistaken, open_regular};
+use crate::files::{mistaken, open_regular, read_regular};
 
 /// The model's architecture.
 pub(super) const CONFIG: &str = "config.json";
@@ -22,6 +22,10 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// An adapter alone, as PEFT writes it.
 const ADAPTER: &str = "adapter_model.safetensors";
+/// What PEFT notes about an adapter, such as its base.
+const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// An adapter's config has a few kilobytes.
+const LARGEST_ADAPTER_CONFIG: u64 = 16 << 20;
 
 /// An index has about 100 bytes a tensor; a larger file is not an index.
 const LARGEST_INDEX: u64 = 64 << 20;
@@ -52,6 +56,19 @@ pub enum FolderError {
         folder: PathBuf,
         /// Weights in formats that are not read from a folder.
         others: Vec<String>,
+    },
+    /// An adapter without the weights that it changes.
+    #[error(
+        "{}: it holds a PEFT adapter alone, but an adapter needs the weights that it was trained \
+         on{}: merge the two (merge_and_unload in PEFT), and name the folder of the merged model",
+        folder.display(),
+        .base.as_ref().map(|base| format!(" ({ADAPTER_CONFIG} names {base:?})")).unwrap_or_default()
+    )]
+    AdapterAlone {
+        /// The folder.
+        folder: PathBuf,
+        /// The model that the adapter's config names as its base.
+        base: Option<String>,
     },
     /// The index of the shards is malformed.
     #[error("{}: {reason}", path.display())]
@@ -103,8 +120,12 @@ pub(super) fn other_weights(names: impl Iterator<Item = String>) -> Vec<String> 
 ///
 /// # Errors
 ///
-/// Names the first file that is missing.
+/// Names the first file that is missing, and an adapter whose weights are missing.
 pub(super) fn check(folder: &Path) -> Result<(), FolderError> {
+    if is_adapter_alone(folder) {
+        let base = adapter_base(&folder.join(ADAPTER_CONFIG));
+        return Err(FolderError::AdapterAlone { folder: folder.to_owned(), base });
+    }
     require(folder, CONFIG)?;
     if !folder.join(WEIGHTS).is_file() {
         if !folder.join(INDEX).is_file() {
@@ -129,6 +150,24 @@ fn require(folder: &Path, file: &str) -> Result<(), FolderError> {
         return Ok(());
     }
     Err(FolderError::Missing { folder: folder.to_owned(), file: file.to_owned() })
+}
+
+/// Whether a folder holds an adapter and no weights of any format.
+fn is_adapter_alone(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let (adapter, others): (Vec<String>, Vec<String>) =
+        names.partition(|name| name == ADAPTER_CONFIG || name.starts_with("adapter_model."));
+    let has_weights = others.iter().any(|name| name == WEIGHTS || name == INDEX);
+    !adapter.is_empty() && !has_weights && other_weights(others.into_iter()).is_empty()
+}
+
+/// The base that an adapter's config names, if it can be read.
+fn adapter_base(config: &Path) -> Option<String> {
+    let bytes = read_regular(config, LARGEST_ADAPTER_CONFIG).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let base = config.get("base_model_name_or_path")?.as_str()?;
+    (!base.is_empty()).then(|| base.to_owned())
 }
 
 fn no_safetensors(folder: &Path) -> FolderError {
@@ -239,9 +278,27 @@ mod tests {
     }
 
     #[test]
+    fn an_adapter_alone_is_named_with_its_base() {
+        let config = r#"{"base_model_name_or_path": "org/base", "peft_type": "LORA"}"#;
+        let rows: [(&[(&str, &str)], &str); 4] = [
+            (&[(ADAPTER_CONFIG, config), (ADAPTER, "")], "names \"org/base\""),
+            (&[(ADAPTER_CONFIG, config), (CONFIG, "{}"), (TOKENIZER, "{}")], "\"org/base\""),
+            (&[(ADAPTER_CONFIG, "{}"), ("adapter_model.bin", "")], "it was trained on: merge"),
+            (&[(ADAPTER_CONFIG, config), (CONFIG, "{}"), ("m.gguf", "")], "(m.gguf is, and has"),
+        ];
+        for (files, expected) in rows {
+            let message = check(folder_with(files).path()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let whole = [(CONFIG, "{}"), (TOKENIZER, "{}"), (WEIGHTS, ""), (ADAPTER_CONFIG, config)];
+        check(folder_with(&whole).path()).unwrap();
+    }
+
+    #[test]
     fn hostile_indexes_are_refused() {
         let rows = [
-            ("", "not an index of safetensors shards"),
+            ("", "it is empty"),
+            ("{", "not an index of safetensors shards"),
             ("[]", "not an index of safetensors shards"),
             (r#"{"weight_map": {}}"#, "is empty"),
             (r#"{"weight_map": {"a": 3}}"#, "not an index of safetensors shards"),
