@@ -102,6 +102,17 @@ pub enum ModelError {
         /// Name of the embedding.
         embedding: String,
     },
+    /// No head in a folder whose config says that the embedding is not the head.
+    #[error(
+        "tie_word_embeddings is not true, but the weights have no {head:?}: set it to true in \
+         config.json if {embedding:?} is the head, else save the model together with its head"
+    )]
+    NoHead {
+        /// Name that the head would have.
+        head: String,
+        /// Name of the embedding.
+        embedding: String,
+    },
     /// The tokenizer has ids that the embedding lacks.
     #[error("tokenizer.json has {tokens} tokens, but the embedding only {rows} rows")]
     TokenizerTooLarge {
@@ -281,10 +292,10 @@ fn read_config(folder: &Path) -> Result<(Map<String, Value>, Sha256), ModelError
 }
 
 /// Checks that `config.json` of a folder describes a decoder that can be computed, whether its
-/// weights are there or not.
-pub fn check_config(folder: &Path) -> Result<(), ModelError> {
+/// weights are there or not; `ignored_keys` are read as if they were not there.
+pub fn check_config(folder: &Path, ignored_keys: &[String]) -> Result<(), ModelError> {
     let (config, _) = read_config(folder)?;
-    Ok(Family::recognise(&config).map(drop)?)
+    Ok(Family::recognise(&config::without_keys(config, ignored_keys)).map(drop)?)
 }
 
 /// A key such as `eos_token_id`, which is one number or several.

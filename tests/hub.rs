@@ -75,7 +75,8 @@ impl User {
     fn at(endpoint: String) -> Self {
         let home = tempfile::tempdir().unwrap();
         let cache = home.path().join("hub");
-        let hub = HubOptions { endpoint, token: None, cache, offline: false };
+        let ignored_config_keys = Vec::new();
+        let hub = HubOptions { endpoint, token: None, cache, offline: false, ignored_config_keys };
         Self { options: SourceOptions { cache: home.path().join("rescribe"), hub }, home }
     }
 
@@ -309,6 +310,20 @@ fn a_family_that_is_not_computed_is_refused_before_its_weights_come() {
     assert!(kind.to_string().contains("martian"), "{kind}");
     let log = format!("{:?}", server.take_log());
     assert!(!log.contains("safetensors"), "{log}");
+}
+
+#[test]
+fn ignored_keys_of_the_config_are_ignored_before_weights_come() {
+    let mut files = tiny();
+    let mut config: serde_json::Value = serde_json::from_slice(CONFIG).expect("JSON");
+    config["warp_factor"] = 9.into();
+    files.insert("config.json", config.to_string().into_bytes());
+    let server = Server::start(Offer::main(files));
+    let mut user = User::of(&server);
+    let kind = user.refused(REPOSITORY);
+    assert!(kind.to_string().contains("warp_factor = 9 is not supported"), "{kind}");
+    user.options.hub.ignored_config_keys = vec!["warp_factor".into()];
+    user.resolve(REPOSITORY).expect("a model");
 }
 
 #[test]

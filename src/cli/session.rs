@@ -28,6 +28,7 @@ impl Session {
     pub fn open(name: Option<&str>, global: &Global, ui: &Ui) -> anyhow::Result<Self> {
         let device = device(global.device)?;
         let mut options = SourceOptions::from_variables(&|name| std::env::var_os(name));
+        options.hub.ignored_config_keys.clone_from(&global.ignore_config_key);
         let temporary = stand_in(&options.cache, ui);
         if let Some(folder) = &temporary {
             options.cache = folder.path().to_owned();

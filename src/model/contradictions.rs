@@ -33,6 +33,22 @@ pub(super) fn check_head(weights: &Weights, head: &str, embedding: &str) -> Resu
     Err(ModelError::TwoHeads { head: head.to_owned(), embedding: embedding.to_owned() })
 }
 
+/// Refuses weights without the head that the config says they have.
+///
+/// # Errors
+///
+/// [`ModelError::NoHead`] if `embedding` is stored and `head` is not.
+pub(super) fn require_head(
+    weights: &Weights,
+    head: &str,
+    embedding: &str,
+) -> Result<(), ModelError> {
+    if weights.contains(head) || !weights.contains(embedding) {
+        return Ok(());
+    }
+    Err(ModelError::NoHead { head: head.to_owned(), embedding: embedding.to_owned() })
+}
+
 fn is_equal(weights: &Weights, one: &str, other: &str) -> Result<bool, ModelError> {
     if weights.shape(one)? != weights.shape(other)? {
         return Ok(false);

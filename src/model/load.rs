@@ -74,13 +74,15 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Refuses a second head, and notes what no part of the decoder reads.
+    /// Refuses a second head and a missing one, and notes what no part of the decoder reads.
     fn check(&self, progress: &dyn Progress) -> Result<()> {
         let tied_head = self.tied_head.as_deref();
+        let mut embedding = self.parameters.of(Role::Embedding, None);
+        let embedding = &embedding.next().expect("every decoder has one").name;
         if let Some(head) = tied_head {
-            let mut embedding = self.parameters.of(Role::Embedding, None);
-            let embedding = embedding.next().expect("every decoder has one");
-            contradictions::check_head(self.weights, head, &embedding.name)?;
+            contradictions::check_head(self.weights, head, embedding)?;
+        } else if let Some(head) = self.parameters.of(Role::Head, None).next() {
+            contradictions::require_head(self.weights, &head.name, embedding)?;
         }
         contradictions::note_unread(self.weights, &self.parameters, tied_head, progress);
         Ok(())

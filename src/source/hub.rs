@@ -115,6 +115,7 @@ fn online(
         api,
         commit: &listing.commit,
         is_authorised,
+        ignored_config_keys: &options.ignored_config_keys,
         progress,
     };
     let path = download.model(&listing.files)?;

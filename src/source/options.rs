@@ -47,6 +47,8 @@ pub struct HubOptions {
     pub cache: PathBuf,
     /// Whether only the cache is used, without asking the server.
     pub offline: bool,
+    /// Keys of `config.json` that are read as if they were not there.
+    pub ignored_config_keys: Vec<String>,
 }
 
 impl HubOptions {
@@ -69,6 +71,7 @@ impl HubOptions {
                 .or_else(|| Token::from_file(&token_file)),
             cache: path(lookup, "HF_HUB_CACHE").unwrap_or_else(|| home.join("hub")),
             offline: text(lookup, "HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
+            ignored_config_keys: Vec::new(),
         }
     }
 }

@@ -142,3 +142,40 @@ fn an_adapter_and_unread_tensors_are_named() {
         assert!(err.contains(part), "no {part:?} in {err}");
     }
 }
+
+#[test]
+fn weights_without_a_head_are_refused() {
+    let desk = Desk::new();
+    desk.model_with("headless", |folder| {
+        rename(folder, |name| match name {
+            "lm_head.weight" => Vec::new(),
+            _ => vec![name.trim_start_matches("model.").to_owned()],
+        });
+    });
+    let says = ["tie_word_embeddings is not true", "lm_head.weight", "embed_tokens.weight"];
+    desk.fails(&format!("{ASK} headless"), 3, &says);
+}
+
+#[test]
+fn an_adapter_alone_names_its_base() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("adapter")).expect("a folder");
+    desk.write("adapter/adapter_config.json", r#"{"base_model_name_or_path": "org/base"}"#);
+    desk.write("adapter/adapter_model.safetensors", "");
+    desk.fails(&format!("{ASK} adapter"), 3, &["adapter", "org/base", "merge"]);
+}
+
+#[test]
+fn pages_and_empty_files_in_place_of_files_say_what_they_are() {
+    let desk = Desk::new();
+    let kinds = [("empty", "", "is empty"), ("page", "\n<HTML><body>", "web page")];
+    for (kind, content, says) in kinds {
+        for name in ["model.safetensors", "tokenizer.json", "config.json"] {
+            let folder = format!("{kind}_{}", name.replace('.', "_"));
+            desk.model_with(&folder, |folder| {
+                std::fs::write(folder.join(name), content).expect("written");
+            });
+            desk.fails(&format!("{ASK} {folder}"), 3, &[name, says]);
+        }
+    }
+}

@@ -14,13 +14,18 @@ const KEYS: &[&str] = &[
     "auto_map",
     "base_model_name_or_path",
     "custom_pipelines",
+    "datasets",
     "finetuning_task",
     "is_llama_config",
+    "language",
+    "library_name",
     "license",
     "model_name",
     "model_type",
     "name_or_path",
     "problem_type",
+    "revision",
+    "tags",
     "task_specific_params",
     "transformers.js_config",
     "transformers_version",
@@ -32,30 +37,40 @@ const KEYS: &[&str] = &[
     "_experts_implementation",
     "_flash_attn_2_enabled",
     "attn_implementation",
+    "attention_softmax_in_fp32",
+    "base_model_pp_plan",
+    "base_model_tp_plan",
+    "bf16",
     "cache_implementation",
     "chunk_size_feed_forward",
     "dtype",
     "flash_attention",
     "flash_attn",
+    "fp16",
+    "fp32",
     "fused_bias_fc",
     "fused_dropout_add_ln",
     "fused_mlp",
     "gradient_checkpointing",
     "gradient_checkpointing_kwargs",
+    "init_device",
     "low_cpu_mem_usage",
     "model_parallel",
     "pretraining_tp",
     "reorder_and_upcast_attn",
+    "scale_attention_softmax_in_fp32",
     "rotary_interleaved_kernel",
     "torch_compile",
     "torch_dtype",
     "torchscript",
+    "trust_remote_code",
     "use_bfloat16",
     "use_cache",
     "use_flash_attention",
     "use_flash_attention_2",
     "use_flash_attn",
     "use_sdpa",
+    "xla_device",
     // What a call returns.
     "keys_to_ignore_at_inference",
     "output_attentions",
@@ -63,7 +78,9 @@ const KEYS: &[&str] = &[
     "output_past",
     "output_router_logits",
     "return_dict",
+    "use_return_dict",
     // Heads of other tasks.
+    "_num_labels",
     "classifier_bias",
     "classifier_pooling",
     "id2label",
@@ -77,7 +94,11 @@ const KEYS: &[&str] = &[
     "summary_type",
     "summary_use_proj",
     // Tokenizer and length of its input.
+    "add_bos_token",
+    "add_eos_token",
     "bos_token",
+    "chat_template",
+    "clean_up_tokenization_spaces",
     "eos_token",
     "max_seq_len",
     "max_seq_length",
@@ -96,15 +117,22 @@ const KEYS: &[&str] = &[
     // Defaults of generation.
     "bad_words_ids",
     "begin_suppress_tokens",
+    "constraints",
     "diversity_penalty",
     "do_sample",
     "early_stopping",
     "encoder_no_repeat_ngram_size",
+    "epsilon_cutoff",
+    "eta_cutoff",
     "exponential_decay_length_penalty",
+    "force_words_ids",
+    "forced_decoder_ids",
     "generation_config",
+    "guidance_scale",
     "length_penalty",
     "max_length",
     "max_new_tokens",
+    "max_time",
     "min_length",
     "min_new_tokens",
     "min_p",
@@ -113,9 +141,14 @@ const KEYS: &[&str] = &[
     "num_beams",
     "num_return_sequences",
     "output_scores",
+    "penalty_alpha",
+    "prompt_lookup_num_tokens",
     "remove_invalid_values",
+    "renormalize_logits",
     "repetition_penalty",
     "return_dict_in_generate",
+    "sequence_bias",
+    "stop_strings",
     "suppress_tokens",
     "temperature",
     "top_k",
@@ -130,6 +163,7 @@ const KEYS: &[&str] = &[
     "initializer_cutoff_factor",
     "initializer_factor",
     "initializer_range",
+    "initializer_std",
     "layerdrop",
     "max_steps",
     "neftune_noise_alpha",
@@ -161,12 +195,24 @@ const ENDS: &[&str] = &[
     "_token_index",
 ];
 
+/// Keys that say what a decoder does by default: off, they change what is computed.
+const ON: &[&str] = &[
+    "causal",
+    "is_causal",
+    "rotary",
+    "scale_attn_weights",
+    "use_causal_mask",
+    "use_rope",
+    "use_rotary",
+    "use_rotary_embeddings",
+];
+
 /// Whether a key of this value can be read past.
 pub(super) fn is_harmless(key: &str, value: &Value) -> bool {
     KEYS.contains(&key)
         || BEGINNINGS.iter().any(|beginning| key.starts_with(beginning))
         || ENDS.iter().any(|end| key.ends_with(end))
-        || is_off(value)
+        || (is_off(value) && !is_switched_off(key, value))
         || is_usual(key, value)
 }
 
@@ -179,6 +225,11 @@ fn is_off(value: &Value) -> bool {
         Value::String(text) => text.is_empty(),
         _ => false,
     }
+}
+
+/// What every decoder does, switched off.
+fn is_switched_off(key: &str, value: &Value) -> bool {
+    ON.contains(&key) && *value == json!(false)
 }
 
 /// A key that only says what every decoder does where the key is absent.
@@ -245,5 +296,23 @@ mod tests {
         let error = refused(&strange).expect("refused");
         let expected = "attention_sinks = 4 and key_scale = 0.5 are not supported";
         assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_a_decoder_does_may_not_be_switched_off() {
+        let mut config = json!({
+            "model_type": "llama", "hidden_size": 8, "intermediate_size": 16,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 10,
+            "hidden_act": "silu", "max_position_embeddings": 32, "rms_norm_eps": 1e-5,
+            "_num_labels": 1, "attention_softmax_in_fp32": true, "renormalize_logits": true,
+        });
+        assert_eq!(refused(&config), None);
+        for (key, usual) in [("is_causal", json!(true)), ("use_rope", Value::Null)] {
+            config[key] = json!(false);
+            let error = refused(&config).expect("refused");
+            assert!(error.contains(&format!("{key} = false is not supported")), "{error}");
+            config[key] = usual;
+            assert_eq!(refused(&config), None);
+        }
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Download<'a> {
     pub(super) commit: &'a str,
     /// Whether a token is sent.
     pub(super) is_authorised: bool,
+    /// Keys of `config.json` that are read as if they were not there.
+    pub(super) ignored_config_keys: &'a [String],
     /// Receives the progress of every file.
     pub(super) progress: &'a dyn Progress,
 }
@@ -76,7 +78,8 @@ impl Download<'_> {
         }
         self.bring(CONFIG)?;
         // A family that is not computed is refused before gigabytes of it have come.
-        check_config(&self.cache.pointer_path(self.commit)).map_err(Box::new)?;
+        check_config(&self.cache.pointer_path(self.commit), self.ignored_config_keys)
+            .map_err(Box::new)?;
         let small = OPTIONAL.into_iter().filter(|file| has(file));
         for file in small.chain([TOKENIZER, weights]) {
             self.bring(file)?;
