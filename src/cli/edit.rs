@@ -152,7 +152,7 @@ fn patch_file(
         EditInput::Records(file) => (None, file.is_table),
     };
     let is_asked_for = spec.is_some() || args.patch.is_some() || args.out.is_some();
-    if !is_asked_for && !(is_table && is_one_model) {
+    if !(is_asked_for || is_table && is_one_model) {
         return Ok(None);
     }
     if !is_one_model {

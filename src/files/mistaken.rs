@@ -44,7 +44,7 @@ fn is_page(bytes: &[u8]) -> bool {
     let begins = |with: &&str| {
         bytes.get(..with.len()).is_some_and(|found| found.eq_ignore_ascii_case(with.as_bytes()))
     };
-    BEGINNINGS.iter().any(|with| begins(&with))
+    BEGINNINGS.iter().any(begins)
 }
 
 #[cfg(test)]

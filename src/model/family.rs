@@ -1,7 +1,7 @@
 //! Families of models, as data: how `config.json` reads and what the tensors are called.
 //!
 //! A new family is one file with a [`Family`], one line in the list below, and one fixture. Most
-//! share llama's names and keys ([`standard`]) and state only what differs.
+//! share llama's names and keys (`standard.rs`) and state only what differs.
 
 mod gemma;
 mod gpt2;

@@ -200,7 +200,7 @@ fn other_files_and_missing_ones_are_named() {
     for (bytes, expected) in [
         (&b"PK\x03\x04 a zip"[..], "not a GGUF file: it is a zip archive"),
         (b"no model", "not a GGUF file: it starts with [6e, 6f, 20, 6d], expected"),
-        (b"", "not a GGUF file: it starts with [], expected"),
+        (b"", "not a GGUF file: it is empty"),
         (b"GGUF\x01\0\0\0", "GGUF version 1 is not supported, expected 2 or 3"),
         (b"GGUF\x03\0\0\0", "the file ends early: the number of tensors needs 8 bytes at offset 8"),
     ] {
