@@ -13,7 +13,7 @@ use crate::verdict::{Reason, Thresholds};
 pub(crate) const NEAR: f64 = 0.97;
 /// Tokens in a row that any text of the kind may share.
 const COMMON_RUN: usize = 8;
-/// A smaller change of the retain set's NLL, in per cent, is none.
+/// A smaller change of a set's NLL, in per cent, is none.
 const LEAST_CHANGE: f64 = 0.05;
 
 /// One goal a training, or a verb of a spec that is probed; of a probe file alone, its texts.
@@ -133,6 +133,14 @@ impl<'a> Sight<'a> {
     fn is_unrecited(&self) -> bool {
         self.longest <= self.allowed_run() && self.told == 0
     }
+
+    /// Whether the passages have become less probable, or are recited less far, than before.
+    fn has_moved(&self) -> bool {
+        let before = self.found.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
+        let rise = 100. * (self.nll / before - 1.);
+        let longest = recited(self.found.before).map_or(0, |(_, longest)| longest);
+        rise >= LEAST_CHANGE || self.longest < longest
+    }
 }
 
 fn forgotten(found: &Remembered<'_>, after: &SetsMemory, outcome: &Outcome) -> Goal {
@@ -141,7 +149,8 @@ fn forgotten(found: &Remembered<'_>, after: &SetsMemory, outcome: &Outcome) -> G
         (true, true) => Reached::Fully,
         (false, false) => Reached::NotAtAll,
         // Without anything to compare with, silence is not yet forgetting.
-        (true, false) | (false, true) => Reached::InPart,
+        (true, false) | (false, true) if sight.has_moved() => Reached::InPart,
+        (true, false) | (false, true) => Reached::NotAtAll,
     };
     let head = match reached {
         Reached::Fully => "The passages are forgotten",

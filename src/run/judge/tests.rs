@@ -247,6 +247,8 @@ fn a_probe_of_passages_is_judged_as_a_training_is() {
     let less = judged(&of(2., 2.1));
     assert_eq!(less.state, State::TookInPart, "{less:?}");
     assert!(less.sentence.contains("NLL changed by +5.0 %"), "{}", less.sentence);
+    let none = judged(&of(1.0001, 2.));
+    assert_eq!(none.state, State::DidNotTake, "{none:?}");
 }
 
 fn secret(origin: SecretOrigin) -> SecretLeak {
