@@ -43,6 +43,7 @@ pub use decoder::Decoder;
 pub use editing::{Editing, TRAINING};
 pub use frozen::{FrozenHead, FrozenPass};
 pub use generate::{Choice, generate, generate_while};
+pub(crate) use joint::is_spaceless;
 pub use parameters::{Parameters, Slot};
 pub use pieces::text_pieces;
 pub use role::Role;

@@ -27,7 +27,7 @@ fn has_joint(prompt: &str, last: char, first: char) -> bool {
 }
 
 /// Scripts that separate words by nothing: Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan.
-fn is_spaceless(c: char) -> bool {
+pub(crate) fn is_spaceless(c: char) -> bool {
     matches!(u32::from(c),
         0x0E00..=0x0EFF          // Thai, Lao
         | 0x0F00..=0x0FFF        // Tibetan
