@@ -28,7 +28,9 @@
 //! by token, what will be done; [`execute`] does it: a rank-one change of one MLP matrix writes a
 //! fact, gradient steps learn or forget a passage, and what the model says before and after is
 //! measured. The [`Outcome`] holds the change, every measurement and a [`Verdict`]; a [`Patch`] is
-//! the change alone, on disk; a [`Report`] is what a person reads.
+//! the change alone, on disk; a [`Report`] is what a person reads. A job that asks for a chat
+//! template, or for targets without a blank, gets its prompts into that form by [`Job::put_to`],
+//! before it is planned.
 //!
 //! ```text
 //! spec ──▶ job ──▶ plan ──▶ run ──▶ outcome ──▶ patch ──▶ checkpoint, adapter

@@ -37,23 +37,39 @@ const STANDARD_KEYS: &[&str] = &[
     "rope.scale_linear",
 ];
 
+/// What llama and its relatives hold before the projections of attention, and after them.
+const BEFORE_ATTENTION: &[Stored] = &[
+    tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
+    tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
+];
+const AFTER_ATTENTION: &[Stored] = &[
+    tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
+    tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
+    tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
+    tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
+    tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
+    tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
+    tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
+];
+
 static LLAMA: GgufFamily = GgufFamily {
     architecture: "llama",
     keys: STANDARD_KEYS,
     tensors: &[
-        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
-        tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
-        tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], RotaryPairs),
-        tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], RotaryPairs),
-        tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same),
-        tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
-        tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
-        tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
-        tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
-        tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
-        tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
-        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
-        Stored { role: None, stem: "rope_freqs", shape: &[HalfHead], order: Same, has_bias: false },
+        BEFORE_ATTENTION,
+        &[
+            tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], RotaryPairs),
+            tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], RotaryPairs),
+            tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same),
+        ],
+        AFTER_ATTENTION,
+        &[Stored {
+            role: None,
+            stem: "rope_freqs",
+            shape: &[HalfHead],
+            order: Same,
+            has_bias: false,
+        }],
     ],
     config: config::llama,
     pre_tokenizer: None,
@@ -70,7 +86,7 @@ static GPT2: GgufFamily = GgufFamily {
         "attention.head_count",
         "attention.layer_norm_epsilon",
     ],
-    tensors: &[
+    tensors: &[&[
         tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
         tensor(Role::Positions, "position_embd", &[Context, Hidden], Same),
         with_bias(tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same)),
@@ -82,27 +98,22 @@ static GPT2: GgufFamily = GgufFamily {
         with_bias(tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Transposed)),
         with_bias(tensor(Role::FinalNorm, "output_norm", &[Hidden], Same)),
         tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
-    ],
+    ]],
     config: config::gpt2,
     pre_tokenizer: Some("gpt-2"),
 };
 
-const QWEN2_FAMILY: GgufFamily = GgufFamily {
+static QWEN2: GgufFamily = GgufFamily {
     architecture: "qwen2",
     keys: STANDARD_KEYS,
     tensors: &[
-        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
-        tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
-        with_bias(tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], Same)),
-        with_bias(tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], Same)),
-        with_bias(tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same)),
-        tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
-        tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
-        tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
-        tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
-        tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
-        tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
-        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
+        BEFORE_ATTENTION,
+        &[
+            with_bias(tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], Same)),
+            with_bias(tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], Same)),
+            with_bias(tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same)),
+        ],
+        AFTER_ATTENTION,
     ],
     config: config::qwen2,
     pre_tokenizer: None,
@@ -110,27 +121,21 @@ const QWEN2_FAMILY: GgufFamily = GgufFamily {
 
 static QWEN3: GgufFamily = GgufFamily {
     architecture: "qwen3",
+    keys: STANDARD_KEYS,
     tensors: &[
-        tensor(Role::Embedding, "token_embd", &[Vocabulary, Hidden], Same),
-        tensor(Role::AttentionNorm, "blk.{}.attn_norm", &[Hidden], Same),
-        tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], Same),
-        tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], Same),
-        tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same),
-        tensor(Role::QueryNorm, "blk.{}.attn_q_norm", &[Head], Same),
-        tensor(Role::KeyNorm, "blk.{}.attn_k_norm", &[Head], Same),
-        tensor(Role::Output, "blk.{}.attn_output", &[Hidden, Queries], Same),
-        tensor(Role::MlpNorm, "blk.{}.ffn_norm", &[Hidden], Same),
-        tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same),
-        tensor(Role::Up, "blk.{}.ffn_up", &[Intermediate, Hidden], Same),
-        tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same),
-        tensor(Role::FinalNorm, "output_norm", &[Hidden], Same),
-        tensor(Role::Head, "output", &[Vocabulary, Hidden], Same),
+        BEFORE_ATTENTION,
+        &[
+            tensor(Role::Query, "blk.{}.attn_q", &[Queries, Hidden], Same),
+            tensor(Role::Key, "blk.{}.attn_k", &[Keys, Hidden], Same),
+            tensor(Role::Value, "blk.{}.attn_v", &[Keys, Hidden], Same),
+            tensor(Role::QueryNorm, "blk.{}.attn_q_norm", &[Head], Same),
+            tensor(Role::KeyNorm, "blk.{}.attn_k_norm", &[Head], Same),
+        ],
+        AFTER_ATTENTION,
     ],
     config: config::qwen3,
-    ..QWEN2_FAMILY
+    pre_tokenizer: None,
 };
-
-static QWEN2: GgufFamily = QWEN2_FAMILY;
 
 static FAMILIES: [&GgufFamily; 4] = [&LLAMA, &GPT2, &QWEN2, &QWEN3];
 

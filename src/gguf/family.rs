@@ -22,8 +22,8 @@ pub(super) struct GgufFamily {
     pub(super) architecture: &'static str,
     /// Keys after the prefix that are understood; any other key is refused.
     pub(super) keys: &'static [&'static str],
-    /// All tensors it may hold; any other tensor is refused.
-    pub(super) tensors: &'static [Stored],
+    /// All tensors that it may hold, in groups that families share; any other is refused.
+    pub(super) tensors: &'static [&'static [Stored]],
     /// Writes `config.json`, without the token ids.
     pub(super) config: fn(&GgufHeader<'_>, &Described<'_>) -> Result<Object, GgufFault>,
     /// The pre-tokenizer of files from before `tokenizer.ggml.pre` was introduced.
@@ -125,7 +125,8 @@ impl GgufFamily {
     ) -> Result<Vec<Planned<'a>>, GgufFault> {
         let mut unused = header.tensors.clone();
         let mut planned = Vec::new();
-        let all = self.tensors.iter().flat_map(|stored| stored.parts(sizes.layers));
+        let all =
+            self.tensors.iter().copied().flatten().flat_map(|stored| stored.parts(sizes.layers));
         for (stored, part, layer) in all {
             let name = format!("{}.{part}", at_layer(stored.stem, layer));
             let Some((&source, entry)) = header.tensors.get_key_value(name.as_str()) else {

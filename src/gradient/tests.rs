@@ -13,6 +13,9 @@ use crate::model::{Model, TrainRule, Trainable, Trained};
 use crate::ops::{with_values, with_values_mut};
 use crate::progress::Silent;
 
+/// One fixture of each family.
+const FAMILIES: [&str; 16] = include!("../../tests/fixtures/families.rs");
+
 pub(super) fn open(name: &str) -> Model {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     Model::open(&folder.join("model"), &Device::Cpu, &Silent).expect("a fixture")
@@ -132,26 +135,6 @@ fn gradients_of_a_training_step_are_those_of_pytorch() {
         assert_eq!(seen.len(), expected.len(), "{name}: every tensor is trained");
     }
 }
-
-/// One fixture of each family.
-const FAMILIES: [&str; 16] = [
-    "llama",
-    "gpt2",
-    "qwen2",
-    "qwen3",
-    "mistral",
-    "phi3",
-    "gemma2",
-    "gemma3_text",
-    "olmo2",
-    "olmo3",
-    "granite",
-    "smollm3",
-    "starcoder2",
-    "stablelm",
-    "gpt_neox",
-    "gptj",
-];
 
 /// Second differences of order step² and the rounding of an f32 loss of about 10 over the step.
 const TOLERANCE: f64 = 8e-3;

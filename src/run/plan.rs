@@ -43,7 +43,8 @@ pub enum Step {
 }
 
 impl Plan {
-    /// Plans `job` for `model`, whose display name is `name`.
+    /// Plans `job` for `model`, whose display name is `name`; its prompts are taken as they stand,
+    /// so that a job with a form of its own goes through [`Job::put_to`] first.
     ///
     /// Runs the model to sample prefixes and to see what it knows of erased facts, and tokenises
     /// the passages.

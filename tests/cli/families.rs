@@ -5,24 +5,7 @@ use serde_json::Value;
 use super::desk::{Desk, measure, model, nll};
 
 /// One fixture of each family.
-const FAMILIES: [&str; 16] = [
-    "llama",
-    "gpt2",
-    "qwen2",
-    "qwen3",
-    "mistral",
-    "phi3",
-    "gemma2",
-    "gemma3_text",
-    "olmo2",
-    "olmo3",
-    "granite",
-    "smollm3",
-    "starcoder2",
-    "stablelm",
-    "gpt_neox",
-    "gptj",
-];
+const FAMILIES: [&str; 16] = include!("../fixtures/families.rs");
 
 const LEARN: &str = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nsteps = 12\nbatch = 5\n\
                      learning_rate = 2e-2\n\n[[learn]]\npassages = \"texts.txt\"\n";

@@ -178,7 +178,6 @@ const KEYS: &[&str] = &[
     // A tied encoder, and what only a decoder after an encoder reads.
     "cross_attention_hidden_size",
     "is_decoder",
-    "rope_interleaved",
     "tf_legacy_loss",
     "tie_encoder_decoder",
 ];
@@ -239,7 +238,7 @@ fn is_usual(key: &str, value: &Value) -> bool {
         "layer_types" => value
             .as_array()
             .is_some_and(|types| types.iter().all(|kind| *kind == json!("full_attention"))),
-        "is_causal" | "causal" | "scale_attn_weights" => *value == json!(true),
+        on if ON.contains(&on) => *value == json!(true),
         "partial_rotary_factor" | "rotary_pct" | "rope_scaling_factor" => is_one(),
         "embedding_multiplier" | "residual_multiplier" | "logits_scaling" | "logit_scale" => {
             is_one()
@@ -307,7 +306,12 @@ mod tests {
             "_num_labels": 1, "attention_softmax_in_fp32": true, "renormalize_logits": true,
         });
         assert_eq!(refused(&config), None);
-        for (key, usual) in [("is_causal", json!(true)), ("use_rope", Value::Null)] {
+        for (value, is_refused) in [(json!(false), false), (json!(true), true)] {
+            config["rope_interleaved"] = value;
+            assert_eq!(refused(&config).is_some(), is_refused);
+        }
+        config["rope_interleaved"] = Value::Null;
+        for (key, usual) in [("is_causal", json!(true)), ("use_rope", json!(true))] {
             config[key] = json!(false);
             let error = refused(&config).expect("refused");
             assert!(error.contains(&format!("{key} = false is not supported")), "{error}");

@@ -43,15 +43,6 @@ fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigErr
         config.only(key, json!(false))?;
     }
     config.only("scale_attn_weights", json!(true))?;
-    // Mixed-precision stability only; the arithmetic here is f32 throughout.
-    config.flag("reorder_and_upcast_attn", false)?;
-    for key in ["resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout", "n_ctx"] {
-        config.optional(key);
-    }
-    for key in ["summary_activation", "summary_proj_to_labels", "summary_type", "summary_use_proj"]
-    {
-        config.optional(key);
-    }
     let layers = config.size("n_layer")?;
     Ok(DecoderConfig {
         model_type: "gpt2".into(),

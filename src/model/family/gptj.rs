@@ -34,13 +34,6 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigError> {
-    for key in ["resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout", "n_ctx"] {
-        config.optional(key);
-    }
-    for key in ["summary_activation", "summary_proj_to_labels", "summary_type", "summary_use_proj"]
-    {
-        config.optional(key);
-    }
     config.only("rotary", true.into())?;
     config.only("scale_attn_weights", true.into())?;
     let (hidden, heads) = (config.size("n_embd")?, config.size("n_head")?);

@@ -32,9 +32,6 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn read_config(config: &mut ConfigReader<'_>) -> Result<DecoderConfig, ConfigError> {
-    for key in ["resid_pdrop", "embd_pdrop"] {
-        config.optional(key);
-    }
     for key in ["interpolate_factor", "full_attn_mod"] {
         config.only(key, json!(1))?;
     }

@@ -13,6 +13,9 @@ use crate::progress::Silent;
 use crate::rank_one::solve::rank_one;
 use crate::rank_one::{Asked, Factored};
 
+/// One fixture of each family.
+const FAMILIES: [&str; 16] = include!("../../../tests/fixtures/families.rs");
+
 /// f32 sums of two layers in another order, relative to the largest entry.
 const TOLERANCE: f64 = 2e-5;
 
@@ -59,28 +62,8 @@ fn fixture(name: &str) -> Decoder {
 /// One fixture of each family: with norms and factors between values and stream, with windows, with
 /// limits, parallel.
 fn decoders() -> impl Iterator<Item = (&'static str, Decoder)> {
-    FIXTURES.iter().map(|name| (*name, fixture(name)))
+    FAMILIES.into_iter().map(|name| (name, fixture(name)))
 }
-
-/// The fixtures of the families.
-const FIXTURES: &[&str] = &[
-    "llama",
-    "gpt2",
-    "qwen2",
-    "qwen3",
-    "mistral",
-    "phi3",
-    "gemma2",
-    "gemma3_text",
-    "olmo2",
-    "olmo3",
-    "granite",
-    "smollm3",
-    "starcoder2",
-    "stablelm",
-    "gpt_neox",
-    "gptj",
-];
 
 #[test]
 fn direct_and_tracked_gradients_agree() -> Result<()> {

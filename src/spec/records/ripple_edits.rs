@@ -1,7 +1,7 @@
 //! Records of RippleEdits: a whole sentence as the edit, and groups of queries.
 //!
 //! The sentence names subject and target in full ("The place of birth of Ada is Oslo."), and the
-//! record has neither by itself. The target is what follows the last verb; the subject is what the
+//! record has neither of its own. The target is what follows the last verb; the subject is what the
 //! sentence has in common with the record's queries about the same entity.
 
 use serde_json::Value;
