@@ -47,7 +47,7 @@ pub(crate) use joint::is_spaceless;
 pub use parameters::{Parameters, Slot};
 pub use pieces::text_pieces;
 pub use role::Role;
-pub use samples::{SampleGroup, samples};
+pub use samples::{Opening, SampleGroup, samples};
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError, panics_are_errors};
 pub use trace::{AddToRows, Recorder, Site, Unobserved, Visit, Visitor};
 pub use trainable::{Parameter, TrainRule, Trainable, Trained};

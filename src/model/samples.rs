@@ -5,12 +5,16 @@
 
 use std::path::Path;
 
+mod prose;
+
+use prose::PROSE;
+
 use super::generate::{Choice, generate};
 use super::{Model, ModelError};
 use crate::files::{keep_sealed, read_sealed};
 use crate::progress::{Interrupted, Progress};
 
-/// Some sequences of one length, drawn from the start token at temperature 1.
+/// Some sequences of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleGroup {
     /// Sequence i is drawn from seed + i.
@@ -19,6 +23,39 @@ pub struct SampleGroup {
     pub sequences: usize,
     /// Tokens of each sequence, without the start token.
     pub tokens: usize,
+    /// What the sequences begin with.
+    pub opening: Opening,
+}
+
+/// What samples begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// The start token alone, and on at temperature 1: the model's own distribution.
+    Bare,
+    /// The start token and a few words with which prose begins, and on at temperature
+    /// 0.8. From the start token alone a small model writes mostly fragments of code and lists.
+    Prose,
+}
+
+impl Opening {
+    /// (the prompts of so many sequences, the temperature).
+    fn prompts(self, model: &Model, sequences: usize) -> Result<(Vec<Vec<u32>>, f64), ModelError> {
+        let start = model.start_token();
+        match self {
+            Self::Bare => Ok((vec![vec![start]; sequences], 1.)),
+            Self::Prose => {
+                let words = PROSE.iter().cycle().take(sequences);
+                let prompt = |words: &&str| {
+                    let mut ids = model.tokenizer.encode(words)?.ids;
+                    if ids.first() != Some(&start) {
+                        ids.insert(0, start);
+                    }
+                    Ok(ids)
+                };
+                Ok((words.map(prompt).collect::<Result<_, ModelError>>()?, 0.8))
+            }
+        }
+    }
 }
 
 /// Reads a group of samples from `file`, or draws them and writes it; `progress` counts tokens.
@@ -31,10 +68,14 @@ pub fn samples(
     if let Some(known) = read(model, group, file, progress) {
         return Ok(known);
     }
-    let starts = vec![[model.start_token()]; group.sequences];
-    let choice = Choice::Sampled { seed: group.seed, temperature: 1., k: usize::MAX };
+    let (prompts, temperature) = group.opening.prompts(model, group.sequences)?;
+    let choice = Choice::Sampled { seed: group.seed, temperature, k: usize::MAX };
     let watch = Sampling { progress, sequences: group.sequences };
-    let ids = generate(&model.decoder, &starts, group.tokens, choice, &[], &watch)?;
+    let drawn = generate(&model.decoder, &prompts, group.tokens, choice, &[], &watch)?;
+    let whole = prompts.iter().zip(drawn).map(|(prompt, drawn)| {
+        prompt[1..].iter().chain(&drawn).copied().take(group.tokens).collect()
+    });
+    let ids: Vec<Vec<u32>> = whole.collect();
     let bytes = serde_json::to_vec(&ids).expect("numbers are JSON");
     keep_sealed(file, &[&bytes], progress);
     Ok(ids)
@@ -84,7 +125,7 @@ mod tests {
         let model = Model::open(&folder, &Device::Cpu, &Silent).expect("the fixture");
         let cache = tempfile::tempdir().expect("a folder");
         let file = cache.path().join("samples.json");
-        let group = SampleGroup { seed: 5, sequences: 3, tokens: 7 };
+        let group = SampleGroup { seed: 5, sequences: 3, tokens: 7, opening: Opening::Bare };
         let draw = |group| samples(&model, group, &file, &Silent).expect("samples");
         let first = draw(group);
         assert_eq!(first.iter().map(Vec::len).collect::<Vec<_>>(), [7; 3]);
@@ -99,5 +140,19 @@ mod tests {
         assert_eq!(draw(group), vec![vec![1; 7]; 3], "a whole file is believed");
         std::fs::remove_file(&file).expect("removed");
         assert_ne!(draw(SampleGroup { seed: 6, ..group }), first);
+    }
+
+    #[test]
+    fn prose_begins_with_an_opening_and_has_the_length_asked_for() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama/model");
+        let model = Model::open(&folder, &Device::Cpu, &Silent).expect("the fixture");
+        let cache = tempfile::tempdir().expect("a folder");
+        let group = SampleGroup { seed: 5, sequences: 50, tokens: 20, opening: Opening::Prose };
+        let file = cache.path().join("prose.json");
+        let found = samples(&model, group, &file, &Silent).expect("samples");
+        assert!(found.iter().all(|ids| ids.len() == 20));
+        let text = |at: usize| model.tokenizer.decode(&found[at]).expect("decodes");
+        assert!(text(0).starts_with(PROSE[0]) && text(49).starts_with(PROSE[1]), "{}", text(49));
+        assert_ne!(found[0], found[48], "one opening, two draws");
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::files::Sha256;
 use crate::math::{Interval, Random, mean_interval};
-use crate::model::{Batch, Decoder, Model, ModelError, SampleGroup, Tokenizer, samples};
+use crate::model::{Batch, Decoder, Model, ModelError, Opening, SampleGroup, Tokenizer, samples};
 use crate::ops::{divergence, log_sum_exp};
 use crate::progress::Progress;
 
@@ -32,6 +32,8 @@ pub enum GeneralUse {
     Reported,
     /// A training holds the model's output on the text.
     Held,
+    /// As [`Held`](Self::Held), but text that begins as prose does.
+    HeldProse,
 }
 
 impl GeneralUse {
@@ -39,11 +41,19 @@ impl GeneralUse {
         match self {
             Self::Reported => "general text",
             Self::Held => "held general text",
+            Self::HeldProse => "held prose",
+        }
+    }
+
+    fn opening(self) -> Opening {
+        match self {
+            Self::Reported | Self::Held => Opening::Bare,
+            Self::HeldProse => Opening::Prose,
         }
     }
 }
 
-/// About `tokens` tokens of the model's own samples, each from the start token, kept in `cache`.
+/// About `tokens` tokens of the model's own samples, kept in `cache`.
 ///
 /// A seed gives other samples to each use, and others again to the second moment.
 pub fn general_text(
@@ -61,6 +71,7 @@ pub fn general_text(
         seed: Random::named(seed, text.name()).bits(),
         sequences: tokens.div_ceil(length).max(1),
         tokens: length,
+        opening: text.opening(),
     };
     let weights = model.weights_hash()?;
     let base = format!("{weights} {} {}", model.config_hash, model.tokenizer.hash());

@@ -11,7 +11,7 @@ use safetensors::Dtype;
 use super::second_moment::{SecondMoment, accumulate};
 use crate::files::{Sha256, keep_sealed, read_regular, read_sealed, write_sealed};
 use crate::model::weights::header::Header;
-use crate::model::{Model, ModelError, SampleGroup, samples, text_pieces};
+use crate::model::{Model, ModelError, Opening, SampleGroup, samples, text_pieces};
 use crate::progress::Progress;
 use crate::spec::{SourceText, corpus_of_data};
 
@@ -196,7 +196,7 @@ impl<'a> Groups<'a> {
                 let file = PathBuf::from(format!("{}-{number}.json", stem.display()));
                 let (sequences, tokens) = SAMPLES;
                 let seed = seed.wrapping_add(((number + 1) * 1_000_003) as u64);
-                let group = SampleGroup { seed, sequences, tokens };
+                let group = SampleGroup { seed, sequences, tokens, opening: Opening::Bare };
                 Ok(Some(samples(model, group, &file, &After { progress, done })?))
             }
         }

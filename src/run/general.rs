@@ -73,25 +73,30 @@ fn bound(passages: &mut Vec<Passage>) {
 }
 
 /// At least so many samples of the base, in groups that are drawn once and kept for later trainings.
+///
+/// One in two is prose: what a model writes from nothing is hardly the text that it is used on. On
+/// prose of others' writing, samples from nothing alone hold a model less well.
 fn own_samples(
     model: &Model,
     sequences: usize,
     tools: &Tools<'_>,
 ) -> Result<Vec<Example>, RunError> {
-    /// Sequences of a group.
+    /// Sequences of a group of either kind.
     const GROUP: usize = 32;
     let mut samples = Vec::new();
     // The seed of a training is no reason to draw other text.
-    let (groups, tokens) = (sequences.div_ceil(GROUP) as u64, GROUP * TOKENS);
+    let groups = sequences.div_ceil(2 * GROUP) as u64;
     let Tools { cache, progress, .. } = tools;
-    progress.phase("held text", Some(groups));
+    progress.phase("held text", Some(2 * groups));
     for group in 0..groups {
-        progress.advance(group, "sampling");
-        let inner = Inner(*progress);
-        let ids = general_text(model, cache, GeneralUse::Held, group, tokens, &inner)?;
-        samples.extend(ids.into_iter().map(example));
+        let draw = |kind, done| {
+            progress.advance(2 * group + done, "sampling");
+            general_text(model, cache, kind, group, GROUP * TOKENS, &Inner(*progress))
+        };
+        let (prose, bare) = (draw(GeneralUse::HeldProse, 0)?, draw(GeneralUse::Held, 1)?);
+        samples.extend(prose.into_iter().zip(bare).flat_map(|(prose, bare)| [prose, bare]));
     }
-    Ok(samples)
+    Ok(samples.into_iter().map(example).collect())
 }
 
 fn example(ids: Vec<u32>) -> Example {
