@@ -21,6 +21,7 @@ mod lanes;
 mod mean_nll;
 mod memory;
 mod passages;
+mod relearning;
 mod schedule;
 mod sets;
 mod settings;

@@ -1,14 +1,14 @@
 //! How many bytes a training needs, and what is given up where there are fewer.
 //!
-//! Four f32 stand for a trained value (itself, gradient, two moments) beside the weights of the
-//! model. Activations grow with the rows that pass through the layers at once: smaller
+//! Four f32 stand for a trained value (itself, gradient, two moments; a fifth, its copy, where
+//! forgetting looks ahead) beside the weights of the model. Activations grow with the rows that pass through the layers at once: smaller
 //! micro-batches, whose gradients are added, cost little time; running each layer twice costs a
 //! third more arithmetic and leaves one row of `hidden` a layer.
 
 use super::settings::PassageSettings;
 use super::trainer_settings::TrainerSettings;
 use crate::model::config::DecoderConfig;
-use crate::model::{Parameters, Slot, TrainRule};
+use crate::model::{Parameters, Slot};
 
 /// Sizes that decide how much memory a training takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Footprint {
     pub weights: usize,
     /// Values that are trained.
     pub trained: usize,
+    /// Numbers that are held for each of them.
+    pub copies: usize,
     /// Tokens of the longest sequence.
     pub longest: usize,
 }
@@ -44,14 +46,21 @@ const BASE: usize = 256 << 20;
 const ROWS: [usize; 3] = [TrainerSettings::ROWS, 256, 128];
 
 impl Footprint {
-    /// The sizes of a training under `rule`, where the model has `weights` values in all.
-    pub fn new(parameters: &Parameters, weights: usize, rule: &TrainRule, longest: usize) -> Self {
+    /// The sizes of a training under `settings`, where the model has `weights` values in all.
+    pub fn new(
+        parameters: &Parameters,
+        weights: usize,
+        settings: &PassageSettings,
+        longest: usize,
+    ) -> Self {
+        let rule = &settings.rule;
         let values = |slot: &Slot| match rule.rank {
             Some(rank) => rank * slot.shape.iter().sum::<usize>(),
             None => slot.elements(),
         };
         let trained = parameters.iter().filter(|slot| rule.trains(slot)).map(values).sum();
-        Self { weights, trained, longest }
+        let copies = if settings.relearn > 0 { 5 } else { 4 };
+        Self { weights, trained, copies, longest }
     }
 
     /// Bytes at the peak of a training.
@@ -67,7 +76,7 @@ impl Footprint {
             false => config.layers * layer,
         };
         let logits = LOGIT_ROWS.max(self.longest) * config.vocabulary;
-        let numbers = self.weights + 4 * self.trained + rows * kept + logits;
+        let numbers = self.weights + self.copies * self.trained + rows * kept + logits;
         (4 * numbers + BASE) as u64
     }
 }
@@ -100,8 +109,13 @@ mod tests {
     use super::*;
     use crate::gradient::tests::open;
     use crate::gradient::{Extent, PassageSets};
-    use crate::model::Trained;
+    use crate::model::{TrainRule, Trained};
     use crate::spec::{GradientOptions, PassageVerb};
+
+    fn learning() -> PassageSettings {
+        let extent = Extent::new(&PassageSets::default(), 48, 2, false);
+        PassageSettings::new(&GradientOptions::default(), PassageVerb::Learn, &extent)
+    }
 
     #[test]
     fn trained_values_are_counted_as_they_are() {
@@ -115,7 +129,8 @@ mod tests {
             ] {
                 let trainable = model.trainable(&rule).expect("trainable");
                 let parameters = model.decoder.parameters();
-                let counted = Footprint::new(parameters, 0, &rule, 1).trained;
+                let settings = PassageSettings { rule: rule.clone(), ..learning() };
+                let counted = Footprint::new(parameters, 0, &settings, 1).trained;
                 assert_eq!(counted, trainable.elements(), "{name}, {rule:?}");
             }
         }
@@ -125,11 +140,9 @@ mod tests {
     fn short_memory_takes_smaller_steps_and_then_runs_layers_twice() {
         let model = open("llama");
         let config = model.decoder.config();
-        let footprint = Footprint { weights: 1000, trained: 1000, longest: 64 };
+        let footprint = Footprint { weights: 1000, trained: 1000, copies: 4, longest: 64 };
         let fitted = |memory| {
-            let extent = Extent::new(&PassageSets::default(), 48, 2, false);
-            let options = GradientOptions::default();
-            let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
+            let mut settings = learning();
             settings.fit(footprint, config, memory)?;
             Ok::<_, TooLarge>((settings.micro_rows, settings.recompute))
         };

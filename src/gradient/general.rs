@@ -3,7 +3,7 @@
 //! A step descends on γ · passages + α · retain + λ · KL(start ‖ now) of a few sequences that the
 //! training is not about. λ is the multiplier of the constraint KL ≤ budget, as in constrained
 //! optimisation: it grows in proportion while the KL of the sequences of a step is above a share of
-//! the budget, and falls back to 1 while it is below. In the first pass over the text that KL is of
+//! the budget, and falls back to its least while it is below. In the first pass over the text that KL is of
 //! text not yet trained on. The budget itself is kept on sequences that no step draws.
 
 use std::collections::{BTreeMap, HashSet};
@@ -35,13 +35,15 @@ const AIM: f64 = 0.7;
 const FRESH: f64 = 0.25;
 /// Largest change of ln λ in a step.
 const RESPONSE: f64 = 0.1;
-/// λ while the drift is small, and at most: with more, the steps would do nothing but return.
-const WEIGHTS: (f64, f64) = (1., 8.);
+/// Largest λ, relative to the least: with more, the steps would do nothing but return.
+const GROWTH: f64 = 4.;
 
 /// What the draws of general text leave from step to step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Steering {
     order: Order,
+    /// Least λ.
+    least: f64,
     /// λ.
     weight: f64,
     /// Mean KL of the sequences drawn last, nats a token.
@@ -49,8 +51,8 @@ pub(super) struct Steering {
 }
 
 impl Steering {
-    pub(super) fn new(sequences: usize, seed: u64) -> Self {
-        Self { order: Order::new(sequences, seed), weight: WEIGHTS.0, drift: 0. }
+    pub(super) fn new(sequences: usize, least: f64, seed: u64) -> Self {
+        Self { order: Order::new(sequences, seed), least, weight: least, drift: 0. }
     }
 
     pub(super) fn draw(&mut self, count: usize) -> Vec<usize> {
@@ -74,7 +76,7 @@ impl Steering {
         self.drift += FRESH * (mean - self.drift);
         let excess = (self.drift.max(f64::MIN_POSITIVE) / (AIM * budget)).ln();
         let change = RESPONSE * excess.clamp(-1., 1.);
-        self.weight = (self.weight * change.exp()).clamp(WEIGHTS.0, WEIGHTS.1);
+        self.weight = (self.weight * change.exp()).clamp(self.least, GROWTH * self.least);
     }
 }
 

@@ -21,6 +21,7 @@ use super::general::{Drift, Kept, Steering};
 use super::head::{measure, references};
 use super::landing::{Budget, keep_budget, land};
 use super::mean_nll::{mean, means};
+use super::relearning::look_ahead;
 use super::schedule::Order;
 use super::sets::PassageSets;
 use super::settings::PassageSettings;
@@ -69,6 +70,8 @@ pub struct PathPoint {
     pub drift: Option<f64>,
     /// Weight of the general text, λ.
     pub general_weight: Option<f64>,
+    /// NLL of passages after others were learnt again, nats a token.
+    pub relearnt: Option<f64>,
 }
 
 /// Where a training is saved while it runs.
@@ -175,6 +178,8 @@ struct State {
     path: Vec<PathPoint>,
     stopped: Option<Stopped>,
     steering: Steering,
+    /// NLL of passages after others were learnt again, smoothed over steps.
+    relearnt: Option<f64>,
 }
 
 impl State {
@@ -209,6 +214,10 @@ struct PassageTraining<'a> {
 
 /// Share of the goal from which on the passages are measured after each step.
 const NEAR: f64 = 0.8;
+/// Share of the goal at which passages are to stay after others were learnt again.
+const STAYS: f64 = 0.95;
+/// Share of the smoothed NLL after relearning that one step replaces.
+const FRESH: f64 = 0.1;
 /// Tokens kept of each distribution of the start model.
 const KEPT: usize = 64;
 
@@ -226,7 +235,7 @@ impl<'a> PassageTraining<'a> {
         let goal = goal(settings.verb, sets, holdout).map(|(nll, _)| nll);
         let is_idk = settings.method == ForgetMethod::Idk;
         let losses = match (settings.verb, is_idk) {
-            (PassageVerb::Learn, _) => sets.passages.clone(),
+            (PassageVerb::Learn, _) => learnt(&sets.passages, settings),
             (PassageVerb::Forget, true) => refusals(model, &sets.passages)?,
             (PassageVerb::Forget, false) => {
                 let forget = |(example, nll): (&Example, &Vec<f32>)| {
@@ -237,7 +246,7 @@ impl<'a> PassageTraining<'a> {
                 sets.passages.iter().zip(&passages_nll).map(forget).collect()
             }
         };
-        let mut retain = sets.retain.clone();
+        let mut retain = learnt(&sets.retain, settings);
         if settings.retain_loss == RetainLoss::Kl {
             let found = references(start, &retain, KEPT)?;
             for (example, reference) in retain.iter_mut().zip(found) {
@@ -251,7 +260,12 @@ impl<'a> PassageTraining<'a> {
             retained: BTreeMap::new(),
             path: Vec::new(),
             stopped: None,
-            steering: Steering::new(sets.general.trained.len(), settings.seed.wrapping_add(2)),
+            steering: Steering::new(
+                sets.general.trained.len(),
+                settings.general_weight,
+                settings.seed.wrapping_add(2),
+            ),
+            relearnt: None,
         };
         let general = Kept::new(start, &sets.general.trained);
         let (start, retain_start) = (means(&passages_nll), means(&retain_nll));
@@ -295,6 +309,14 @@ impl<'a> PassageTraining<'a> {
         let general = self.state.steering.draw(settings.general_batch);
         let general = self.general.examples(&general, self.state.steering.weight())?;
         let kept = [kept, general].concat();
+        let relearnt = match self.goal() {
+            Some((goal, _)) => look_ahead(trainer, &self.sets.passages, goal, settings, progress)?,
+            None => None,
+        };
+        if let Some(now) = relearnt {
+            let smooth = self.state.relearnt.unwrap_or(now);
+            self.state.relearnt = Some(smooth + FRESH * (now - smooth));
+        }
         let report = if settings.project && !kept.is_empty() {
             trainer.step_without_conflict(&changed, &kept, progress)?
         } else {
@@ -318,6 +340,7 @@ impl<'a> PassageTraining<'a> {
             retained,
             drift,
             general_weight,
+            relearnt,
         };
         progress.advance(report.step, &describe(&point, self.holdout));
         self.state.path.push(point);
@@ -354,6 +377,7 @@ impl<'a> PassageTraining<'a> {
         let is_idk = settings.method == ForgetMethod::Idk;
         if let Some((goal, reached)) = self.goal()
             && (point.passages >= NEAR * goal || (is_idk && is_epoch))
+            && self.state.relearnt.is_none_or(|nll| nll >= STAYS * goal)
         {
             let now = mean(&means(&measure(trainer.current(), &self.sets.passages)?));
             if now >= goal {
@@ -386,7 +410,14 @@ fn describe(point: &PathPoint, holdout: Option<f64>) -> String {
         (Some(drift), Some(weight)) => format!(" drift {drift:.3} weight {weight:.1}"),
         _ => String::new(),
     };
-    format!("nll {:.2}{retain}{holdout}{drift}", point.passages)
+    let relearnt = point.relearnt.map(|nll| format!(" relearnt {nll:.2}")).unwrap_or_default();
+    format!("nll {:.2}{relearnt}{retain}{holdout}{drift}", point.passages)
+}
+
+/// The sequences with the loss of what is learnt or retained.
+fn learnt(examples: &[Example], settings: &PassageSettings) -> Vec<Example> {
+    let learnt = |example: &Example| Example { loss: settings.learn_loss(), ..example.clone() };
+    examples.iter().map(learnt).collect()
 }
 
 fn scaled(examples: &[Example], drawn: &[usize], weight: f64) -> Vec<Example> {

@@ -7,7 +7,7 @@ use super::sets::PassageSets;
 use super::trainer_settings::TrainerSettings;
 use crate::math::AdamW;
 use crate::model::{TrainRule, Trained};
-use crate::objective::ForgetLoss;
+use crate::objective::{ForgetLoss, TokenLoss};
 use crate::spec::{
     ForgetMethod, GradientOptions, PassageVerb, RateChoice, RetainLoss, TrainChoice,
 };
@@ -45,10 +45,18 @@ pub struct PassageSettings {
     pub chunk: usize,
     /// The rise of the retain NLL, nats a token, that ends forgetting.
     pub max_damage: f64,
+    /// Most steps of relearning that forgetting is trained to withstand.
+    pub relearn: usize,
+    /// Rate of those steps.
+    pub relearn_rate: f64,
     /// Sequences of general text in a step.
     pub general_batch: usize,
+    /// Weight of general text, λ, at first and at least.
+    pub general_weight: f64,
     /// Largest drift on general text, nats a token.
     pub max_drift: f64,
+    /// Probability from which on a token that is learnt or retained is not pushed further.
+    pub known: f64,
     /// The NLL, nats a token, that ends learning.
     pub stop_loss: f64,
     /// Weight decay of AdamW.
@@ -102,6 +110,13 @@ const FORGET_WEIGHT: f64 = 0.2;
 /// The drift on general text, nats a token, from which on a verdict calls a model damaged.
 const MAX_DRIFT: f64 = 0.1;
 
+/// Weight of general text. With 1 the drift of 8 paragraphs learnt was half as large again.
+const GENERAL_WEIGHT: f64 = 4.;
+
+/// A token of this probability is the first choice, and being surer of it makes a model surer of
+/// everything: the same 8 paragraphs then cost unrelated ones 2.8 % of perplexity instead of 5.3.
+const KNOWN: f64 = 0.8;
+
 /// Rates between the lowest and the highest of `auto`.
 const RATE_STEP: f64 = 3.;
 
@@ -125,7 +140,7 @@ impl PassageSettings {
             _ => 4.5,
         };
         let forget_weight = match method {
-            ForgetMethod::GradientDifference => FORGET_WEIGHT,
+            ForgetMethod::GradientDifference | ForgetMethod::LookAhead => FORGET_WEIGHT,
             // Its loss is of the sum over tokens.
             ForgetMethod::Npo => FORGET_WEIGHT / extent.targets,
             // Its slope stays until the NLL is at δ; with δ = 0 it falls from the start.
@@ -140,7 +155,7 @@ impl PassageSettings {
         };
         let seed = options.seed.unwrap_or(0);
         let (layers, rank) = (options.layers.clone(), options.rank);
-        let default_rate = default_rate(verb, rank, extent);
+        let default_rate = usual_rate(verb, rank, extent);
         Self {
             verb,
             method,
@@ -164,11 +179,18 @@ impl PassageSettings {
             delta: options.delta,
             chunk: Self::chunk(options),
             max_damage: options.max_damage.unwrap_or(0.1),
+            relearn: match method {
+                ForgetMethod::LookAhead => options.relearn.unwrap_or(12),
+                _ => 0,
+            },
+            relearn_rate: 0.5 * usual_rate(PassageVerb::Learn, rank, extent),
             general_batch: options.general_batch.unwrap_or(match extent.has_retain {
                 true => batch.div_ceil(2),
                 false => batch,
             }),
+            general_weight: options.general_weight.unwrap_or(GENERAL_WEIGHT),
             max_drift: options.max_drift.unwrap_or(MAX_DRIFT),
+            known: options.known.unwrap_or(KNOWN),
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
@@ -200,9 +222,18 @@ impl PassageSettings {
                 let delta = self.delta.or(goal).unwrap_or(0.);
                 ForgetLoss::SimNpo { beta: self.beta, delta }
             }
+            ForgetMethod::LookAhead => ForgetLoss::Toward { goal: goal.unwrap_or(f64::INFINITY) },
             ForgetMethod::GradientDifference | ForgetMethod::GradientAscent | ForgetMethod::Idk => {
                 ForgetLoss::Ascent
             }
+        }
+    }
+
+    /// The loss of a passage that is learnt or retained by its NLL.
+    pub(super) fn learn_loss(&self) -> TokenLoss {
+        match self.known < 1. {
+            true => TokenLoss::Above(-self.known.ln() as f32),
+            false => TokenLoss::Mean,
         }
     }
 
@@ -222,7 +253,7 @@ impl PassageSettings {
 
 /// Low-rank factors take a larger rate than weights, and wide or deep decoders a smaller one: a step of
 /// AdamW moves every weight alike, and what that does adds up over a layer's width and over the layers.
-fn default_rate(verb: PassageVerb, rank: Option<usize>, extent: &Extent) -> f64 {
+fn usual_rate(verb: PassageVerb, rank: Option<usize>, extent: &Extent) -> f64 {
     /// Width and depth at which the rates below were found.
     const WIDTH: f64 = 576.;
     const DEPTH: f64 = 30.;
@@ -238,7 +269,6 @@ fn default_rate(verb: PassageVerb, rank: Option<usize>, extent: &Extent) -> f64 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objective::TokenLoss;
 
     const EXTENT: Extent = Extent {
         sequences: 40,

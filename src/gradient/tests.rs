@@ -258,3 +258,45 @@ fn a_protected_gradient_is_not_worked_against() {
     let after = measure(trainer.current(), one).expect("runs");
     assert!(after[0].iter().sum::<f32>() < before[0].iter().sum::<f32>());
 }
+
+/// The law: the gradient after relearning is that of the watched passage where steps of sign descent
+/// lead, and the weights are where they were.
+#[test]
+fn looking_ahead_takes_the_gradient_elsewhere_and_comes_back() {
+    let model = open("llama");
+    let all = examples(&model);
+    let lesson = |at: usize| vec![Example { loss: TokenLoss::Mean, scale: 1., ..all[at].clone() }];
+    let (lessons, watched) = ([lesson(0), lesson(2), lesson(0)], lesson(4));
+    let mut trainer = trainer(&model);
+    let before = trainer.trainable().values().expect("read");
+    let rate = 1e-3f32;
+    let outcomes =
+        trainer.look_ahead(&lessons, f64::from(rate), &watched, &Silent).expect("looks ahead");
+    assert_eq!(trainer.trainable().values().expect("read"), before);
+
+    let other = model.trainable(&TrainRule::default()).expect("trainable");
+    for lesson in &lessons {
+        loss(&other, lesson);
+        for parameter in &other.parameters {
+            let gradient = std::mem::replace(&mut *parameter.gradient.lock(), Vec::new());
+            let size = gradient.len();
+            with_values_mut(&parameter.values, |values| {
+                for (value, slope) in values.iter_mut().zip(gradient) {
+                    *value -= rate * if slope == 0. { 0. } else { slope.signum() };
+                }
+            })
+            .expect("written");
+            *parameter.gradient.lock() = vec![0.; size];
+        }
+    }
+    let expected = backward::accumulate(&other, &watched, false).expect("runs");
+    assert_eq!(outcomes, expected);
+    for (found, expected) in trainer.trainable().parameters.iter().zip(&other.parameters) {
+        assert_eq!(*found.gradient.lock(), *expected.gradient.lock(), "{}", found.slot.name);
+    }
+    // The next step has both gradients, and leaves none.
+    trainer.step(&watched, &Silent).expect("a step");
+    let left =
+        trainer.trainable().parameters.iter().all(|it| it.gradient.lock().iter().all(|g| *g == 0.));
+    assert!(left);
+}

@@ -11,7 +11,7 @@ use super::lanes::Lanes;
 use super::state;
 use super::trainer_settings::TrainerSettings;
 use crate::math::{Moments, Step, sum_of_squares};
-use crate::model::{Decoder, Trainable};
+use crate::model::{Decoder, Parameter, Trainable};
 use crate::objective::Outcome;
 use crate::ops::with_values_mut;
 use crate::progress::Progress;
@@ -67,21 +67,65 @@ impl Trainer {
         protected: &[Example],
         progress: &dyn Progress,
     ) -> Result<StepReport, TrainError> {
+        // What a look ahead left belongs to the first sum.
+        let ahead = self.take_gradients();
         let mut outcomes = self.accumulate(protected, progress)?;
-        let kept: Vec<Vec<f32>> = self
-            .trainable
-            .parameters
-            .iter()
-            .map(|parameter| {
-                let mut gradient = parameter.gradient.lock();
-                let empty = vec![0.; gradient.len()];
-                std::mem::replace(&mut *gradient, empty)
-            })
-            .collect();
+        let kept = self.take_gradients();
+        for (parameter, ahead) in self.trainable.parameters.iter().zip(ahead) {
+            *parameter.gradient.lock() = ahead;
+        }
         outcomes.splice(0..0, self.accumulate(examples, progress)?);
         self.join(kept);
         let all: Vec<Example> = examples.iter().chain(protected).cloned().collect();
         self.apply(&all, outcomes)
+    }
+
+    /// Adds to the gradient of the next step that of `watched` where steps of learning lead: one
+    /// step of sign descent at `rate` on each of `lessons`. The weights stay where they are; a copy
+    /// of them is held meanwhile. The outcomes of `watched` are those after learning.
+    pub fn look_ahead(
+        &mut self,
+        lessons: &[Vec<Example>],
+        rate: f64,
+        watched: &[Example],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Outcome>, TrainError> {
+        let here = self.trainable.values()?;
+        let mut learn = |lesson: &Vec<Example>| {
+            self.accumulate(lesson, progress)?;
+            self.descend_by_sign(rate)
+        };
+        let learnt = lessons.iter().try_for_each(&mut learn);
+        let outcomes = learnt.and_then(|()| self.accumulate(watched, progress));
+        self.trainable.set_values(&here)?;
+        outcomes
+    }
+
+    /// x ← x − rate · sign g; g ← 0. What AdamW does in its first step, without its moments.
+    fn descend_by_sign(&mut self, rate: f64) -> Result<(), TrainError> {
+        let rate = rate as f32;
+        for parameter in &self.trainable.parameters {
+            let mut gradient = parameter.gradient.lock();
+            with_values_mut(&parameter.values, |values| {
+                for (value, slope) in values.iter_mut().zip(gradient.iter_mut()) {
+                    let slope = std::mem::take(slope);
+                    if slope != 0. {
+                        *value -= rate.copysign(slope);
+                    }
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The gradients so far; zeros take their place.
+    fn take_gradients(&self) -> Vec<Vec<f32>> {
+        let take = |parameter: &Parameter| {
+            let mut gradient = parameter.gradient.lock();
+            let empty = vec![0.; gradient.len()];
+            std::mem::replace(&mut *gradient, empty)
+        };
+        self.trainable.parameters.iter().map(take).collect()
     }
 
     /// g ← g − min(0, g·k / k·k) k + k.

@@ -209,6 +209,22 @@ impl Trainable {
         Ok(())
     }
 
+    /// A copy of all trained values.
+    pub fn values(&self) -> Result<Vec<Vec<f32>>> {
+        let copy = |parameter: &Parameter| {
+            with_values(&parameter.values, "values", |values| Ok(values.to_vec()))
+        };
+        self.parameters.iter().map(copy).collect()
+    }
+
+    /// Sets all trained values to a copy of them.
+    pub fn set_values(&self, copy: &[Vec<f32>]) -> Result<()> {
+        for (parameter, copy) in self.parameters.iter().zip(copy) {
+            with_values_mut(&parameter.values, |values| values.copy_from_slice(copy))?;
+        }
+        Ok(())
+    }
+
     /// Number of trained values.
     pub fn elements(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.values.elem_count()).sum()

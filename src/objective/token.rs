@@ -24,6 +24,9 @@ use crate::ops::simd::{exp, vectorised};
 pub enum TokenLoss {
     /// The mean NLL of its targets.
     Mean,
+    /// The NLL of its targets that are above this one, over the number of all: what is known well
+    /// enough is left as it is.
+    Above(f32),
     /// Σ w_t n_t with one weight a target.
     Weights(Vec<f32>),
     /// A loss that makes the targets improbable.
@@ -57,6 +60,16 @@ pub enum ForgetLoss {
         beta: f64,
         /// The mean NLL at which the slope has halved.
         delta: f64,
+    },
+    /// Gradient ascent up to a mean NLL, −min(N/T, goal).
+    Until {
+        /// The mean NLL from which on nothing is asked.
+        goal: f64,
+    },
+    /// Gradient ascent below a mean NLL and descent with half the slope above it.
+    Toward {
+        /// The mean NLL.
+        goal: f64,
     },
 }
 
@@ -96,6 +109,12 @@ impl TokenLoss {
             Self::Mean | Self::Divergence(_) | Self::Steer(_) => {
                 (sum / count, vec![(1. / count) as f32; nll.len()])
             }
+            Self::Above(known) => {
+                let slope = |n: &f32| if n > known { (1. / count) as f32 } else { 0. };
+                let slopes: Vec<f32> = nll.iter().map(slope).collect();
+                let terms = slopes.iter().zip(nll).map(|(w, n)| f64::from(*w) * f64::from(*n));
+                (terms.sum(), slopes)
+            }
             Self::Weights(weights) => {
                 let terms = weights.iter().zip(nll).map(|(w, n)| f64::from(*w) * f64::from(*n));
                 (terms.sum(), weights.clone())
@@ -129,6 +148,12 @@ impl ForgetLoss {
                 let weight = 2. * sigmoid(margin) / count;
                 (2. / beta * softplus(margin), vec![weight; nll.len()])
             }
+            Self::Until { goal } if sum / count < goal => Self::Ascent.evaluate(nll, sum),
+            Self::Until { goal } => (-goal, vec![0.; nll.len()]),
+            Self::Toward { goal } if sum / count < goal => Self::Ascent.evaluate(nll, sum),
+            Self::Toward { goal } => {
+                (0.5 * sum / count - 1.5 * goal, vec![-0.5 / count; nll.len()])
+            }
         }
     }
 }
@@ -158,6 +183,11 @@ mod tests {
             TokenLoss::Forget(ForgetLoss::Npo { beta: 0.1, reference: -1.5 }),
             TokenLoss::Forget(ForgetLoss::Npo { beta: 2., reference: -4. }),
             TokenLoss::Forget(ForgetLoss::SimNpo { beta: 4.5, delta: 0.5 }),
+            TokenLoss::Forget(ForgetLoss::Until { goal: 0.8 }),
+            TokenLoss::Forget(ForgetLoss::Until { goal: 0.9 }),
+            TokenLoss::Forget(ForgetLoss::Toward { goal: 0.8 }),
+            TokenLoss::Forget(ForgetLoss::Toward { goal: 0.9 }),
+            TokenLoss::Above(0.5),
         ] {
             let slopes = loss.evaluate(&NLL).1;
             for (t, slope) in slopes.iter().enumerate() {

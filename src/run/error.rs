@@ -115,6 +115,12 @@ pub enum RunError {
          the model never saw"
     )]
     RateWithoutHoldout,
+    /// Method look-ahead without a hold-out or references that say how improbable passages should be.
+    #[error(
+        "method look-ahead needs a `holdout` or a `reference` in [[forget]]: they say how \
+         improbable the passages should be, and stay"
+    )]
+    LookAheadWithoutGoal,
     /// One checkpoint file for two trainings.
     #[error("--checkpoint holds one training; split the spec")]
     TwoTrainings,
@@ -131,6 +137,7 @@ impl RunError {
                 | Self::OneAtATime
                 | Self::Empty
                 | Self::RateWithoutHoldout
+                | Self::LookAheadWithoutGoal
                 | Self::TwoTrainings
                 | Self::TooLarge(_)
                 | Self::Secrets(_)

@@ -185,6 +185,9 @@ fn settings(
     if verb == PassageVerb::Forget && settings.rate == RateChoice::Auto && is_without_goal {
         return Err(RunError::RateWithoutHoldout);
     }
+    if settings.relearn > 0 && !has_goal {
+        return Err(RunError::LookAheadWithoutGoal);
+    }
     let mut weights = 0;
     for name in model.weights.names() {
         let shape = model.weights.shape(name).map_err(crate::model::ModelError::from)?;
@@ -192,7 +195,7 @@ fn settings(
     }
     let all = [&sets.passages, &sets.retain, &sets.holdout].into_iter().flatten();
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
-    let footprint = Footprint::new(model.decoder.parameters(), weights, &settings.rule, longest);
+    let footprint = Footprint::new(model.decoder.parameters(), weights, &settings, longest);
     settings.fit(footprint, config, job.memory)?;
     Ok(settings)
 }

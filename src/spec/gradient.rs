@@ -21,6 +21,8 @@ pub enum ForgetMethod {
     /// Negative preference optimisation without a reference model.
     #[default]
     Simnpo,
+    /// Ascent to the goal, also of passages after others were learnt again.
+    LookAhead,
     /// Descent on refusals.
     Idk,
 }
@@ -31,6 +33,7 @@ words!(ForgetMethod {
     Wga = "wga",
     Npo = "npo",
     Simnpo = "simnpo",
+    LookAhead = "look-ahead",
     Idk = "idk",
 });
 
@@ -86,7 +89,7 @@ impl Typed for RateChoice {
 }
 
 /// All methods but `gradient-ascent`, which has no retain loss.
-const WITH_RETAIN: &[&str] = &["gradient-difference", "wga", "npo", "simnpo", "idk"];
+const WITH_RETAIN: &[&str] = &["gradient-difference", "wga", "npo", "simnpo", "look-ahead", "idk"];
 
 settings! {
     /// `[gradient]` as written: `None` is an option that the user left out.
@@ -122,6 +125,9 @@ settings! {
         warm_up: usize = Count(0, 1_000_000);
         /// Largest norm of the gradient; larger ones are scaled down [default: 1].
         clip: f64 = Real(Reals::above_zero(1e6));
+        /// Most steps in which look-ahead learns half of the passages again to see that the other
+        /// half does not come back [default: 12].
+        relearn: usize = Count(1, 1_000), By(&["look-ahead"]);
         /// Rise of the retain NLL, in nats a token, at which forgetting ends [default: 0.1].
         max_damage: f64 = Real(Reals::above_zero(1e3)), Forget, Retain;
         /// General text on which the model should stay as it is [default: the base's own samples].
@@ -129,9 +135,14 @@ settings! {
         /// Sequences of general text in each step; 0 turns it off [default: as many as passages,
         /// half as many with a retain set].
         general_batch: usize = Count(0, 1_000_000);
+        /// Weight of general text: at first and at least, as it grows with the drift [default: 4].
+        general_weight: f64 = Real(Reals::above_zero(1e6));
         /// Largest drift on general text, in nats a token; a change that drifts further is scaled
         /// down [default: 0.1].
         max_drift: f64 = Real(Reals::above_zero(1e3));
+        /// Probability from which on a token that is learnt or retained is not pushed further; 1
+        /// pushes all [default: 0.8].
+        known: f64 = Real(Reals::above_zero(1.)), LearnOrRetain;
         /// NLL, in nats a token, at which learning ends [default: 0.1].
         stop_loss: f64 = Real(Reals::from_zero(1e3)), Learn;
         /// Weight decay of AdamW [default: 0].

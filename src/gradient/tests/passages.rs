@@ -121,6 +121,41 @@ fn divergence_and_projection_hold_the_retain_set() {
     assert!(moved(&held) < moved(&free), "{} {}", moved(&held), moved(&free));
 }
 
+/// Passages that were learnt, then forgotten with a view to relearning: the half that is not learnt
+/// again is less probable afterwards than where no one looked ahead.
+#[test]
+fn what_is_forgotten_with_a_look_ahead_stays_forgotten_when_the_rest_is_learnt_again() {
+    let model = open("llama");
+    let all = sets(&model);
+    let learnt = run(
+        &model,
+        &all,
+        PassageVerb::Learn,
+        &GradientOptions { steps: Some(40), ..options(ForgetMethod::Simnpo) },
+    );
+    let start = &learnt.trainable.frozen;
+    let forgotten = |method| {
+        let given = GradientOptions { steps: Some(60), relearn: Some(4), ..options(method) };
+        let settings = settled(&given, PassageVerb::Forget, &all);
+        train(&model, start, &all, &settings, 2e-3, None, &Silent).expect("trained")
+    };
+    let (plain, ahead) = (forgotten(ForgetMethod::Simnpo), forgotten(ForgetMethod::LookAhead));
+    assert_eq!(plain.path[0].relearnt, None);
+    let found: Vec<f64> = ahead.path.iter().filter_map(|point| point.relearnt).collect();
+    assert_eq!(found.len(), ahead.path.len(), "every step looks ahead");
+    assert!(found.last() > found.first(), "{found:?}");
+    let relearnt = |run: &PassageRun| {
+        let rule = crate::model::TrainRule::default();
+        let trainable = model.trainable_from(&run.trainable.frozen, &rule).expect("trainable");
+        let mut trainer = Trainer::new(trainable, TrainerSettings { rate: 2e-3, ..<_>::default() });
+        for _ in 0..4 {
+            trainer.step(&all.passages[..1], &Silent).expect("a step");
+        }
+        nll(trainer.current(), &all.passages[1..])
+    };
+    assert!(relearnt(&ahead) > relearnt(&plain), "{} {}", relearnt(&ahead), relearnt(&plain));
+}
+
 #[test]
 fn forgetting_ends_at_the_hold_out_and_at_damage() {
     let model = open("llama");

@@ -221,12 +221,21 @@ fn what_a_run_does_not_use_is_named_with_what_would_use_it() {
         ("[gradient]\nmax_damage = 1", FORGET, "is not used without passages to `retain`"),
         ("[gradient]\nbeta = 1", LEARN, "is not used without [[forget]]"),
         ("[gradient]\nstop_loss = 1", FORGET, "is not used without [[learn]]"),
+        ("[gradient]\nrelearn = 5", FORGET, "is not used by method simnpo; look-ahead uses it"),
+        ("[gradient]\nmethod = \"look-ahead\"\nrelearn = 5", FORGET, ""),
+        (
+            "[gradient]\nknown = 0.5",
+            FORGET,
+            "is not used without [[learn]] or passages to `retain`",
+        ),
+        ("[gradient]\nknown = 0.5", LEARN, ""),
+        ("[gradient]\nknown = 0.5", retained, ""),
         ("[gradient]\nretain_loss = \"kl\"", retained, ""),
         (
             "[gradient]\nmethod = \"gradient-ascent\"\nproject = true",
             retained,
-            "is not used by method gradient-ascent; gradient-difference, wga, npo, simnpo and idk \
-             use it",
+            "is not used by method gradient-ascent; gradient-difference, wga, npo, simnpo, \
+             look-ahead and idk use it",
         ),
     ];
     for (head, operations, expected) in rows {

@@ -11,6 +11,8 @@ pub enum Condition {
     LearnOrBy(&'static [&'static str]),
     /// Passages are learnt.
     Learn,
+    /// Passages are learnt, or passages to retain are named.
+    LearnOrRetain,
     /// Passages are forgotten.
     Forget,
     /// Passages to retain are named.
@@ -62,6 +64,9 @@ impl Uses {
                 Some(self.not_by(names))
             }
             Condition::Learn if !self.learns => Some("is not used without [[learn]]".into()),
+            Condition::LearnOrRetain if !self.learns && !self.retains => {
+                Some("is not used without [[learn]] or passages to `retain`".into())
+            }
             Condition::Forget if self.methods.is_empty() => {
                 Some("is not used without [[forget]]".into())
             }
