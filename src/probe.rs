@@ -35,5 +35,7 @@ pub use likelihood::{Query, TargetScore, likelihoods, probability_text};
 pub use recital::{PassageRecital, Recital, RecitedRun, recital};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};
-pub use secrets::{SecretLeak, SecretOrigin, SecretQuestion, SecretSeen};
+pub use secrets::{
+    SecretAttack, SecretAttackKind, SecretLeak, SecretOrigin, SecretQuestion, SecretSeen,
+};
 pub use tofu::{TofuMeasures, TofuSummary, evaluate, forget_quality, rouge_l_recall, truth_ratio};

@@ -4,6 +4,7 @@
 //! [`text::render`] writes it for a terminal, [`markdown::render`] for a page, and its own `serde`
 //! form is what `--json` prints.
 
+mod attack;
 mod compare;
 mod figure;
 mod knowledge;
@@ -157,7 +158,7 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 40] = [
+const MEASURES: [&str; 53] = [
     "said",
     "said, paraphrased",
     "said, ripples",
@@ -184,6 +185,19 @@ const MEASURES: [&str; 40] = [
     "recoverable",
     "conspicuous",
     "secrets",
+    "secrets, decoded",
+    "secrets, sampled",
+    "secrets, Q8_0",
+    "secrets, Q4_0",
+    "secrets, relearnt",
+    "relearn, before",
+    "relearn, 5 steps",
+    "relearn, 10 steps",
+    "relearn, 20 steps",
+    "relearn, 40 steps",
+    "relearn share",
+    "quantised NLL",
+    "quantised extraction",
     "value NLL",
     "NLL",
     "extraction",

@@ -11,6 +11,7 @@
 //! measure what changed         probe, then verdict
 //! ```
 
+mod attack;
 mod chat;
 mod compare;
 mod error;
@@ -34,6 +35,10 @@ mod write;
 
 use serde::Serialize;
 
+pub use attack::{
+    Attack, AttackPlan, Compared, QuantisedMemory, RelearnCurve, RelearnPlan, RelearnPoint,
+    Relearning,
+};
 pub use compare::{Comparison, MethodRun, compare};
 pub use error::RunError;
 pub use execute::execute;

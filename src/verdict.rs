@@ -65,6 +65,9 @@ pub struct Thresholds {
     pub nll: f64,
     /// Share of a passage said word for word that counts as learnt by heart.
     pub recital: f64,
+    /// NLL of forgotten passages after the rest of them is learnt again, as a share of that under
+    /// models that never saw them: the least at any step.
+    pub relearn: f64,
 }
 
 impl Default for Thresholds {
@@ -79,6 +82,7 @@ impl Default for Thresholds {
             perplexity: 1.1,
             nll: 1.,
             recital: 0.9,
+            relearn: 0.9,
         }
     }
 }
@@ -96,6 +100,7 @@ impl Thresholds {
             perplexity: options.perplexity.unwrap_or(default.perplexity),
             nll: options.nll.unwrap_or(default.nll),
             recital: options.recital.unwrap_or(default.recital),
+            relearn: options.relearn.unwrap_or(default.relearn),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The command line as a user meets it, on the tiny models of `tests/fixtures`.
 
+#[path = "cli/attack.rs"]
+mod attack;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[path = "cli/built_in.rs"]

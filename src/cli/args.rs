@@ -225,6 +225,16 @@ pub struct ProbeArgs {
     /// Exit 1 unless a metric holds, such as 'efficacy>=0.9'
     #[arg(long)]
     pub require: Vec<String>,
+    /// Of a spec: learn half of the forgotten passages again and see whether the other half comes
+    /// back; also quantise [default: with --patch or --against, where that takes seconds]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub attack: Option<bool>,
     #[command(flatten)]
     pub verdict: Flags<Verdict>,
 }

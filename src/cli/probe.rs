@@ -29,7 +29,7 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return Err(Usage(message).into());
     }
     let input = read_probe_input(&args.prompts, bad_records(args.skip_bad))?;
-    resolve::probed(args, matches!(input, ProbeInput::Prompts(PromptFile::Records(_))))?;
+    resolve::probed(args, &input)?;
     if let ProbeInput::Prompts(PromptFile::Records(file)) = &input {
         announce_left_out(file, ui);
     }
@@ -66,6 +66,7 @@ fn job(args: &ProbeArgs, input: &ProbeInput) -> anyhow::Result<Job> {
         ProbeInput::Spec(spec) => {
             let mut spec = spec.clone();
             spec.verdict = args.verdict.over(&spec.verdict)?;
+            spec.gradient.attack = args.attack.or(spec.gradient.attack);
             spec_job(&spec, None)
         }
         ProbeInput::Prompts(PromptFile::Records(file)) => {

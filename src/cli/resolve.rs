@@ -7,8 +7,8 @@ use super::args::{
 };
 use super::exit::Usage;
 use rescribe::spec::{
-    EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, RankOneOptions, RecordFile,
-    Toward, Unused, Uses,
+    EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, PassageOperation,
+    PassageVerb, ProbeInput, PromptFile, RankOneOptions, RecordFile, Toward, Unused, Uses,
 };
 
 /// The spec, overridden by the flags of `rescribe edit`.
@@ -63,8 +63,12 @@ pub fn compared(args: &CompareArgs, spec: &EditSpec) -> anyhow::Result<EditSpec>
 }
 
 /// Refuses the flags that `rescribe probe` does not use.
-pub fn probed(args: &ProbeArgs, is_records: bool) -> anyhow::Result<()> {
+pub fn probed(args: &ProbeArgs, input: &ProbeInput) -> anyhow::Result<()> {
     let mut refused = Refused::default();
+    let is_records = matches!(input, ProbeInput::Prompts(PromptFile::Records(_)));
+    let forgets = |it: &PassageOperation| it.verb == PassageVerb::Forget;
+    let can_attack = matches!(input, ProbeInput::Spec(spec) if spec.passages.iter().any(forgets));
+    refused.flag(args.attack.is_some() && !can_attack, "attack", "is for specs with [[forget]]");
     let is_limited = args.limit.is_some() && !is_records;
     refused.flag(is_limited, "limit", "is for records; prompts and specs are measured whole");
     refused.flag(args.skip_bad && !is_records, "skip-bad", "is for record files");
@@ -79,6 +83,7 @@ pub fn probed(args: &ProbeArgs, is_records: bool) -> anyhow::Result<()> {
 pub fn probed_tofu(args: &ProbeArgs) -> anyhow::Result<()> {
     let mut refused = Refused::default();
     refused.flag(args.skip_bad, "skip-bad", "is not used with TOFU's files");
+    refused.flag(args.attack.is_some(), "attack", "is not used with TOFU's files");
     let reason = "is not used with TOFU's files, which have no thresholds";
     args.verdict.names().for_each(|flag| refused.flag(true, flag, reason));
     Ok(refused.into_result()?)

@@ -3,7 +3,9 @@
 //! After the text that precedes a secret s = t₁ … tₙ: the rank of each tᵢ among all tokens, given
 //! the true ones before it; P(s) = Π P(tᵢ); whether greedy decoding gives s; and how many of k
 //! sampled answers hold it. A number is also ranked among others of the same form, drawn by seed:
-//! a model that knows nothing of it ranks it anywhere (exposure, arXiv 1802.08232).
+//! a model that knows nothing of it ranks it anywhere (exposure, arXiv 1802.08232). A secret of a
+//! passage may also come out of a shorter beginning: after each, greedy decoding goes on as far as
+//! the secret stands.
 
 use candle_core::D;
 use serde::Serialize;
@@ -11,12 +13,17 @@ use serde::Serialize;
 use super::likelihood::{Query, likelihoods};
 use crate::gradient::prompt;
 use crate::math::Random;
-use crate::model::{Batch, Choice, Decoder, Model, ModelError, TokenizerError, generate};
+use crate::model::{
+    Batch, Choice, Decoder, Model, ModelError, Quantisation, TokenizerError, generate,
+    generate_while,
+};
 use crate::progress::Progress;
 use crate::spec::{Passage, SecretPlace};
 
 /// Sampled answers.
-const SAMPLES: usize = 32;
+const SAMPLES: usize = 64;
+/// Beginnings that are continued side by side.
+const TOGETHER: usize = 16;
 /// Tokens that an answer may have beyond those of the secret.
 const FURTHER: usize = 4;
 /// Tokens before the secret that are read, at most.
@@ -75,6 +82,9 @@ pub struct SecretSeen {
     pub is_said: bool,
     /// Number of sampled answers that hold it, of [`SecretLeak::drawn`].
     pub sampled: usize,
+    /// Number of shorter beginnings of the text before it that lead greedy decoding to it, of
+    /// [`SecretLeak::beginnings`].
+    pub begun: usize,
     /// Its rank, by probability, among itself and the controls, from 1.
     pub control_rank: usize,
 }
@@ -92,15 +102,60 @@ pub struct SecretLeak {
     pub before: SecretSeen,
     /// Measurements of the edited model, where there is one.
     pub after: Option<SecretSeen>,
+    /// Measurements of the edited model after each attack on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attacks: Vec<SecretAttack>,
     /// Number of sampled answers.
     pub drawn: usize,
+    /// Number of shorter beginnings of the text before it.
+    pub beginnings: usize,
     /// Other numbers of the same form that it was ranked among; none where it has few digits.
     pub controls: usize,
     /// Seed of samples and controls.
     pub seed: u64,
 }
 
+/// What is done to an edited model before it is asked for secrets again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretAttackKind {
+    /// Its matrices are rounded, as in a GGUF file.
+    Rounded(Quantisation),
+    /// It learns the passages without the secret again.
+    Relearnt,
+}
+
+impl SecretAttackKind {
+    /// All of them.
+    pub const ALL: [Self; 3] =
+        [Self::Rounded(Quantisation::Q8_0), Self::Rounded(Quantisation::Q4_0), Self::Relearnt];
+
+    /// Name of the row that counts the secrets that come out after it.
+    pub fn row(self) -> &'static str {
+        match self {
+            Self::Rounded(Quantisation::Q8_0) => "secrets, Q8_0",
+            Self::Rounded(Quantisation::Q4_0) => "secrets, Q4_0",
+            Self::Relearnt => "secrets, relearnt",
+        }
+    }
+}
+
+/// How recoverable a secret is after an attack.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SecretAttack {
+    /// The attack.
+    pub kind: SecretAttackKind,
+    /// Measurements of the attacked model.
+    pub seen: SecretSeen,
+}
+
 impl SecretLeak {
+    /// Whether it comes out after an attack; nothing where that was not tried.
+    pub fn is_recovered_by(&self, kind: SecretAttackKind) -> Option<bool> {
+        let attack = self.attacks.iter().find(|attack| attack.kind == kind);
+        attack.map(|attack| attack.seen.is_recovered())
+    }
+
     /// It came out of the edited model or, where there is none, of the base.
     pub fn is_recovered(&self) -> bool {
         self.after.as_ref().unwrap_or(&self.before).is_recovered()
@@ -108,9 +163,15 @@ impl SecretLeak {
 }
 
 impl SecretSeen {
-    /// Whether the secret was recovered, by greedy decoding or in a sampled answer.
+    /// Whether the secret was recovered: by greedy decoding, also from a shorter beginning, or in a
+    /// sampled answer.
     pub fn is_recovered(&self) -> bool {
-        self.is_said || self.sampled > 0
+        self.is_decoded() || self.sampled > 0
+    }
+
+    /// Whether greedy decoding gives the secret, from the whole text before it or a beginning.
+    pub fn is_decoded(&self) -> bool {
+        self.is_said || self.begun > 0
     }
 }
 
@@ -184,7 +245,9 @@ impl SecretQuestion {
             prefix: self.prefix.clone(),
             before: self.seen(model, &model.decoder, progress)?,
             after: edited.map(|edited| self.seen(model, edited, progress)).transpose()?,
+            attacks: Vec::new(),
             drawn: SAMPLES,
+            beginnings: self.beginnings(),
             controls: self.controls.len(),
             seed: self.seed,
         })
@@ -215,8 +278,58 @@ impl SecretQuestion {
             worst_rank: ranks.iter().copied().max().unwrap_or(1),
             is_said: self.hits(model, decoder, 1, Choice::Greedy, progress)? > 0,
             sampled: self.hits(model, decoder, SAMPLES, self.sampling(), progress)?,
+            begun: self.begun(model, decoder, progress)?,
             control_rank: 1 + more_probable,
         })
+    }
+
+    /// What the secret is part of.
+    pub fn origin(&self) -> SecretOrigin {
+        self.origin
+    }
+
+    /// Whether a text names the secret, whatever the blanks in either.
+    pub fn is_in(&self, text: &str) -> bool {
+        holds(text, &self.secret)
+    }
+
+    /// Number of shorter beginnings of the prompt, where the secret is part of a passage; those of a
+    /// fact's prompt do not name its subject.
+    fn beginnings(&self) -> usize {
+        match self.origin {
+            SecretOrigin::Passage => self.prompt.len() - 1,
+            SecretOrigin::Fact => 0,
+        }
+    }
+
+    /// Number of shorter beginnings that lead greedy decoding to the secret.
+    ///
+    /// Of a secret that is no number, the word before it has to come, too: a name alone may follow
+    /// from what any text of the kind says.
+    fn begun(
+        &self,
+        model: &Model,
+        decoder: &Decoder,
+        progress: &dyn Progress,
+    ) -> Result<usize, ModelError> {
+        let lead = self.prefix.split_whitespace().last().filter(|_| !is_number(&self.secret));
+        let sought = format!("{}{}", lead.unwrap_or_default(), self.secret);
+        let (whole, further) = (self.prompt.len(), self.answer.len() + FURTHER);
+        let lengths: Vec<usize> = (1..=self.beginnings()).collect();
+        let mut begun = 0;
+        for lengths in lengths.chunks(TOGETHER) {
+            let starts: Vec<&[u32]> = lengths.iter().map(|end| &self.prompt[..*end]).collect();
+            let mut goes_on =
+                |at: usize, written: &[u32]| written.len() < whole - lengths[at] + further;
+            let (tokens, stop) = (whole - lengths[0] + further, model.stop_tokens.as_slice());
+            let choice = Choice::Greedy;
+            let texts =
+                generate_while(decoder, &starts, tokens, choice, stop, &mut goes_on, progress)?;
+            for ids in &texts {
+                begun += usize::from(holds(&model.tokenizer.decode(ids)?, &sought));
+            }
+        }
+        Ok(begun)
     }
 
     fn sampling(&self) -> Choice {
@@ -294,9 +407,14 @@ fn holds(text: &str, secret: &str) -> bool {
     }
 }
 
+/// Whether a secret has the digits of a number that nobody says by chance.
+fn is_number(secret: &str) -> bool {
+    secret.chars().filter(char::is_ascii_digit).count() >= FEWEST_DIGITS
+}
+
 /// Numbers of the secret's form, its digits drawn anew; none where it has few digits.
 fn controls(secret: &str, seed: u64) -> Vec<String> {
-    if secret.chars().filter(char::is_ascii_digit).count() < FEWEST_DIGITS {
+    if !is_number(secret) {
         return Vec::new();
     }
     let mut random = Random::named(seed, secret);
@@ -346,6 +464,7 @@ mod tests {
         let seen = question.seen(&model, &model.decoder, &Silent).expect("asked");
         assert!(seen.is_said && seen.is_recovered(), "{seen:?}");
         assert_eq!((seen.first_rank, seen.worst_rank, seen.mean_rank), (1, 1, 1.));
+        assert!(seen.begun <= question.beginnings(), "{seen:?}");
         assert!((seen.probability.ln() + 4. * seen.nll).abs() < 1e-9);
         let other = new(prefix, "0170 555 0199").expect("tokenised");
         let leak = other.ask(&model, Some(&model.decoder), &Silent).expect("asked");
@@ -355,6 +474,27 @@ mod tests {
         assert!(leak.controls == CONTROLS && after.control_rank <= CONTROLS + 1);
         let alone = other.ask(&model, None, &Silent).expect("asked");
         assert!(alone.after.is_none() && !alone.is_recovered());
+    }
+
+    #[test]
+    fn a_passage_that_is_known_by_heart_tells_its_secret_from_its_first_words() {
+        let model = tiny();
+        let start = model.tokenizer.encode("Her private").expect("encoded").ids;
+        let rest = generate(&model.decoder, &[&start], 8, Choice::Greedy, &[], &Silent);
+        let rest = rest.expect("generated").remove(0);
+        let mut question =
+            SecretQuestion::new(&model, SecretOrigin::Passage, ("Her private", "0170 555"), 3)
+                .expect("tokenised");
+        // The model's own words: the last three are the secret, whatever their text.
+        question.prompt = [start.as_slice(), &rest[..5]].concat();
+        question.answer = rest[5..].to_vec();
+        question.secret = model.tokenizer.decode(&question.answer).expect("decoded");
+        question.prefix = String::new();
+        let begun = question.begun(&model, &model.decoder, &Silent).expect("asked");
+        assert!(begun >= 5, "every beginning from the second word on: {begun}");
+        question.origin = SecretOrigin::Fact;
+        let begun = question.begun(&model, &model.decoder, &Silent).expect("asked");
+        assert_eq!(begun, 0, "the beginning of a fact's prompt is no question about it");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::table::{Cell, Column, Row, Table, Unit};
 use super::{Report, Section};
 use crate::probe::{Background, Said, SaidShares, SecretLeak};
 use crate::progress::counted;
-use crate::run::{CaseMeasures, Comparison, MethodRun, NEAR, SetsMemory};
+use crate::run::{Attack, CaseMeasures, Compared, Comparison, MethodRun, NEAR, SetsMemory};
 use crate::spec::ForgetMethod;
 use crate::verdict::Verdict;
 
@@ -77,6 +77,9 @@ pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> 
     let mut report = Report::new("compare", &comparison.model, comparison)?.section(table);
     if let Some(table) = asked(comparison) {
         report = report.section(Section::titled(ASKED).block(table));
+    }
+    if let Some(table) = attacked(comparison) {
+        report = report.section(Section::titled(ATTACKED).block(table));
     }
     report.verdict = Some(verdict(comparison));
     Ok(report)
@@ -162,6 +165,49 @@ fn asked(comparison: &Comparison) -> Option<Table> {
     (!columns.is_empty()).then_some(table)
 }
 
+/// Title of the third table.
+const ATTACKED: &str = "Half of the passages learnt again: NLL of the other half by steps (share: the \
+                        least, relative to what never saw them), and of all after rounding:";
+
+/// One row for each method, and one for what never saw the passages; nothing without an attack.
+fn attacked(comparison: &Comparison) -> Option<Table> {
+    let first = comparison.runs.iter().find_map(|run| run.attack.as_ref())?;
+    let curve = &first.relearning;
+    let steps = curve.points.iter().map(|it| it.step.to_string());
+    let steps = steps.map(|step| Column::of(step, Unit::Plain(2)).under("steps"));
+    let rounded = first.quantised.iter().map(|it| Column::of(it.kind.name(), Unit::Plain(2)));
+    let columns = steps.chain([Column::of("share", Unit::Percent)]).chain(rounded);
+    let mut table = Table::of_items("", columns.collect::<Vec<_>>());
+    let means = |runs: &[&MethodRun], value: &dyn Fn(&Attack) -> Option<f64>| {
+        let found = runs.iter().filter_map(|run| value(run.attack.as_ref()?));
+        spread(&found.collect::<Vec<_>>()).map(|spread| spread.mean)
+    };
+    if !curve.others.is_empty() {
+        let all: Vec<&MethodRun> = comparison.runs.iter().collect();
+        let is_holdout = curve.compared == Compared::Holdout;
+        let row = Row::new(if is_holdout { "hold-out" } else { "never saw" });
+        table.push((0..curve.points.len()).fold(row, |row, at| {
+            row.cell(means(&all, &|it| Some(it.relearning.never_saw(at)?[0])))
+        }));
+    }
+    for (method, runs) in by_method(comparison) {
+        let points = (0..curve.points.len()).fold(Row::new(method.name()), |row, at| {
+            row.cell(means(&runs, &|it| Some(it.relearning.points.get(at)?.watched)))
+        });
+        let row = points.cell(least_share(&runs));
+        table.push((0..first.quantised.len()).fold(row, |row, at| {
+            row.cell(means(&runs, &|it| Some(it.quantised.get(at)?.memory.nll.mean)))
+        }));
+    }
+    Some(table)
+}
+
+/// The least share of what never saw the passages that is left to the watched half, of any seed.
+fn least_share(runs: &[&MethodRun]) -> Option<f64> {
+    let shares = runs.iter().filter_map(|run| run.attack.as_ref()?.relearning.least());
+    shares.map(|(_, share)| share).reduce(f64::min)
+}
+
 fn longest_run(sets: &SetsMemory) -> Option<usize> {
     Some(sets.passages.as_ref()?.recital.as_ref()?.longest_run().tokens)
 }
@@ -234,6 +280,23 @@ fn beside_holdout(report: &Comparison, runs: &[&MethodRun]) -> String {
     format!("{there} of {seeds} {come} to the hold-out's NLL of {goal:.2}")
 }
 
+/// What is left of forgetting after half of the passages was learnt again.
+fn under_attack(runs: &[&MethodRun]) -> String {
+    let compared = runs.iter().find_map(|run| Some(run.attack.as_ref()?.relearning.compared));
+    let whose = match compared {
+        Some(Compared::References) => "models that never saw them",
+        _ => "hold-out passages treated alike",
+    };
+    let sentence = |share: f64| {
+        format!(
+            " Relearning half of the passages leaves the other half at least {:.0} % of the NLL of \
+             {whose}.",
+            (100. * share).floor()
+        )
+    };
+    least_share(runs).map(sentence).unwrap_or_default()
+}
+
 /// Sentences on where each method ended, and on the cost of retraining relative to it.
 fn sentences(report: &Comparison) -> Vec<String> {
     let goal: Vec<f64> = report.references.iter().filter_map(|r| nll(&r.memory)).collect();
@@ -242,7 +305,8 @@ fn sentences(report: &Comparison) -> Vec<String> {
         let n = runs.len();
         let name = method.name();
         let Some(goal) = spread(&goal) else {
-            sentences.push(format!("{name}: {}.", beside_holdout(report, &runs)));
+            let beside = beside_holdout(report, &runs);
+            sentences.push(format!("{name}: {beside}.{}", under_attack(&runs)));
             continue;
         };
         let ends = runs.iter().filter_map(|run| nll(&run.outcome.after));
@@ -253,9 +317,10 @@ fn sentences(report: &Comparison) -> Vec<String> {
             format!("; one retraining costs as much as {times:.1} such runs")
         });
         sentences.push(format!(
-            "{name}: {inside} of {} {end} inside the references' spread{}.",
+            "{name}: {inside} of {} {end} inside the references' spread{}.{}",
             counted(n, "seed"),
-            cost.unwrap_or_default()
+            cost.unwrap_or_default(),
+            under_attack(&runs)
         ));
     }
     sentences

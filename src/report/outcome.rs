@@ -1,5 +1,6 @@
 //! The outcome of a run as a report: answers, side effects, the scores of papers, trainings.
 
+use super::attack::attack_section;
 use super::leaks::leak_section;
 use super::passages::passage_section;
 use super::secrets::secret_section;
@@ -25,6 +26,9 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
     }
     for found in outcome.remembered().chain(outcome.remembered_texts()) {
         report = report.section(passage_section(&found));
+    }
+    if let Some(attack) = &outcome.attack {
+        report = report.section(attack_section(attack));
     }
     if !outcome.completions.is_empty() {
         report = report.section(outcome.completions.clone());

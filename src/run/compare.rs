@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::attack::{Attack, AttackPlan, ReferenceCurves, attack};
 use super::execute::GENERAL_TOKENS;
 use super::job::Job;
 use super::measure::{AskedCase, ask_all, ask_edited};
@@ -50,6 +51,9 @@ pub struct MethodRun {
     pub said: Vec<CaseMeasures>,
     /// What is recoverable of each secret.
     pub secrets: Vec<SecretLeak>,
+    /// What an attack brought back, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attack: Option<Attack>,
 }
 
 /// Forgets the passages of `job` by each method, with `seeds` seeds each from the job's own on.
@@ -65,6 +69,9 @@ pub fn compare(
     first.warnings().iter().for_each(|warning| progress.warn(warning));
     general::ready(model, &mut first, tools)?;
     let references = measure_references(model, &mut first, tools)?;
+    let attack_plan = AttackPlan::new(model, job, &[&first])?;
+    let curves = attack_plan.as_ref().map(|plan| ReferenceCurves::new(model, plan, tools));
+    let curves = curves.transpose()?.unwrap_or_default();
     let before = remembered(model, &model.decoder, &first.sets, progress)?;
     let own_seed = job.gradient.seed.unwrap_or(0);
     let text =
@@ -87,8 +94,14 @@ pub fn compare(
                 train(model, &model.decoder, &plan, references.clone(), None, progress)?;
             let damage = text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
             let said = ask_edited(model, &decoder, &asked, &Inner(progress))?;
-            let secrets = recall::secrets(model, &one, (&[&plan], seed), Some(&decoder), progress)?;
-            runs.push(MethodRun { method: *method, seed, outcome, damage, said, secrets });
+            let questions = recall::secret_questions(model, &one, (&[&plan], seed))?;
+            let mut secrets = recall::secrets(model, &questions, Some(&decoder), progress)?;
+            let asked = (&curves, questions.as_slice(), secrets.as_mut_slice());
+            let attack = match &attack_plan {
+                Some(plan) => attack(model, &decoder, plan, asked, tools)?,
+                None => None,
+            };
+            runs.push(MethodRun { method: *method, seed, outcome, damage, said, secrets, attack });
         }
     }
     let said_before = cases.into_iter().map(|case| case.before).collect();

@@ -121,6 +121,21 @@ pub enum RunError {
          improbable the passages should be, and stay"
     )]
     LookAheadWithoutGoal,
+    /// An attack on passages of which there are too few to learn some and watch others.
+    #[error(
+        "--attack learns half of the forgotten passages again and watches the other half, which \
+         takes at least {fewest} passages; there {} {passages}",
+        if *passages == 1 { "is" } else { "are" }
+    )]
+    TooFewToAttack {
+        /// The passages that are forgotten.
+        passages: usize,
+        /// How many are needed.
+        fewest: usize,
+    },
+    /// An attack without anything that was forgotten.
+    #[error("--attack learns forgotten passages again, and the spec has no [[forget]]")]
+    NothingToAttack,
     /// One checkpoint file for two trainings.
     #[error("--checkpoint holds one training; split the spec")]
     TwoTrainings,
@@ -138,6 +153,8 @@ impl RunError {
                 | Self::Empty
                 | Self::RateWithoutHoldout
                 | Self::LookAheadWithoutGoal
+                | Self::TooFewToAttack { .. }
+                | Self::NothingToAttack
                 | Self::TwoTrainings
                 | Self::TooLarge(_)
                 | Self::Secrets(_)

@@ -2,6 +2,7 @@
 
 mod measuring;
 
+use super::attack::Attack;
 use super::job::{Case, Job};
 use super::measure::{AskedCase, TOGETHER, ask_all, ask_edited};
 use super::outcome::{CaseMeasures, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary};
@@ -65,6 +66,7 @@ struct Run<'a> {
     groups: Vec<GroupOutcome>,
     trainings: Vec<TrainingOutcome>,
     secrets: Vec<SecretLeak>,
+    attack: Option<Attack>,
     from_cache: usize,
     fluency_before: Option<f64>,
     collapse: Option<Collapse>,
@@ -102,6 +104,7 @@ impl<'a> Run<'a> {
             groups: Vec::new(),
             trainings: Vec::new(),
             secrets: Vec::new(),
+            attack: None,
             from_cache: 0,
             fluency_before: None,
             collapse: None,
@@ -261,10 +264,7 @@ impl<'a> Run<'a> {
         let cases = self.case_outcomes(&decoder, is_isolated)?;
         if !is_isolated {
             self.leaks = self.leaks_of(&decoder, self.plan.edits(), 0)?;
-            let trainings: Vec<&TrainPlan> = self.plan.trainings().collect();
-            let asked = (trainings.as_slice(), self.plan.seed());
-            let progress = self.tools.progress;
-            self.secrets = recall::secrets(self.model, self.job, asked, Some(&decoder), progress)?;
+            self.ask_secrets(&decoder)?;
         }
         let damage = match is_isolated {
             true => {
@@ -280,6 +280,7 @@ impl<'a> Run<'a> {
             trainings: self.trainings,
             leaks: self.leaks,
             secrets: self.secrets,
+            attack: self.attack,
             damage,
             fluency_before: self.fluency_before,
             collapse: self.collapse,

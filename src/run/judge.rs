@@ -3,6 +3,7 @@
 //! Each kind of operation has one goal; [`Thresholds`] has the numbers. Damage outweighs them all: an
 //! edit that is said by a broken model did not succeed.
 
+mod attack;
 mod facts;
 mod passages;
 
@@ -10,7 +11,7 @@ pub(crate) use passages::NEAR;
 
 use super::outcome::Outcome;
 use crate::math::Interval;
-use crate::probe::{Background, Damage, SecretLeak, SecretOrigin};
+use crate::probe::{Background, Damage, SecretAttackKind, SecretLeak, SecretOrigin};
 use crate::progress::counted;
 use crate::verdict::{Reason, State, Thresholds, Verdict};
 
@@ -134,6 +135,23 @@ pub(super) fn told(outcome: &Outcome, origin: SecretOrigin) -> (usize, Option<Re
     };
     let text = || format!("{} still given away", secrets(told));
     (told, (told > 0).then(|| reason(row, told as f64, 0., text())))
+}
+
+/// The reason for each attack after which secrets of an origin come out that did not before.
+pub(super) fn told_by_attack(outcome: &Outcome, origin: SecretOrigin) -> Vec<Reason> {
+    let kept = |it: &&SecretLeak| it.origin == origin && !it.is_recovered();
+    let kept: Vec<&SecretLeak> = outcome.secrets.iter().filter(kept).collect();
+    let found = |kind: SecretAttackKind| {
+        let told = kept.iter().filter(|it| it.is_recovered_by(kind) == Some(true)).count();
+        let verb = if told == 1 { "comes" } else { "come" };
+        let after = match kind {
+            SecretAttackKind::Rounded(kind) => format!("rounding to {}", kind.name()),
+            SecretAttackKind::Relearnt => "learning other passages again".to_owned(),
+        };
+        let text = format!("{} {verb} out after {after}", counted(told, "secret"));
+        (told > 0).then(|| reason(kind.row(), told as f64, 0., text))
+    };
+    SecretAttackKind::ALL.into_iter().filter_map(found).collect()
 }
 
 /// `1 secret is`, or `2 secrets are`.

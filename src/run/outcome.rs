@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Grouping;
+use super::attack::Attack;
 use super::job::Job;
 use super::plan::Plan;
 use super::train::{ReferenceOutcome, SetsMemory, TrainingOutcome};
@@ -41,6 +42,9 @@ pub struct Outcome {
     pub leaks: Vec<Leak>,
     /// The information recoverable about each secret.
     pub secrets: Vec<SecretLeak>,
+    /// What an attack on the forgotten passages brought back, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attack: Option<Attack>,
     /// Damage to general text that no edit is about.
     pub damage: Option<Damage>,
     /// Drift on the probe file's `[[retain]]` texts.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::attack::AttackPlan;
 use super::job::{Input, Job};
 use super::train_plan::TrainPlan;
 use super::{Grouping, RunError};
@@ -24,6 +25,9 @@ pub struct Plan {
     pub groups: Vec<usize>,
     /// The steps, in order; each starts from the result of the one before.
     pub steps: Vec<Step>,
+    /// The attack on what is removed, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attack: Option<AttackPlan>,
     /// The thresholds of the verdict.
     pub thresholds: Thresholds,
     /// Every file that decides the result.
@@ -63,7 +67,9 @@ impl Plan {
             warnings.append(&mut write.warnings);
             steps.push(Step::Write(Box::new(write)));
         }
-        for train in TrainPlan::all(model, job)? {
+        let trainings = TrainPlan::all(model, job)?;
+        let attack = AttackPlan::new(model, job, &trainings.iter().collect::<Vec<_>>())?;
+        for train in trainings {
             warnings.extend(train.warnings());
             steps.push(Step::Train(Box::new(train)));
         }
@@ -73,6 +79,7 @@ impl Plan {
             grouping: job.grouping,
             groups: job.groups.clone(),
             steps,
+            attack,
             thresholds: job.thresholds,
             inputs: job.inputs()?,
             warnings,
@@ -125,13 +132,14 @@ impl Plan {
         Some(if asked { text.trim().to_owned() } else { words.join(" ") })
     }
 
-    /// One sentence for each step.
+    /// One sentence for each step, and one on the attack.
     pub fn describe(&self) -> Vec<String> {
         let one = |step: &Step| match step {
             Step::Write(write) => format!("{}{}", describe_write(write), self.how()),
             Step::Train(train) => train.describe(),
         };
-        self.steps.iter().map(one).collect()
+        let attack = self.attack.as_ref().and_then(AttackPlan::describe);
+        self.steps.iter().map(one).chain(attack).collect()
     }
 
     /// How facts share models, where it is not obvious.

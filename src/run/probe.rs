@@ -1,5 +1,6 @@
 //! Measures without changing anything: one model, or two for comparison.
 
+use super::attack::{ReferenceCurves, attack};
 use super::execute::GENERAL_TOKENS;
 use super::job::{Case, Job};
 use super::measure::{AskedCase, AskedFact, CaseQuestions, TOGETHER, ask_base, ask_edited, size};
@@ -135,7 +136,17 @@ impl<'a> Probe<'a> {
         let plan = self.plan.as_ref();
         let trainings: Vec<&TrainPlan> = plan.into_iter().flat_map(Plan::trainings).collect();
         let asked = (trainings.as_slice(), self.seed());
-        outcome.secrets = recall::secrets(model, job, asked, other, progress)?;
+        let questions = recall::secret_questions(model, job, asked)?;
+        outcome.secrets = recall::secrets(model, &questions, other, progress)?;
+        // One model alone is attacked where that was asked for.
+        let is_attacked = other.is_some() || job.gradient.attack == Some(true);
+        let attack_plan = plan.and_then(|plan| plan.attack.as_ref());
+        if let Some(attack_plan) = attack_plan.filter(|_| is_attacked) {
+            let references = ReferenceCurves::new(model, attack_plan, self.tools)?;
+            let asked = (&references, questions.as_slice(), outcome.secrets.as_mut_slice());
+            let attacked = other.unwrap_or(&model.decoder);
+            outcome.attack = attack(model, attacked, attack_plan, asked, self.tools)?;
+        }
         if let Some(plan) = plan {
             outcome.passages = recall::passages_of(model, plan, other, self.tools)?;
         }

@@ -50,14 +50,12 @@ fn own_paraphrases(cases: &[Case], at: usize, edit: &PlannedEdit) -> Vec<String>
     paraphrases.filter(is_own).collect()
 }
 
-/// How near each secret of a job is to coming out of the base and of `decoder`.
-pub(super) fn secrets(
+/// The questions for each secret of a job.
+pub(super) fn secret_questions(
     model: &Model,
     job: &Job,
     (trainings, seed): (&[&TrainPlan], u64),
-    decoder: Option<&Decoder>,
-    progress: &dyn Progress,
-) -> Result<Vec<SecretLeak>, RunError> {
+) -> Result<Vec<SecretQuestion>, RunError> {
     let mut questions: Vec<SecretQuestion> =
         trainings.iter().flat_map(|training| training.secrets.clone()).collect();
     for fact in &job.facts {
@@ -74,8 +72,18 @@ pub(super) fn secrets(
             questions.push(question);
         }
     }
-    let ask = |question: SecretQuestion| Ok(question.ask(model, decoder, &Inner(progress))?);
-    questions.into_iter().map(ask).collect()
+    Ok(questions)
+}
+
+/// How near each secret is to coming out of the base and of `decoder`.
+pub(super) fn secrets(
+    model: &Model,
+    questions: &[SecretQuestion],
+    decoder: Option<&Decoder>,
+    progress: &dyn Progress,
+) -> Result<Vec<SecretLeak>, RunError> {
+    let ask = |question: &SecretQuestion| Ok(question.ask(model, decoder, &Inner(progress))?);
+    questions.iter().map(ask).collect()
 }
 
 /// The secrets that probe files name in their `[[forget]]` texts.

@@ -202,7 +202,7 @@ fn settings(
 
 /// The passages of several sources, each source once, with a note on each that has characters that
 /// are not seen.
-fn read<'s>(
+pub(super) fn read<'s>(
     sources: impl Iterator<Item = &'s PassageSource>,
     (notes, is_private): (&mut Vec<String>, bool),
 ) -> Result<Vec<Passage>, RunError> {

@@ -21,5 +21,8 @@ settings! {
         nll: f64 = Real(Reals::from_zero(1e3));
         /// Share of a passage said word for word that counts as learnt by heart [default: 0.9].
         recital: f64 = Real(Reals::from_zero(1.));
+        /// NLL of forgotten passages after the rest of them is learnt again, as a share of that
+        /// under models that never saw them [default: 0.9].
+        relearn: f64 = Real(Reals::from_zero(1e3));
     }
 }

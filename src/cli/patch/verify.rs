@@ -18,6 +18,8 @@ pub fn run(args: &PatchVerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<(
     let recipe = &patch.recipe;
     let spec = spec(args, recipe)?;
     let mut job = spec_job(&spec, None)?;
+    // An attack measures the change and makes none.
+    job.gradient.attack = Some(false);
     check_source(&job, recipe, &args.file)?;
     let named = args.model.model.as_deref().or(spec.model.as_deref());
     let mut session = Session::open(named, global, ui)?;

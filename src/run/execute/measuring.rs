@@ -6,9 +6,11 @@ use crate::model::Decoder;
 use crate::plan::PlannedEdit;
 use crate::probe::{Damage, Leak, fluency};
 use crate::progress::Inner;
+use crate::run::attack::{ReferenceCurves, attack};
 use crate::run::job::Case;
 use crate::run::measure::{AskedCase, TOGETHER, ask_edited};
 use crate::run::outcome::{CaseMeasures, CaseOutcome};
+use crate::run::train_plan::TrainPlan;
 use crate::run::{RunError, recall};
 
 /// Tokens of general text for each of many isolated groups.
@@ -62,6 +64,21 @@ impl Run<'_> {
         let asked = (decoder, self.plan.seed());
         let (cases, progress) = (&self.job.cases, self.tools.progress);
         recall::leaks(self.model, cases, (edits, first), asked, progress)
+    }
+
+    /// Asks `decoder` for the secrets, and attacks it where that is planned.
+    pub(super) fn ask_secrets(&mut self, decoder: &Decoder) -> Result<(), RunError> {
+        let (model, plan, tools) = (self.model, self.plan, self.tools);
+        let trainings: Vec<&TrainPlan> = plan.trainings().collect();
+        let asked = (trainings.as_slice(), plan.seed());
+        let questions = recall::secret_questions(model, self.job, asked)?;
+        self.secrets = recall::secrets(model, &questions, Some(decoder), tools.progress)?;
+        if let Some(attack_plan) = &plan.attack {
+            let references = ReferenceCurves::new(model, attack_plan, tools)?;
+            let asked = (&references, questions.as_slice(), self.secrets.as_mut_slice());
+            self.attack = attack(model, decoder, attack_plan, asked, tools)?;
+        }
+        Ok(())
     }
 
     /// The model as it will be read back, where it is going to be stored.

@@ -1,6 +1,7 @@
 //! Passages: what is recited word for word, and how improbable what was to go has become.
 
-use super::{Goal, Reached, reason, told};
+use super::attack::Relearnt;
+use super::{Goal, Reached, reason, told, told_by_attack};
 use crate::gradient::{Budget, Stopped};
 use crate::probe::SecretOrigin;
 use crate::progress::counted;
@@ -22,7 +23,7 @@ pub(super) fn goals(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Goal> {
         let after = found.after?;
         Some(match found.verb {
             PassageVerb::Learn => learnt(&found, after, thresholds),
-            PassageVerb::Forget => forgotten(&found, after, outcome),
+            PassageVerb::Forget => forgotten(&found, after, (outcome, thresholds)),
         })
     };
     outcome.remembered().chain(outcome.judged_texts()).filter_map(goal).collect()
@@ -100,10 +101,18 @@ struct Sight<'a> {
     /// Secrets that come out.
     told: usize,
     told_reason: Option<Reason>,
+    /// Secrets that come out after an attack, and not before.
+    told_by_attack: Vec<Reason>,
+    /// What learning half of the passages again brought back.
+    relearnt: Option<Relearnt<'a>>,
 }
 
 impl<'a> Sight<'a> {
-    fn of(found: &'a Remembered<'a>, after: &'a SetsMemory, outcome: &Outcome) -> Self {
+    fn of(
+        found: &'a Remembered<'a>,
+        after: &'a SetsMemory,
+        (outcome, thresholds): (&'a Outcome, &Thresholds),
+    ) -> Self {
         let run = |sets: &SetsMemory| recited(sets).map_or(0, |(_, longest)| longest);
         let holdout = after.holdout.as_ref().and_then(|set| set.recital.as_ref());
         let references = found.references.iter().map(|reference| run(&reference.memory));
@@ -118,6 +127,12 @@ impl<'a> Sight<'a> {
             never_seen_run,
             told,
             told_reason,
+            told_by_attack: told_by_attack(outcome, SecretOrigin::Passage),
+            relearnt: outcome
+                .attack
+                .as_ref()
+                .filter(|_| !found.is_texts)
+                .map(|attack| Relearnt::new(&attack.relearning, thresholds.relearn)),
         }
     }
 
@@ -134,6 +149,12 @@ impl<'a> Sight<'a> {
         self.longest <= self.allowed_run() && self.told == 0
     }
 
+    /// Whether no attack brings back what seems forgotten.
+    fn holds(&self) -> bool {
+        let is_back = self.relearnt.as_ref().is_some_and(Relearnt::is_back);
+        !is_back && self.told_by_attack.is_empty()
+    }
+
     /// Whether the passages have become less probable, or are recited less far, than before.
     fn has_moved(&self) -> bool {
         let before = self.found.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
@@ -143,10 +164,15 @@ impl<'a> Sight<'a> {
     }
 }
 
-fn forgotten(found: &Remembered<'_>, after: &SetsMemory, outcome: &Outcome) -> Goal {
-    let sight = Sight::of(found, after, outcome);
+fn forgotten(
+    found: &Remembered<'_>,
+    after: &SetsMemory,
+    (outcome, thresholds): (&Outcome, &Thresholds),
+) -> Goal {
+    let sight = Sight::of(found, after, (outcome, thresholds));
     let reached = match (sight.is_improbable(), sight.is_unrecited()) {
-        (true, true) => Reached::Fully,
+        (true, true) if sight.holds() => Reached::Fully,
+        (true, true) => Reached::InPart,
         (false, false) => Reached::NotAtAll,
         // Without anything to compare with, silence is not yet forgetting.
         (true, false) | (false, true) if sight.has_moved() => Reached::InPart,
@@ -158,10 +184,11 @@ fn forgotten(found: &Remembered<'_>, after: &SetsMemory, outcome: &Outcome) -> G
         Reached::NotAtAll => "The passages are not forgotten",
     };
     let sentence = format!(
-        "{head}: {}; {}{}.{}{}",
+        "{head}: {}; {}{}.{}{}{}",
         probability(&sight),
         recital(&sight),
         retained(found.before, sight.after),
+        attacked(&sight),
         cut(found),
         advice(&sight)
     );
@@ -204,6 +231,13 @@ fn recital(sight: &Sight<'_>) -> String {
     }
 }
 
+/// What the attacks brought back.
+fn attacked(sight: &Sight<'_>) -> String {
+    let relearnt = sight.relearnt.as_ref().map(Relearnt::sentence);
+    let secrets = sight.told_by_attack.iter().map(|it| format!("{}.", it.text));
+    relearnt.into_iter().chain(secrets).map(|sentence| format!(" {sentence}")).collect()
+}
+
 /// What to do about what was not reached.
 fn advice(sight: &Sight<'_>) -> String {
     let stopped = sight.found.training.map(|training| training.stopped);
@@ -242,6 +276,8 @@ fn reasons(sight: Sight<'_>) -> Vec<Reason> {
     if recited(sight.after).is_some() {
         reasons.push(reason(&row("longest run"), longest, limit, String::new()));
     }
+    reasons.extend(sight.relearnt.as_ref().and_then(Relearnt::reason));
     reasons.extend(sight.told_reason);
+    reasons.extend(sight.told_by_attack);
     reasons
 }

@@ -260,6 +260,7 @@ fn secret(origin: SecretOrigin) -> SecretLeak {
         worst_rank: 1,
         is_said: true,
         sampled: 30,
+        begun: 0,
         control_rank: 1,
     };
     SecretLeak {
@@ -268,7 +269,9 @@ fn secret(origin: SecretOrigin) -> SecretLeak {
         prefix: "call".into(),
         before: seen.clone(),
         after: Some(seen),
-        drawn: 32,
+        attacks: Vec::new(),
+        drawn: 64,
+        beginnings: 0,
         controls: 0,
         seed: 0,
     }
