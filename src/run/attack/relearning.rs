@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::plan::{Compared, Halves, RelearnPlan};
 use super::ticks::Ticks;
-use crate::gradient::{PassageSettings, Relearner};
+use crate::gradient::{PassageSettings, Relearner, TrainError};
 use crate::model::{Decoder, Model};
 use crate::run::RunError;
 use crate::run::tools::Tools;
@@ -125,13 +125,29 @@ fn curve(
     let mut relearner = Relearner::new(model, start, &halves.learnt, settings)?;
     let mut points: Vec<RelearnPoint> = Vec::with_capacity(steps.len());
     for step in steps {
-        while relearner.steps() < *step {
-            relearner.step(ticks.progress)?;
-            let note = points.last().map(|it| format!("nll {:.2}", it.watched));
-            ticks.tick(&note.unwrap_or_default());
+        let note = points.last().map(|it| format!("nll {:.2}", it.watched)).unwrap_or_default();
+        if !learns_until(&mut relearner, *step, (ticks, &note))? {
+            break;
         }
         let (learnt, watched) = (relearner.nll(&halves.learnt)?, relearner.nll(&halves.watched)?);
         points.push(RelearnPoint { step: *step, learnt, watched });
     }
     Ok(points)
+}
+
+/// Takes steps up to `step`; whether the training came so far and did not diverge, which what is left
+/// of a broken model may.
+pub(super) fn learns_until(
+    relearner: &mut Relearner<'_>,
+    step: u64,
+    (ticks, note): (&Ticks<'_>, &str),
+) -> Result<bool, TrainError> {
+    while relearner.steps() < step {
+        match relearner.step(ticks.progress) {
+            Err(TrainError::NotFinite { .. }) => return Ok(false),
+            taken => taken?,
+        }
+        ticks.tick(note);
+    }
+    Ok(true)
 }

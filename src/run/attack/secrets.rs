@@ -1,6 +1,7 @@
 //! Secrets, asked for again after an attack.
 
 use super::plan::{RelearnPlan, SECRET_STEPS};
+use super::relearning::learns_until;
 use super::ticks::Ticks;
 use crate::gradient::{Example, Relearner};
 use crate::model::{Decoder, Model, TokenizerError};
@@ -40,9 +41,8 @@ pub(super) fn relearn(
     for (passages, asked) in lessons {
         let learnt: Vec<Example> = passages.iter().map(|at| plan.all[*at].clone()).collect();
         let mut relearner = Relearner::new(model, decoder, &learnt, &plan.settings)?;
-        while relearner.steps() < SECRET_STEPS {
-            relearner.step(progress)?;
-            ticks.tick("secrets");
+        if !learns_until(&mut relearner, SECRET_STEPS, (&ticks, "secrets"))? {
+            continue;
         }
         for at in asked {
             let (kind, question) = (SecretAttackKind::Relearnt, &secrets[at]);

@@ -18,7 +18,7 @@ impl<'a> Relearnt<'a> {
     /// Whether the half that is not shown becomes as probable as if it had been seen.
     pub(super) fn is_back(&self) -> bool {
         // A share that is NaN holds nothing back.
-        self.curve.least().is_some_and(|(_, share)| !(share >= self.limit))
+        self.curve.least().is_some_and(|(_, share)| share < self.limit || share.is_nan())
     }
 
     pub(super) fn reason(&self) -> Option<Reason> {
