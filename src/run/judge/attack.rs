@@ -80,6 +80,9 @@ mod tests {
     use super::*;
     use crate::run::attack::{RelearnCurve, RelearnPoint};
 
+    /// NLL of the watched half of several models, by step.
+    type Curves = &'static [&'static [f64]];
+
     fn points(watched: &[f64]) -> Vec<RelearnPoint> {
         let point = |(at, nll): (usize, &f64)| RelearnPoint {
             step: 5 * at as u64,
@@ -89,7 +92,7 @@ mod tests {
         watched.iter().enumerate().map(point).collect()
     }
 
-    fn curve(own: &[f64], others: &[&[f64]], compared: Compared) -> Relearning {
+    fn curve(own: &[f64], others: Curves, compared: Compared) -> Relearning {
         let other = |nll: &&[f64]| RelearnCurve { name: "other".into(), points: points(nll) };
         Relearning {
             learnt: 20,
@@ -106,8 +109,8 @@ mod tests {
     #[test]
     fn the_sentence_is_true_of_the_curve() {
         let (references, holdout) = (Compared::References, Compared::Holdout);
-        let never: &[&[f64]] = &[&[1.6, 1.4, 2.], &[1.6, 1.5, 2.2]];
-        let rows: [(&[f64], &[&[f64]], Compared, bool, &str); 5] = [
+        let never: Curves = &[&[1.6, 1.4, 2.], &[1.6, 1.5, 2.2]];
+        let rows: [(&[f64], Curves, Compared, bool, &str); 5] = [
             (
                 &[1.57, 0.49, 1.22],
                 never,
