@@ -8,7 +8,8 @@
 //!     write the group          rank_one
 //!     measure its cases        probe
 //! for each training            gradient
-//! measure what changed         probe, then verdict
+//! measure what changed         probe
+//! attack what was forgotten    attack, then verdict
 //! ```
 
 mod attack;

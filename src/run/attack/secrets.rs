@@ -37,6 +37,9 @@ pub(super) fn relearn(
         (0..texts.len()).filter(|at| !question.is_in(&texts[*at])).collect()
     };
     let lessons = lessons(secrets, without);
+    if lessons.is_empty() {
+        return Ok(());
+    }
     let ticks = Ticks::new(progress, "attack", SECRET_STEPS * lessons.len() as u64);
     for (passages, asked) in lessons {
         let learnt: Vec<Example> = passages.iter().map(|at| plan.all[*at].clone()).collect();
