@@ -36,9 +36,10 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
 
 fn show(plan: &Plan) -> String {
     let mut out = String::new();
-    for (step, sentence) in plan.steps.iter().zip(plan.describe()) {
-        out.push_str(&format!("{}\n", paragraph(0, 2, &sentence)));
-        if let Step::Write(write) = step {
+    // A sentence for each step, then one on the attack.
+    for (at, sentence) in plan.describe().iter().enumerate() {
+        out.push_str(&format!("{}\n", paragraph(0, 2, sentence)));
+        if let Some(Step::Write(write)) = plan.steps.get(at) {
             out.push_str(&tokens(write));
         }
     }

@@ -67,9 +67,9 @@ pub fn compare(
     let progress = tools.progress;
     let mut first = TrainPlan::all(model, job)?.remove(0);
     first.warnings().iter().for_each(|warning| progress.warn(warning));
+    let attack_plan = AttackPlan::new(model, job, &[&first])?;
     general::ready(model, &mut first, tools)?;
     let references = measure_references(model, &mut first, tools)?;
-    let attack_plan = AttackPlan::new(model, job, &[&first])?;
     let curves = attack_plan.as_ref().map(|plan| ReferenceCurves::new(model, plan, tools));
     let curves = curves.transpose()?.unwrap_or_default();
     let before = remembered(model, &model.decoder, &first.sets, progress)?;

@@ -81,12 +81,18 @@ fn half_of_the_passages_is_learnt_again_beside_a_model_that_never_saw_them() {
     for row in ["secrets, Q8_0", "secrets, Q4_0", "secrets, relearnt"] {
         assert!(measure(&report, row, "after") <= 1. && measure(&report, row, "n") == 1., "{row}");
     }
-    assert!(measure(&report, "secrets, decoded", "before") == 1., "it was taught by heart");
+    for row in ["secrets, decoded", "secrets, sampled"] {
+        let all = ["before", "after"].map(|head| measure(&report, row, head));
+        assert!(all.iter().all(|told| *told <= measure(&report, "secrets", "n")), "{row}");
+    }
 
     // The same change, measured again, is attacked in the same way.
     let probe = "probe forget.toml --model taught --patch forget.patch.safetensors --json";
     let probed = desk.report(probe);
-    assert_eq!(probed["data"]["attack"]["relearning"], *attack);
+    for row in STEPS {
+        let [one, two] = [&report, &probed].map(|report| measure(report, row, "watched"));
+        assert!((one / two - 1.).abs() < 1e-4, "{row}: {one} and {two}");
+    }
     let shown = desk.ok(&format!("{LINE} --require 'relearn_share>=0'").replace('\'', ""));
     assert!(flat(&shown).contains("Under attack, 3 of the forgotten passages"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
@@ -172,7 +178,7 @@ fn the_built_in_model_is_attacked_unasked() {
     };
     some("forget", 4);
     some("holdout", 4);
-    let spec = "[gradient]\nsteps = 2\ngeneral_batch = 0\n\
+    let spec = "[gradient]\nsteps = 2\ngeneral_batch = 0\nchunk = 24\n\
                 [[forget]]\npassages = \"forget.txt\"\nholdout = \"holdout.txt\"\n";
     desk.write("forget.toml", spec);
     let plan = flat(&desk.ok("plan forget.toml"));
