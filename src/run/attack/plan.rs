@@ -246,7 +246,7 @@ fn settings(
     let all = halves.learnt.iter().chain(&halves.watched);
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
     let weights = parameters(model) as usize;
-    let footprint = Footprint::new(model.decoder.parameters(), weights, &settings.rule, longest);
+    let footprint = Footprint::new(model.decoder.parameters(), weights, &settings, longest);
     settings.fit(footprint, config, job.memory)?;
     Ok(settings)
 }
