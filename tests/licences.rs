@@ -1,8 +1,8 @@
 //! Licences and origin of everything that is linked, from what Cargo itself knows.
 //!
-//! This stands in for `cargo deny check licenses sources bans` where that tool is not installed. A
-//! database of advisories does not come with the registry, so none is asked here: run `cargo audit`
-//! where there is one.
+//! This reads `deny.toml` and stands in for `cargo deny check licenses sources bans` where that tool
+//! is not installed. A database of advisories does not come with the registry, so none is asked here:
+//! run `cargo deny check advisories` where there is one.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,28 +11,24 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Licences under which this program may be handed on as a binary, with notices. MPL-2.0 asks for
-/// the source of its own files, which the registry has unchanged.
-const ALLOWED: [&str; 15] = [
-    "0BSD",
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "CC0-1.0",
-    "CDLA-Permissive-2.0",
-    "ISC",
-    "MIT",
-    "MIT-0",
-    "MPL-2.0",
-    "Unicode-3.0",
-    "Unlicense",
-    "Zlib",
-];
+/// The table of `deny.toml` with that name.
+fn rules(table: &str) -> toml::Table {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml");
+    let text = std::fs::read_to_string(file).expect("deny.toml");
+    let mut rules: toml::Table = text.parse().expect("TOML");
+    match rules.remove(table) {
+        Some(toml::Value::Table(rules)) => rules,
+        other => panic!("[{table}] is {other:?}"),
+    }
+}
 
-/// The one registry that packages come from.
-const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// The texts of a list in a table of `deny.toml`.
+fn list(table: &str, key: &str) -> Vec<String> {
+    let rules = rules(table);
+    let items = rules[key].as_array().unwrap_or_else(|| panic!("{key} of [{table}]"));
+    let text = |item: &toml::Value| item.get("crate").unwrap_or(item).as_str().map(str::to_owned);
+    items.iter().map(|item| text(item).expect("a text")).collect()
+}
 
 fn cargo(words: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
@@ -58,9 +54,9 @@ fn packages() -> Vec<Value> {
 }
 
 /// Whether a licence expression offers a way that is allowed.
-fn is_allowed(expression: &str) -> bool {
+fn is_allowed(expression: &str, allowed: &[String]) -> bool {
     let expression = expression.replace(['(', ')'], "").replace('/', " OR ");
-    let is_allowed = |licence: &str| ALLOWED.contains(&licence.trim());
+    let is_allowed = |licence: &str| allowed.iter().any(|known| known == licence.trim());
     expression.split(" AND ").all(|part| part.split(" OR ").any(is_allowed))
 }
 
@@ -72,16 +68,27 @@ fn name(package: &Value) -> String {
 #[test]
 fn every_licence_allows_a_binary_and_every_package_is_of_the_registry() {
     let packages = packages();
+    let allowed = list("licenses", "allow");
     assert!(packages.len() > 100, "{} packages", packages.len());
     let licence = |package: &Value| package["license"].as_str().unwrap_or("").to_owned();
     let refused: BTreeSet<String> = packages
         .iter()
-        .filter(|package| !is_allowed(&licence(package)))
+        .filter(|package| !is_allowed(&licence(package), &allowed))
         .map(|package| format!("{}: {:?}", name(package), licence(package)))
         .collect();
     assert!(refused.is_empty(), "licences to be looked at: {refused:#?}");
-    let strange = packages.iter().filter(|package| package["source"] != REGISTRY).map(name);
-    assert_eq!(strange.collect::<Vec<_>>(), Vec::<String>::new(), "not from crates.io");
+    let registries = list("sources", "allow-registry");
+    let registries: Vec<String> = registries.iter().map(|it| format!("registry+{it}")).collect();
+    let is_known = |package: &&Value| {
+        package["source"].as_str().is_some_and(|source| registries.iter().any(|it| it == source))
+    };
+    let strange = packages.iter().filter(|package| !is_known(package)).map(name);
+    assert_eq!(strange.collect::<Vec<_>>(), Vec::<String>::new(), "not from a known registry");
+    assert_eq!(rules("sources")["unknown-registry"].as_str(), Some("deny"));
+    let banned = list("bans", "deny");
+    assert!(!banned.is_empty());
+    let linked = packages.iter().filter(|package| banned.iter().any(|it| package["name"] == **it));
+    assert_eq!(linked.map(name).collect::<Vec<_>>(), Vec::<String>::new(), "banned");
 }
 
 #[test]
@@ -95,8 +102,9 @@ fn expressions_are_read_as_choices_and_sums() {
         ("MIT AND GPL-3.0", false),
         ("", false),
     ];
+    let allowed = ["MIT", "Apache-2.0", "Unicode-3.0"].map(str::to_owned);
     for (expression, expected) in rows {
-        assert_eq!(is_allowed(expression), expected, "{expression}");
+        assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
     }
 }
 
@@ -116,7 +124,7 @@ fn texts(package: &Value) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "writes target/LICENSE-THIRD-PARTY.md, to be handed on with a binary"]
+#[ignore = "writes target/THIRD-PARTY.md, to be handed on with a binary"]
 fn notices_for_a_binary() {
     let mut notices = String::from("# Packages in this binary, and their licences\n");
     for package in packages() {
@@ -128,7 +136,7 @@ fn notices_for_a_binary() {
             write!(notices, "\n```text\n{}\n```\n", text.trim()).expect("a string");
         }
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/LICENSE-THIRD-PARTY.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/THIRD-PARTY.md");
     std::fs::write(&file, &notices).expect("a writable folder");
     assert!(notices.matches("\n## ").count() > 100, "{}", file.display());
 }
