@@ -250,6 +250,48 @@ fn the_token_does_not_follow_a_redirect_of_what_anybody_may_read() {
 }
 
 #[test]
+fn the_token_of_a_private_model_stays_with_the_hub() {
+    let private = || Offer { token: Some("right"), ..Offer::main(tiny()) };
+    let gated = || Offer { gate: Some("right"), ..Offer::main(sharded()) };
+    for (offer, files) in [(private(), tiny()), (gated(), sharded())] {
+        let server = Server::start(Offer { elsewhere: Some("localhost"), ..offer });
+        let found = User::of(&server).with_token("right").resolve(REPOSITORY).unwrap();
+        assert_holds(&found.path, &files);
+        let log = server.take_log();
+        assert!(log.iter().any(|line| line.starts_with("/cdn/")), "{log:?}");
+        assert!(!log.iter().any(|line| line.contains("with the token")), "{log:?}");
+    }
+}
+
+#[test]
+fn a_private_model_is_resumed_checked_and_interrupted_as_a_public_one() {
+    let private = || {
+        let elsewhere = Some("localhost");
+        Offer { token: Some("right"), elsewhere, ..Offer::main(tiny()) }
+    };
+    let server = Server::start(Offer { breaks_after: Some(100_000), ..private() });
+    let user = User::of(&server).with_token("right");
+    assert_holds(&user.resolve(REPOSITORY).unwrap().path, &tiny());
+    let log = server.take_log();
+    assert!(log.iter().any(|request| request.ends_with("bytes=100000-")), "{log:?}");
+
+    let server = Server::start(Offer { damages: true, ..private() });
+    let kind = User::of(&server).with_token("right").refused(REPOSITORY);
+    assert!(matches!(kind, HubErrorKind::Damaged { .. }), "{kind}");
+
+    let server = Server::start(private());
+    let user = User::of(&server).with_token("right");
+    let stopped = resolve(Some(REPOSITORY), &user.options, &StopsInWeights::default());
+    assert!(matches!(stopped, Err(SourceError::Interrupted(_))), "{stopped:?}");
+    assert_holds(&user.resolve(REPOSITORY).unwrap().path, &tiny());
+    let log = server.take_log();
+    let resumed = |line: &String| {
+        line.starts_with("/cdn/") && line.contains("bytes=") && !line.ends_with("bytes=0-")
+    };
+    assert!(log.iter().any(resumed), "{log:?}");
+}
+
+#[test]
 fn a_missing_repository_is_neither_there_nor_here() {
     let server = Server::start(Offer::main(tiny()));
     let kind = User::of(&server).refused("acme/large");

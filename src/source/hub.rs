@@ -7,6 +7,7 @@
 
 mod download;
 mod error;
+mod redirected;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -104,15 +105,14 @@ fn online(
     let token = options.token.as_ref();
     let api = connected(token)?;
     let listing = server::list(&api.repo(repository(id, id.revision())), id, token.is_some())?;
-    // `hf-hub` sends the token on to the host that it is redirected to for a large file. What
-    // anybody may read is fetched without it.
+    // What anybody may read is fetched without the token.
     let token = token.filter(|_| !listing.is_public);
     let api = connected(token)?;
     let is_authorised = token.is_some();
     let download = download::Download {
         cache: cache_of(&cache, id, &listing.commit),
         remote: api.repo(repository(id, &listing.commit)),
-        api,
+        anonymous: connected(None)?.repo(repository(id, &listing.commit)),
         commit: &listing.commit,
         is_authorised,
         ignored_config_keys: &options.ignored_config_keys,

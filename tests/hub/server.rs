@@ -34,6 +34,8 @@ pub struct Offer {
     pub gate: Option<&'static str>,
     /// The first answer with a large body ends after so many bytes.
     pub breaks_after: Option<usize>,
+    /// The host that large files are said to be on; the server's own without it.
+    pub elsewhere: Option<&'static str>,
     /// Large bodies are not those that were announced.
     pub damages: bool,
     /// Every answer has this status and no body.
@@ -266,11 +268,12 @@ impl State {
         }
         let hash = Sha256::of(content).to_string();
         if name.ends_with(".safetensors") {
+            let host = self.offer.elsewhere.unwrap_or("127.0.0.1");
             let headers = vec![
                 ("x-repo-commit", commit.clone()),
                 ("x-linked-etag", format!("\"{hash}\"")),
                 ("x-linked-size", content.len().to_string()),
-                ("location", format!("http://{}/cdn/{hash}", self.address)),
+                ("location", format!("http://{host}:{}/cdn/{hash}", self.address.port())),
             ];
             return Answer::new(302, headers, Vec::new());
         }

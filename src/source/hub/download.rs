@@ -12,10 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
 use hf_hub::CacheRepo;
-use hf_hub::api::sync::{Api, ApiError, ApiRepo};
+use hf_hub::api::sync::{ApiError, ApiRepo};
 
 use super::super::folder::{self, CONFIG, INDEX, TOKENIZER, WEIGHTS};
 use super::HubErrorKind;
+use super::redirected::{Announced, Transfer, announced};
 use super::server::{failure, protocol, status_of};
 use crate::files::Sha256;
 use crate::model::check_config;
@@ -49,8 +50,8 @@ pub(super) struct Download<'a> {
     pub(super) cache: CacheRepo,
     /// The server's side of the commit.
     pub(super) remote: ApiRepo,
-    /// The server.
-    pub(super) api: Api,
+    /// The same without a token, for other hosts.
+    pub(super) anonymous: ApiRepo,
     /// The commit's hash.
     pub(super) commit: &'a str,
     /// Whether a token is sent.
@@ -105,23 +106,60 @@ impl Download<'_> {
         if pointer.exists() {
             return Ok(());
         }
-        let failed = |error| failure(file, error, self.is_authorised);
-        let announced = self.api.metadata(&self.remote.url(file)).map_err(failed)?;
-        if announced.commit_hash() != self.commit || !is_etag(announced.etag()) {
-            return Err(protocol(format!(
-                "{file} is announced for commit {:?} with etag {:?}; expected commit {:?}",
-                announced.commit_hash(),
-                announced.etag(),
-                self.commit
-            )));
+        let found = self.announced(file)?;
+        let blob = self.cache.blob_path(&found.etag);
+        let linked = || {
+            let failed = |source| HubErrorKind::Cache { path: pointer.clone(), source };
+            link(&blob, &pointer).map_err(failed)
+        };
+        if fs::metadata(&blob).is_ok_and(|it| it.len() == found.size) {
+            return linked();
         }
-        let blob = self.cache.blob_path(announced.etag());
-        if fs::metadata(&blob).is_ok_and(|found| found.len() == announced.size() as u64) {
-            return link(&blob, &pointer)
-                .map_err(|source| HubErrorKind::Cache { path: pointer, source });
+        if self.is_authorised && found.elsewhere.is_some() {
+            self.transfer_elsewhere(file, &found, &blob)?;
+            linked()?;
+        } else {
+            self.transfer(file, &blob)?;
         }
-        self.transfer(file, &blob)?;
-        verify(file, announced.etag(), &blob, &pointer)
+        verify(file, &found.etag, &blob, &pointer)
+    }
+
+    fn announced(&self, file: &str) -> Result<Announced, HubErrorKind> {
+        let found = announced(&self.remote, file, self.is_authorised)?;
+        if found.commit == self.commit && is_etag(&found.etag) {
+            return Ok(found);
+        }
+        let (commit, etag) = (found.commit, found.etag);
+        Err(protocol(format!(
+            "{file} is announced for commit {commit:?} with etag {etag:?}; expected commit {:?}",
+            self.commit
+        )))
+    }
+
+    /// Downloads one file from another host, which is not shown the token.
+    fn transfer_elsewhere(
+        &self,
+        file: &str,
+        found: &Announced,
+        blob: &Path,
+    ) -> Result<(), HubErrorKind> {
+        let (mut resumptions, mut elsewhere) = (0, found.elsewhere.clone());
+        while let Some(address) = elsewhere {
+            let (anonymous, progress) = (&self.anonymous, self.progress);
+            let transfer =
+                Transfer { anonymous, file, address: &address, size: found.size, progress };
+            match transfer.run(blob) {
+                Err(HubErrorKind::Transfer { source, .. })
+                    if is_broken_off(&source) && resumptions < RESUMPTIONS =>
+                {
+                    resumptions += 1;
+                }
+                outcome => return outcome,
+            }
+            // Addresses on other hosts hold for a while only.
+            elsewhere = self.announced(file)?.elsewhere;
+        }
+        self.transfer(file, blob)
     }
 
     /// Downloads one file, waiting for another process that downloads it too.

@@ -81,18 +81,23 @@ fn refusal(refusal: Refusal, id: &HubId) -> HubErrorKind {
 /// The error for the failed download of one file.
 pub(super) fn failure(file: &str, error: ApiError, is_authorised: bool) -> HubErrorKind {
     match status_of(&error) {
-        // The repository itself was shown before, so this is about its terms.
-        Some(401 | 403) => HubErrorKind::Gated { is_authorised },
-        Some(404) => HubErrorKind::MissingFile { file: file.to_owned() },
-        Some(status) => {
-            HubErrorKind::Status { status, message: format!("{file} could not be downloaded") }
-        }
+        Some(status) => refused(file, status, is_authorised),
         None => match error {
             ApiError::MissingHeader(header) | ApiError::InvalidHeader(header) => {
                 protocol(format!("header {header} of {file} is missing or invalid"))
             }
             error => HubErrorKind::Transfer { file: file.to_owned(), source: Box::new(error) },
         },
+    }
+}
+
+/// The error for a file that the server refuses.
+pub(super) fn refused(file: &str, status: u16, is_authorised: bool) -> HubErrorKind {
+    match status {
+        // The repository itself was shown before, so this is about its terms.
+        401 | 403 => HubErrorKind::Gated { is_authorised },
+        404 => HubErrorKind::MissingFile { file: file.to_owned() },
+        _ => HubErrorKind::Status { status, message: format!("{file} could not be downloaded") },
     }
 }
 
