@@ -1,6 +1,7 @@
 //! SHA-256: how everything that goes in is named.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
@@ -22,6 +23,12 @@ impl Sha256 {
     /// The digest of `bytes`.
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// A digest that nobody can foresee: a salt.
+    pub fn random() -> Self {
+        let bits = || RandomState::new().build_hasher().finish();
+        Self::of(format!("{:x} {:x} {:x} {:x}", bits(), bits(), bits(), bits()))
     }
 
     /// The digest of the contents of the file at `path`, read in pieces.

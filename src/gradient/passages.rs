@@ -115,10 +115,11 @@ pub fn train(
     let mut run = PassageTraining::new(model, start, sets, settings)?;
     let trainable = model.trainable_from(start, &settings.rule)?;
     let mut trainer = Trainer::new(trainable, settings.trainer(rate));
-    let fingerprint = run.fingerprint();
+    let mut identity = checkpoint.map(|_| Identity::new(&run.identity(), Sha256::random()));
     if let Some(saved) = checkpoint.filter(|saved| saved.file.exists()) {
         let cursor = trainer.restore(&saved.file)?;
-        run.state = State::resume(cursor, &fingerprint, saved)?;
+        let (state, stated) = State::resume(cursor, &run.identity(), saved)?;
+        (run.state, identity) = (state, Some(stated));
     }
     progress.phase(settings.verb.phase(), Some(settings.steps));
     let mut stopped = run.state.stopped;
@@ -128,7 +129,7 @@ pub fn train(
         if let Some(saved) = checkpoint
             && (stopped.is_some() || trainer.steps().is_multiple_of(saved.every))
         {
-            trainer.save(&saved.file, &json!({ "data": fingerprint, "state": run.state }))?;
+            trainer.save(&saved.file, &json!({ "data": identity, "state": run.state }))?;
         }
     }
     let trainable = trainer.into_trainable();
@@ -185,17 +186,37 @@ struct State {
 impl State {
     fn resume(
         mut cursor: serde_json::Value,
-        fingerprint: &Sha256,
+        text: &str,
         saved: &Checkpointing,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<(Self, Identity), TrainError> {
         let fail = |reason: &str| TrainError::State {
             file: saved.file.display().to_string(),
             reason: reason.into(),
         };
-        if cursor["data"] != json!(fingerprint) {
-            return Err(fail("it was saved with other passages or settings"));
-        }
-        serde_json::from_value(cursor["state"].take()).map_err(|error| fail(&error.to_string()))
+        let stated: Option<Identity> = serde_json::from_value(cursor["data"].take()).ok();
+        let identity = stated.filter(|stated| *stated == Identity::new(text, stated.salt));
+        let other = || fail("it was saved with other passages or settings");
+        let identity = identity.ok_or_else(other)?;
+        let state = serde_json::from_value(cursor["state"].take());
+        Ok((state.map_err(|error| fail(&error.to_string()))?, identity))
+    }
+}
+
+/// Times that a digest is hashed, so that each guess at a short passage costs as many.
+const ROUNDS: usize = 50_000;
+
+/// Tells a training from others, and does not tell what it is about to who can only guess.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Identity {
+    salt: Sha256,
+    digest: Sha256,
+}
+
+impl Identity {
+    fn new(text: &str, salt: Sha256) -> Self {
+        let once = |digest: Sha256, _| Sha256::of(format!("{salt}\n{digest}"));
+        let digest = (0..ROUNDS).fold(Sha256::of(format!("{salt}\n{text}")), once);
+        Self { salt, digest }
     }
 }
 
@@ -272,8 +293,8 @@ impl<'a> PassageTraining<'a> {
         Ok(Self { settings, sets, losses, retain, start, retain_start, holdout, general, state })
     }
 
-    /// Digest of all that decides the training.
-    fn fingerprint(&self) -> Sha256 {
+    /// All that decides the training.
+    fn identity(&self) -> String {
         let ids = |examples: &[Example]| -> Vec<(Vec<u32>, usize)> {
             examples.iter().map(|e| (e.ids.clone(), e.first_target)).collect()
         };
@@ -283,7 +304,7 @@ impl<'a> PassageTraining<'a> {
         let sets = sets.map(|set| ids(set));
         let references = &self.sets.references;
         let all = json!({ "settings": self.settings, "sets": sets, "references": references });
-        Sha256::of(all.to_string())
+        all.to_string()
     }
 
     fn goal(&self) -> Option<(f64, Stopped)> {
