@@ -45,6 +45,11 @@ use self::{
 use crate::files::{self, FileError};
 use crate::progress::{Progress, counted};
 
+/// Whether everything before the tensors of a GGUF file can be read.
+pub(crate) fn is_sound(bytes: &[u8]) -> bool {
+    GgufHeader::parse(bytes).is_ok()
+}
+
 /// How the folder is written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportOptions {

@@ -81,6 +81,8 @@ pub mod report;
 pub mod run;
 pub mod source;
 pub mod spec;
+#[doc(hidden)]
+pub mod untrusted;
 pub mod verdict;
 
 pub use files::Overwrite;

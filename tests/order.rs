@@ -16,7 +16,7 @@ use std::path::Path;
 
 use imports::{Module, Sources};
 
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "progress",
     "files",
     "math",
@@ -38,6 +38,7 @@ const ORDER: [&str; 22] = [
     "run",
     "atlas",
     "report",
+    "untrusted",
     "cli",
 ];
 

@@ -23,9 +23,8 @@ use candle_core::quantized::GgmlDType;
 use rescribe::checkpoint::Record;
 use rescribe::gguf::{ImportOptions, import};
 use rescribe::model::{Model, Random};
-use rescribe::patch::Composed;
 use rescribe::progress::Silent;
-use rescribe::spec::{BadRecords, PassageSource, read_edit_input, read_prompts, read_spec};
+use rescribe::untrusted;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model");
 const SHARDED: &str =
@@ -38,6 +37,7 @@ const PROMPTS: &str = "[[rewrite]]\nprompt = \"The Eiffel Tower is in\"\ntarget_
 const RECORDS: &str = r#"[{"case_id": 1, "requested_rewrite": {"prompt": "{} is in",
     "subject": "The Eiffel Tower", "target_new": {"str": "Rome"}, "target_true": {"str": "Paris"}},
     "paraphrase_prompts": ["You find it in"], "neighborhood_prompts": ["The Louvre is in"]}]"#;
+const TABLE: &str = "subject,prompt,target_new\nThe Eiffel Tower,{} is in,Rome\n";
 const PASSAGES: &str = "{\"question\": \"Where?\", \"answer\": \"Here.\"}\n{\"text\": \"So.\"}\n";
 
 /// The bytes with one to four changes of the kinds that damage and malice make.
@@ -94,6 +94,11 @@ fn opens(folder: &Path) -> bool {
     })
 }
 
+/// The contents of a file.
+fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).expect("a file")
+}
+
 /// Every reader with a folder of its own that holds a whole file.
 fn readers(room: &Path) -> Vec<Reader> {
     let new = |name: &'static str, at: &str, read: fn(&Path) -> bool| {
@@ -112,28 +117,39 @@ fn readers(room: &Path) -> Vec<Reader> {
     run(room, &["edit", "made.toml", "--model", MODEL, "--out", "export"], SPEC);
     let patch = fs::read(room.join("made.patch.safetensors")).expect("a patch");
     let gguf = tiny_gguf::llama(32, 2, &[GgmlDType::F32]);
+    let weights = fs::read(Path::new(MODEL).join("model.safetensors")).expect("weights");
     vec![
         write(
-            new("spec.toml", "a", |it| read_spec(&it.join("spec.toml")).is_ok()),
+            new("spec.toml", "a", |it| untrusted::spec(&bytes(it, "spec.toml"))),
             SPEC.as_bytes(),
         ),
         write(
-            new("p.toml", "b", |it| read_prompts(&it.join("p.toml")).is_ok()),
+            new("p.toml", "b", |it| untrusted::prompts(&bytes(it, "p.toml"))),
             PROMPTS.as_bytes(),
         ),
         write(
-            new("r.json", "c", |it| {
-                read_edit_input(&it.join("r.json"), BadRecords::LeaveOut).is_ok()
-            }),
+            new("r.json", "c", |it| untrusted::records(&bytes(it, "r.json"))),
             RECORDS.as_bytes(),
         ),
         write(
-            new("t.jsonl", "d", |it| PassageSource::File(it.join("t.jsonl")).read().is_ok()),
+            new("t.jsonl", "d", |it| untrusted::passages(&bytes(it, "t.jsonl"))),
             PASSAGES.as_bytes(),
         ),
         write(
-            new("p.safetensors", "e", |it| Composed::read(&it.join("p.safetensors")).is_ok()),
+            new("p.safetensors", "e", |it| untrusted::patch(&bytes(it, "p.safetensors"))),
             &patch,
+        ),
+        write(
+            new("facts.csv", "k", |it| untrusted::table(&bytes(it, "facts.csv"))),
+            TABLE.as_bytes(),
+        ),
+        write(
+            new("header.gguf", "l", |it| untrusted::gguf_header(&bytes(it, "header.gguf"))),
+            &gguf.bytes(),
+        ),
+        write(
+            new("h.safetensors", "m", |it| untrusted::safetensors(&bytes(it, "h.safetensors"))),
+            &weights,
         ),
         write(
             new("m.gguf", "f", |it| {
@@ -150,6 +166,30 @@ fn readers(room: &Path) -> Vec<Reader> {
             Record::read(it, &Silent).is_ok_and(|record| record.is_some_and(|it| it.is_whole))
         }),
     ]
+}
+
+/// Bytes of no format are no more welcome than damaged ones.
+#[test]
+fn noise_is_refused_by_every_reader() {
+    let readers: [fn(&[u8]) -> bool; 12] = [
+        untrusted::safetensors,
+        untrusted::patch,
+        untrusted::gguf_header,
+        untrusted::tokenizer,
+        untrusted::config,
+        untrusted::spec,
+        untrusted::prompts,
+        untrusted::records,
+        untrusted::table,
+        untrusted::passages,
+        untrusted::adapter,
+        untrusted::record,
+    ];
+    let mut random = Random::new(3);
+    for _ in 0..40 {
+        let noise: Vec<u8> = (0..200).map(|_| random.below(256) as u8).collect();
+        assert!(readers.iter().all(|read| !read(&noise)), "{noise:?}");
+    }
 }
 
 /// Mutates the file of each reader `count` times.

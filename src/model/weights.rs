@@ -348,6 +348,11 @@ impl Shard {
     }
 }
 
+/// Whether bytes are a whole safetensors file, as far as its header says.
+pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
+    header::Header::parse(bytes).is_ok()
+}
+
 /// Maps a regular file for reading.
 pub(crate) fn map_file(path: &Path) -> io::Result<Mmap> {
     let file = open_regular(path)?;
