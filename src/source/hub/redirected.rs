@@ -29,7 +29,7 @@ pub(super) struct Announced {
     pub(super) commit: String,
     pub(super) etag: String,
     pub(super) size: u64,
-    /// The address on another host; nothing where the Hub has the file itself.
+    /// The address elsewhere; nothing where the Hub has the file itself.
     pub(super) elsewhere: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn announced(
             return Err(refused(file, status.as_u16(), is_authorised));
         }
         let location = if is_redirect { Some(needed("location")?) } else { None };
-        if let Some(own) = location.as_deref().and_then(|it| on_same_host(&url, it)) {
+        if let Some(own) = location.as_deref().and_then(|it| relative(&url, it)) {
             url = own;
             continue;
         }
@@ -77,17 +77,13 @@ pub(super) fn announced(
     Err(protocol(format!("{file} is redirected more than {HOPS} times")))
 }
 
-/// The address that a redirect leads to, if it is on the host of `url`.
-fn on_same_host(url: &str, location: &str) -> Option<String> {
+/// The address that a redirect to a path leads to, on the host of `url`. The Hub names its own host by
+/// paths alone, as for a repository that was renamed.
+fn relative(url: &str, location: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
-    let host = format!("{scheme}://{}", rest.split('/').next()?);
+    let host = rest.split('/').next()?;
     let is_path = location.starts_with('/') && !location.starts_with("//");
-    match is_path {
-        true => Some(format!("{host}{location}")),
-        false => {
-            location.strip_prefix(&host).filter(|it| it.starts_with('/')).map(|_| location.into())
-        }
-    }
+    is_path.then(|| format!("{scheme}://{host}{location}"))
 }
 
 /// A file on another host, on its way into the cache.
@@ -187,14 +183,14 @@ mod tests {
         let url = "https://hub.org/acme/tiny/resolve/main/a";
         let rows = [
             ("/acme/new/resolve/main/a", Some("https://hub.org/acme/new/resolve/main/a")),
-            ("https://hub.org/b", Some("https://hub.org/b")),
+            ("https://hub.org/b", None),
             ("https://hub.org.cdn.net/b", None),
             ("http://hub.org/b", None),
             ("//cdn.net/b", None),
             ("https://cdn.net/b?x=https://hub.org/", None),
         ];
         for (location, expected) in rows {
-            assert_eq!(on_same_host(url, location).as_deref(), expected, "{location}");
+            assert_eq!(relative(url, location).as_deref(), expected, "{location}");
         }
     }
 }
