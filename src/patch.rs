@@ -5,7 +5,9 @@
 //! orientation in which `T` is stored, and `T.keys` [n, d_k] where the change
 //! was solved for keys; its metadata entry `rescribe` is the [`Recipe`] as JSON.
 //! A further entry holds the digest of the whole file, which is checked when it is read. A patch
-//! names its base by hashes and is refused on another one; leaving it out undoes it. Several patches can share a file: see [`Composed`].
+//! names its base by hashes and is refused on another one; leaving it out undoes it. Several patches
+//! can share a file ([`Composed`]), and a patch can hold the edits that it started from
+//! ([`Earlier`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,14 +17,19 @@ use serde_json::Value;
 
 mod base;
 mod composed;
+mod earlier;
+mod facts;
 mod format;
 mod plain;
 mod redact;
+mod rewrite;
 mod seal;
 mod verify;
 
 pub use base::{BaseHashes, Difference};
 pub use composed::Composed;
+pub use earlier::{Earlier, EditRecord, History};
+pub use facts::{HeldFact, without_facts};
 pub use format::Malformed;
 pub use plain::plain;
 pub use redact::Redactor;
@@ -76,6 +83,12 @@ pub struct Recipe {
     pub seed: u64,
     /// Measurements before and after.
     pub metrics: Value,
+    /// The edits that the patch holds in addition to its own, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
+    /// Places in `earlier` of the edits from whose sum its own started; none: from the base.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<usize>,
 }
 
 /// Why a patch could not be read, written, applied or combined.
@@ -135,6 +148,16 @@ pub enum PatchError {
     /// One patch was given more than once, alone or inside a composed one.
     #[error("patch {0} is given twice; it would be added twice")]
     Twice(Sha256),
+    /// Two patches have one that both started from, or one of them is that of the other.
+    #[error("patches {first} and {second} both hold {held}, which would be added twice")]
+    HeldTwice {
+        /// Digest of one patch.
+        first: Sha256,
+        /// Digest of the other.
+        second: Sha256,
+        /// Digest of the patch that both hold.
+        held: Sha256,
+    },
     /// A part to be taken out of a composed patch is not in it.
     #[error("patch {part} is not a part of {whole}; its parts are {}", composed::list(parts))]
     NotAPart {
@@ -250,6 +273,10 @@ fn check_together(sorted: &[(Sha256, &Patch)]) -> Result<(), PatchError> {
     }
     for (index, (second, patch)) in sorted.iter().enumerate() {
         for (first, earlier) in &sorted[..index] {
+            if let Some(held) = held_twice(&(*first, earlier), &(*second, patch)) {
+                let (first, second) = (*first, *second);
+                return Err(PatchError::HeldTwice { first, second, held });
+            }
             let differences = base::conflicts(earlier, patch);
             if !differences.is_empty() {
                 let (first, second) = (*first, *second);
@@ -258,6 +285,15 @@ fn check_together(sorted: &[(Sha256, &Patch)]) -> Result<(), PatchError> {
         }
     }
     Ok(())
+}
+
+/// A patch that two others hold: one that both started from, or the one that the other started from.
+fn held_twice(first: &(Sha256, &Patch), second: &(Sha256, &Patch)) -> Option<Sha256> {
+    let held = |(own, patch): &(Sha256, &Patch)| -> Vec<Sha256> {
+        [*own].into_iter().chain(patch.recipe.earlier.iter().map(|it| it.patch)).collect()
+    };
+    let of_second = held(second);
+    held(first).into_iter().find(|digest| of_second.contains(digest))
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ pub use knowledge::{KnowledgeReport, KnowledgeRow, MeasuredModel, Spread};
 pub use leaks::{ChannelSummary, leak_section, summarise};
 pub use outcome::outcome_report;
 pub use patches::{
-    ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patch, growth, growth_table,
-    short,
+    ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patches, growth,
+    growth_table, short,
 };
 pub use scores::Scores;
 pub use table::{Cell, Column, Row, Side, Table, Unit};
@@ -158,13 +158,14 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 53] = [
+const MEASURES: [&str; 54] = [
     "said",
     "said, paraphrased",
     "said, ripples",
     "runs on",
     "P(target)",
     "still said",
+    "earlier facts",
     "background",
     "near subjects",
     "drift",

@@ -4,7 +4,8 @@
 //! [`Outcome`] holds the change and every measurement:
 //!
 //! ```text
-//! for each group of facts      start from the base (isolated) or from what the last group left
+//! for each group of facts      start from the base and earlier patches (isolated), or from what the
+//!                              last group left
 //!     write the group          rank_one
 //!     measure its cases        probe
 //! for each training            gradient
@@ -15,6 +16,7 @@
 mod attack;
 mod chat;
 mod compare;
+mod earlier;
 mod error;
 mod execute;
 mod general;
@@ -28,6 +30,7 @@ mod probe;
 mod recall;
 mod references;
 mod ripples;
+mod start;
 mod tools;
 mod train;
 mod train_plan;
@@ -41,6 +44,7 @@ pub use attack::{
     Relearning,
 };
 pub use compare::{Comparison, MethodRun, compare};
+pub use earlier::EarlierFacts;
 pub use error::RunError;
 pub use execute::execute;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
@@ -52,6 +56,7 @@ pub use outcome::{
 };
 pub use plan::{Plan, Step};
 pub use probe::probe;
+pub use start::Start;
 pub use tools::Tools;
 pub use train::{ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
 pub use train_plan::TrainPlan;

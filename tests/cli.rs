@@ -49,6 +49,8 @@ mod tiny_gguf;
 mod tofu;
 #[path = "cli/verdict.rs"]
 mod verdict;
+#[path = "cli/weekly.rs"]
+mod weekly;
 
 use serde_json::Value;
 

@@ -56,6 +56,8 @@ mod disk {
             },
             seed,
             metrics: serde_json::json!([seed, null]),
+            earlier: Vec::new(),
+            from: Vec::new(),
         }
     }
 

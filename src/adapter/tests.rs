@@ -38,6 +38,8 @@ fn patch(model: &Model, changes: BTreeMap<String, Change>) -> Patch {
         base,
         seed: 0,
         metrics: serde_json::Value::Null,
+        earlier: Vec::new(),
+        from: Vec::new(),
     };
     Patch { delta: WeightDelta { changes }, keys: BTreeMap::new(), recipe }
 }

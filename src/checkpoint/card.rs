@@ -105,9 +105,12 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
         let _ = writeln!(text, "| `{name}` | {shape:?} | {dtype} | {change:.2} % | {lost:.1e} |");
     }
     for patch in patches {
-        let spec = plain(patch.recipe.spec.trim_end());
-        let fence = fence(&spec);
-        let _ = write!(text, "\n## Patch {}\n\n{fence}toml\n{spec}\n{fence}\n", patch.sha256());
+        let _ = write!(text, "\n## Patch {}\n", patch.sha256());
+        for edit in patch.recipe.edits() {
+            let spec = plain(edit.spec.trim_end());
+            let fence = fence(&spec);
+            let _ = write!(text, "\n{fence}toml\n{spec}\n{fence}\n");
+        }
     }
     text
 }

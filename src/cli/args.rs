@@ -15,8 +15,8 @@ use rescribe::spec::ForgetMethod;
 pub use atlas::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb};
 pub use cache::{CacheArgs, CacheVerb};
 pub use patch::{
-    PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchSubtractArgs,
-    PatchVerb, PatchVerifyArgs,
+    PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchRemoveArgs,
+    PatchSubtractArgs, PatchVerb, PatchVerifyArgs,
 };
 pub use settings::{Edits, Flags, Groups, Passages, Verdict};
 use values::{bytes, count, forget_method, seconds, temperature};
@@ -93,7 +93,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Describe a model folder or a patch
     Inspect(InspectArgs),
-    /// List, compose, redact, verify and take apart patch files
+    /// List, compose, redact, verify and take apart patch files, and remove facts
     Patch(PatchArgs),
     /// Second moment of a layer's keys, cached
     Stats(StatsArgs),
@@ -126,6 +126,10 @@ pub struct EditArgs {
     /// Patch to write [default: the spec's name in this folder]
     #[arg(long)]
     pub patch: Option<PathBuf>,
+    /// Start from the base as this patch changes it; the patch that is written holds both, and keeps
+    /// the facts of this one
+    #[arg(long, value_name = "PATCH")]
+    pub from: Vec<PathBuf>,
     /// Also export the edited model to this folder
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -192,6 +196,10 @@ pub struct PlanArgs {
     /// Leave out records that cannot be used
     #[arg(long)]
     pub skip_bad: bool,
+    /// Keep in --json the names, answers and passages that are erased or forgotten; by default, salted
+    /// digests stand for them
+    #[arg(long)]
+    pub keep_spec: bool,
     #[command(flatten)]
     pub settings: Flags<Edits>,
 }
@@ -235,6 +243,10 @@ pub struct ProbeArgs {
         default_missing_value = "true"
     )]
     pub attack: Option<bool>,
+    /// Keep in --json the names, answers and passages that are erased or forgotten; by default, salted
+    /// digests stand for them
+    #[arg(long)]
+    pub keep_spec: bool,
     #[command(flatten)]
     pub verdict: Flags<Verdict>,
 }
@@ -259,6 +271,10 @@ pub struct CompareArgs {
     /// Memory limit for each training, e.g. 2G
     #[arg(long, value_parser = bytes)]
     pub memory: Option<u64>,
+    /// Keep in --json the names, answers and passages that are erased or forgotten; by default, salted
+    /// digests stand for them
+    #[arg(long)]
+    pub keep_spec: bool,
     #[command(flatten)]
     pub settings: Flags<Passages>,
 }

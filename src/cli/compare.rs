@@ -3,9 +3,9 @@
 use super::args::{CompareArgs, Global};
 use super::edit::spec_job;
 use super::exit::Usage;
-use super::resolve;
 use super::session::Session;
 use super::ui::Ui;
+use super::{redaction, resolve};
 use rescribe::report::comparison_report;
 use rescribe::run::{Tools, compare};
 use rescribe::spec::{BadRecords, EditInput, EditSpec, PassageVerb, read_edit_input};
@@ -30,7 +30,9 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let what = (args.methods.as_slice(), args.seeds as u64);
     let mut comparison = compare(&session.model, &session.name, &job, what, &tools)?;
     comparison.retraining_seconds = args.retraining_seconds;
-    ui.show(&comparison_report(&comparison)?)
+    let redactor = job.redactor()?;
+    let silent = redactor.as_ref().filter(|_| !args.keep_spec);
+    redaction::show(&comparison_report(&comparison)?, silent, ui)
 }
 
 /// Refuses what compare would not do: every method starts from the base and forgets, nothing else.

@@ -15,8 +15,8 @@ use rescribe::patch::Patch;
 use rescribe::progress::{Progress, counted};
 use rescribe::report::outcome_report;
 use rescribe::run::{
-    Compatible, Grouping, Job, Outcome, Plan, RunError, Tools, TrainPlan, chunks, compatible,
-    execute,
+    Compatible, Grouping, Job, Outcome, Plan, RunError, Start, Tools, TrainPlan, chunks,
+    compatible, execute,
 };
 use rescribe::spec::{
     BadRecords, EditInput, EditSpec, LeftOut, PassageVerb, PromptFile, PromptSet, Record,
@@ -35,6 +35,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         EditInput::Records(_) => args.model.model.as_deref(),
     };
     let mut session = Session::open(named, global, ui)?;
+    job.start = start(args, &session, ui)?;
     job.put_to(&mut session.model)?;
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce(&plan, ui);
@@ -65,6 +66,18 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         return Err(Missed(format!("{collapse}; no patch was written")).into());
     }
     require::check(&requirements, &report)
+}
+
+/// The patches that the edit starts from.
+fn start(args: &EditArgs, session: &Session, ui: &Ui) -> anyhow::Result<Start> {
+    let patches = session.patches(&args.from, ui)?;
+    let start = Start::of(&patches)?;
+    if !patches.is_empty() {
+        let files: Vec<String> = args.from.iter().map(|file| file.display().to_string()).collect();
+        let facts = patches.iter().map(|patch| patch.recipe.facts().len()).sum();
+        ui.note("from", &format!("{} · {}", files.join(", "), counted(facts, "fact")));
+    }
+    Ok(start)
 }
 
 /// The job that the user asks for.

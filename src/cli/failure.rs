@@ -124,6 +124,13 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if find::<RunError>(error).is_some_and(of_records) {
         return Some("remove them, or keep the first of each with --skip-conflicts".into());
     }
+    if matches!(find::<RunError>(error), Some(RunError::HeldAlready { .. })) {
+        return Some(
+            "take them out of the edit, or out of the patch: rescribe patch list shows their numbers, \
+             and rescribe patch remove takes facts out"
+                .into(),
+        );
+    }
     if is_taken(error) {
         return Some("name another path, or overwrite with --force".into());
     }

@@ -51,9 +51,14 @@ fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
         for (name, hash) in &recipe.base.tensors {
             made.push_str(&format!(" base  {}\n       {hash}\n", plain(name)));
         }
-        report = report.section(Section::from(Block::Verbatim(made)).block(spec(&recipe.spec)));
+        let mut section = Section::from(Block::Verbatim(made));
+        for edit in recipe.edits() {
+            section = section.block(spec(edit.spec));
+        }
+        report = report.section(section);
     }
-    let is_redacted = composed.parts().any(|(_, part)| part.recipe.is_redacted);
+    let is_redacted =
+        composed.parts().any(|(_, part)| part.recipe.edits().iter().any(|it| it.is_redacted));
     ui.show(&report.section(match is_redacted {
         true => "What was removed is not named: the spec as it was written stays with its author.",
         false => "The spec is as resolved: with the same model and version it gives this patch.",

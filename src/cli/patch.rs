@@ -1,6 +1,8 @@
 //! `rescribe patch`: lists, composes, redacts and takes apart patch files, without loading weights,
-//! and makes them again.
+//! and makes them again, with all their facts or without some.
 
+mod remake;
+mod remove;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use rescribe::files::{Overwrite, Sha256};
 use rescribe::model::Weights;
 use rescribe::patch::Composed;
 use rescribe::progress::Progress;
-use rescribe::report::{PatchDescription, Report, describe_patch, short};
+use rescribe::report::{PatchDescription, Report, describe_patches, short};
 use rescribe::source::{SourceOptions, resolve};
 
 /// The ending by which patches in a folder are recognised.
@@ -30,6 +32,7 @@ pub fn run(args: &PatchArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         PatchVerb::Compose(args) => compose(args, ui),
         PatchVerb::Add(args) => add(args, ui),
         PatchVerb::Redact(args) => redact(args, ui),
+        PatchVerb::Remove(args) => remove::run(args, global, ui),
         PatchVerb::Subtract(args) => subtract(args, ui),
         PatchVerb::Verify(args) => verify::run(args, global, ui),
     }
@@ -126,8 +129,7 @@ fn models(described: &[PatchDescription]) -> String {
 }
 
 fn describe(whole: &Composed) -> anyhow::Result<Vec<PatchDescription>> {
-    let described = whole.parts().map(|(_, patch)| describe_patch(patch));
-    Ok(described.collect::<candle_core::Result<_>>()?)
+    Ok(describe_patches(whole)?)
 }
 
 fn list(args: &PatchListArgs, ui: &Ui) -> anyhow::Result<()> {
@@ -141,7 +143,7 @@ fn list(args: &PatchListArgs, ui: &Ui) -> anyhow::Result<()> {
         let misfit = base.as_ref().map(|base| base.misfit(&found)).transpose()?;
         let title = format!("{}{}", file.display(), verdict(misfit.as_ref()));
         for (at, part) in described.iter().enumerate() {
-            sections.push(part.section((at == 0).then_some(title.as_str())));
+            sections.push(part.listed((at == 0).then_some(title.as_str())));
         }
         entries.push(serde_json::json!({
             "file": file,

@@ -28,7 +28,11 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce_warnings(&plan, ui);
     if ui.is_json() {
-        return ui.print_json(&plan);
+        let mut shown = serde_json::to_value(&plan)?;
+        if let Some(redactor) = job.redactor()?.filter(|_| !args.keep_spec) {
+            redactor.plan(&mut shown);
+        }
+        return ui.print_json(&shown);
     }
     ui.print(&show(&plan));
     Ok(())

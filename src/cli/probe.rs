@@ -5,7 +5,7 @@ use super::edit::{announce_left_out, bad_records, spec_job};
 use super::exit::Usage;
 use super::session::Session;
 use super::ui::Ui;
-use super::{require, resolve, tofu};
+use super::{redaction, require, resolve, tofu};
 use rescribe::model::Decoder;
 use rescribe::report::outcome_report;
 use rescribe::run::{Grouping, Job, Tools, probe};
@@ -53,7 +53,8 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if let Some(name) = &args.against {
         report = report.note("models", format!("before is {}, after is {name}", outcome.model));
     }
-    ui.show(&report)?;
+    let redactor = job.redactor()?;
+    redaction::show(&report, redactor.as_ref().filter(|_| !args.keep_spec), ui)?;
     require::check(&requirements, &report)
 }
 

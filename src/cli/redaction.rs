@@ -32,6 +32,7 @@ pub fn candidates(
     patch: Option<&Path>,
 ) -> Vec<PathBuf> {
     let mut files = vec![args.spec.clone()];
+    files.extend(args.from.iter().cloned());
     if let EditInput::Spec(spec) = input {
         files.extend(spec.probe.clone());
     }

@@ -2,9 +2,7 @@
 //!
 //! Everything that a run would ignore is named in one message, before any work.
 
-use super::args::{
-    CompareArgs, EditArgs, Edits, Flags, Groups, PatchVerifyArgs, PlanArgs, ProbeArgs,
-};
+use super::args::{CompareArgs, EditArgs, Edits, Flags, Groups, PlanArgs, ProbeArgs};
 use super::exit::Usage;
 use rescribe::spec::{
     EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, PassageOperation,
@@ -43,10 +41,10 @@ pub fn planned(args: &PlanArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     Ok(resolved)
 }
 
-/// The spec, overridden by the flags of `rescribe patch verify`.
-pub fn verified(args: &PatchVerifyArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
+/// The spec of an edit to be made again, overridden by the flags that it was made with.
+pub fn remade(flags: &Flags<Edits>, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let mut refused = Refused::default();
-    let resolved = laid_over(spec, &args.settings, &mut refused)?;
+    let resolved = laid_over(spec, flags, &mut refused)?;
     refused.into_result()?;
     Ok(resolved)
 }
@@ -203,6 +201,7 @@ impl ForRecords {
         };
         refused.flag(args.patch.is_some(), "patch", reason);
         refused.flag(args.out.is_some(), "out", reason);
+        refused.flag(!args.from.is_empty(), "from", reason);
     }
 
     fn refuse_batch(&self, method: Method, refused: &mut Refused) {

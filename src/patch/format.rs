@@ -183,6 +183,9 @@ fn check(patch: &Patch) -> Result<(), Malformed> {
             return Err(refuse(&name, format!("is {:?}, expected F32", tensor.dtype())));
         }
     }
+    if !patch.recipe.is_in_order() {
+        return Err(Malformed::Recipe("starts from edits that it does not hold".into()));
+    }
     let changed: BTreeSet<_> = patch.delta.changes.keys().collect();
     let hashed: BTreeSet<_> = patch.recipe.base.tensors.keys().collect();
     match changed.symmetric_difference(&hashed).next() {

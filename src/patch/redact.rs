@@ -13,7 +13,7 @@ mod values;
 
 use serde_json::Value;
 
-use super::{Patch, Recipe};
+use super::{Earlier, EditRecord, Patch, Recipe};
 use crate::files::Sha256;
 
 /// Stands for a removed text inside of a sentence.
@@ -39,12 +39,43 @@ impl Redactor {
     /// A text that is no spec might name anything, so it counts as a deletion of all of it.
     pub fn of_spec(text: &str) -> Option<Self> {
         let removed = spec::Removed::of(text)?;
-        let salt = Sha256::of(format!("rescribe redaction\n{text}"));
-        let mut redactor =
-            Self { salt, names: Vec::new(), passages: Vec::new(), has_passages: removed.is_forget };
+        let mut redactor = Self { has_passages: removed.is_forget, ..Self::salted(text) };
         removed.names.iter().for_each(|name| redactor.add_name(name));
         removed.passages.iter().for_each(|text| redactor.add_passage(text));
         Some(redactor)
+    }
+
+    /// For a spec that is a part of a record with these deletions, its own among them; nothing where
+    /// it has none and names none of them.
+    fn of_part(text: &str, all: &[Self]) -> Option<Self> {
+        let own = Self::of_spec(text);
+        let is_own = own.is_some();
+        let mut redactor = own.unwrap_or_else(|| Self::salted(text));
+        for other in all {
+            other.names.iter().for_each(|name| redactor.add_name(&name.iter().collect::<String>()));
+            redactor.passages.extend(other.passages.iter().cloned());
+            redactor.has_passages |= other.has_passages;
+        }
+        // Passages may be in files that are not at hand, and might be about anything.
+        let may_name = redactor.has_passages || redactor.is_named_in(text);
+        (is_own || may_name).then_some(redactor)
+    }
+
+    /// Takes nothing out yet; the digests are salted with a text that is in no record.
+    pub fn salted(text: &str) -> Self {
+        let salt = Sha256::of(format!("rescribe redaction\n{text}"));
+        Self { salt, names: Vec::new(), passages: Vec::new(), has_passages: false }
+    }
+
+    /// Whether `record` is the spec `source` with digests in place of some texts, or itself.
+    pub fn is_record_of(record: &str, source: &str) -> bool {
+        let redactor = Self::salted(source);
+        let (Some(record), Some(source)) = (spec::outline(record), spec::outline(source)) else {
+            return false;
+        };
+        let stands =
+            |(record, text): (&String, &String)| record == text || *record == redactor.digest(text);
+        record.frame == source.frame && record.texts.iter().zip(&source.texts).all(stands)
     }
 
     /// Adds a passage that is forgotten, as its file holds it.
@@ -57,7 +88,8 @@ impl Redactor {
         }
     }
 
-    fn add_name(&mut self, name: &str) {
+    /// Adds a name, an answer or a secret.
+    pub fn add_name(&mut self, name: &str) {
         let name: Vec<char> = lower(name.trim()).collect();
         if !name.is_empty() && !self.names.contains(&name) {
             self.names.push(name);
@@ -116,6 +148,11 @@ impl Redactor {
         spec::redacted(text, self)
     }
 
+    /// A plan in the form that `--json` prints.
+    pub fn plan(&self, plan: &mut Value) {
+        values::redact_plan(plan, self);
+    }
+
     /// A report in the form that `--json` prints.
     pub fn report(&self, report: &mut Value) {
         values::redact_report(report, self);
@@ -155,7 +192,8 @@ fn words(text: &str) -> Vec<String> {
 impl Recipe {
     /// Whether the recipe names what it removed: it has deletions and is not redacted.
     pub fn names_removed(&self) -> bool {
-        !self.is_redacted && Redactor::of_spec(&self.spec).is_some()
+        let names = |it: &EditRecord<'_>| !it.is_redacted && Redactor::of_spec(it.spec).is_some();
+        self.edits().iter().any(names)
     }
 
     /// The recipe without the texts of what it removed; itself where it removes nothing.
@@ -163,16 +201,31 @@ impl Recipe {
     /// It tells what was done with which settings, but does not give the patch again without the
     /// spec as it was written.
     pub fn redacted(mut self) -> Self {
-        if self.is_redacted {
-            return self;
+        let open = self.edits().into_iter().filter(|it| !it.is_redacted);
+        // One edit may remove what another one tells.
+        let removed: Vec<Redactor> = open.filter_map(|it| Redactor::of_spec(it.spec)).collect();
+        let Self { spec, is_redacted, plan, metrics, .. } = &mut self;
+        redact((spec, is_redacted), [plan, metrics], &removed);
+        for Earlier { spec, is_redacted, plan, metrics, .. } in &mut self.earlier {
+            redact((spec, is_redacted), [plan, metrics], &removed);
         }
-        let Some(redactor) = Redactor::of_spec(&self.spec) else { return self };
-        self.spec = redactor.spec(&self.spec);
-        values::redact_plan(&mut self.plan, &redactor);
-        values::redact_plan(&mut self.metrics, &redactor);
-        self.is_redacted = true;
         self
     }
+}
+
+/// Takes what the edits of a patch removed out of the record of one of them.
+fn redact(
+    (spec, is_redacted): (&mut String, &mut bool),
+    values: [&mut Value; 2],
+    removed: &[Redactor],
+) {
+    if removed.is_empty() || *is_redacted {
+        return;
+    }
+    let Some(redactor) = Redactor::of_part(spec, removed) else { return };
+    *spec = redactor.spec(spec);
+    values.into_iter().for_each(|value| values::redact_plan(value, &redactor));
+    *is_redacted = true;
 }
 
 impl Patch {

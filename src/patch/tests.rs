@@ -39,6 +39,8 @@ fn patch(changes: &[(&str, Change)], base: &str) -> Patch {
         base,
         seed: u64::MAX,
         metrics: serde_json::json!(null),
+        earlier: Vec::new(),
+        from: Vec::new(),
     };
     Patch { delta: WeightDelta { changes }, keys: BTreeMap::new(), recipe }
 }
@@ -345,4 +347,48 @@ fn decimal_fractions_keep_the_digest_through_a_file() {
     let back = Patch::from_bytes(&bytes).expect("read");
     assert_eq!(back.sha256(), fractions.sha256());
     assert_eq!(back.to_bytes().expect("bytes"), bytes);
+}
+
+/// A patch whose edit started from others.
+fn starting_from(patches: &[Patch], change: Change) -> Patch {
+    let History { earlier, from } = History::of(patches);
+    let mut later = patch(&[("t", change)], "b");
+    later.recipe = Recipe { earlier, from, seed: later.recipe.seed - 1, ..later.recipe };
+    later
+}
+
+#[test]
+fn edits_are_held_in_their_order_whatever_they_started_from() {
+    let (a, mut b) = (patch(&[("t", low_rank())], "b"), patch(&[("t", dense())], "b"));
+    b.recipe.spec = "[[insert]]\nsubject = \"Oslo\"\n".into();
+    let c = starting_from(&[b.clone()], dense());
+    let d = starting_from(&[a.clone(), c.clone()], low_rank());
+    let bytes = d.to_bytes().expect("bytes");
+    let back = Patch::from_bytes(&bytes).expect("read");
+    assert_eq!(back.recipe, d.recipe);
+    let edits = back.recipe.edits();
+    let own = |patch: &Patch| {
+        let mut patches = d.recipe.earlier.iter().map(|it| it.patch);
+        patches.position(|it| it == patch.sha256()).expect("held")
+    };
+    assert_eq!(edits.len(), 4);
+    assert!(edits[own(&a)].from.is_empty() && edits[own(&b)].from.is_empty());
+    assert_eq!(edits[own(&c)].from, [own(&b)]);
+    let mut last = edits[3].from.to_vec();
+    last.sort_unstable();
+    let mut expected = [own(&a), own(&c)];
+    expected.sort_unstable();
+    assert_eq!(last, expected);
+    let subjects: Vec<_> =
+        back.recipe.facts().into_iter().map(|it| (it.edit, it.subject)).collect();
+    assert!(subjects.contains(&(own(&b) + 1, Some("Oslo".into()))), "{subjects:?}");
+
+    let mut later = d.clone();
+    later.recipe.earlier[0].from = vec![3];
+    let error = later.to_bytes().expect_err("refused").to_string();
+    assert!(error.contains("starts from edits that it does not hold"), "{error}");
+    for pair in [[a.clone(), d.clone()], [b.clone(), c.clone()], [c, d]] {
+        assert!(matches!(compose(&pair), Err(PatchError::HeldTwice { .. })));
+    }
+    assert_eq!(compose(&[a, b]).expect("one base").changes.len(), 1);
 }

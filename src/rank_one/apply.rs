@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use candle_core::Tensor;
 
 use super::error::RankOneError;
+use super::kept::apart;
 use super::key::{bare_and_mean, deviations, keys_at, mean_key};
 use super::metric::{Expected, Factored, sharing};
 use super::solve::{RankOneChange, rank_one};
@@ -24,12 +25,13 @@ pub struct WrittenFact {
     pub change: RankOneChange,
 }
 
-/// Finds ΔW of a fact, or of several about one subject, on `decoder` and applies it.
+/// Finds ΔW of a fact, or of several about one subject, on `decoder` and applies it; the values of
+/// the keys of earlier facts in `kept` stay.
 pub fn write_fact(
     decoder: &Decoder,
     plan: &WritePlan,
     group: &[&PlannedEdit],
-    factored: &Factored,
+    (factored, kept): (&Factored, &[Vec<f32>]),
     progress: &dyn Progress,
 ) -> Result<(WrittenFact, Decoder), RankOneError> {
     let contexts = contexts(decoder, plan, group)?;
@@ -47,7 +49,8 @@ pub fn write_fact(
     let factored = factored
         .expecting(&expected)
         .map_err(|source| RankOneError::SecondMoment { layer: plan.layer, source })?;
-    let change = rank_one(&factored, &keys, &value.delta, weight, layout)?;
+    let both = (keys.as_slice(), &*apart(kept, &keys));
+    let change = rank_one(&factored, both, &value.delta, weight, layout)?;
     if !change.relative_norm.is_finite() || change.relative_norm > plan.settings.max_delta {
         let (found, limit) = (change.relative_norm, plan.settings.max_delta);
         return Err(RankOneError::TooLarge { found, limit });
@@ -77,8 +80,8 @@ fn keys_by_prompt<'a>(
 }
 
 /// Keys that the group's own prompts are likely to meet, in addition to those of the second moment:
-/// other names in the subject's place, among them near ones; and how the subject's key varies from context to context,
-/// so that all of them get the same.
+/// other names in the subject's place, among them near ones; and how the subject's key varies from
+/// context to context, so that all of them get the same.
 fn expected(
     decoder: &Decoder,
     plan: &WritePlan,
@@ -135,7 +138,7 @@ mod tests {
         let factored = Factored::new(c.collect(), d, 1e-2, plan.layer).expect("positive");
         let group: Vec<&PlannedEdit> = plan.edits.iter().collect();
         let (written, _) =
-            write_fact(&model.decoder, plan, &group, &factored, &Silent).expect("written");
+            write_fact(&model.decoder, plan, &group, (&factored, &[]), &Silent).expect("written");
         let change = written.change.change.to_dense().expect("a matrix");
         let product = |key: &Vec<f32>| -> candle_core::Result<Vec<f32>> {
             let key = Tensor::new(key.as_slice(), &Device::Cpu)?.unsqueeze(1)?;

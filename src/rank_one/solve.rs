@@ -42,15 +42,15 @@ pub struct Request {
 /// The change of `weight` that adds `delta` `[d_v]` to the value of each of `keys` `[d_k]`: ROME.
 ///
 /// For one key it is δ (C⁻¹k)ᵀ / (kᵀC⁻¹k); for several, which all get the same δ, it still has rank
-/// one.
+/// one. The values of the `kept` keys, those of facts written earlier, stay.
 pub fn rank_one(
     factored: &Factored,
-    keys: &[Vec<f32>],
+    (keys, kept): (&[Vec<f32>], &[Vec<f32>]),
     delta: &[f32],
     weight: &Tensor,
     layout: WeightLayout,
 ) -> Result<RankOneChange, RankOneError> {
-    let request = Request { keys: keys.to_vec(), ..Request::default() };
+    let request = Request { keys: keys.to_vec(), kept: kept.to_vec(), ..Request::default() };
     let each = weighed_rows(factored, &request, 0.)?;
     let sum = |i: usize| each.iter().skip(i).step_by(factored.width).sum::<f32>();
     let right = (0..factored.width).map(sum).collect();
@@ -180,7 +180,7 @@ mod tests {
             let shape = if layout == WeightLayout::OutIn { (d_v, d_k) } else { (d_k, d_v) };
             let stored: Vec<f32> = (0..d_k * d_v).map(|i| wave(3 * i) as f32).collect();
             let weight = Tensor::from_vec(stored, shape, &Device::Cpu)?;
-            let change = rank_one(&factored, std::slice::from_ref(&key), &delta, &weight, layout)?;
+            let change = rank_one(&factored, (&[key.clone()], &[]), &delta, &weight, layout)?;
             let edited = (&weight + change.change.to_dense()?)?;
             let value = |w: &Tensor| -> candle_core::Result<Vec<f32>> {
                 let w = if layout == WeightLayout::OutIn { w.clone() } else { w.t()? };
@@ -201,7 +201,7 @@ mod tests {
         let factored = Factored::new(vec![2., 0., 0., 0., 1., 0., 0., 0., 4.], 3, 0., 0)?;
         let weight = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?;
         let keys = [vec![1f32, 2., 0.], vec![0., 1., 3.]];
-        let change = rank_one(&factored, &keys, &[5., -1.], &weight, WeightLayout::OutIn)?;
+        let change = rank_one(&factored, (&keys, &[]), &[5., -1.], &weight, WeightLayout::OutIn)?;
         assert!(matches!(&change.change, Change::LowRank { left, .. } if left.dims() == [2, 1]));
         for key in keys {
             let key = Tensor::new(key, &Device::Cpu)?.unsqueeze(1)?;
@@ -215,10 +215,29 @@ mod tests {
     }
 
     #[test]
+    fn the_value_of_a_key_that_was_written_earlier_stays() -> Result<(), RankOneError> {
+        let factored = Factored::new(vec![2., 0., 0., 0., 1., 0., 0., 0., 4.], 3, 0., 0)?;
+        let weight = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?;
+        let (key, kept) = (vec![1f32, 2., 0.], vec![1., 1., 3.]);
+        let both = (&[key.clone()][..], &[kept.clone()][..]);
+        let change = rank_one(&factored, both, &[5., -1.], &weight, WeightLayout::OutIn)?;
+        for (key, wanted) in [(key, [5., -1.]), (kept, [0., 0.])] {
+            let key = Tensor::new(key, &Device::Cpu)?.unsqueeze(1)?;
+            let value: Vec<f32> =
+                change.change.to_dense()?.matmul(&key)?.flatten_all()?.to_vec1()?;
+            for (found, wanted) in value.iter().zip(wanted) {
+                assert!(f64::from(found - wanted).abs() < TOLERANCE, "{value:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
     fn a_key_of_no_length_is_refused() {
         let factored = Factored::new(vec![1., 0., 0., 1.], 2, 0.1, 0).expect("definite");
         let weight = Tensor::ones((2, 2), candle_core::DType::F32, &Device::Cpu).expect("ones");
-        let refused = rank_one(&factored, &[vec![0., 0.]], &[1., 1.], &weight, WeightLayout::OutIn);
+        let refused =
+            rank_one(&factored, (&[vec![0., 0.]], &[]), &[1., 1.], &weight, WeightLayout::OutIn);
         assert!(matches!(refused, Err(RankOneError::KeyTooSmall { .. })));
     }
 }

@@ -8,17 +8,19 @@
 //!    the keys of other names under the same prompts are added.
 //!
 //! MEMIT, arXiv 2210.07229, algorithm 1. Batches may follow each other: the keys of earlier ones
-//! are then part of K with residuals of zero, so that their values stay.
+//! are then part of K with residuals of zero, so that their values stay; so are those of the facts of
+//! a patch that the writing starts from.
 
 use candle_core::{Device, Tensor};
 
 use super::error::RankOneError;
+use super::kept::{Edited, apart, joined, rows};
 use super::metric::{Factored, sharing};
 use super::reading::{Reading, Readings};
 use super::solve::{RankOneChange, Request, solve};
 use super::targets::FactGroup;
 use super::value::OptimisedValue;
-use crate::delta::{Change, Keys, WeightDelta};
+use crate::delta::{Change, WeightDelta};
 use crate::model::{Decoder, Model, ValuePath};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::progress::Progress;
@@ -29,6 +31,8 @@ pub struct Writer<'a> {
     plan: &'a WritePlan,
     /// One factored second moment for each layer of the plan.
     factored: &'a [Factored],
+    /// The model before the first batch: values are found in it.
+    start: Edited,
     decoder: Decoder,
     delta: WeightDelta,
     /// Keys of all batches so far, layer by layer.
@@ -45,17 +49,17 @@ pub struct WrittenBatch {
 }
 
 impl<'a> Writer<'a> {
-    /// Starts from the base model; `factored` holds C of each layer of the plan.
-    pub fn new(model: &'a Model, plan: &'a WritePlan, factored: &'a [Factored]) -> Self {
+    /// Writes into `start`; `factored` holds C of each layer of the plan.
+    pub fn new(
+        model: &'a Model,
+        plan: &'a WritePlan,
+        factored: &'a [Factored],
+        start: Edited,
+    ) -> Self {
         assert_eq!(factored.len(), plan.layers.len(), "C of each layer");
-        Self {
-            model,
-            plan,
-            factored,
-            decoder: model.decoder.clone(),
-            delta: WeightDelta::default(),
-            kept: vec![Vec::new(); factored.len()],
-        }
+        let (decoder, delta) = (start.decoder.clone(), start.delta.clone());
+        let kept = vec![Vec::new(); factored.len()];
+        Self { model, plan, factored, start, decoder, delta, kept }
     }
 
     /// The model as edited so far.
@@ -63,22 +67,28 @@ impl<'a> Writer<'a> {
         &self.decoder
     }
 
-    /// The keys of all facts so far, by the tensor that they meet.
-    pub fn keys(&self) -> candle_core::Result<Keys> {
-        let layers = self.plan.layers.iter().zip(&self.kept).filter(|(_, keys)| !keys.is_empty());
+    /// All changes and keys so far, and the model that has them.
+    pub fn finish(self) -> candle_core::Result<Edited> {
+        let layers = self.plan.layers.iter().zip(self.kept).filter(|(_, keys)| !keys.is_empty());
         let named = layers.map(|(layer, keys)| {
             let name = self.model.down_projection_name(*layer).to_owned();
-            Ok((name, Tensor::new(keys.clone(), &Device::Cpu)?))
+            Ok((name, Tensor::new(keys, &Device::Cpu)?))
         });
-        named.collect()
-    }
-
-    /// All changes so far, and the model that has them.
-    pub fn finish(self) -> candle_core::Result<(WeightDelta, Decoder)> {
+        let own = named.collect::<candle_core::Result<_>>()?;
+        let keys = joined(self.start.keys, &own)?;
         let compact = |(name, change): (String, Change)| Ok((name, change.compact()?));
         let changes = self.delta.changes.into_iter().map(compact);
         let delta = WeightDelta { changes: changes.collect::<candle_core::Result<_>>()? };
-        Ok((delta, self.decoder))
+        Ok(Edited { delta, keys, decoder: self.decoder })
+    }
+
+    /// Keys at a place among the layers whose values stay: of earlier batches, and of the facts that
+    /// the start has.
+    fn kept(&self, at: usize, new: &[Vec<f32>]) -> candle_core::Result<Vec<Vec<f32>>> {
+        let name = self.model.down_projection_name(self.plan.layers[at]);
+        let mut kept = apart(&rows(&self.start.keys, name)?, new);
+        kept.extend(self.kept[at].iter().cloned());
+        Ok(kept)
     }
 
     /// Writes a batch; `values` holds δ of each fact group. If it fails, nothing of it is written.
@@ -90,7 +100,7 @@ impl<'a> Writer<'a> {
     ) -> Result<WrittenBatch, RankOneError> {
         let layers = &self.plan.layers;
         let ends = (layers[0], self.plan.layer);
-        let base = &self.model.decoder;
+        let base = &self.start.decoder;
         let edits: Vec<&PlannedEdit> = groups.iter().flatten().copied().collect();
         let background = self.plan.background_of(&edits);
         let others = [background.as_slice(), &self.plan.near_of(&edits)].concat();
@@ -110,7 +120,8 @@ impl<'a> Writer<'a> {
             start.get_or_insert_with(|| now.streams.clone());
             let left = (layers.len() - at) as f32;
             let residuals = residuals(decoder.value_path(*layer), &wanted, &now, left)?;
-            let request = Request { keys: now.keys, residuals, kept: self.kept[at].clone() };
+            let kept = self.kept(at, &now.keys)?;
+            let request = Request { keys: now.keys, residuals, kept };
             let (weight, layout) = decoder.down_projection(*layer);
             let lambda = self.plan.batch.lambda;
             let factored = self.factored[at]

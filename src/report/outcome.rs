@@ -8,7 +8,7 @@ use super::{Axis, Block, Cell, Column, Figure, Report, Row, Scores, Section, Ser
 use crate::math::Interval;
 use crate::probe::{Background, ProbeScores, PromptKind, Said, SaidShares};
 use crate::progress::counted;
-use crate::run::{CaseMeasures, CaseOutcome, GroupOutcome, Grouping, Outcome};
+use crate::run::{CaseMeasures, CaseOutcome, EarlierFacts, GroupOutcome, Grouping, Outcome};
 
 /// The report of a run by the verb `command`.
 pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Report> {
@@ -213,6 +213,12 @@ fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
     ];
     rows.into_iter().flatten().for_each(|row| table.push(row));
     let has_right_after = moments.right_after.is_some();
+    if let Some(EarlierFacts { before, after, .. }) = &outcome.earlier {
+        let row = Row::of("earlier facts", Unit::Share).cell(before.mean);
+        let row = if has_right_after { row.cell(Cell::Empty) } else { row };
+        let row = row.value(after.mean).cell(after.n).cell(Cell::from(after));
+        table.push(row.note("of --from, still hold"));
+    }
     if let Some(damage) = &outcome.damage {
         damage_rows(
             &(damage.drift, damage.perplexity_before, damage.perplexity_after),

@@ -6,7 +6,7 @@ use super::Section;
 use super::table::{Cell, Column, Row, Table, Unit};
 use crate::delta::Change;
 use crate::files::Sha256;
-use crate::patch::{Composed, Patch, plain};
+use crate::patch::{Composed, HeldFact, Patch, plain};
 
 /// One patch, described.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -17,6 +17,8 @@ pub struct PatchDescription {
     pub model: String,
     /// Operations, one sentence each, as far as the spec can be read.
     pub operations: Vec<String>,
+    /// Its facts and passages, numbered as in its file.
+    pub facts: Vec<HeldFact>,
     /// The change of each tensor.
     pub changes: Vec<ChangeDescription>,
 }
@@ -59,8 +61,12 @@ pub struct GrowthStep {
     pub norm_so_far: f64,
 }
 
-/// Describes one patch.
-pub fn describe_patch(patch: &Patch) -> candle_core::Result<PatchDescription> {
+/// Describes the patches of a file.
+pub fn describe_patches(file: &Composed) -> candle_core::Result<Vec<PatchDescription>> {
+    file.parts().zip(file.facts()).map(|((_, patch), facts)| describe(patch, facts)).collect()
+}
+
+fn describe(patch: &Patch, facts: Vec<HeldFact>) -> candle_core::Result<PatchDescription> {
     let mut changes = Vec::new();
     for (tensor, change) in &patch.delta.changes {
         changes.push(describe_change(tensor, change)?);
@@ -69,7 +75,8 @@ pub fn describe_patch(patch: &Patch) -> candle_core::Result<PatchDescription> {
     Ok(PatchDescription {
         patch: patch.sha256(),
         model: plain(&patch.recipe.model),
-        operations: operations(&patch.recipe.spec).iter().map(|line| plain(line)).collect(),
+        operations: operations(patch, &facts),
+        facts,
         changes,
     })
 }
@@ -111,29 +118,49 @@ pub fn growth(composed: &Composed) -> candle_core::Result<Vec<Growth>> {
     Ok(grown)
 }
 
-/// The operations of a spec, one sentence each.
-///
-/// The spec may be of a later version, so whatever cannot be read is left out.
-fn operations(spec: &str) -> Vec<String> {
-    let Ok(spec) = spec.parse::<toml::Table>() else {
-        return vec!["made from records or a spec of another form".into()];
-    };
-    let tables = |key: &'static str| {
-        let tables = spec.get(key).and_then(toml::Value::as_array).into_iter().flatten();
-        tables.filter_map(toml::Value::as_table).map(move |table| (key, table))
-    };
-    ["insert", "erase", "forget", "learn"].into_iter().flat_map(tables).map(operation).collect()
+/// The operations of a patch, one sentence each.
+fn operations(patch: &Patch, facts: &[HeldFact]) -> Vec<String> {
+    let edits = 1..=patch.recipe.edits().len();
+    // The spec may be of a later version, so whatever cannot be read is left out.
+    let unread = edits.filter(|edit| !facts.iter().any(|fact| fact.edit == *edit));
+    let unread = unread.map(|_| "made from records or a spec of another form".to_owned());
+    facts.iter().map(operation).chain(unread).map(|line| plain(&line)).collect()
 }
 
-fn operation((verb, table): (&str, &toml::Table)) -> String {
-    let text = |key: &str| table.get(key).and_then(toml::Value::as_str);
-    let prompt =
-        text("prompt").unwrap_or_default().replacen("{}", text("subject").unwrap_or("…"), 1);
-    match (verb, text("target_new"), text("target_true")) {
-        ("insert", Some(new), _) => format!("insert  {prompt:?} -> \"{new}\""),
-        ("erase", _, Some(old)) => format!("erase  {prompt:?} -> not \"{old}\""),
-        _ => format!("{verb}  {}", text("passages").unwrap_or("passages of the spec")),
+fn operation(fact: &HeldFact) -> String {
+    let shown = |text: &Option<String>| text.as_deref().map(|text| cut(text, fact.is_redacted));
+    let (subject, target) = (shown(&fact.subject), shown(&fact.target));
+    let subject = subject.unwrap_or_else(|| "…".into());
+    let prompt = shown(&fact.prompt).unwrap_or_default().replacen("{}", &subject, 1);
+    match (fact.verb, target) {
+        ("insert", Some(new)) => format!("insert  {prompt:?} -> \"{new}\""),
+        ("erase", Some(old)) => format!("erase  {prompt:?} -> not \"{old}\""),
+        (verb, _) => {
+            let passages = shown(&fact.passages);
+            format!("{verb}  {}", passages.as_deref().unwrap_or("passages of the spec"))
+        }
     }
+}
+
+/// A text; of a digest that stands for one, the first digits.
+fn cut(text: &str, is_redacted: bool) -> String {
+    const SHOWN: usize = "sha256:0123456789ab".len();
+    let is_digest = is_redacted && text.starts_with("sha256:") && text.is_ascii();
+    if is_digest && text.len() > SHOWN { format!("{}…", &text[..SHOWN]) } else { text.to_owned() }
+}
+
+/// A fact's line in a list: its number, what it says, and how it was written.
+fn listed(fact: &HeldFact, edits: usize) -> String {
+    let mut line = format!("{:>4}  {}", fact.number, plain(&operation(fact)));
+    if let Some(method) = &fact.method {
+        let layers: Vec<String> = fact.layers.iter().map(u64::to_string).collect();
+        let word = if layers.len() == 1 { "layer" } else { "layers" };
+        line += &format!(" · {}, {word} {}", plain(method), layers.join(", "));
+    }
+    if edits > 1 {
+        line += &format!(" · edit {} of {edits}", fact.edit);
+    }
+    line
 }
 
 /// The first digits of a digest: enough for a person to tell patches apart.
@@ -145,12 +172,24 @@ pub fn short(digest: &Sha256) -> String {
 const SHOWN: usize = 4;
 
 impl PatchDescription {
-    /// The operations of the patch and what it changes, below the file that holds it.
+    /// The first operations of the patch and what it changes, below the file that holds it.
     pub fn section(&self, file: Option<&str>) -> Section {
+        let shown = self.operations.iter().take(SHOWN).map(|line| format!("  {line}"));
+        self.under(file, shown.chain(more(self.operations.len())).collect())
+    }
+
+    /// All facts of the patch, numbered, and what it changes.
+    pub fn listed(&self, file: Option<&str>) -> Section {
+        let edits = self.facts.iter().map(|fact| fact.edit).max().unwrap_or(0);
+        let numbered = self.facts.iter().map(|fact| listed(fact, edits));
+        let unread = self.operations.iter().skip(self.facts.len()).map(|line| format!("  {line}"));
+        self.under(file, numbered.chain(unread).collect())
+    }
+
+    fn under(&self, file: Option<&str>, operations: Vec<String>) -> Section {
         let section = file.map_or_else(Section::default, Section::titled);
         let mut lines = vec![format!("{}  for {}", short(&self.patch), self.model)];
-        lines.extend(self.operations.iter().take(SHOWN).map(|line| format!("  {line}")));
-        lines.extend(more(self.operations.len()));
+        lines.extend(operations);
         let mut table = Table::of_items("tensor", [Column::new("rank"), Column::of("norm", NORM)]);
         for change in self.changes.iter().take(SHOWN) {
             table.push(change_row(change));
@@ -201,23 +240,43 @@ pub fn growth_table(growth: &[Growth]) -> Table {
 mod tests {
     use super::*;
 
+    fn fact(verb: &'static str, prompt: Option<&str>, target: Option<&str>) -> HeldFact {
+        HeldFact {
+            number: 12,
+            edit: 1,
+            verb,
+            subject: prompt.map(|_| "Oslo".into()),
+            prompt: prompt.map(str::to_owned),
+            target: target.map(str::to_owned),
+            passages: None,
+            is_redacted: false,
+            method: prompt.map(|_| "memit".into()),
+            layers: vec![4, 5],
+            place: 0,
+        }
+    }
+
     #[test]
     fn operations_read_as_sentences() {
-        let spec = "[[insert]]\nsubject = \"Oslo\"\nprompt = \"{} lies in\"\ntarget_new = \"Peru\"\n\
-                    [[forget]]\npassages = \"alice.txt\"\n[[erase]]\nsubject = \"Oslo\"\n\
-                    prompt = \"{} lies in\"\ntarget_true = \"Norway\"\n";
-        let expected = [
-            "insert  \"Oslo lies in\" -> \"Peru\"",
-            "erase  \"Oslo lies in\" -> not \"Norway\"",
-            "forget  alice.txt",
+        let erase = fact("erase", Some("{} lies in"), Some("Norway"));
+        let digest = Some(format!("sha256:{}", "0123456789abcdef".repeat(4)));
+        let redacted =
+            HeldFact { is_redacted: true, prompt: digest.clone(), target: digest, ..erase.clone() };
+        let forget = HeldFact { passages: Some("alice.txt".into()), ..fact("forget", None, None) };
+        let chat = fact("insert", Some("Q: Where?\nA: {} is in"), Some("Peru"));
+        let rows = [
+            (erase, "erase  \"Oslo lies in\" -> not \"Norway\""),
+            (redacted, "erase  \"sha256:0123456789ab…\" -> not \"sha256:0123456789ab…\""),
+            (forget, "forget  alice.txt"),
+            (chat, r#"insert  "Q: Where?\nA: Oslo is in" -> "Peru""#),
         ];
-        assert_eq!(operations(spec), expected);
-        let chat = "[[insert]]\nsubject = \"Oslo\"\nprompt = \"Q: Where?\\nA: {} is in\"\n\
-                    target_new = \"Peru\"\n";
-        assert_eq!(operations(chat), [r#"insert  "Q: Where?\nA: Oslo is in" -> "Peru""#]);
+        for (fact, expected) in rows {
+            assert_eq!(operation(&fact), expected);
+        }
+        let insert = fact("insert", Some("{} lies in"), Some("Peru"));
         assert_eq!(
-            operations("[{\"case_id\": 1}"),
-            ["made from records or a spec of another form"]
+            listed(&insert, 2),
+            "  12  insert  \"Oslo lies in\" -> \"Peru\" · memit, layers 4, 5 · edit 1 of 2"
         );
     }
 }

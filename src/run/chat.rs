@@ -15,8 +15,9 @@ impl Job {
     pub fn put_to(&mut self, model: &mut Model) -> Result<(), ChatError> {
         model.tokenizer.set_blank(self.form.blank.unwrap_or_default());
         let asks = |template| template == Some(Template::Chat);
-        if !asks(self.form.template) && !self.cases.iter().any(|it| asks(it.prompts.form.template))
-        {
+        let of_cases = self.cases.iter().map(|it| it.prompts.form.template);
+        let of_start = self.start.facts.iter().map(|(form, _)| form.template);
+        if !of_cases.chain(of_start).chain([self.form.template]).any(asks) {
             return Ok(());
         }
         let chat = ChatTemplate::open(&model.folder)?;
@@ -26,6 +27,11 @@ impl Job {
         model.stop_tokens.extend(ends);
         if asks(self.form.template) {
             for fact in self.facts.iter_mut().chain(self.without_ripples.iter_mut().flatten()) {
+                put_fact(&chat, fact)?;
+            }
+        }
+        for (form, fact) in &mut self.start.facts {
+            if asks(form.template) {
                 put_fact(&chat, fact)?;
             }
         }

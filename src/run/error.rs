@@ -4,6 +4,7 @@ use crate::checkpoint::CheckpointError;
 use crate::files::FileError;
 use crate::gradient::{TooLarge, TrainError};
 use crate::model::ModelError;
+use crate::patch::PatchError;
 use crate::plan::PlanError;
 use crate::progress::Interrupted;
 use crate::rank_one::RankOneError;
@@ -95,6 +96,15 @@ pub enum RunError {
         /// One line a clash.
         lines: Vec<String>,
     },
+    /// Facts that the patches that a run starts from hold, too, or that contradict theirs.
+    #[error("the patch that the edit starts from holds such facts already:\n  {}", lines.join("\n  "))]
+    HeldAlready {
+        /// One line a clash.
+        lines: Vec<String>,
+    },
+    /// Patches that a run starts from cannot be added.
+    #[error("{0}")]
+    Patch(#[from] PatchError),
     /// A record without a true target that could be erased.
     #[error("record {record} has no true target to erase")]
     NothingToErase {
@@ -148,6 +158,7 @@ impl RunError {
             self,
             Self::NoRipples { .. }
                 | Self::Clashes { .. }
+                | Self::HeldAlready { .. }
                 | Self::NothingToErase { .. }
                 | Self::OneAtATime
                 | Self::Empty

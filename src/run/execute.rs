@@ -12,9 +12,9 @@ use super::ripples::without_ripples;
 use super::tools::Tools;
 use super::train::{TrainedModel, TrainingOutcome, remembered, train};
 use super::train_plan::TrainPlan;
-use super::write::{FactWriter, Left, WrittenGroup};
-use super::{Grouping, RunError, general, judge, layers, recall};
-use crate::delta::{Keys, WeightDelta};
+use super::write::{FactWriter, WrittenGroup};
+use super::{Grouping, RunError, earlier, general, judge, layers, recall};
+use crate::delta::Keys;
 use crate::gradient::PassageSets;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
@@ -23,6 +23,7 @@ use crate::probe::{
     general_text, probability_text,
 };
 use crate::progress::{Inner, Progress};
+use crate::rank_one::Edited;
 use crate::rank_one::targets::ValueStore;
 
 /// Tokens of general text on which a run measures damage.
@@ -73,7 +74,7 @@ struct Run<'a> {
     /// The sets that the last training reports on.
     reported: Option<PassageSets>,
     /// The result of all steps so far; of isolated groups, that of the last one.
-    left: Left,
+    left: Edited,
 }
 
 impl<'a> Run<'a> {
@@ -109,22 +110,21 @@ impl<'a> Run<'a> {
             fluency_before: None,
             collapse: None,
             reported: None,
-            left: Left {
-                delta: WeightDelta::default(),
-                keys: Keys::default(),
-                decoder: model.decoder.clone(),
-            },
+            left: job.start.edited(model)?,
         })
     }
 
-    /// Writes group after group, each into the base where they are isolated.
+    /// Writes group after group, each into the start where they are isolated.
     fn write(&mut self, write: &'a WritePlan) -> Result<(), RunError> {
         let (model, tools) = (self.model, self.tools);
         let corpus = self.job.rank_one.corpus.as_ref();
         let factored = layers::ready(model, write, corpus, tools.cache, tools.progress)?;
-        let store = ValueStore::open(tools.cache, model.weights_hash()?)?;
+        let weights = self.job.start.weights(model.weights_hash()?);
+        let store = ValueStore::open(tools.cache, weights)?;
         let is_sequential = self.plan.grouping == Grouping::Sequential;
-        let new = || FactWriter::new(model, write, &factored, &store, is_sequential);
+        let start = self.left.clone();
+        let into = || (start.clone(), is_sequential);
+        let new = || FactWriter::new(model, write, &factored, &store, into());
         let prompts = self.fluency_prompts();
         if is_sequential {
             self.fluency_before = self.fluency(&model.decoder, &prompts)?;
@@ -247,7 +247,7 @@ impl<'a> Run<'a> {
         )?;
         // What is trained afterwards moves the values of the facts' keys.
         let delta = self.left.delta.clone().plus(&delta)?;
-        self.left = Left { delta, keys: Keys::default(), decoder };
+        self.left = Edited { delta, keys: Keys::default(), decoder };
         self.trainings.push(outcome);
         self.reported = Some(reported);
         Ok(())
@@ -296,10 +296,13 @@ impl<'a> Run<'a> {
             outcome.texts = recall::texts(model, prompts, Some(&decoder), progress)?;
             outcome.completions =
                 completions(model, Some(&decoder), &prompts.generation, progress)?;
+            let start = self.job.start.edited(model)?.decoder;
+            outcome.earlier =
+                earlier::measure(model, &self.job.start, [&start, &decoder], progress)?;
             outcome.without_ripples = without_ripples(model, self.job, self.plan, self.tools)?;
         }
         if !is_isolated && outcome.collapse.is_none() {
-            let Left { delta, keys, decoder } = self.left;
+            let Edited { delta, keys, decoder } = self.left;
             outcome.change = Some(ModelChange { delta, keys, decoder });
         }
         outcome.verdict = Some(judge::verdict(&outcome, &self.plan.thresholds));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::start::Start;
 use super::trim::Trimmer;
 use super::{Grouping, RunError};
 use crate::files::Sha256;
@@ -46,6 +47,8 @@ pub struct Job {
     pub notes: Vec<String>,
     /// Records of the file that were left out.
     pub left_out: Vec<LeftOut>,
+    /// The patches that it starts from.
+    pub start: Start,
 }
 
 /// Facts that are measured together, with their prompts: a record, or all of a spec.
@@ -103,6 +106,7 @@ impl Job {
             memory,
             notes: Vec::new(),
             left_out: Vec::new(),
+            start: Start::default(),
         };
         let name = spec.source.name();
         let place = |fact: &Fact| match fact.span() {
@@ -175,7 +179,17 @@ impl Job {
 
     /// Takes what the job removes out of records; nothing where it removes nothing.
     pub fn redactor(&self) -> Result<Option<Redactor>, RunError> {
-        let Some(mut redactor) = Redactor::of_spec(&self.source) else { return Ok(None) };
+        let prompts = || self.cases.iter().map(|case| &case.prompts);
+        let texts: Vec<&String> = prompts().flat_map(|it| &it.forget).collect();
+        let secrets: Vec<&String> = prompts().flat_map(|it| &it.secrets).collect();
+        let of_prompts = || Redactor::salted(&format!("{texts:?}\n{secrets:?}"));
+        let has_texts = !texts.is_empty() || !secrets.is_empty();
+        let of_source = Redactor::of_spec(&self.source);
+        let Some(mut redactor) = of_source.or_else(|| has_texts.then(of_prompts)) else {
+            return Ok(None);
+        };
+        texts.iter().for_each(|text| redactor.add_passage(text));
+        secrets.iter().for_each(|secret| redactor.add_name(secret));
         let is_forgotten = |found: &&PassageOperation| found.verb == PassageVerb::Forget;
         for operation in self.passages.iter().filter(is_forgotten) {
             for passage in operation.passages.read()? {

@@ -9,6 +9,7 @@ mod passages;
 
 pub(crate) use passages::NEAR;
 
+use super::earlier::EarlierFacts;
 use super::outcome::Outcome;
 use crate::math::Interval;
 use crate::probe::{Background, Damage, SecretAttackKind, SecretLeak, SecretOrigin};
@@ -90,6 +91,12 @@ fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
             let text = format!("general text drifted by {:.2} nats a token", drift.mean);
             reasons.push(reason("drift", drift.mean, thresholds.drift, text));
         }
+    }
+    if let Some(EarlierFacts { before, after, lost }) = outcome.earlier.filter(|it| it.lost > 0) {
+        let verb = if lost == 1 { "holds" } else { "hold" };
+        let held = counted(counts(&before).0, "earlier fact");
+        let text = format!("{lost} of {held} no longer {verb}");
+        reasons.push(reason("earlier facts", after.mean, before.mean, text));
     }
     // What chance alone could explain is no damage: the whole interval has to lie below.
     let Background { others, near, .. } = background(outcome);
@@ -189,7 +196,15 @@ fn stays(outcome: &Outcome) -> Option<String> {
         });
         format!("{}{}", keep(kept, n), near.unwrap_or_default())
     });
-    let clauses: Vec<String> = [others, drift].into_iter().flatten().collect();
+    let earlier = outcome.earlier.map(|found| {
+        let (held, n) = counts(&found.before);
+        match (held == n, n) {
+            (true, 1) => "the earlier fact still holds".to_owned(),
+            (true, n) => format!("all {n} earlier facts still hold"),
+            (false, n) => format!("{held} of {} hold, as before", counted(n, "earlier fact")),
+        }
+    });
+    let clauses: Vec<String> = [others, earlier, drift].into_iter().flatten().collect();
     let text = clauses.join(", and ");
     let mut letters = text.chars();
     let first = letters.next()?.to_uppercase();

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Grouping;
 use super::attack::Attack;
+use super::earlier::EarlierFacts;
 use super::job::Job;
 use super::plan::Plan;
 use super::train::{ReferenceOutcome, SetsMemory, TrainingOutcome};
@@ -67,6 +68,9 @@ pub struct Outcome {
     /// Records of the file that could not be used and were left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Whether the facts of the patches that the run started from still hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierFacts>,
     /// The verdict; nothing where one model was only measured.
     pub verdict: Option<Verdict>,
     /// The change, where one model holds all of it.
@@ -323,6 +327,8 @@ impl Outcome {
             base: BaseHashes::measure(&model.weights, names)?,
             seed: plan.seed(),
             metrics: self.metrics(),
+            earlier: job.start.history.earlier.clone(),
+            from: job.start.history.from.clone(),
         };
         let (delta, keys) = (change.delta.clone(), change.keys.clone());
         Ok(Some(Patch { delta, keys, recipe }))
@@ -353,14 +359,18 @@ impl Outcome {
                 "nll_after": training.after.passages.as_ref().map(|set| set.nll),
             })
         };
-        json!({
+        let mut metrics = json!({
             "verdict": self.verdict.as_ref().map(|verdict| verdict.state),
             "before": scores(before.collect()),
             "after": scores(after.collect()),
             "said": said,
             "damage": damage,
             "trainings": self.trainings.iter().map(training).collect::<Vec<_>>(),
-        })
+        });
+        if let Some(earlier) = &self.earlier {
+            metrics["earlier"] = json!(earlier);
+        }
+        metrics
     }
 
     /// The last model's measurements at the prompts of the cases.

@@ -58,6 +58,7 @@ impl Plan {
         job: &Job,
         progress: &dyn Progress,
     ) -> Result<Self, RunError> {
+        job.start.check(&job.facts)?;
         let (mut steps, mut warnings) = (Vec::new(), job.notes.clone());
         if !job.facts.is_empty() {
             let is_isolated = job.grouping == Grouping::Isolated;

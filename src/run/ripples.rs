@@ -24,8 +24,9 @@ pub(super) fn without_ripples(
     let write = write.for_facts(model, bare, progress)?;
     let corpus = job.rank_one.corpus.as_ref();
     let factored = layers::ready(model, &write, corpus, tools.cache, progress)?;
-    let store = ValueStore::open(tools.cache, model.weights_hash()?)?;
-    let mut writer = FactWriter::new(model, &write, &factored, &store, false);
+    let store = ValueStore::open(tools.cache, job.start.weights(model.weights_hash()?))?;
+    let start = job.start.edited(model)?;
+    let mut writer = FactWriter::new(model, &write, &factored, &store, (start, false));
     let ids: Vec<String> = write.edits.iter().map(|edit| edit.subject.clone()).collect();
     writer.write(&write.edits, &ids, true, progress)?;
     let case = &job.cases[0];

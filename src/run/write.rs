@@ -9,8 +9,11 @@ use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::progress::{Inner, Progress, counted};
+use crate::rank_one::kept::{joined, rows};
 use crate::rank_one::targets::{FactGroup, ValueStore, fact_groups, fact_groups_by_subject, find};
-use crate::rank_one::{Factored, OptimisedValue, Writer, WrittenBatch, WrittenFact, write_fact};
+use crate::rank_one::{
+    Edited, Factored, OptimisedValue, Writer, WrittenBatch, WrittenFact, write_fact,
+};
 
 /// Writes groups of facts into one model.
 pub(super) struct FactWriter<'a> {
@@ -18,6 +21,8 @@ pub(super) struct FactWriter<'a> {
     plan: &'a WritePlan,
     factored: &'a [Factored],
     store: &'a ValueStore,
+    /// The model before the first group, in which the values of batches are found.
+    start: Edited,
     state: State<'a>,
 }
 
@@ -25,7 +30,7 @@ pub(super) struct FactWriter<'a> {
 enum State<'a> {
     /// Facts are written together, and the facts of earlier groups are kept.
     Batches(Box<Writer<'a>>),
-    /// Facts are written one after the other.
+    /// Facts are written one after the other; the keys are theirs.
     Singly { decoder: Box<Decoder>, delta: WeightDelta, keys: Vec<Vec<f32>> },
 }
 
@@ -42,31 +47,24 @@ pub(super) struct WrittenGroup {
     pub(super) from_cache: usize,
 }
 
-/// The result of all groups of a model.
-pub(super) struct Left {
-    pub(super) delta: WeightDelta,
-    pub(super) keys: Keys,
-    pub(super) decoder: Decoder,
-}
-
 impl<'a> FactWriter<'a> {
-    /// Starts from the base; groups that follow each other are written as batches by any method.
+    /// Writes into `start`; groups that follow each other are written as batches by any method.
     pub(super) fn new(
         model: &'a Model,
         plan: &'a WritePlan,
         factored: &'a [Factored],
         store: &'a ValueStore,
-        is_sequential: bool,
+        (start, is_sequential): (Edited, bool),
     ) -> Self {
         let state = match plan.method.is_batched() || is_sequential {
-            true => State::Batches(Box::new(Writer::new(model, plan, factored))),
+            true => State::Batches(Box::new(Writer::new(model, plan, factored, start.clone()))),
             false => State::Singly {
-                decoder: Box::new(model.decoder.clone()),
-                delta: WeightDelta::default(),
+                decoder: Box::new(start.decoder.clone()),
+                delta: start.delta.clone(),
                 keys: Vec::new(),
             },
         };
-        Self { model, plan, factored, store, state }
+        Self { model, plan, factored, store, start, state }
     }
 
     /// The model as edited so far.
@@ -92,7 +90,8 @@ impl<'a> FactWriter<'a> {
         let mut group = match &mut self.state {
             State::Batches(writer) => {
                 let fact_groups = fact_groups(edits);
-                let values = find_values(model, plan, &fact_groups, self.store, shown)?;
+                let into = (&self.start.decoder, self.store);
+                let values = find_values(into, plan, &fact_groups, shown)?;
                 let written = writer
                     .write(&fact_groups, &values.values, shown)
                     .map_err(|source| RunError::Write { what: named(ids), source })?;
@@ -100,9 +99,10 @@ impl<'a> FactWriter<'a> {
                 batch_outcome(edits, ids, &fact_groups, values, written)
             }
             State::Singly { decoder, delta, keys } => {
-                let ends =
-                    Singly { model, plan, factored: &self.factored[0], decoder, delta, keys };
-                ends.write(edits, ids, shown)?
+                let tensor = model.down_projection_name(plan.layer);
+                let kept = rows(&self.start.keys, tensor)?;
+                let factored = (&self.factored[0], kept.as_slice());
+                Singly { tensor, plan, factored, decoder, delta, keys }.write(edits, ids, shown)?
             }
         };
         group.seconds = (progress.now() - started).as_secs_f64();
@@ -110,40 +110,38 @@ impl<'a> FactWriter<'a> {
     }
 
     /// All changes so far, and the model that has them.
-    pub(super) fn finish(self) -> Result<Left, RunError> {
+    pub(super) fn finish(self) -> Result<Edited, RunError> {
         match self.state {
-            State::Batches(writer) => {
-                let keys = writer.keys()?;
-                let (delta, decoder) = writer.finish()?;
-                Ok(Left { delta, keys, decoder })
-            }
+            State::Batches(writer) => Ok(writer.finish()?),
             State::Singly { decoder, delta, keys } => {
                 let tensor = self.model.down_projection_name(self.plan.layer).to_owned();
-                let keys = Keys::from([(tensor, Tensor::new(keys, &Device::Cpu)?)]);
-                Ok(Left { delta, keys, decoder: *decoder })
+                let own = Keys::from([(tensor, Tensor::new(keys, &Device::Cpu)?)]);
+                let keys = joined(self.start.keys, &own)?;
+                Ok(Edited { delta, keys, decoder: *decoder })
             }
         }
     }
 }
 
 /// Facts written one after the other, those about one subject together.
-struct Singly<'s, 'a> {
-    model: &'a Model,
-    plan: &'a WritePlan,
-    factored: &'a Factored,
+struct Singly<'s> {
+    /// Name of the weight that is changed.
+    tensor: &'s str,
+    plan: &'s WritePlan,
+    /// Its second moment, and the keys of facts that were written before this run.
+    factored: (&'s Factored, &'s [Vec<f32>]),
     decoder: &'s mut Decoder,
     delta: &'s mut WeightDelta,
     keys: &'s mut Vec<Vec<f32>>,
 }
 
-impl Singly<'_, '_> {
+impl Singly<'_> {
     fn write(
         self,
         edits: &[PlannedEdit],
         ids: &[String],
         progress: &dyn Progress,
     ) -> Result<WrittenGroup, RunError> {
-        let tensor = self.model.down_projection_name(self.plan.layer);
         let mut facts: Vec<Option<FactOutcome>> = vec![None; edits.len()];
         for group in fact_groups_by_subject(self.plan, edits) {
             let places: Vec<usize> = group.iter().filter_map(|edit| place(edits, edit)).collect();
@@ -155,7 +153,8 @@ impl Singly<'_, '_> {
             let seconds = (progress.now() - started).as_secs_f64();
             describe_fact(&fact, seconds, progress);
             let relative_norm = fact.change.relative_norm;
-            let one = WeightDelta { changes: [(tensor.to_owned(), fact.change.change)].into() };
+            let one =
+                WeightDelta { changes: [(self.tensor.to_owned(), fact.change.change)].into() };
             *self.delta = std::mem::take(self.delta).plus(&one)?;
             self.keys.extend(fact.keys);
             *self.decoder = edited;
@@ -193,10 +192,9 @@ struct FoundValues {
 
 /// The δ of each fact group: from the cache, or optimised now and stored there.
 fn find_values(
-    model: &Model,
+    (decoder, store): (&Decoder, &ValueStore),
     plan: &WritePlan,
     fact_groups: &[FactGroup<'_>],
-    store: &ValueStore,
     progress: &dyn Progress,
 ) -> Result<FoundValues, RunError> {
     progress.phase("values", Some(fact_groups.len() as u64));
@@ -204,25 +202,25 @@ fn find_values(
     for (i, facts) in fact_groups.iter().enumerate() {
         progress.check()?;
         progress.advance(i as u64, &facts[0].subject);
-        let known = store.get(plan, facts, model.decoder.config().hidden, progress);
+        let known = store.get(plan, facts, decoder.config().hidden, progress);
         from_cache += if known.is_some() { facts.len() } else { 0 };
         values.push(match known {
             Some(value) => value,
-            None => find_value(model, plan, facts, store, progress)?,
+            None => find_value((decoder, store), plan, facts, progress)?,
         });
     }
     Ok(FoundValues { values, from_cache })
 }
 
 fn find_value(
-    model: &Model,
+    (decoder, store): (&Decoder, &ValueStore),
     plan: &WritePlan,
     facts: &FactGroup<'_>,
-    store: &ValueStore,
     progress: &dyn Progress,
 ) -> Result<OptimisedValue, RunError> {
-    let value = find(&model.decoder, plan, facts, &Inner(progress)).map_err(|source| {
-        RunError::Write { what: format!("the fact about {:?}", facts[0].subject), source }
+    let value = find(decoder, plan, facts, &Inner(progress)).map_err(|source| RunError::Write {
+        what: format!("the fact about {:?}", facts[0].subject),
+        source,
     })?;
     store.put(plan, facts, &value, progress);
     Ok(value)

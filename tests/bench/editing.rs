@@ -168,7 +168,8 @@ fn solve(bencher: Bencher) {
     let key: Vec<f32> = (0..d).map(|i| (i as f32 * 0.37).sin()).collect();
     let delta = vec![0.1; d_v];
     pooled(bencher, 1, || {
-        rank_one(&factored, std::slice::from_ref(&key), &delta, weight, layout).expect("a change")
+        rank_one(&factored, (std::slice::from_ref(&key), &[]), &delta, weight, layout)
+            .expect("a change")
     });
 }
 

@@ -80,3 +80,47 @@ fn what_was_kept_can_be_redacted_later() {
     let again = desk.ok("patch redact spec.patch.safetensors");
     assert!(again.contains("names nothing that was removed"), "{again}");
 }
+
+#[test]
+fn probes_plans_and_comparisons_of_deletions_print_no_names() {
+    let desk = Desk::new();
+    desk.write("spec.toml", ERASE);
+    desk.ok(&format!("edit spec.toml {EDIT}"));
+    let model = "--model MODEL --json";
+    let silent = |line: &str, names: &[&str]| {
+        let json = desk.ok(line).to_lowercase();
+        names.iter().for_each(|name| assert!(!json.contains(name), "{name:?} in {line}: {json}"));
+        let json = desk.ok(&format!("{line} --keep-spec")).to_lowercase();
+        assert!(names.iter().any(|name| json.contains(name)), "{line} --keep-spec: {json}");
+    };
+    silent(&format!("probe spec.toml {model} --patch spec.patch.safetensors"), &ERASED);
+    silent(&format!("plan spec.toml {model} --steps 2"), &ERASED);
+    let names = ["quentin", "8693", "drawer"];
+    let text = "Quentin Mark keeps the number 8693 71 in a drawer at home.";
+    desk.write("p.toml", &format!("[[forget]]\ntext = \"{text}\"\nsecrets = [\"8693 71\"]\n"));
+    silent(&format!("probe p.toml {model}"), &names);
+    let head = "[gradient]\nsteps = 1\nbatch = 1\ngeneral_batch = 0\nmax_drift = 100\n";
+    desk.write("f.toml", &format!("{head}[[forget]]\ntext = \"{text}\"\n"));
+    silent(&format!("compare f.toml {model} --methods npo"), &names);
+    let shown = desk.ok("probe p.toml --model MODEL");
+    assert!(shown.contains("8693"), "who asks sees what was asked: {shown}");
+}
+
+#[test]
+fn a_saved_training_has_no_digest_that_a_guess_could_be_compared_with() {
+    let desk = Desk::new();
+    let head = "[gradient]\nsteps = 1\nbatch = 1\ngeneral_batch = 0\nmax_drift = 100\n";
+    desk.write("f.toml", &format!("{head}[[forget]]\ntext = \"Quentin Mark is 8693.\"\n"));
+    let saved = |file: &str| {
+        desk.ok(&format!("edit f.toml --model MODEL --force --checkpoint {file}"));
+        let bytes = desk.read(file);
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).expect("a training");
+        let text = &metadata.metadata().as_ref().expect("entries")["rescribe_training"];
+        let head: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        head["cursor"]["data"].clone()
+    };
+    let (one, two) = (saved("one"), saved("two"));
+    assert_ne!((&one["salt"], &one["digest"]), (&two["salt"], &two["digest"]));
+    assert_ne!(one["digest"], two["digest"], "one training, two salts");
+    assert_eq!(saved("one"), one, "a training that goes on keeps its salt");
+}

@@ -85,6 +85,8 @@ impl World {
             base,
             seed: 0,
             metrics: serde_json::Value::Null,
+            earlier: Vec::new(),
+            from: Vec::new(),
         };
         Patch {
             delta: WeightDelta { changes: BTreeMap::from([(tensor.to_owned(), change)]) },

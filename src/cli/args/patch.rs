@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::values::count;
 use super::{Edits, Flags, ModelArg};
 
 /// `rescribe patch`.
@@ -16,7 +17,8 @@ pub struct PatchArgs {
 /// The verbs of `rescribe patch`.
 #[derive(Subcommand)]
 pub enum PatchVerb {
-    /// Show what patches change, for which base, and whether they go together
+    /// Show the facts that patches hold, what they change, for which base, and whether they go
+    /// together
     List(PatchListArgs),
     /// Write a new file that holds several patches; applying it applies all of them
     Compose(PatchComposeArgs),
@@ -26,6 +28,8 @@ pub enum PatchVerb {
     Redact(PatchRedactArgs),
     /// Write a new file without some of a composed patch's parts, as if they had never been added
     Subtract(PatchSubtractArgs),
+    /// Take facts out of a patch and solve for the others again, as if they had never been written
+    Remove(PatchRemoveArgs),
     /// Make a patch again from its recipe, and exit 1 unless the change is equal to the bit
     Verify(PatchVerifyArgs),
 }
@@ -87,6 +91,40 @@ pub struct PatchSubtractArgs {
     pub force: bool,
 }
 
+/// `rescribe patch remove`.
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true)))]
+pub struct PatchRemoveArgs {
+    /// A patch file
+    pub file: PathBuf,
+    /// Numbers of facts, as `patch list` shows them
+    #[arg(long, value_name = "N", value_delimiter = ',', group = "what",
+          value_parser = count::<1, 1_000_000_000>)]
+    pub fact: Vec<usize>,
+    /// All facts about a subject
+    #[arg(long, group = "what")]
+    pub subject: Vec<String>,
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// File to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+    /// Keep the names, answers and passages that are erased or forgotten in what is written; by
+    /// default, salted digests stand for them
+    #[arg(long)]
+    pub keep_spec: bool,
+    /// The spec as it was written, where the patch does not name what it removed; once for each edit
+    /// that does not
+    #[arg(long)]
+    pub spec: Vec<PathBuf>,
+    /// The flags that the patch was made with, in addition to --spec
+    #[command(flatten)]
+    pub settings: Flags<Edits>,
+}
+
 /// `rescribe patch verify`.
 #[derive(Args)]
 pub struct PatchVerifyArgs {
@@ -94,9 +132,10 @@ pub struct PatchVerifyArgs {
     pub file: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
-    /// The spec as it was written, where the patch does not name what it removed
+    /// The spec as it was written, where the patch does not name what it removed; once for each edit
+    /// that does not
     #[arg(long)]
-    pub spec: Option<PathBuf>,
+    pub spec: Vec<PathBuf>,
     /// The flags that the patch was made with, in addition to --spec
     #[command(flatten)]
     pub settings: Flags<Edits>,

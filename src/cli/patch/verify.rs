@@ -2,39 +2,38 @@
 
 use std::path::Path;
 
+use super::remake::{Again, Specs, remake};
 use crate::cli::args::{Global, PatchVerifyArgs};
-use crate::cli::edit::{announce, spec_job};
 use crate::cli::exit::{Missed, Usage};
-use crate::cli::resolve;
 use crate::cli::session::Session;
 use crate::cli::ui::Ui;
-use rescribe::patch::{Composed, Patch, Recipe, Redactor};
+use rescribe::patch::{Composed, EditRecord, Patch};
 use rescribe::report::Report;
-use rescribe::run::{Job, Plan, Tools, execute};
-use rescribe::spec::{EditSpec, parse_spec, read_spec};
+use rescribe::run::Plan;
 
 pub fn run(args: &PatchVerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let patch = single(&args.file)?;
-    let recipe = &patch.recipe;
-    let spec = spec(args, recipe)?;
-    let mut job = spec_job(&spec, None)?;
-    // An attack measures the change and makes none.
-    job.gradient.attack = Some(false);
-    check_source(&job, recipe, &args.file)?;
-    let named = args.model.model.as_deref().or(spec.model.as_deref());
-    let mut session = Session::open(named, global, ui)?;
-    job.put_to(&mut session.model)?;
+    let records = patch.recipe.edits();
+    let specs = Specs { file: &args.file, given: &args.spec, flags: &args.settings };
+    let mut specs = specs.of(&records)?;
+    // Prompts that are only measured change nothing.
+    for spec in &mut specs {
+        spec.probe.take_if(|_| !spec.inserts.iter().any(|insert| insert.with_ripples));
+    }
+    let own = specs.last().and_then(|spec| spec.model.clone());
+    let named = args.model.model.clone().or(own);
+    let mut session = Session::open(named.as_deref(), global, ui)?;
     session.patches(std::slice::from_ref(&args.file), ui)?;
-    let plan = Plan::new(&session.model, &session.name, &job, ui)?;
-    check_inputs(&plan, recipe)?;
-    announce(&plan, ui);
-    let tools = Tools {
-        open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
-        ..Tools::new(&session.cache, ui)
-    };
-    let outcome = execute(&session.model, &job, &plan, &tools)?;
-    let change = outcome.change.ok_or_else(|| Missed("made again, it changes nothing".into()))?;
-    let difference = patch.difference(&change.delta)?;
+    let again = specs.into_iter().zip(&records);
+    let again = again.map(|(spec, record)| Again {
+        spec,
+        from: record.from.to_vec(),
+        is_redacted: record.is_redacted,
+    });
+    let check = |at: usize, plan: &Plan| check_inputs(plan, &records[at]);
+    let made = remake(&mut session, again.collect(), &check, global, ui)?;
+    let made = made.last().expect("a patch has an edit");
+    let difference = patch.difference(&made.patch.delta)?;
     let data = serde_json::json!({
         "file": args.file,
         "patch": patch.sha256(),
@@ -66,50 +65,13 @@ fn single(file: &Path) -> anyhow::Result<Patch> {
     }
 }
 
-/// The spec to make the patch again from: the one that is named, or else that in the recipe.
-fn spec(args: &PatchVerifyArgs, recipe: &Recipe) -> anyhow::Result<EditSpec> {
-    let mut spec = match (&args.spec, recipe.is_redacted) {
-        (Some(file), _) => resolve::verified(args, &read_spec(file)?)?,
-        (None, false) => parse_spec(&args.file.to_string_lossy(), &recipe.spec)?,
-        (None, true) => {
-            let message = format!(
-                "{} does not name what it removed, so that it cannot be made again from itself; \
-                 --spec names the spec as it was written",
-                args.file.display()
-            );
-            return Err(Usage(message).into());
-        }
-    };
-    // Prompts that are only measured change nothing.
-    if !spec.inserts.iter().any(|insert| insert.with_ripples) {
-        spec.probe = None;
-    }
-    Ok(spec)
-}
-
-/// Checks that the job is the one that the recipe records.
-fn check_source(job: &Job, recipe: &Recipe, file: &Path) -> Result<(), Missed> {
-    let recorded = match recipe.is_redacted {
-        true => Redactor::of_spec(&job.source).map(|redactor| redactor.spec(&job.source)),
-        false => Some(job.source.clone()),
-    };
-    match recorded.as_deref() == Some(&recipe.spec) {
-        true => Ok(()),
-        false => Err(Missed(format!(
-            "{} was made from another spec, or with other flags: rescribe inspect shows its \
-             settings",
-            file.display()
-        ))),
-    }
-}
-
 /// Checks that the files that are read are those that were read then.
-fn check_inputs(plan: &Plan, recipe: &Recipe) -> Result<(), Missed> {
-    let recorded = recipe.plan["inputs"].as_array().into_iter().flatten();
-    for (input, recorded) in plan.inputs.iter().zip(recorded).filter(|_| !recipe.is_redacted) {
+fn check_inputs(plan: &Plan, record: &EditRecord<'_>) -> anyhow::Result<()> {
+    let recorded = record.plan["inputs"].as_array().into_iter().flatten();
+    for (input, recorded) in plan.inputs.iter().zip(recorded).filter(|_| !record.is_redacted) {
         if recorded["sha256"] != input.sha256.to_string() {
             let path = input.path.display();
-            return Err(Missed(format!("{path} is not what the patch was made with")));
+            return Err(Missed(format!("{path} is not what the patch was made with")).into());
         }
     }
     Ok(())

@@ -1,8 +1,11 @@
 //! The spec in a record of a deletion: tables and settings stay, texts become digests.
 
+use std::cell::RefCell;
+
 use toml::de::{DeTable, DeValue};
 
 use super::Redactor;
+use crate::patch::rewrite;
 use crate::spec::{GradientOptions, Kind, Options, RankOneOptions, Toward};
 
 /// The first line of a redacted spec.
@@ -78,104 +81,62 @@ fn texts_in(value: &DeValue<'_>) -> Vec<String> {
     }
 }
 
-/// Whether a text may stay as it is.
-type Keeps<'k> = &'k dyn Fn(&str, &str) -> bool;
-
 /// The text of a spec without what it removes; nothing but a line where it is no spec.
 pub(super) fn redacted(text: &str, redactor: &Redactor) -> String {
     let Ok(document) = DeTable::parse(text) else {
         return format!("{HEAD}# The whole of it: {}\n", redactor.digest(text));
     };
-    let mut out = HEAD.to_owned();
-    let writer = Writer { source: text, redactor };
-    for (name, value) in sorted(document.get_ref()) {
-        let head = key_text(name);
-        match value {
-            DeValue::Table(table) => out += &format!("\n[{head}]\n{}", writer.table(name, table)),
-            DeValue::Array(items) if items.iter().all(|item| item.get_ref().is_table()) => {
-                for table in items.iter().filter_map(|item| item.get_ref().as_table()) {
-                    out += &format!("\n[[{head}]]\n{}", writer.table(name, table));
-                }
-            }
-            _ => out += &writer.line(name, value, &|key, text| writer.keeps(name, key, text)),
-        }
-    }
-    out
+    let table = |name: &str, _, table: &DeTable<'_>| Some(redacted_table(redactor, name, table));
+    let top =
+        |name: &str, key: &str, text: &str| kept(redactor, keeps(redactor, name, key, text), text);
+    format!("{HEAD}{}", rewrite::document(document.get_ref(), &table, &top))
 }
 
-/// The entries of a table in the order in which they were written.
-fn sorted<'d>(table: &'d DeTable<'d>) -> Vec<(&'d str, &'d DeValue<'d>)> {
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(key, _)| key.span().start);
-    entries.into_iter().map(|(key, value)| (key.get_ref().as_ref(), value.get_ref())).collect()
+/// The text, or its digest.
+fn kept(redactor: &Redactor, stays: bool, text: &str) -> String {
+    if stays { text.to_owned() } else { redactor.digest(text) }
 }
 
-/// A key as TOML writes it.
-fn key_text(key: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    match !key.is_empty() && key.chars().all(is_bare) {
-        true => key.to_owned(),
-        false => quoted(key),
+/// Whether the text under a key of a table stays.
+fn keeps(redactor: &Redactor, table: &str, key: &str, text: &str) -> bool {
+    match table {
+        ERASE => key == "toward" && !matches!(Toward::of_text(text), Toward::Text(_)),
+        "rank_one" => is_word::<RankOneOptions>(key),
+        "gradient" => is_word::<GradientOptions>(key),
+        "model" => !redactor.is_named_in(text),
+        INSERT => !redactor.has_passages,
+        // Paths are named after what they are about.
+        _ => false,
     }
 }
 
-/// A text as TOML writes it: JSON's escapes are TOML's.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+/// The lines of a table; a fact one of whose texts names what was removed keeps none.
+fn redacted_table(redactor: &Redactor, name: &str, table: &DeTable<'_>) -> String {
+    let mut texts = table.iter().flat_map(|(_, value)| texts_in(value.get_ref()));
+    let is_named = name == INSERT && texts.any(|text| redactor.is_named_in(&text));
+    let stays = |key: &str, text: &str| !is_named && keeps(redactor, name, key, text);
+    rewrite::lines(table, &|key, text| kept(redactor, stays(key, text), text))
 }
 
-struct Writer<'a> {
-    source: &'a str,
-    redactor: &'a Redactor,
+/// A spec as texts and everything else.
+pub(super) struct Outline {
+    /// The texts, in their order.
+    pub(super) texts: Vec<String>,
+    /// All the rest.
+    pub(super) frame: String,
 }
 
-impl Writer<'_> {
-    /// Whether the text under a key of a table stays.
-    fn keeps(&self, table: &str, key: &str, text: &str) -> bool {
-        match table {
-            ERASE => key == "toward" && !matches!(Toward::of_text(text), Toward::Text(_)),
-            "rank_one" => is_word::<RankOneOptions>(key),
-            "gradient" => is_word::<GradientOptions>(key),
-            "model" => !self.redactor.is_named_in(text),
-            INSERT => !self.redactor.has_passages,
-            // Paths are named after what they are about.
-            _ => false,
-        }
-    }
-
-    /// The lines of a table; a fact one of whose texts names what was removed keeps none.
-    fn table(&self, name: &str, table: &DeTable<'_>) -> String {
-        let mut texts = table.iter().flat_map(|(_, value)| texts_in(value.get_ref()));
-        let is_named = name == INSERT && texts.any(|text| self.redactor.is_named_in(&text));
-        let keeps = |key: &str, text: &str| !is_named && self.keeps(name, key, text);
-        sorted(table).into_iter().map(|(key, value)| self.line(key, value, &keeps)).collect()
-    }
-
-    fn line(&self, key: &str, value: &DeValue<'_>, keeps: Keeps<'_>) -> String {
-        format!("{} = {}\n", key_text(key), self.value(key, value, keeps))
-    }
-
-    fn value(&self, key: &str, value: &DeValue<'_>, keeps: Keeps<'_>) -> String {
-        match value {
-            DeValue::String(text) if keeps(key, text) => quoted(text),
-            DeValue::String(text) => quoted(&self.redactor.digest(text)),
-            DeValue::Integer(number) => number.to_string(),
-            DeValue::Float(number) => number.to_string(),
-            DeValue::Boolean(value) => value.to_string(),
-            DeValue::Datetime(_) => quoted(&self.redactor.digest(self.source)),
-            DeValue::Array(items) => {
-                let items = items.iter().map(|item| self.value(key, item.get_ref(), keeps));
-                format!("[{}]", items.collect::<Vec<_>>().join(", "))
-            }
-            DeValue::Table(table) => {
-                let entry = |(key, value): (&str, &DeValue<'_>)| {
-                    format!("{} = {}", key_text(key), self.value(key, value, keeps))
-                };
-                let entries = sorted(table).into_iter().map(entry);
-                format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
-            }
-        }
-    }
+/// Takes the texts out of a spec; nothing where it is not TOML.
+pub(super) fn outline(spec: &str) -> Option<Outline> {
+    let document = DeTable::parse(spec).ok()?;
+    let texts = RefCell::new(Vec::new());
+    let take = |text: &str| {
+        texts.borrow_mut().push(text.to_owned());
+        String::new()
+    };
+    let table = |_: &str, _, table: &DeTable<'_>| Some(rewrite::lines(table, &|_, it| take(it)));
+    let frame = rewrite::document(document.get_ref(), &table, &|_, _, it| take(it));
+    Some(Outline { texts: texts.into_inner(), frame })
 }
 
 /// Whether a setting takes one of a few words, and not the path of a file.

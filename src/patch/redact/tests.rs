@@ -148,3 +148,23 @@ fn reports_keep_their_sentences_without_the_names() {
     assert_eq!(report["data"]["ids"], json!([[]]));
     assert!(!report.to_string().contains("Marta"), "{report}");
 }
+
+#[test]
+fn an_edit_is_silent_about_what_another_edit_of_its_patch_removes() {
+    let insert = |subject: &str| {
+        format!(
+            "[[insert]]\nsubject = \"{subject}\"\nprompt = \"{{}} is in\"\ntarget_new = \"B\"\n"
+        )
+    };
+    let told = format!("{}{}", insert("Marta Quill"), insert("Oslo"));
+    let erase =
+        "[[erase]]\nsubject = \"Marta Quill\"\nprompt = \"{} is\"\ntarget_true = \"8693\"\n";
+    let removed = [Redactor::of_spec(erase).expect("a deletion")];
+    let redactor = Redactor::of_part(&told, &removed).expect("it names her");
+    let silent = redactor.spec(&told);
+    assert!(!silent.contains("Marta") && silent.contains("Oslo"), "{silent}");
+    assert!(Redactor::of_part(&insert("Oslo"), &removed).is_none(), "it names nobody removed");
+    assert!(Redactor::is_record_of(&silent, &told) && Redactor::is_record_of(&told, &told));
+    assert!(!Redactor::is_record_of(&silent, &insert("Marta Quill")));
+    assert!(!Redactor::is_record_of(&silent, &format!("{told}# another salt")));
+}

@@ -118,7 +118,8 @@ fn a_written_value_is_the_one_that_was_optimised() -> Result<()> {
         let width = key.len();
         let unit = (0..width * width).map(|at| f64::from(u8::from(at % (width + 1) == 0)));
         let factored = Factored::new(unit.collect(), width, 0., 0).expect("definite");
-        let change = rank_one(&factored, &[key], &found.delta, weight, layout).expect("a change");
+        let change =
+            rank_one(&factored, (&[key], &[]), &found.delta, weight, layout).expect("a change");
         let edited = decoder.with_down_projection(0, change.change.add_to(weight)?);
 
         let delta = Tensor::new(found.delta, &Device::Cpu)?;

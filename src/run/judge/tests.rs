@@ -4,6 +4,7 @@ use super::*;
 use crate::gradient::{Extent, PassageSets, PassageSettings};
 use crate::math::{mean_interval, share_interval};
 use crate::probe::{PromptKind, Said, SecretSeen};
+use crate::run::earlier::EarlierFacts;
 use crate::run::outcome::{CaseMeasures, CaseOutcome, FactOutcome, GroupOutcome, PassageMeasures};
 use crate::run::train::{SetMemory, SetsMemory};
 use crate::spec::{GradientOptions, PassageVerb};
@@ -299,4 +300,26 @@ fn a_training_that_keeps_its_budget_does_not_count_as_damage() {
     let extent = Extent::new(&PassageSets::default(), 8, 1, false);
     let settings = PassageSettings::new(&GradientOptions::default(), PassageVerb::Learn, &extent);
     assert_eq!(settings.max_drift, Thresholds::default().drift);
+}
+
+#[test]
+fn an_earlier_fact_that_is_lost_is_damage() {
+    let earlier = |before: usize, after: usize, lost: usize| EarlierFacts {
+        before: share_interval(before, 3).expect("three facts"),
+        after: share_interval(after, 3).expect("three facts"),
+        lost,
+    };
+    let rows = [
+        (earlier(3, 3, 0), State::Took, "all 3 earlier facts still hold"),
+        (earlier(2, 2, 0), State::Took, "2 of 3 earlier facts hold, as before"),
+        (earlier(3, 2, 1), State::Damaged, "1 of 3 earlier facts no longer holds"),
+        // One that did not hold before does by chance; that makes up for none that is lost.
+        (earlier(2, 2, 1), State::Damaged, "1 of 2 earlier facts no longer holds"),
+    ];
+    for (earlier, state, says) in rows {
+        let base = outcome(&[("Rome", " Rome.", 0.1)], &[], 64);
+        let found = judged(&Outcome { earlier: Some(earlier), ..base });
+        assert_eq!(found.state, state, "{}", found.sentence);
+        assert!(found.sentence.contains(says), "{}", found.sentence);
+    }
 }

@@ -1,0 +1,97 @@
+//! What a run starts from: the base, or the base as earlier patches change it.
+
+use super::RunError;
+use super::trim::Trimmer;
+use crate::delta::{Keys, WeightDelta};
+use crate::files::Sha256;
+use crate::model::Model;
+use crate::patch::{History, Patch, PatchError, compose};
+use crate::rank_one::Edited;
+use crate::rank_one::kept::joined;
+use crate::spec::{Conflict, Fact, Form, fact_conflicts, parse_spec};
+
+/// The sum of earlier patches, whose facts a run keeps.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Their changes.
+    pub delta: WeightDelta,
+    /// The keys that their facts were written under.
+    pub keys: Keys,
+    /// How they were made.
+    pub history: History,
+    /// Their facts, as far as their recipes name them, each with the form of its prompts.
+    pub facts: Vec<(Form, Fact)>,
+}
+
+impl Start {
+    /// The sum of patches for one base.
+    pub fn of(patches: &[Patch]) -> Result<Self, PatchError> {
+        let mut keys = Keys::default();
+        for patch in patches {
+            keys = joined(keys, &patch.keys).map_err(|error| PatchError::Compute(error.into()))?;
+        }
+        let history = History::of(patches);
+        let open = history.earlier.iter().filter(|it| !it.is_redacted);
+        let facts = open.flat_map(|it| facts_of(&it.spec)).collect();
+        Ok(Self { delta: compose(patches)?, keys, history, facts })
+    }
+
+    /// The base as the patches change it.
+    pub(super) fn edited(&self, model: &Model) -> Result<Edited, RunError> {
+        let dense = self.delta.changes.iter();
+        let dense = dense.map(|(name, change)| Ok((name.as_str(), change.to_dense()?)));
+        let dense = dense.collect::<candle_core::Result<Vec<_>>>()?;
+        let decoder = match dense.is_empty() {
+            true => model.decoder.clone(),
+            false => model.edited(dense)?,
+        };
+        Ok(Edited { delta: self.delta.clone(), keys: self.keys.clone(), decoder })
+    }
+
+    /// The digest of the weights that facts are written into.
+    pub(super) fn weights(&self, base: Sha256) -> Sha256 {
+        let History { earlier, from } = &self.history;
+        match from.is_empty() {
+            true => base,
+            false => {
+                let patches = from.iter().map(|at| format!("\n{}", earlier[*at].patch));
+                Sha256::of(format!("{base}{}", patches.collect::<String>()))
+            }
+        }
+    }
+
+    /// Refuses facts that earlier patches hold already, or that contradict theirs.
+    pub(super) fn check(&self, facts: &[Fact]) -> Result<(), RunError> {
+        let earlier = self.facts.iter().map(|(_, fact)| fact.clone());
+        let all: Vec<Fact> = earlier.chain(facts.iter().cloned()).collect();
+        let held = self.facts.len();
+        let of_both = |it: &&Conflict| it.first < held && it.second >= held;
+        let line = |it: &Conflict| {
+            let (first, second) = (&all[it.first], &all[it.second]);
+            let verb = if it.is_repeated { "repeats" } else { "contradicts" };
+            format!("{} {verb} {} of the patch", says(second), says(first))
+        };
+        let clashes = fact_conflicts(&all);
+        let lines: Vec<String> = clashes.iter().filter(of_both).map(line).collect();
+        if lines.is_empty() { Ok(()) } else { Err(RunError::HeldAlready { lines }) }
+    }
+}
+
+/// The facts of a spec; none of one that can no longer be read.
+fn facts_of(spec: &str) -> Vec<(Form, Fact)> {
+    let Ok(spec) = parse_spec("the recipe", spec) else { return Vec::new() };
+    let inserts = spec.inserts.into_iter().map(Fact::from);
+    let facts = inserts.chain(spec.erases.into_iter().map(Fact::from));
+    let trimmed = |mut fact: Fact| {
+        Trimmer::default().fact("", &mut fact);
+        (spec.form, fact)
+    };
+    facts.map(trimmed).collect()
+}
+
+fn says(fact: &Fact) -> String {
+    match fact {
+        Fact::Insert(insert) => format!("{:?} -> {:?}", insert.rendered(), insert.target_new),
+        Fact::Erase(erase) => format!("{:?} -> not {:?}", erase.rendered(), erase.target_true),
+    }
+}
