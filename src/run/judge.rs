@@ -196,13 +196,11 @@ fn stays(outcome: &Outcome) -> Option<String> {
         });
         format!("{}{}", keep(kept, n), near.unwrap_or_default())
     });
-    let earlier = outcome.earlier.map(|found| {
-        let (held, n) = counts(&found.before);
-        match (held == n, n) {
-            (true, 1) => "the earlier fact still holds".to_owned(),
-            (true, n) => format!("all {n} earlier facts still hold"),
-            (false, n) => format!("{held} of {} hold, as before", counted(n, "earlier fact")),
-        }
+    let earlier = outcome.earlier.and_then(|found| match counts(&found.before) {
+        (0, _) => None,
+        (1, 1) => Some("the earlier fact still holds".to_owned()),
+        (held, n) if held == n => Some(format!("all {n} earlier facts still hold")),
+        (held, n) => Some(format!("{held} of {} hold, as before", counted(n, "earlier fact"))),
     });
     let clauses: Vec<String> = [others, earlier, drift].into_iter().flatten().collect();
     let text = clauses.join(", and ");

@@ -109,7 +109,8 @@ fn probes_plans_and_comparisons_of_deletions_print_no_names() {
 #[test]
 fn a_saved_training_has_no_digest_that_a_guess_could_be_compared_with() {
     let desk = Desk::new();
-    let head = "[gradient]\nsteps = 1\nbatch = 1\ngeneral_batch = 0\nmax_drift = 100\n";
+    let head = "[gradient]\nlearning_rate = 0.001\nsteps = 1\nbatch = 1\ngeneral_batch = 0\n\
+                max_drift = 100\n";
     desk.write("f.toml", &format!("{head}[[forget]]\ntext = \"Quentin Mark is 8693.\"\n"));
     let saved = |file: &str| {
         desk.ok(&format!("edit f.toml --model MODEL --force --checkpoint {file}"));

@@ -8,6 +8,8 @@ fn fact(subject: &str, target: &str) -> String {
     format!("[[insert]]\nsubject = \"{subject}\"\n{prompt}\ntarget_new = \"{target}\"\n")
 }
 
+/// A method, and the layers that it writes into the tiny model.
+const WHERE: [(&str, &str); 2] = [("rome", "layer 0"), ("memit", "layers 0, 1, 2")];
 const METHODS: [&str; 2] = ["rome", "memit"];
 
 /// A spec by a method that the tiny model's weights allow to change a lot.
@@ -49,7 +51,7 @@ fn listed(desk: &Desk, file: &str) -> Vec<(u64, u64, String)> {
 
 #[test]
 fn a_patch_that_starts_from_another_holds_the_facts_of_both() {
-    for method in METHODS {
+    for (method, layers) in WHERE {
         let desk = Desk::new();
         edit(&desk, &spec(method, &[A]), "--patch one");
         edit(&desk, &spec(method, &[B]), "--from one --patch two");
@@ -59,7 +61,7 @@ fn a_patch_that_starts_from_another_holds_the_facts_of_both() {
         assert_eq!(listed(&desk, "three"), facts);
         let text = flat(&desk.ok("patch list three --model MODEL"));
         let line = format!(
-            "2 insert \"Mount Fuji is in the city of\" -> \"Oslo\" · {method}, layer 0 · edit 2 of 3"
+            "2 insert \"Mount Fuji is in the city of\" -> \"Oslo\" · {method}, {layers} · edit 2 of 3"
         );
         assert!(text.contains(&line) && text.contains("three · applies"), "{text}");
         let verified = desk.ok("patch verify three --model MODEL");
