@@ -255,8 +255,8 @@ fn the_token_of_a_private_model_stays_with_the_hub() {
     let gated = || Offer { gate: Some("right"), ..Offer::main(sharded()) };
     for (offer, files) in [(private(), tiny()), (gated(), sharded())] {
         let server = Server::start(Offer { elsewhere: Some("localhost"), ..offer });
-        let found = User::of(&server).with_token("right").resolve(REPOSITORY).unwrap();
-        assert_holds(&found.path, &files);
+        let user = User::of(&server).with_token("right");
+        assert_holds(&user.resolve(REPOSITORY).unwrap().path, &files);
         let log = server.take_log();
         assert!(log.iter().any(|line| line.starts_with("/cdn/")), "{log:?}");
         assert!(!log.iter().any(|line| line.contains("with the token")), "{log:?}");
