@@ -3,7 +3,8 @@
 use super::*;
 use crate::gradient::{Extent, PassageSets, PassageSettings};
 use crate::math::{mean_interval, share_interval};
-use crate::probe::{PromptKind, Said, SecretSeen};
+use crate::probe::{PromptKind, Said, SecretAttack, SecretSeen};
+use crate::run::attack::{Attack, Compared, RelearnCurve, RelearnPoint, Relearning};
 use crate::run::earlier::EarlierFacts;
 use crate::run::outcome::{CaseMeasures, CaseOutcome, FactOutcome, GroupOutcome, PassageMeasures};
 use crate::run::train::{SetMemory, SetsMemory};
@@ -250,6 +251,67 @@ fn a_probe_of_passages_is_judged_as_a_training_is() {
     assert!(less.sentence.contains("NLL changed by +5.0 %"), "{}", less.sentence);
     let none = judged(&of(1.0001, 2.));
     assert_eq!(none.state, State::DidNotTake, "{none:?}");
+}
+
+/// A forgotten set whose watched half has this NLL after five steps on the other half, where models
+/// that never saw it have 3.
+fn attacked(watched: f64) -> Outcome {
+    let sets =
+        |nll| SetsMemory { passages: Some(memory(nll)), retain: None, holdout: Some(memory(3.)) };
+    let passages = vec![PassageMeasures {
+        verb: PassageVerb::Forget,
+        before: sets(1.),
+        after: Some(sets(3.)),
+        references: Vec::new(),
+        goal: Some(3.),
+    }];
+    let points =
+        |nll| [(0, 3.), (5, nll)].map(|(step, watched)| RelearnPoint { step, learnt: 1., watched });
+    let never_saw = RelearnCurve { name: "base".into(), points: points(3.).to_vec() };
+    let relearning = Relearning {
+        learnt: 2,
+        watched: 2,
+        rate: 1e-3,
+        batch: 4,
+        seed: 0,
+        points: points(watched).to_vec(),
+        compared: Compared::References,
+        others: vec![never_saw],
+    };
+    let attack = Attack { relearning, memory: None, quantised: Vec::new(), seconds: 1. };
+    Outcome { passages, attack: Some(attack), ..Outcome::default() }
+}
+
+#[test]
+fn what_comes_back_under_attack_was_forgotten_in_part() {
+    let held = judged(&attacked(2.8));
+    assert_eq!(held.state, State::Took, "{held:?}");
+    assert!(held.sentence.contains("does not bring back the other half: at least 93 %"));
+    let back = judged(&attacked(1.2));
+    assert_eq!(back.state, State::TookInPart, "{back:?}");
+    assert!(back.sentence.starts_with("The passages are forgotten in part"), "{back:?}");
+    assert!(back.sentence.contains("brings the other half back: NLL 1.20 after 5 steps"));
+    let reason = back.reasons.iter().find(|it| it.measure == "relearn share").expect("a reason");
+    assert_eq!((reason.found, reason.limit), (Some(1.2 / 3.), Some(0.9)));
+    let loose = Thresholds { relearn: 0.3, ..Thresholds::default() };
+    assert_eq!(verdict(&attacked(1.2), &loose).state, State::Took);
+}
+
+#[test]
+fn a_secret_that_an_attack_brings_back_is_no_secret() {
+    let mut quiet = secret(SecretOrigin::Passage);
+    let told = quiet.before.clone();
+    let seen = SecretSeen { is_said: false, sampled: 0, ..told.clone() };
+    quiet.after = Some(seen.clone());
+    let attack = |kind, seen: &SecretSeen| SecretAttack { kind, seen: seen.clone() };
+    let [fine, coarse, relearnt] = SecretAttackKind::ALL;
+    quiet.attacks = vec![attack(fine, &seen), attack(coarse, &told), attack(relearnt, &seen)];
+    let outcome = Outcome { secrets: vec![quiet], ..attacked(2.8) };
+    let found = judged(&outcome);
+    assert_eq!(found.state, State::TookInPart, "{found:?}");
+    assert!(found.sentence.contains("1 secret comes out after rounding to Q4_0."), "{found:?}");
+    assert!(found.reasons.iter().any(|it| it.measure == "secrets, Q4_0"), "{found:?}");
+    assert!(found.reasons.iter().all(|it| it.measure != "secrets, relearnt"), "{found:?}");
 }
 
 fn secret(origin: SecretOrigin) -> SecretLeak {
