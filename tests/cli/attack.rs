@@ -105,7 +105,7 @@ fn half_of_the_passages_is_learnt_again_beside_a_model_that_never_saw_them() {
 fn without_references_the_hold_out_takes_the_same_lesson() {
     let desk = taught();
     write_forget(&desk, "holdout = \"holdout.txt\"\n");
-    let report = desk.report(&format!("{LINE} --json --verdict-relearn 1000"));
+    let report = desk.report(&format!("{LINE} --keep-spec --json --verdict-relearn 1000"));
     let attack = &report["data"]["attack"]["relearning"];
     let named = (&attack["compared"], &attack["others"][0]["name"]);
     assert_eq!(named, (&"holdout".into(), &"hold-out".into()));
