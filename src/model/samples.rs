@@ -9,7 +9,7 @@ mod prose;
 
 use prose::PROSE;
 
-use super::generate::{Choice, generate};
+use super::generate::{Choice, generate_while};
 use super::{Model, ModelError};
 use crate::files::{keep_sealed, read_sealed};
 use crate::progress::{Interrupted, Progress};
@@ -38,18 +38,23 @@ pub enum Opening {
 }
 
 impl Opening {
-    /// (the prompts of so many sequences, the temperature).
-    fn prompts(self, model: &Model, sequences: usize) -> Result<(Vec<Vec<u32>>, f64), ModelError> {
+    /// (the prompts of a group, shorter than its sequences; the temperature).
+    fn prompts(
+        self,
+        model: &Model,
+        group: SampleGroup,
+    ) -> Result<(Vec<Vec<u32>>, f64), ModelError> {
         let start = model.start_token();
         match self {
-            Self::Bare => Ok((vec![vec![start]; sequences], 1.)),
+            Self::Bare => Ok((vec![vec![start]; group.sequences], 1.)),
             Self::Prose => {
-                let words = PROSE.iter().cycle().take(sequences);
+                let words = PROSE.iter().cycle().take(group.sequences);
                 let prompt = |words: &&str| {
                     let mut ids = model.tokenizer.encode(words)?.ids;
                     if ids.first() != Some(&start) {
                         ids.insert(0, start);
                     }
+                    ids.truncate(group.tokens);
                     Ok(ids)
                 };
                 Ok((words.map(prompt).collect::<Result<_, ModelError>>()?, 0.8))
@@ -68,13 +73,18 @@ pub fn samples(
     if let Some(known) = read(model, group, file, progress) {
         return Ok(known);
     }
-    let (prompts, temperature) = group.opening.prompts(model, group.sequences)?;
+    let (prompts, temperature) = group.opening.prompts(model, group)?;
     let choice = Choice::Sampled { seed: group.seed, temperature, k: usize::MAX };
     let watch = Sampling { progress, sequences: group.sequences };
-    let drawn = generate(&model.decoder, &prompts, group.tokens, choice, &[], &watch)?;
-    let whole = prompts.iter().zip(drawn).map(|(prompt, drawn)| {
-        prompt[1..].iter().chain(&drawn).copied().take(group.tokens).collect()
-    });
+    let shortest = prompts.iter().map(Vec::len).min().unwrap_or(1);
+    let most = group.tokens + 1 - shortest;
+    // No sequence grows beyond its tokens, and thereby beyond the model's positions.
+    let goes_on = &mut |at: usize, drawn: &[u32]| prompts[at].len() + drawn.len() <= group.tokens;
+    let drawn = generate_while(&model.decoder, &prompts, most, choice, &[], goes_on, &watch)?;
+    let whole = prompts
+        .iter()
+        .zip(drawn)
+        .map(|(prompt, drawn)| prompt[1..].iter().chain(&drawn).copied().collect());
     let ids: Vec<Vec<u32>> = whole.collect();
     let bytes = serde_json::to_vec(&ids).expect("numbers are JSON");
     keep_sealed(file, &[&bytes], progress);

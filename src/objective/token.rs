@@ -9,6 +9,8 @@
 //! | WGA (arXiv 2502.19301) | p_tᵝ / T | −Σ p_tᵝ n_t / T |
 //! | NPO (arXiv 2404.05868) | 2 σ(β (log p(y) − log p_ref(y))) | (2/β) log(1 + (p/p_ref)ᵝ) |
 //! | SimNPO (arXiv 2410.07163) | 2 σ(−β (N/T − δ)) / T | (2/β) log(1 + e^(−β (N/T − δ))) |
+//! | look-ahead, at the weights | 1/T below the goal, −1/(2T) above it | −N/T below it |
+//! | look-ahead, after relearning | 1/T below the goal, 0 above it | −min(N/T, goal) |
 
 use std::sync::Arc;
 

@@ -7,8 +7,8 @@ use super::desk::{Desk, measure, model, nll};
 /// One fixture of each family.
 const FAMILIES: [&str; 16] = include!("../fixtures/families.rs");
 
-const LEARN: &str = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nsteps = 12\nbatch = 5\n\
-                     learning_rate = 2e-2\n\n[[learn]]\npassages = \"texts.txt\"\n";
+const LEARN: &str = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nknown = 1\nsteps = 12\n\
+                     batch = 5\nlearning_rate = 2e-2\n\n[[learn]]\npassages = \"texts.txt\"\n";
 /// Few dimensions leave little room for the keys of many contexts.
 const HOW: &str = "--model taught --layer 1 --contexts 0 --max-delta 1000";
 /// Answers begin alike, with a blank, and then differ.

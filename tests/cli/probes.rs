@@ -218,7 +218,7 @@ fn compare_shows_secrets_recital_and_the_prompts_of_the_probe_file() {
     }
     assert!(shown.contains("npo: 1 seed; there is no hold-out"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
-    let report = desk.json(&format!("{line} --json"));
+    let report = desk.json(&format!("{line} --json --keep-spec"));
     let run = &report["runs"][0];
     assert_eq!(run["secrets"][0]["secret"], NUMBER);
     assert!(run["said"][0]["background"]["near"]["n"].as_u64() > Some(0), "{run:#}");

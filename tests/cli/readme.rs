@@ -54,12 +54,6 @@ fn its_commands_run_in_its_order() {
     let commands = commands();
     assert!(commands.len() >= 10, "the blocks are found: {commands:#?}");
     for line in commands {
-        // Two patches that the README has no recipe for.
-        let others = [("a", "eiffel"), ("b", "nigeria")];
-        for (name, spec) in others.into_iter().filter(|_| line.contains(" a.patch")) {
-            let edit = format!("edit edits/{spec}.toml --model smollm2 --max-delta 1e9 --patch");
-            desk.ok(&format!("{edit} {name}.patch.safetensors"));
-        }
         let words = words(&line);
         let mut command = desk.command("");
         command.args(&words[1..]);
@@ -81,11 +75,13 @@ fn its_spec_is_read_by_the_reader() {
         spec.split_once("[gradient]").expect("a spec of facts, one of passages");
     desk.write("edits/readme.toml", facts);
     desk.ok("import SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2");
-    let plan = desk.json("plan edits/readme.toml --json");
+    let plan = desk.json("plan edits/readme.toml --json --keep-spec");
     assert_eq!(write_step(&plan)["edits"][0]["target_new"], "Rome");
     desk.write("edits/passages.toml", &format!("[gradient]{passages}"));
     for name in ["private", "others", "never_seen"] {
-        desk.write(&format!("edits/{name}.txt"), &format!("A text about {name} things.\n"));
+        let texts =
+            ["A", "One", "This", "That"].map(|it| format!("{it} text about {name} things."));
+        desk.write(&format!("edits/{name}.txt"), &texts.join("\n\n"));
     }
     let plan = desk.json("plan edits/passages.toml --model smollm2 --json");
     assert_eq!(plan["steps"][1]["train"]["settings"]["method"], "simnpo");
