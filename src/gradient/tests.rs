@@ -280,7 +280,7 @@ fn looking_ahead_takes_the_gradient_elsewhere_and_comes_back() {
     for lesson in &lessons {
         loss(&other, lesson);
         for parameter in &other.parameters {
-            let gradient = std::mem::replace(&mut *parameter.gradient.lock(), Vec::new());
+            let gradient = std::mem::take(&mut *parameter.gradient.lock());
             let size = gradient.len();
             with_values_mut(&parameter.values, |values| {
                 for (value, slope) in values.iter_mut().zip(gradient) {

@@ -180,7 +180,8 @@ mod tests {
             let shape = if layout == WeightLayout::OutIn { (d_v, d_k) } else { (d_k, d_v) };
             let stored: Vec<f32> = (0..d_k * d_v).map(|i| wave(3 * i) as f32).collect();
             let weight = Tensor::from_vec(stored, shape, &Device::Cpu)?;
-            let change = rank_one(&factored, (&[key.clone()], &[]), &delta, &weight, layout)?;
+            let change =
+                rank_one(&factored, (std::slice::from_ref(&key), &[]), &delta, &weight, layout)?;
             let edited = (&weight + change.change.to_dense()?)?;
             let value = |w: &Tensor| -> candle_core::Result<Vec<f32>> {
                 let w = if layout == WeightLayout::OutIn { w.clone() } else { w.t()? };

@@ -158,8 +158,7 @@ fn show(
 ) -> anyhow::Result<()> {
     let left = counted(rest.facts().concat().len(), "fact");
     let sentence = format!(
-        "{} of {} removed; {} holds the {left} that are left, as if the others had never been \
-         written.",
+        "{} of {} removed; {} holds {left}, as if nothing else had ever been written.",
         counted(removed.len(), "fact"),
         args.file.display(),
         args.out.display()
