@@ -127,7 +127,7 @@ fn without_a_fact_a_patch_is_the_one_made_from_the_others() {
         edit(&desk, &spec(method, &[A, C]), "--patch two");
         edit(&desk, &spec(method, &[A, B, C]), "--patch three");
         let said = flat(&desk.ok("patch remove three --fact 2 --model MODEL --out rest"));
-        assert!(said.contains("1 fact of three removed; rest holds the 2 facts"), "{said}");
+        assert!(said.contains("1 fact of three removed; rest holds 2 facts"), "{said}");
         assert_eq!(tensors(&desk, "rest"), tensors(&desk, "two"), "{method}");
         assert_ne!(tensors(&desk, "rest"), tensors(&desk, "three"), "{method}");
         let spec = desk.json("inspect rest --json")["recipe"]["spec"].to_string();
