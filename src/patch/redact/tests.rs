@@ -110,11 +110,14 @@ fn plans_lose_texts_and_tokens_and_keep_numbers() {
             }],
         }}],
         "inputs": [{ "role": "passages", "path": "letters/quill.txt", "sha256": "ab" }],
+        "attack": { "relearn": { "compared": "references", "steps": [5, 10] } },
     });
     values::redact_plan(&mut plan, &redactor);
     assert_silent(&plan.to_string());
     let write = &plan["steps"][0]["write"];
     assert_eq!(write["layers"], json!([4, 5]));
+    let attack = json!({ "relearn": { "compared": "references", "steps": [5, 10] } });
+    assert_eq!(plan["attack"], attack);
     assert_eq!(write["settings"], json!({ "clamp": 0.75, "seed": 3 }));
     let edit = &write["edits"][0];
     assert_eq!((&edit["target"], &edit["erase"]["target_true"]), (&json!([]), &json!([])));

@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 use super::Redactor;
 
 /// Keys whose texts are words of a closed set, or name a model or a measure.
-const WORDS: [&str; 25] = [
+const WORDS: [&str; 26] = [
     "channel",
     "command",
+    "compared",
     "dtype",
     "grouping",
     "head",
@@ -35,8 +36,8 @@ const WORDS: [&str; 25] = [
 /// Keys whose texts are words or a text of the user.
 const TOWARD: &str = "toward";
 /// Keys whose arrays of plain values are no tokens.
-const NUMBERS: [&str; 6] =
-    ["layers", "groups", "relative_norms", "layer_norms", "interval", "shape"];
+const NUMBERS: [&str; 7] =
+    ["layers", "groups", "relative_norms", "layer_norms", "interval", "shape", "steps"];
 /// Key of a verdict, whose texts are sentences.
 const VERDICT: &str = "verdict";
 /// Keys of a report whose texts are sentences, labels and the like.
