@@ -74,8 +74,8 @@ fn start(args: &EditArgs, session: &Session, ui: &Ui) -> anyhow::Result<Start> {
     let start = Start::of(&patches)?;
     if !patches.is_empty() {
         let files: Vec<String> = args.from.iter().map(|file| file.display().to_string()).collect();
-        let facts = patches.iter().map(|patch| patch.recipe.facts().len()).sum();
-        ui.note("from", &format!("{} · {}", files.join(", "), counted(facts, "fact")));
+        let held = patches.iter().map(|patch| patch.recipe.facts().len()).sum();
+        ui.note("from", &format!("{} · {}", files.join(", "), counted(held, "change")));
     }
     Ok(start)
 }
