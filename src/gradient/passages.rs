@@ -7,12 +7,17 @@
 //! a hold-out which this model never saw, or where the retain set has suffered; learning ends where
 //! the passages are known.
 
+mod path;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+use path::describe;
+pub use path::{PathPoint, Stopped};
 
 use super::TrainError;
 use super::data::refusals;
@@ -32,47 +37,6 @@ use crate::objective::Outcome;
 use crate::objective::TokenLoss;
 use crate::progress::Progress;
 use crate::spec::{ForgetMethod, PassageVerb, RetainLoss};
-
-/// Why a training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stopped {
-    /// Forgotten as far as the hold-out.
-    Holdout,
-    /// Forgotten as far as the models that never saw the passages.
-    Reference,
-    /// Learnt.
-    Learnt,
-    /// The retain set suffered.
-    Damage,
-    /// All steps were taken.
-    Steps,
-}
-
-/// One step of the path.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PathPoint {
-    /// From 1.
-    pub step: u64,
-    /// γ · forget + α · retain.
-    pub loss: f64,
-    /// NLL of the passages, nats a token: the mean over sequences of what was last seen.
-    pub passages: f64,
-    /// The same of the retain set.
-    pub retain: Option<f64>,
-    /// Norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Indices of the passages that were drawn.
-    pub drawn: Vec<usize>,
-    /// Indices of the retain sequences that were drawn.
-    pub retained: Vec<usize>,
-    /// Drift on the general text drawn last, before it is trained on, nats a token.
-    pub drift: Option<f64>,
-    /// Weight of the general text, λ.
-    pub general_weight: Option<f64>,
-    /// NLL of passages after others were learnt again, nats a token.
-    pub relearnt: Option<f64>,
-}
 
 /// Where a training is saved while it runs.
 #[derive(Debug, Clone)]
@@ -422,17 +386,6 @@ pub fn goal(verb: PassageVerb, sets: &PassageSets, holdout: Option<f64>) -> Opti
         (PassageVerb::Forget, false) => Some((mean(&sets.references), Stopped::Reference)),
         (PassageVerb::Forget, true) => holdout.map(|nll| (nll, Stopped::Holdout)),
     }
-}
-
-fn describe(point: &PathPoint, holdout: Option<f64>) -> String {
-    let retain = point.retain.map(|nll| format!(" retain {nll:.2}")).unwrap_or_default();
-    let holdout = holdout.map(|nll| format!(" hold-out {nll:.2}")).unwrap_or_default();
-    let drift = match (point.drift, point.general_weight) {
-        (Some(drift), Some(weight)) => format!(" drift {drift:.3} weight {weight:.1}"),
-        _ => String::new(),
-    };
-    let relearnt = point.relearnt.map(|nll| format!(" relearnt {nll:.2}")).unwrap_or_default();
-    format!("nll {:.2}{relearnt}{retain}{holdout}{drift}", point.passages)
 }
 
 /// The sequences with the loss of what is learnt or retained.

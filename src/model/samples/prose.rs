@@ -1,6 +1,6 @@
 //! Words with which prose of many kinds begins, from which a model writes on.
 
-/// Openings in English, on no one's name and no one's fact.
+/// Openings in English that name nobody and state no fact.
 pub(super) const PROSE: [&str; 48] = [
     "The history of",
     "In the nineteenth century,",

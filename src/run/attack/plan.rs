@@ -239,6 +239,8 @@ fn settings(
         steps,
         warm_up: Some(0),
         general_batch: Some(0),
+        // Nothing restrains an attacker.
+        known: Some(1.),
         seed: Some(seed),
         ..GradientOptions::default()
     };
