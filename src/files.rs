@@ -17,7 +17,10 @@ pub use error::{FileError, Overwrite};
 pub use hash::{NotASha256, Sha256, Sha256Hasher};
 pub(crate) use leftovers::{Hold, is_abandoned};
 pub(crate) use mistaken::mistaken;
+pub(crate) use regular::map_regular;
 pub use regular::{open_regular, read_regular};
-pub(crate) use sealed::{keep_sealed, read_sealed, warn as warn_of_cache, write_sealed};
+pub(crate) use sealed::{
+    Sealed, keep_sealed, map_sealed, read_sealed, warn as warn_of_cache, write_sealed,
+};
 pub use target::{Kind, check_target};
 pub(crate) use target::{parent, resolved};

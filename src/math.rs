@@ -11,9 +11,9 @@ mod random;
 
 pub use adam::Adam;
 pub use adamw::{AdamW, Moments, Step, sum_of_squares};
-pub use cholesky::{Cholesky, NotPositiveDefinite};
+pub use cholesky::{Cholesky, Entries, NotPositiveDefinite};
 pub use eigen::{NoConvergence, SymmetricEigen};
 pub use interval::{Interval, mean_interval, share_interval, share_mean_interval};
 pub use kolmogorov::{KolmogorovSmirnov, kolmogorov_smirnov};
-pub use matmul::{add_gram, add_tn, matmul_nn, matmul_nt, matmul_tn};
+pub use matmul::{Numbers, add_gram, add_tn, matmul_nn, matmul_nt, matmul_tn};
 pub use random::Random;

@@ -161,7 +161,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a Hugging Face folder; every tensor is widened to f32 on `device`.
+    /// Opens a Hugging Face folder. On the CPU its matrices stay as they are stored, in mapped
+    /// memory; other devices get them in f32.
     pub fn open(
         folder: &Path,
         device: &Device,
@@ -247,7 +248,7 @@ impl Model {
             };
             sums.insert(name, sum);
         }
-        Ok(edited::edited(start, &sums, |tensor, change| tensor + change)?)
+        Ok(edited::edited(start, &sums, |place, change| place.tensor()? + change)?)
     }
 
     /// The decoder with other values in the named tensors, which are of the stored shapes.

@@ -18,8 +18,9 @@ mod loss;
 mod norm;
 mod rotary;
 pub(crate) mod simd;
+mod weight;
 
-pub use crate::math::{add_gram, matmul_nn, matmul_nt};
+pub use crate::math::{Numbers, add_gram, matmul_nn, matmul_nt};
 pub use activation::{Activation, activate, gate};
 pub(crate) use attention::Attention as AttentionRows;
 pub use attention::{AttentionRule, AttentionShape, Past, Span, attention};
@@ -32,6 +33,7 @@ pub(crate) use loss::{divergence, log_sum_exp};
 pub(crate) use norm::Norm as NormRows;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::{Pairing, RotaryTable, Rotation, rotate};
+pub use weight::{StoredNumbers, Weight};
 
 use std::cell::Cell;
 

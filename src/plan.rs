@@ -9,6 +9,7 @@ mod defaults;
 mod ends;
 mod erase;
 mod located;
+mod moment_cost;
 mod near_subjects;
 mod never_knew;
 mod others;
@@ -25,6 +26,7 @@ pub use background_subjects::{BACKGROUND_SUBJECTS, BackgroundPrompt, overlap};
 pub use ends::Ends;
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use located::Located;
+pub use moment_cost::MomentCost;
 pub use near_subjects::{NearUse, near_subjects};
 pub use never_knew::{mean_answer, never_knew};
 pub use script::is_unspaced;
@@ -182,9 +184,10 @@ fn planned(
 ) -> Result<WritePlan, PlanError> {
     let options = &suited(model, options);
     let method = options.method.unwrap_or_default();
-    let settings = settings(options, model.decoder.config().intermediate);
     let layers = layers(model, method, options)?;
     let layer = *layers.last().expect("at least one layer");
+    let cost = MomentCost::new(&model.decoder, layer, options.corpus.is_none());
+    let settings = settings(options, cost.default_tokens());
     let ends = (settings.end_weight > 0.).then(|| Ends::new(model)).transpose()?;
     let prefixes = prefixes::sampled(model, &settings, progress)?;
     let mut warnings = Vec::new();

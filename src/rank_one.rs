@@ -25,6 +25,7 @@ mod error;
 pub mod factors;
 pub mod kept;
 pub mod key;
+mod matrix_file;
 pub mod metric;
 pub mod reading;
 pub mod second_moment;

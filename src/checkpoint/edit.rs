@@ -118,12 +118,7 @@ impl<'a> Edit<'a> {
     /// How the tensor will be stored, and in how many bytes.
     pub(super) fn stored(&self) -> Result<(Dtype, usize), CheckpointError> {
         let elements = self.weights.shape(self.name)?.iter().product::<usize>();
-        let dtype = match self.element {
-            Element::F32 => Dtype::F32,
-            Element::F16 => Dtype::F16,
-            Element::BF16 => Dtype::BF16,
-        };
-        Ok((dtype, elements * self.element.size()))
+        Ok((self.element.dtype(), elements * self.element.size()))
     }
 
     /// Writes the edited tensor into a file of the new folder, from byte `start` on.

@@ -367,7 +367,7 @@ pub struct StatsArgs {
     /// Layer, from 0 [default: the family's]
     #[arg(long, value_parser = count::<0, 9999>)]
     pub layer: Option<usize>,
-    /// Tokens [default: eight times the width of a key]
+    /// Tokens [default: eight times the width of a key, fewer where that takes minutes]
     #[arg(long, value_parser = count::<1, 1_000_000_000>)]
     pub tokens: Option<usize>,
     /// Text, blank lines between paragraphs, instead of the model's own samples

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::args::{Global, StatsArgs};
 use super::session::Session;
 use super::ui::Ui;
+use rescribe::plan::MomentCost;
 use rescribe::progress::counted;
 use rescribe::rank_one::Factored;
 use rescribe::rank_one::statistics::{Corpus, second_moment};
@@ -18,17 +19,19 @@ pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let model = &session.model;
     let layer = args.layer.unwrap_or_else(|| model.editing_layer());
     let width = model.decoder.config().intermediate;
-    let tokens = args.tokens.unwrap_or(8 * width);
+    let cost = MomentCost::new(&model.decoder, layer, args.corpus.is_none());
+    let tokens = args.tokens.unwrap_or_else(|| cost.default_tokens());
     let corpus = Corpus { file: args.corpus.clone(), tokens, seed: args.seed };
     let started = Instant::now();
     let found = second_moment(model, layer, &corpus, &session.cache, ui)?;
     ui.close();
     let seconds = started.elapsed().as_secs_f64();
-    let moment = &found.moment;
-    let condition = Factored::new(moment.mean(), width, RIDGE, layer)?.condition_estimate();
+    let tokens = found.moment.tokens;
+    let mean = found.moment.into_mean();
+    let condition = Factored::new(mean, width, RIDGE, layer)?.condition_estimate();
     let data = serde_json::json!({
         "layer": layer,
-        "tokens": moment.tokens,
+        "tokens": tokens,
         "width": width,
         "was_cached": found.was_cached,
         "seconds": seconds,
@@ -37,12 +40,12 @@ pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     });
     let origin = match found.was_cached {
         true => "read from the cache".to_owned(),
-        false => format!("{:.0} tokens/s", moment.tokens as f64 / seconds),
+        false => format!("{:.0} tokens/s", tokens as f64 / seconds),
     };
     let text = format!(
         "layer {layer}: {} of width {width}, {origin};\n\
          condition at least {condition:.1e} with a ridge of {RIDGE}",
-        counted(moment.tokens, "key")
+        counted(tokens, "key")
     );
     ui.show(&Report::new("stats", &session.name, &data)?.section(text))
 }

@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use memmap2::Mmap;
+
 use super::target::called;
 
 /// Opens a regular file for reading; links are followed.
@@ -17,6 +19,15 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
     let reason = format!("it is {}, expected a regular file", called(found));
     Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+}
+
+/// Maps a regular file for reading.
+pub(crate) fn map_regular(path: &Path) -> io::Result<Mmap> {
+    let file = open_regular(path)?;
+    // SAFETY: a map is sound as long as nobody changes the file meanwhile. That cannot be enforced;
+    // it is documented for callers, and this program itself never writes to a file that it has
+    // mapped.
+    unsafe { Mmap::map(&file) }
 }
 
 /// The contents of a regular file of at most `limit` bytes.

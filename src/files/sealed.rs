@@ -5,12 +5,15 @@
 //! what cannot be read is a loss of time, never an error.
 
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::path::Path;
+
+use memmap2::Mmap;
 
 use super::atomic::write_atomically;
 use super::error::{FileError, Overwrite};
 use super::hash::{Sha256, Sha256Hasher};
-use super::regular::read_regular;
+use super::regular::{map_regular, read_regular};
 use crate::progress::Progress;
 
 /// What stands between the contents and their digest.
@@ -19,6 +22,8 @@ const MARK: &[u8] = b"\nrescribe sha256 ";
 const DIGITS: usize = 64;
 /// No entry is longer: a second moment of 64 Ki keys.
 const LIMIT: u64 = 64 << 30;
+/// Why a file is not believed.
+const DAMAGED: &str = "its digest does not match what it holds";
 
 /// The contents of a sealed file; nothing where it is absent, or damaged, of which `progress` is
 /// told.
@@ -33,10 +38,53 @@ pub(crate) fn read_sealed(path: &Path, progress: &dyn Progress) -> Option<Vec<u8
     };
     let opened = opened(bytes);
     if opened.is_none() {
-        let reason = "its digest does not match what it holds";
-        warn(path, reason, progress);
+        warn(path, DAMAGED, progress);
     }
     opened
+}
+
+/// The contents of a sealed file that stay in it.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    map: Mmap,
+    length: usize,
+}
+
+impl Deref for Sealed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map[..self.length]
+    }
+}
+
+impl Sealed {
+    /// Lets the system drop what was read; a later access reads it again.
+    pub(crate) fn give_back(&self) {
+        #[cfg(unix)]
+        // SAFETY: the map is read-only and backed by a file, so dropped pages come back with the
+        // same bytes.
+        let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
+}
+
+/// As [`read_sealed`], without a copy in memory.
+pub(crate) fn map_sealed(path: &Path, progress: &dyn Progress) -> Option<Sealed> {
+    let map = match map_regular(path) {
+        Ok(map) => map,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            warn(path, &error.to_string(), progress);
+            return None;
+        }
+    };
+    let Some(length) = length(&map) else {
+        warn(path, DAMAGED, progress);
+        return None;
+    };
+    let sealed = Sealed { map, length };
+    sealed.give_back();
+    Some(sealed)
 }
 
 /// Says that a file of the cache is not used.
@@ -49,12 +97,16 @@ pub(crate) fn warn(path: &Path, reason: &str, progress: &dyn Progress) {
 
 /// The contents without their seal, where it is right.
 fn opened(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    bytes.truncate(length(&bytes)?);
+    Some(bytes)
+}
+
+/// The length of the contents before a seal that is right.
+fn length(bytes: &[u8]) -> Option<usize> {
     let length = bytes.len().checked_sub(MARK.len() + DIGITS)?;
     let (contents, seal) = bytes.split_at(length);
     let digest = seal.strip_prefix(MARK)?;
-    let is_right = Sha256::of(contents).to_string().as_bytes() == digest;
-    bytes.truncate(length);
-    is_right.then_some(bytes)
+    (Sha256::of(contents).to_string().as_bytes() == digest).then_some(length)
 }
 
 /// Writes a sealed file whole or not at all; `pieces` follow each other in it.
@@ -106,6 +158,9 @@ mod tests {
         assert_eq!(read_sealed(&path, &warnings), None);
         write_sealed(&path, &[b"one ", b"two"]).expect("written");
         assert_eq!(read_sealed(&path, &warnings), Some(b"one two".to_vec()));
+        let mapped = map_sealed(&path, &warnings).expect("whole");
+        mapped.give_back();
+        assert_eq!(&mapped[..], b"one two", "pages that were given back come again");
         assert!(warnings.0.lock().expect("no panic").is_empty(), "an absent file is no fault");
         let whole = std::fs::read(&path).expect("read");
         for at in 0..=whole.len() {
@@ -116,6 +171,7 @@ mod tests {
             }
             std::fs::write(&path, changed).expect("written");
             assert_eq!(read_sealed(&path, &warnings), None, "byte {at}");
+            assert!(map_sealed(&path, &Warnings::default()).is_none(), "byte {at}");
         }
         let warnings = warnings.0.into_inner().expect("no panic");
         assert_eq!(warnings.len(), whole.len() + 1);

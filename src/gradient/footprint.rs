@@ -1,7 +1,8 @@
 //! How many bytes a training needs, and what is given up where there are fewer.
 //!
 //! Four f32 stand for a trained value (itself, gradient, two moments; a fifth, its copy, where
-//! forgetting looks ahead) beside the weights of the model. Activations grow with the rows that pass through the layers at once: smaller
+//! forgetting looks ahead), in addition to the weights of the model as they are stored. Activations
+//! grow with the rows that pass through the layers at once: smaller
 //! micro-batches, whose gradients are added, cost little time; running each layer twice costs a
 //! third more arithmetic and leaves one row of `hidden` a layer.
 
@@ -13,7 +14,7 @@ use crate::model::{Parameters, Slot};
 /// Sizes that decide how much memory a training takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Footprint {
-    /// Weights of the model.
+    /// Bytes of the model's weights, as they are stored.
     pub weights: usize,
     /// Values that are trained.
     pub trained: usize,
@@ -46,7 +47,8 @@ const BASE: usize = 256 << 20;
 const ROWS: [usize; 3] = [TrainerSettings::ROWS, 256, 128];
 
 impl Footprint {
-    /// The sizes of a training under `settings`, where the model has `weights` values in all.
+    /// The sizes of a training under `settings`, where the model's weights are stored in `weights`
+    /// bytes.
     pub fn new(
         parameters: &Parameters,
         weights: usize,
@@ -76,8 +78,8 @@ impl Footprint {
             false => config.layers * layer,
         };
         let logits = LOGIT_ROWS.max(self.longest) * config.vocabulary;
-        let numbers = self.weights + self.copies * self.trained + rows * kept + logits;
-        (4 * numbers + BASE) as u64
+        let numbers = self.copies * self.trained + rows * kept + logits;
+        (4 * numbers + self.weights + BASE) as u64
     }
 }
 

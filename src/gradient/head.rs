@@ -136,7 +136,7 @@ fn through_logits(
     let mut outcomes = Vec::with_capacity(run.len());
     let mut d_normed = vec![0f32; rows * width];
     with_values(normed, "head", |normed| {
-        with_values(head, "head", |head| {
+        head.with_numbers("head", |head| {
             let mut logits = vec![0f32; rows * vocabulary];
             matmul_nt(&mut logits, normed, head, rows, vocabulary, width);
             if let Some(bias) = decoder.head_bias() {

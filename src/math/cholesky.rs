@@ -3,6 +3,9 @@
 //! Right-looking in blocks: the diagonal block by the textbook loop, the panel below it
 //! by substitution, and the rest of the matrix by one product L₂₁ L₂₁ᵀ, where the time goes.
 
+use std::fmt;
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 /// The matrix has a pivot that is not positive.
@@ -15,12 +18,32 @@ pub struct NotPositiveDefinite {
     pub value: f64,
 }
 
-/// The lower factor L of a symmetric positive definite matrix.
-#[derive(Debug, Clone)]
+/// Numbers that may lie outside the heap, as in a mapped file.
+pub trait Entries: Send + Sync {
+    /// All of them.
+    fn entries(&self) -> &[f64];
+    /// They are not needed for a while.
+    fn rest(&self) {}
+}
+
+impl Entries for Vec<f64> {
+    fn entries(&self) -> &[f64] {
+        self
+    }
+}
+
+/// The lower factor L of a symmetric positive definite matrix. Clones share it.
+#[derive(Clone)]
 pub struct Cholesky {
     /// [n, n], row-major; the part above the diagonal is zero.
-    lower: Vec<f64>,
+    lower: Arc<dyn Entries>,
     n: usize,
+}
+
+impl fmt::Debug for Cholesky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cholesky").field("n", &self.n).finish_non_exhaustive()
+    }
 }
 
 /// Columns of a block: its diagonal part stays in the first-level cache.
@@ -42,23 +65,23 @@ impl Cholesky {
         for row in 0..n {
             matrix[row * n + row + 1..(row + 1) * n].fill(0.);
         }
-        Ok(Self { lower: matrix, n })
+        Ok(Self { lower: Arc::new(matrix), n })
     }
 
     /// Solves L Lᵀ x = b for x.
     pub fn solve(&self, b: &[f64]) -> Vec<f64> {
         let n = self.n;
         assert_eq!(b.len(), n, "the right-hand side has {n} entries");
-        let mut x = b.to_vec();
+        let (mut x, lower) = (b.to_vec(), self.lower());
         for i in 0..n {
-            let row = &self.lower[i * n..i * n + i];
+            let row = &lower[i * n..i * n + i];
             let known: f64 = row.iter().zip(&x).map(|(l, x)| l * x).sum();
-            x[i] = (x[i] - known) / self.lower[i * n + i];
+            x[i] = (x[i] - known) / lower[i * n + i];
         }
         for i in (0..n).rev() {
-            x[i] /= self.lower[i * n + i];
+            x[i] /= lower[i * n + i];
             let pivot = x[i];
-            let row = &self.lower[i * n..i * n + i];
+            let row = &lower[i * n..i * n + i];
             x[..i].iter_mut().zip(row).for_each(|(x, l)| *x -= l * pivot);
         }
         x
@@ -66,23 +89,29 @@ impl Cholesky {
 
     /// [`solve`](Self::solve) for each of several right-hand sides, side by side.
     pub fn solve_each(&self, columns: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        columns.par_iter().with_max_len(1).map(|b| self.solve(b)).collect()
+        let solved = columns.par_iter().with_max_len(1).map(|b| self.solve(b)).collect();
+        self.lower.rest();
+        solved
     }
 
     /// What was left of each diagonal entry of the matrix when it became a pivot.
     pub fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
-        (0..self.n).map(|i| self.lower[i * self.n + i].powi(2))
+        let lower = self.lower();
+        (0..self.n).map(|i| lower[i * self.n + i].powi(2))
     }
 
     /// L, [n, n] row-major; zero above the diagonal.
     pub fn lower(&self) -> &[f64] {
-        &self.lower
+        self.lower.entries()
     }
 
     /// The factorisation whose L is `lower` [n, n]; nothing where a pivot is not positive.
-    pub fn of_lower(lower: Vec<f64>, n: usize) -> Option<Self> {
-        let is_pivot = |i: usize| lower[i * n + i] > 0. && lower[i * n + i].is_finite();
-        (lower.len() == n * n && (0..n).all(is_pivot)).then_some(Self { lower, n })
+    pub fn of_lower(lower: Arc<dyn Entries>, n: usize) -> Option<Self> {
+        let entries = lower.entries();
+        let is_pivot = |i: usize| entries[i * n + i] > 0. && entries[i * n + i].is_finite();
+        let is_factor = entries.len() == n * n && (0..n).all(is_pivot);
+        lower.rest();
+        is_factor.then_some(Self { lower, n })
     }
 
     /// (largest / smallest diagonal entry of L)², a lower bound of the condition number.

@@ -10,11 +10,13 @@
 //! dozens of rows, where inner products would pass through their operands more than once, `b`
 //! packed alone, panel by panel; and `a · b` with a long k and few rows, the gradient through a
 //! vocabulary, which is bound by how `b` comes from memory. Everything else is that crate's, block
-//! by block.
+//! by block. `b` may be stored in half precision: each kernel widens its numbers as it reads them,
+//! and which kernel runs does not depend on it, so that the sums are those of widened numbers.
 
 mod gram;
 #[cfg(target_arch = "x86_64")]
 mod inner;
+mod number;
 #[cfg(target_arch = "x86_64")]
 mod outer;
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +26,8 @@ mod shared;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 
+use number::Number;
+pub use number::Numbers;
 #[cfg(target_arch = "x86_64")]
 use packed::Stored;
 use portable::{Operand, product};
@@ -40,7 +44,22 @@ const LONG: usize = 768;
 ///
 /// # Panics
 /// If the length of a slice does not match its shape.
-pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
+pub fn matmul_nt<'b>(
+    out: &mut [f32],
+    a: &[f32],
+    b: impl Into<Numbers<'b>>,
+    m: usize,
+    n: usize,
+    k: usize,
+) {
+    match b.into() {
+        Numbers::F32(b) => nt(out, a, b, m, n, k),
+        Numbers::F16(b) => nt(out, a, b, m, n, k),
+        Numbers::Bf16(b) => nt(out, a, b, m, n, k),
+    }
+}
+
+fn nt<T: Number>(out: &mut [f32], a: &[f32], b: &[T], m: usize, n: usize, k: usize) {
     if !has_terms(out, a, b, m, n, k) {
         return;
     }
@@ -60,7 +79,22 @@ pub fn matmul_nt(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: u
 ///
 /// # Panics
 /// If the length of a slice does not match its shape.
-pub fn matmul_nn(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) {
+pub fn matmul_nn<'b>(
+    out: &mut [f32],
+    a: &[f32],
+    b: impl Into<Numbers<'b>>,
+    m: usize,
+    n: usize,
+    k: usize,
+) {
+    match b.into() {
+        Numbers::F32(b) => nn(out, a, b, m, n, k),
+        Numbers::F16(b) => nn(out, a, b, m, n, k),
+        Numbers::Bf16(b) => nn(out, a, b, m, n, k),
+    }
+}
+
+fn nn<T: Number>(out: &mut [f32], a: &[f32], b: &[T], m: usize, n: usize, k: usize) {
     if !has_terms(out, a, b, m, n, k) {
         return;
     }
@@ -112,7 +146,7 @@ pub fn add_gram(c: &mut [f64], x: &[f32], rows: usize, k: usize) {
 }
 
 /// Checks the slices against the shape. Whether there is anything to sum; if not, `out` is zeroed.
-fn has_terms(out: &mut [f32], a: &[f32], b: &[f32], m: usize, n: usize, k: usize) -> bool {
+fn has_terms<T>(out: &mut [f32], a: &[f32], b: &[T], m: usize, n: usize, k: usize) -> bool {
     assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
     assert_eq!(a.len(), m * k, "the left operand has {m} x {k} elements");
     assert_eq!(b.len(), n * k, "the right operand has {n} x {k} elements");

@@ -16,18 +16,18 @@ use super::mlp::MlpBlock;
 use super::norm::RowNorm;
 use super::parameters::Parameters;
 use super::trace::{Site, Unobserved, Visit, Visitor};
-use crate::ops::{WeightLayout, linear};
+use crate::ops::{Weight, WeightLayout};
 
 /// A model's arithmetic. Clones share all tensors.
 #[derive(Clone)]
 pub struct Decoder {
     pub(super) config: DecoderConfig,
     pub(super) parameters: Arc<Parameters>,
-    pub(super) embedding: Tensor,
+    pub(super) embedding: Weight,
     pub(super) positions: Option<Tensor>,
     pub(super) layers: Vec<DecoderLayer>,
     pub(super) final_norm: RowNorm,
-    pub(super) head: Tensor,
+    pub(super) head: Weight,
     pub(super) head_bias: Option<Tensor>,
 }
 
@@ -63,8 +63,7 @@ impl Decoder {
 
     /// The embedding of each token, [rows, hidden].
     pub fn embed(&self, batch: &Batch) -> Result<Tensor> {
-        let ids = Tensor::new(batch.ids.as_slice(), self.device())?;
-        let mut hidden = self.embedding.index_select(&ids, 0)?;
+        let mut hidden = self.embedding.rows(&batch.ids)?;
         if self.config.embedding_scale != 1. {
             hidden = (hidden * f64::from(self.config.embedding_scale))?;
         }
@@ -122,7 +121,7 @@ impl Decoder {
     /// The head applied to every row, [rows, vocabulary].
     pub fn head_logits(&self, hidden: &Tensor) -> Result<Tensor> {
         let (normed, bias) = (self.final_normed(hidden)?, self.head_bias.as_ref());
-        self.config.logits.apply(linear(&normed, &self.head, WeightLayout::OutIn, bias)?)
+        self.config.logits.apply(self.head.linear(&normed, WeightLayout::OutIn, bias)?)
     }
 
     /// What the head reads: the last norm of the residual stream, [rows, hidden].
@@ -131,7 +130,7 @@ impl Decoder {
     }
 
     /// The head's matrix, [vocabulary, hidden].
-    pub(crate) fn head(&self) -> &Tensor {
+    pub(crate) fn head(&self) -> &Weight {
         &self.head
     }
 
@@ -141,7 +140,7 @@ impl Decoder {
     }
 
     /// The down projection of a layer as stored.
-    pub fn down_projection(&self, layer: usize) -> (&Tensor, WeightLayout) {
+    pub fn down_projection(&self, layer: usize) -> (&Weight, WeightLayout) {
         let down = &self.layers[layer].mlp.down;
         (&down.weight, down.layout)
     }
@@ -149,7 +148,7 @@ impl Decoder {
     /// This decoder with another down projection in one layer.
     pub fn with_down_projection(&self, layer: usize, weight: Tensor) -> Self {
         let mut edited = self.clone();
-        edited.layers[layer].mlp.down.weight = weight;
+        edited.layers[layer].mlp.down.weight = weight.into();
         edited
     }
 

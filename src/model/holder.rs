@@ -1,31 +1,73 @@
 //! The place in a decoder that holds the tensor of each slot, which editing and training replace.
 
-use candle_core::Tensor;
+use candle_core::{Device, Result, Tensor};
 
 use super::decoder::{Decoder, DecoderLayer};
 use super::mlp::Projection;
 use super::norm::RowNorm;
 use super::parameters::Slot;
 use super::role::Role;
+use crate::ops::Weight;
 
 /// The place in a decoder where the tensors of a role are.
 pub(super) enum Holder<'a> {
-    Table(&'a mut Tensor),
+    /// The embedding, or a head of its own.
+    Table(&'a mut Weight),
+    /// Learned positions, or the bias of a head.
+    Tensor(&'a mut Tensor),
     Norm(&'a mut RowNorm),
     Linear(&'a mut Projection),
 }
 
 impl<'a> Holder<'a> {
     /// The weight, or the bias.
-    pub(super) fn tensor(self, is_bias: bool) -> &'a mut Tensor {
-        match self {
-            Self::Table(tensor) => tensor,
+    pub(super) fn place(self, is_bias: bool) -> Place<'a> {
+        Place::Tensor(match self {
+            Self::Table(weight) => return Place::Weight(weight),
+            Self::Tensor(tensor) => tensor,
             Self::Norm(RowNorm::Layer { bias, .. }) if is_bias => bias,
             Self::Norm(RowNorm::Rms { weight, .. } | RowNorm::Layer { weight, .. }) => weight,
             Self::Linear(projection) if is_bias => {
                 projection.bias.as_mut().expect("the table lists only biases that are there")
             }
-            Self::Linear(projection) => &mut projection.weight,
+            Self::Linear(projection) => return Place::Weight(&mut projection.weight),
+        })
+    }
+}
+
+/// The place of one tensor, which may be stored in the type of the file.
+pub(super) enum Place<'a> {
+    Tensor(&'a mut Tensor),
+    Weight(&'a mut Weight),
+}
+
+impl Place<'_> {
+    /// What is there, as a weight.
+    pub(super) fn weight(&self) -> Weight {
+        match self {
+            Self::Tensor(tensor) => Weight::Tensor((**tensor).clone()),
+            Self::Weight(weight) => (**weight).clone(),
+        }
+    }
+
+    /// The f32 values of what is there.
+    pub(super) fn tensor(&self) -> Result<Tensor> {
+        self.weight().tensor()
+    }
+
+    /// The device of what is there.
+    pub(super) fn device(&self) -> &Device {
+        match self {
+            Self::Tensor(tensor) => tensor.device(),
+            Self::Weight(weight) => weight.device(),
+        }
+    }
+
+    /// Puts a tensor there.
+    pub(super) fn set(&mut self, tensor: Tensor) {
+        match self {
+            Self::Tensor(place) => **place = tensor,
+            Self::Weight(place) => **place = tensor.into(),
         }
     }
 }
@@ -37,9 +79,11 @@ impl Decoder {
         let layer = slot.layer.map(|layer| &mut self.layers[layer]);
         match (slot.role, layer) {
             (Role::Embedding, _) => Holder::Table(&mut self.embedding),
-            (Role::Positions, _) => Holder::Table(self.positions.as_mut().expect(there)),
+            (Role::Positions, _) => Holder::Tensor(self.positions.as_mut().expect(there)),
             (Role::FinalNorm, _) => Holder::Norm(&mut self.final_norm),
-            (Role::Head, _) if slot.is_bias => Holder::Table(self.head_bias.as_mut().expect(there)),
+            (Role::Head, _) if slot.is_bias => {
+                Holder::Tensor(self.head_bias.as_mut().expect(there))
+            }
             (Role::Head, _) => Holder::Table(&mut self.head),
             (role, layer) => layer.expect("all other roles belong to a layer").holder(role),
         }

@@ -3,14 +3,13 @@
 use candle_core::{Result, Tensor};
 
 use crate::ops::{
-    Activation, Gradient, WeightLayout, activate, add_bias, gate, linear, linear_collecting,
-    with_values,
+    Activation, Gradient, Weight, WeightLayout, activate, add_bias, gate, linear, linear_collecting,
 };
 
 /// A linear map with its parameters.
 #[derive(Clone)]
 pub(super) struct Projection {
-    pub(super) weight: Tensor,
+    pub(super) weight: Weight,
     pub(super) layout: WeightLayout,
     pub(super) bias: Option<Tensor>,
     /// Where the weight's gradient goes, while it is trained.
@@ -29,15 +28,15 @@ pub(super) struct LowRank {
 }
 
 impl Projection {
-    pub(super) fn new(weight: Tensor, layout: WeightLayout, bias: Option<Tensor>) -> Self {
+    pub(super) fn new(weight: Weight, layout: WeightLayout, bias: Option<Tensor>) -> Self {
         Self { weight, layout, bias, gradient: None, adapter: None }
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, layout, bias) = (&self.weight, self.layout, self.bias.as_ref());
         let y = match &self.gradient {
-            None => linear(x, weight, layout, bias)?,
-            Some(gradient) => linear_collecting(x, weight, layout, bias, gradient)?,
+            None => weight.linear(x, layout, bias)?,
+            Some(gradient) => linear_collecting(x, &weight.tensor()?, layout, bias, gradient)?,
         };
         let Some(LowRank { left, right }) = &self.adapter else { return Ok(y) };
         let (first, second) = match layout {
@@ -50,7 +49,7 @@ impl Projection {
     /// As [`forward`](Self::forward) without an adapter: writes to `y`, [rows, out], on the CPU.
     pub(super) fn write(&self, y: &mut [f32], x: &[f32]) -> Result<()> {
         let widths = self.layout.widths(self.weight.dims2()?);
-        with_values(&self.weight, "linear", |w| {
+        self.weight.with_numbers("linear", |w| {
             self.layout.write(y, x, w, widths);
             Ok(())
         })?;
@@ -60,7 +59,7 @@ impl Projection {
     /// Writes the gradient with respect to the input to `dx`, where that of the output is `g`.
     pub(super) fn write_gradient(&self, dx: &mut [f32], g: &[f32]) -> Result<()> {
         let widths = self.layout.widths(self.weight.dims2()?);
-        with_values(&self.weight, "linear", |w| {
+        self.weight.with_numbers("linear", |w| {
             self.layout.write_input_gradient(dx, g, w, widths);
             Ok(())
         })

@@ -4,6 +4,8 @@
 //! new kind of tensor is one [`Role`], one line in the table of the family that has it, and one
 //! place in the decoder (`Decoder::holder`).
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 
 use super::config::DecoderConfig;
@@ -125,6 +127,19 @@ impl Slot {
             None => Ok(stored.clone()),
             Some(slice) => slice.part_of(stored, self.shape[slice.axis]),
         }
+    }
+
+    /// The runs of the stored tensor's numbers that the slot consists of, in order.
+    pub(super) fn runs(&self) -> Vec<Range<usize>> {
+        let Some(Slice { axis, repeats, start, of }) = self.slice else {
+            return vec![0..self.elements()];
+        };
+        let before: usize = self.shape[..axis].iter().product();
+        let after: usize = self.shape[axis + 1..].iter().product();
+        let (length, apart) = (self.shape[axis] / repeats * after, of / repeats * after);
+        let first = |run| run * apart + start * after;
+        let runs = (0..before * repeats).map(|run| first(run)..first(run) + length);
+        if length == apart { vec![0..self.elements()] } else { runs.collect() }
     }
 
     /// A matrix, which weight decay applies to; neither a norm nor a bias.
@@ -250,6 +265,8 @@ mod tests {
         let name = |part: &str| format!("h.3.attn.c_attn.{part}");
         assert_eq!(shown(Role::Value, false), (name("weight"), vec![8, 8], Some((1, 16, 24))));
         assert_eq!(shown(Role::Key, true), (name("bias"), vec![8], Some((0, 8, 24))));
+        let value = table.of(Role::Value, Some(3)).next().expect("a weight");
+        assert_eq!(value.runs()[..2], [16..24, 40..48], "columns of a row, then of the next");
         let down = shown(Role::Down, false);
         assert_eq!(down, ("h.3.mlp.c_proj.weight".to_owned(), vec![32, 8], None));
         assert_eq!(table.of(Role::Head, None).count(), 0, "a tied head");
@@ -277,8 +294,12 @@ mod tests {
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let expected = [[0., 1., 6., 7.], [2., 3., 8., 9.], [4., 5., 10., 11.]];
-        for (part, expected) in parts.iter().zip(expected) {
+        for ((part, expected), slot) in parts.iter().zip(expected).zip(&slots) {
             assert_eq!(numbers(part)?, expected);
+            // The numbers of one column are those of their places.
+            let column = Slot { shape: vec![4, 1], ..(*slot).clone() };
+            let runs = column.runs().into_iter().flatten().map(|at| at as f32);
+            assert_eq!(runs.collect::<Vec<_>>(), expected);
         }
         let slice = slots[1].slice.expect("a part");
         let joined = slice.join(&slice.join(&parts[0], &parts[1])?, &parts[2])?;

@@ -57,9 +57,10 @@ impl Decoder {
         let is_tied = self.config.is_tied;
         for slot in self.parameters().iter().filter(|slot| is_quantised(slot)) {
             let is_head = slot.role == Role::Head || slot.role == Role::Embedding && is_tied;
-            let tensor = decoder.holder(slot).tensor(slot.is_bias);
+            let mut place = decoder.holder(slot).place(slot.is_bias);
+            let tensor = place.tensor()?;
             let width = slot.layout.widths(tensor.dims2()?).0;
-            *tensor = rounded(tensor, slot.layout, kind.stored(is_head, width))?;
+            place.set(rounded(&tensor, slot.layout, kind.stored(is_head, width))?);
         }
         decoder.tie_head();
         Ok(decoder)
@@ -90,6 +91,7 @@ mod tests {
     use super::*;
     use crate::math::Random;
     use crate::model::Model;
+    use crate::ops::Weight;
     use crate::progress::Silent;
 
     fn open(name: &str) -> Model {
@@ -133,13 +135,15 @@ mod tests {
             let mut whole = decoder.clone();
             for slot in decoder.parameters().iter().filter(|slot| !is_quantised(slot)) {
                 let values = |decoder: &mut Decoder| {
-                    let tensor = decoder.holder(slot).tensor(slot.is_bias).flatten_all();
-                    tensor.and_then(|it| it.to_vec1::<f32>()).expect("f32")
+                    let tensor = decoder.holder(slot).place(slot.is_bias).tensor();
+                    tensor.and_then(|it| it.flatten_all()?.to_vec1::<f32>()).expect("f32")
                 };
                 assert_eq!(values(&mut quantised), values(&mut whole), "{name}: {}", slot.name);
             }
             if decoder.config.is_tied {
-                let table = |tensor: &Tensor| tensor.to_vec2::<f32>().expect("f32");
+                let table = |weight: &Weight| {
+                    weight.tensor().and_then(|it| it.to_vec2::<f32>()).expect("f32")
+                };
                 assert_eq!(table(&quantised.head), table(&quantised.embedding), "{name}");
             }
         }

@@ -15,7 +15,7 @@ use super::norm::RowNorm;
 use super::parameters::{Slice, Slot};
 use super::{Model, ModelError};
 use crate::delta::{Change, WeightDelta};
-use crate::ops::{Gradient, with_values, with_values_mut};
+use crate::ops::{Gradient, Weight, with_values, with_values_mut};
 
 /// Which weights are trained, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -51,7 +51,7 @@ pub struct Parameter {
     /// The sum of its gradients.
     pub gradient: Gradient,
     /// The values before; shared with the decoder from which the training began.
-    start: Tensor,
+    start: Weight,
     factor: Factor,
 }
 
@@ -167,7 +167,8 @@ impl Trainable {
 
     /// What training changed in the decoder from which it began.
     pub fn delta(&self) -> Result<WeightDelta> {
-        let changed = self.joined(|parameter| parameter.values.detach() - &parameter.start)?;
+        let changed =
+            self.joined(|parameter| parameter.values.detach() - parameter.start.tensor()?)?;
         let changes = changed.into_iter().map(|(name, change)| (name, Change::Dense(change)));
         let mut delta = WeightDelta { changes: changes.collect() };
         for pair in self.parameters.windows(2) {
@@ -191,7 +192,7 @@ impl Trainable {
         for parameter in &self.parameters {
             match parameter.factor {
                 Factor::Whole => {
-                    with_values(&parameter.start, "start", |start| {
+                    with_values(&parameter.start.tensor()?, "start", |start| {
                         with_values_mut(&parameter.values, |values| {
                             for (value, start) in values.iter_mut().zip(start) {
                                 *value = start + factor * (*value - start);
@@ -243,9 +244,9 @@ fn frozen(decoder: &Decoder) -> Decoder {
     let mut view = decoder.clone();
     for slot in decoder.parameters().iter() {
         match view.holder(slot) {
-            Holder::Table(bias) if slot.is_bias => *bias = bias.detach(),
+            Holder::Tensor(bias) if slot.is_bias => *bias = bias.detach(),
             // Its gradient is left to the caller.
-            Holder::Table(_) => {}
+            Holder::Table(_) | Holder::Tensor(_) => {}
             Holder::Norm(norm) => freeze_norm(norm),
             Holder::Linear(projection) => freeze_projection(projection),
         }

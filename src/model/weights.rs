@@ -1,9 +1,9 @@
-//! The safetensors files of a model folder, mapped: each tensor by name, widened to `f32` when it
-//! is asked for.
+//! The safetensors files of a model folder, mapped: each tensor by name, as it is stored or widened
+//! to `f32`.
 //!
-//! Nothing is read on opening but the headers. A tensor that was widened gives
-//! its mapped pages back at once, piece by piece, so the peak of memory is the
-//! `f32` copies that the caller keeps.
+//! Nothing is read on opening but the headers. Whatever passes through all numbers of a tensor
+//! gives its mapped pages back at once, piece by piece: what stays in memory is what products read,
+//! and the `f32` copies that the caller keeps.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -20,11 +20,13 @@ use serde::Deserialize;
 
 pub(crate) mod element;
 pub(crate) mod header;
+mod stored;
 
 use element::Element;
 pub use header::HeaderError;
 use header::{Entry, Header};
 
+pub(crate) use crate::files::map_regular as map_file;
 use crate::files::{Sha256, Sha256Hasher, mistaken, open_regular};
 
 /// File name of weights that are in one piece.
@@ -193,7 +195,7 @@ impl Weights {
         &self.0.folder
     }
 
-    /// Gives the pages that were read back to the system: a copy of every tensor is in memory now.
+    /// Gives the pages that were read back to the system; those that are needed come back.
     pub(crate) fn release_pages(&self) {
         #[cfg(unix)]
         for shard in &self.0.shards {
@@ -209,6 +211,13 @@ impl Weights {
     /// Names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.shard_of.keys().map(String::as_str)
+    }
+
+    /// Bytes of all tensors.
+    pub fn stored_bytes(&self) -> usize {
+        let shards = self.0.shards.iter();
+        let entries = shards.flat_map(|shard| shard.header.tensors.values());
+        entries.map(|entry| entry.range.len()).sum()
     }
 
     /// Whether there is a tensor of that name.
@@ -270,6 +279,22 @@ impl Weights {
             .map_err(|e| WeightsError::Device { tensor: name.to_owned(), source: e.into() })
     }
 
+    /// Fails where a weight of the tensor is NaN or infinite.
+    pub(crate) fn check_finite(&self, name: &str) -> Result<(), WeightsError> {
+        let element = self.element(name)?;
+        let (shard, entry) = self.find(name)?;
+        let piece = PIECE * element.size();
+        let starts: Vec<usize> = entry.range.clone().step_by(piece).collect();
+        let count = |start: usize| {
+            let range = start..entry.range.end.min(start + piece);
+            let bad = element.not_finite(&shard.map[range.clone()]);
+            shard.give_back(range);
+            bad
+        };
+        let bad = starts.into_par_iter().map(count).sum();
+        shard.finite(name, bad, entry.range.len() / element.size())
+    }
+
     /// As [`Self::load_f32`], as a plain vector.
     pub(crate) fn load_vec(&self, name: &str) -> Result<Vec<f32>, WeightsError> {
         let element = self.element(name)?;
@@ -283,13 +308,8 @@ impl Weights {
             bad.fetch_add(element.widen(&shard.map[range.clone()], out), Ordering::Relaxed);
             shard.give_back(range);
         });
-        match bad.into_inner() {
-            0 => Ok(values),
-            bad => {
-                let (path, tensor) = (shard.path.clone(), name.to_owned());
-                Err(WeightsError::NotFinite { path, tensor, bad, count })
-            }
-        }
+        shard.finite(name, bad.into_inner(), count)?;
+        Ok(values)
     }
 
     /// The digest of dtype, shape and bytes: of `"F32 [2, 3]\n"` followed by the tensor as stored.
@@ -333,6 +353,15 @@ impl Shard {
         Ok(Self { path, map, header })
     }
 
+    /// An error where `bad` of the `count` weights of a tensor are not finite.
+    fn finite(&self, tensor: &str, bad: usize, count: usize) -> Result<(), WeightsError> {
+        let (path, tensor) = (self.path.clone(), tensor.to_owned());
+        match bad {
+            0 => Ok(()),
+            bad => Err(WeightsError::NotFinite { path, tensor, bad, count }),
+        }
+    }
+
     /// Lets the system drop the pages of `range`; a later access reads them again.
     fn give_back(&self, range: Range<usize>) {
         #[cfg(unix)]
@@ -351,15 +380,6 @@ impl Shard {
 /// Whether bytes are a whole safetensors file, as far as its header says.
 pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
     header::Header::parse(bytes).is_ok()
-}
-
-/// Maps a regular file for reading.
-pub(crate) fn map_file(path: &Path) -> io::Result<Mmap> {
-    let file = open_regular(path)?;
-    // SAFETY: a map is sound as long as nobody changes the file meanwhile. That cannot be enforced;
-    // it is documented for callers, and this program itself never writes to a file that it has
-    // mapped.
-    unsafe { Mmap::map(&file) }
 }
 
 #[derive(Deserialize)]

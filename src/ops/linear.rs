@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{is_tracked, matrix, values, with_values};
-use crate::math::{add_tn, matmul_nn, matmul_nt, matmul_tn};
+use crate::math::{Numbers, add_tn, matmul_nn, matmul_nt, matmul_tn};
 
 /// How a file stores the matrix of a linear map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -34,7 +34,7 @@ impl WeightLayout {
         self,
         y: &mut [f32],
         x: &[f32],
-        w: &[f32],
+        w: Numbers<'_>,
         (width_in, width_out): (usize, usize),
     ) {
         let rows = x.len() / width_in;
@@ -49,7 +49,7 @@ impl WeightLayout {
         self,
         dx: &mut [f32],
         g: &[f32],
-        w: &[f32],
+        w: Numbers<'_>,
         (width_in, width_out): (usize, usize),
     ) {
         let rows = g.len() / width_out;
@@ -161,7 +161,7 @@ impl Linear {
             candle_core::bail!("linear: {width} columns into a map of {width_in} inputs");
         }
         let mut y = vec![0f32; rows * width_out];
-        self.0.write(&mut y, x.0, w.0, (width_in, width_out));
+        self.0.write(&mut y, x.0, w.0.into(), (width_in, width_out));
         Ok((y, (rows, width_out).into()))
     }
 
@@ -172,7 +172,7 @@ impl Linear {
         let mut dx = vec![0f32; rows * widths.0];
         with_values(g, "linear", |g| {
             with_values(w, "linear", |w| {
-                self.0.write_input_gradient(&mut dx, g, w, widths);
+                self.0.write_input_gradient(&mut dx, g, w.into(), widths);
                 Ok(())
             })
         })?;

@@ -55,6 +55,43 @@ fn linear_in_both_layouts() -> Result<()> {
     agree("in, out", &[&x, &swapped], &ours, &x.matmul(&swapped)?)
 }
 
+/// Numbers of a file that is no file.
+struct Stored(Vec<half::bf16>);
+
+impl StoredNumbers for Stored {
+    fn numbers(&self) -> Numbers<'_> {
+        Numbers::Bf16(&self.0)
+    }
+}
+
+#[test]
+fn a_stored_weight_computes_as_its_widened_copy() -> Result<()> {
+    let (x, bias) = (random((7, 12), 1), random((1, 5), 2));
+    let bias = Var::from_tensor(&bias.as_tensor().flatten_all()?)?;
+    let frozen = bias.as_detached_tensor();
+    for (layout, shape) in [(WeightLayout::OutIn, (5, 12)), (WeightLayout::InOut, (12, 5))] {
+        let values = random(shape, 3).as_tensor().flatten_all()?.to_vec1::<f32>()?;
+        let stored = Stored(values.into_iter().map(half::bf16::from_f32).collect());
+        let stored = Weight::Stored(std::sync::Arc::new(stored), shape);
+        let wide = stored.tensor()?;
+        for bias in [None, Some(&frozen), Some(bias.as_tensor())] {
+            let (y, other) = (stored.linear(&x, layout, bias)?, linear(&x, &wide, layout, bias)?);
+            assert_eq!(worst(&y, &other)?, 0., "{layout:?}");
+            let (of_y, of_other) = (weigh(&y)?.backward()?, weigh(&other)?.backward()?);
+            let gradients = [&of_y, &of_other].map(|of| of.get(&x).expect("x is tracked"));
+            assert_eq!(worst(gradients[0], gradients[1])?, 0., "{layout:?}");
+            if let Some(bias) = bias.filter(|bias| bias.track_op()) {
+                let gradients = [&of_y, &of_other].map(|of| of.get(bias).expect("so is b"));
+                assert_eq!(worst(gradients[0], gradients[1])?, 0., "{layout:?}");
+            }
+        }
+        let chosen = stored.rows(&[3, 0, 3])?;
+        assert_eq!(worst(&chosen, &Weight::from(wide).rows(&[3, 0, 3])?)?, 0.);
+        assert!(stored.rows(&[12]).is_err(), "a row beyond the table");
+    }
+    Ok(())
+}
+
 #[test]
 fn frozen_weights_take_no_gradient() -> Result<()> {
     let (x, frozen) = (random((3, 4), 1), random((5, 4), 2).as_detached_tensor());

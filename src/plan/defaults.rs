@@ -23,8 +23,9 @@ const END_WEIGHT: f64 = 0.3;
 /// Sampled prefixes of the published program.
 const PUBLISHED_CONTEXTS: usize = 20;
 
-/// The settings, with defaults for whatever the user left out.
-pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
+/// The settings, with defaults for whatever the user left out; `tokens` is that of the second
+/// moment's.
+pub(super) fn settings(options: &RankOneOptions, tokens: usize) -> Settings {
     let parity = options.parity.unwrap_or(false);
     // The length of δ is measured against the value, or against the residual stream.
     let method = options.method.unwrap_or_default();
@@ -57,7 +58,7 @@ pub(super) fn settings(options: &RankOneOptions, key_width: usize) -> Settings {
         neighbor_weight: options.neighbor_weight.unwrap_or(neighbor_weight),
         near_weight: options.near_weight.unwrap_or(near_weight),
         scatter_weight: options.scatter_weight.unwrap_or(scatter_weight),
-        second_moment_tokens: options.second_moment_tokens.unwrap_or(8 * key_width),
+        second_moment_tokens: options.second_moment_tokens.unwrap_or(tokens),
         ridge: options.ridge.unwrap_or(1e-2),
         // Hundreds of facts change more than one does.
         max_delta: options.max_delta.unwrap_or(if is_batched { 1. } else { 0.5 }),

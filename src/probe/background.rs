@@ -303,7 +303,9 @@ mod tests {
         assert_eq!(same.own_prompts.map(|it| (it.mean, it.n)), Some((1., 2)));
         assert!(same.moved.is_empty());
         let (down, _) = model.decoder.down_projection(1);
-        let other = model.decoder.with_down_projection(1, (down * -30.).expect("scaled"));
+        let other = model
+            .decoder
+            .with_down_projection(1, (down.tensor().expect("f32") * -30.).expect("scaled"));
         let moved = compare(&other).expect("compared");
         assert!(moved.others.expect("names").mean < 1. && !moved.moved.is_empty());
         assert!(moved.moved.iter().all(|it| it.before != it.after));

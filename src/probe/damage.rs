@@ -347,7 +347,8 @@ mod tests {
         let model = tiny();
         let (sequences, base) = (text(&model), &model.decoder);
         let (down, _) = base.down_projection(0);
-        let other = base.with_down_projection(0, (down * 1.5).expect("scaled"));
+        let other =
+            base.with_down_projection(0, (down.tensor().expect("f32") * 1.5).expect("scaled"));
         let measure = |edited| {
             damage(base, edited, &sequences, &model.tokenizer, &Silent).expect("run").expect("text")
         };

@@ -45,6 +45,7 @@ pub fn write_fact(
     }
     let value = optimise(decoder, &contexts, &plan.settings, progress)?;
     let (weight, layout) = decoder.down_projection(plan.layer);
+    let weight = &weight.tensor()?;
     let expected = expected(decoder, plan, group, &own)?;
     let factored = factored
         .expecting(&expected)

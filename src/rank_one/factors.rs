@@ -2,19 +2,24 @@
 //!
 //! C's file is named by the digest of weights, tokenizer, corpus, layer and token count; the
 //! factor's by that name and the kind of factor: a Cholesky factor with its ridge, or all
-//! eigenvectors, from which a null space of any size is cut without computing them again.
+//! eigenvectors, from which a null space of any size is cut without computing them again. A Cholesky
+//! factor stays in its file, mapped, so that those of many layers take no memory between solves.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::Dtype;
 
 use super::SecondMoment;
 use super::error::RankOneError;
+use super::matrix_file::{bytes_of, in_file, numbers_in};
 use super::metric::Factored;
 use super::statistics::{Corpus, Obtained, StatisticsError, second_moment};
-use crate::files::{Sha256, keep_sealed, read_sealed};
+use crate::files::{Sealed, Sha256, keep_sealed, map_sealed};
 use crate::math::{Cholesky, SymmetricEigen};
 use crate::model::Model;
+use crate::model::weights::header::Header;
 use crate::plan::WritePlan;
 use crate::progress::Progress;
 use crate::spec::Method;
@@ -52,19 +57,19 @@ pub fn ready_layer(
 ) -> Result<ReadyLayer, FactorError> {
     let Obtained { moment, file, was_cached } =
         second_moment(model, layer, corpus, cache, progress)?;
-    let tokens = moment.tokens;
+    let (tokens, width) = (moment.tokens, moment.width);
     let (factored, was_known) = if plan.method == Method::AlphaEdit {
-        let (eigen, was_known) = eigen(&moment, layer, &file, cache, progress)?;
+        let (eigen, was_known) = eigen(moment, layer, &file, cache, progress)?;
         (Factored::null_space(&eigen, plan.batch.null_space), was_known)
     } else {
-        let (cholesky, was_known) = cholesky(&moment, plan, layer, &file, (cache, progress))?;
-        (Factored::of_cholesky(cholesky, moment.width), was_known)
+        let (cholesky, was_known) = cholesky(moment, plan, layer, &file, (cache, progress))?;
+        (Factored::of_cholesky(cholesky, width), was_known)
     };
     Ok(ReadyLayer { factored, tokens, was_cached: was_cached && was_known })
 }
 
 fn cholesky(
-    moment: &SecondMoment,
+    moment: SecondMoment,
     plan: &WritePlan,
     layer: usize,
     file: &Path,
@@ -72,17 +77,25 @@ fn cholesky(
 ) -> Result<(Cholesky, bool), FactorError> {
     let (width, ridge) = (moment.width, plan.settings.ridge);
     let kept = sibling(file, cache, &format!("cholesky ridge {ridge:e}"));
-    let known = load(&kept, &[("lower", width * width)], progress);
-    if let Some(cholesky) = known.and_then(|mut parts| Cholesky::of_lower(parts.remove(0), width)) {
+    if let Some(cholesky) = kept_cholesky(&kept, width, progress) {
         return Ok((cholesky, true));
     }
-    let cholesky = Factored::cholesky(moment.mean(), width, ridge, layer)?;
+    let cholesky = Factored::cholesky(moment.into_mean(), width, ridge, layer)?;
     save(&kept, &[("lower", cholesky.lower())], progress);
-    Ok((cholesky, false))
+    // From here on it lies in the file, where that could be written.
+    let is_kept = kept.exists();
+    let mapped = is_kept.then(|| kept_cholesky(&kept, width, progress)).flatten();
+    Ok((mapped.unwrap_or(cholesky), false))
+}
+
+fn kept_cholesky(file: &Path, width: usize, progress: &dyn Progress) -> Option<Cholesky> {
+    let (file, ranges) = open(file, &[("lower", width * width)], progress)?;
+    let [range] = ranges.try_into().expect("one part was asked for");
+    Cholesky::of_lower(in_file(file, range), width)
 }
 
 fn eigen(
-    moment: &SecondMoment,
+    moment: SecondMoment,
     layer: usize,
     file: &Path,
     cache: &Path,
@@ -97,7 +110,7 @@ fn eigen(
         return Ok((SymmetricEigen { values, vectors }, true));
     }
     progress.phase("null space", None);
-    let eigen = SymmetricEigen::new(moment.mean(), width)
+    let eigen = SymmetricEigen::new(moment.into_mean(), width)
         .map_err(|source| RankOneError::NullSpace { layer, source })?;
     save(&kept, &[("values", &eigen.values), ("vectors", &eigen.vectors)], progress);
     Ok((eigen, false))
@@ -110,27 +123,38 @@ fn sibling(file: &Path, cache: &Path, what: &str) -> PathBuf {
 }
 
 fn save(file: &Path, parts: &[(&str, &[f64])], progress: &dyn Progress) {
-    let bytes: Vec<Vec<u8>> =
-        parts.iter().map(|(_, x)| x.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let views = parts.iter().zip(&bytes).map(|((name, part), bytes)| {
-        let view = TensorView::new(Dtype::F64, vec![part.len()], bytes);
-        (*name, view.expect("eight bytes a number"))
-    });
-    let content = safetensors::serialize(views, None).expect("tensors of known size");
-    keep_sealed(file, &[&content], progress);
+    let shapes: Vec<[usize; 1]> = parts.iter().map(|(_, part)| [part.len()]).collect();
+    let listed = parts.iter().zip(&shapes);
+    let listed = listed.map(|((name, x), shape)| (*name, Dtype::F64, &shape[..], size_of_val(*x)));
+    let header = Header::write(&BTreeMap::new(), listed);
+    let bytes: Vec<_> = parts.iter().map(|(_, part)| bytes_of(part)).collect();
+    let pieces: Vec<&[u8]> =
+        std::iter::once(&header[..]).chain(bytes.iter().map(|bytes| &bytes[..])).collect();
+    keep_sealed(file, &pieces, progress);
 }
 
-/// The parts of a file, each with its expected length; nothing where it is absent or another file.
-fn load(file: &Path, parts: &[(&str, usize)], progress: &dyn Progress) -> Option<Vec<Vec<f64>>> {
-    let bytes = read_sealed(file, progress)?;
-    let tensors = SafeTensors::deserialize(&bytes).ok()?;
-    let part = |(name, length): &(&str, usize)| {
-        let view = tensors.tensor(name).ok()?;
-        let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let is_ours = view.dtype() == Dtype::F64 && view.shape() == [*length];
-        is_ours.then(|| view.data().chunks_exact(8).map(number).collect())
+/// A file and the places of its parts, each with its expected length; nothing where it is absent or
+/// another file.
+fn open(
+    file: &Path,
+    parts: &[(&str, usize)],
+    progress: &dyn Progress,
+) -> Option<(Sealed, Vec<Range<usize>>)> {
+    let bytes = map_sealed(file, progress)?;
+    let header = Header::parse(&bytes).ok()?;
+    let place = |(name, length): &(&str, usize)| {
+        let entry = header.tensors.get(*name)?;
+        let is_ours = entry.dtype == Dtype::F64 && entry.shape == [*length];
+        is_ours.then(|| entry.range.clone())
     };
-    parts.iter().map(part).collect()
+    let places = parts.iter().map(place).collect::<Option<_>>()?;
+    Some((bytes, places))
+}
+
+/// The parts of a file, copied.
+fn load(file: &Path, parts: &[(&str, usize)], progress: &dyn Progress) -> Option<Vec<Vec<f64>>> {
+    let (bytes, places) = open(file, parts, progress)?;
+    Some(places.into_iter().map(|place| numbers_in(&bytes[place])).collect())
 }
 
 #[cfg(test)]
@@ -150,6 +174,6 @@ mod tests {
         assert_eq!(load(&[("c", 2)]), None, "another name");
         std::fs::write(&file, b"no tensors").expect("a writable folder");
         assert_eq!(load(&[("a", 2)]), None);
-        assert!(Cholesky::of_lower(vec![1., 0., 3., 0.], 2).is_none(), "a pivot of zero");
+        assert!(Cholesky::of_lower(std::sync::Arc::new(vec![1., 0., 3., 0.]), 2).is_none());
     }
 }

@@ -5,6 +5,8 @@
 //! it is an attention sink whose key has a different scale. Two to ten times d_k tokens are enough
 //! (arXiv 2506.04226).
 
+use rayon::prelude::*;
+
 use crate::math::add_gram;
 use crate::model::{Batch, Decoder, ModelError, Recorder, Site};
 use crate::progress::Progress;
@@ -33,9 +35,12 @@ impl SecondMoment {
         self.tokens += rows;
     }
 
-    /// The second moment C, [d, d].
-    pub fn mean(&self) -> Vec<f64> {
-        self.sum.iter().map(|sum| sum / self.tokens.max(1) as f64).collect()
+    /// The second moment C, [d, d], in the place of the sum.
+    pub fn into_mean(self) -> Vec<f64> {
+        let tokens = self.tokens.max(1) as f64;
+        let mut mean = self.sum;
+        mean.par_iter_mut().for_each(|entry| *entry /= tokens);
+        mean
     }
 }
 

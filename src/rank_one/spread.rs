@@ -123,6 +123,7 @@ impl<'a> Writer<'a> {
             let kept = self.kept(at, &now.keys)?;
             let request = Request { keys: now.keys, residuals, kept };
             let (weight, layout) = decoder.down_projection(*layer);
+            let weight = &weight.tensor()?;
             let lambda = self.plan.batch.lambda;
             let factored = self.factored[at]
                 .expecting(&expected)

@@ -6,13 +6,17 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::{DType, Tensor};
 use safetensors::Dtype;
 
+use super::matrix_file::{bytes_of, numbers_in};
 use super::second_moment::{SecondMoment, accumulate};
-use crate::files::{Sha256, keep_sealed, read_regular, read_sealed, write_sealed};
+use crate::files::{Sha256, keep_sealed, map_sealed, read_regular, write_sealed};
 use crate::model::weights::header::Header;
 use crate::model::{Model, ModelError, Opening, SampleGroup, samples, text_pieces};
-use crate::progress::Progress;
+use crate::ops::{Weight, WeightLayout};
+use crate::plan::MomentCost;
+use crate::progress::{Progress, counted};
 use crate::spec::{SourceText, corpus_of_data};
 
 /// The corpus that keys are collected over.
@@ -99,6 +103,7 @@ pub fn second_moment(
         load(&partial, width, progress).unwrap_or_else(|| (SecondMoment::empty(width), 0));
     let groups = Groups::new(model, corpus, text.as_deref(), Sha256::of(&base), cache)?;
     let total = corpus.tokens as u64;
+    announce(model, layer, corpus.tokens - moment.tokens, &groups, progress);
     progress.phase("second moment", Some(total));
     while moment.tokens < corpus.tokens {
         let Some(mut sequences) = groups.get(group, moment.tokens, progress)? else { break };
@@ -106,16 +111,61 @@ pub fn second_moment(
         accumulate(&model.decoder, layer, &sequences, &mut moment, progress)?;
         group += 1;
         // A sum that cannot be kept has to be begun again after an interruption, nothing else.
-        write_sealed(&partial, &pieces(&moment, group).each_ref().map(Vec::as_slice)).ok();
+        write_sealed(&partial, &[&header(&moment, group), &bytes_of(&moment.sum)]).ok();
     }
     if moment.tokens == 0 {
         let file = corpus.file.clone().unwrap_or_default();
         return Err(StatisticsError::Corpus { file, reason: "has no sequence of 2 tokens".into() });
     }
-    keep_sealed(&file, &pieces(&moment, group).each_ref().map(Vec::as_slice), progress);
+    keep_sealed(&file, &[&header(&moment, group), &bytes_of(&moment.sum)], progress);
     // A partial sum that is not removed costs disk space, nothing else.
     std::fs::remove_file(&partial).ok();
     Ok(Obtained { moment, file, was_cached: false })
+}
+
+/// Seconds from which on work is announced.
+const WORTH_SAYING: f64 = 10.;
+/// Norms, attention and the choice of tokens, relative to the products alone.
+const OVERHEAD: f64 = 1.25;
+
+/// Says how long the keys will take, where that is worth a line.
+fn announce(
+    model: &Model,
+    layer: usize,
+    keys: usize,
+    groups: &Groups<'_>,
+    progress: &dyn Progress,
+) {
+    let cost = MomentCost::new(&model.decoder, layer, groups.is_to_be_sampled());
+    let Some(rate) = rate(model.decoder.down_projection(layer), progress) else { return };
+    let seconds = OVERHEAD * cost.operations * keys as f64 / rate;
+    if seconds >= WORTH_SAYING {
+        let time = match seconds {
+            ..120. => format!("{seconds:.0} s"),
+            _ => format!("{:.0} min", seconds / 60.),
+        };
+        let text = format!(
+            "{} of layer {layer} from {}: about {time}, once for this model",
+            counted(keys, "key"),
+            groups.origin()
+        );
+        progress.note("moment", &text);
+    }
+}
+
+/// Operations a second in products with a weight; nothing where `progress` has no clock.
+fn rate((weight, layout): (&Weight, WeightLayout), progress: &dyn Progress) -> Option<f64> {
+    let stored = weight.dims2().ok()?;
+    let width_in = layout.widths(stored).0;
+    let rows = Tensor::ones((SAMPLES.0, width_in), DType::F32, weight.device()).ok()?;
+    let product = || weight.linear(&rows, layout, None).ok();
+    // The first one waits for the file.
+    product()?;
+    let started = progress.now();
+    product()?;
+    let seconds = (progress.now() - started).as_secs_f64();
+    let operations = 2. * (SAMPLES.0 * stored.0 * stored.1) as f64;
+    (seconds > 0.).then(|| operations / seconds)
 }
 
 /// Shortens the last sequences so that `keys` keys remain; the first token of each gives none.
@@ -183,6 +233,18 @@ impl<'a> Groups<'a> {
         Ok(Self::Text(groups))
     }
 
+    /// Whether the first sequences are the model's own and not drawn yet.
+    fn is_to_be_sampled(&self) -> bool {
+        matches!(self, Self::Samples { stem, .. } if !group_file(stem, 0).exists())
+    }
+
+    fn origin(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "the corpus",
+            Self::Samples { .. } => "the model's own text",
+        }
+    }
+
     /// Group `number`, or nothing after the last; `done` tokens are counted already.
     fn get(
         &self,
@@ -193,7 +255,7 @@ impl<'a> Groups<'a> {
         match self {
             Self::Text(groups) => Ok(groups.get(number).cloned()),
             Self::Samples { model, seed, stem } => {
-                let file = PathBuf::from(format!("{}-{number}.json", stem.display()));
+                let file = group_file(stem, number);
                 let (sequences, tokens) = SAMPLES;
                 let seed = seed.wrapping_add(((number + 1) * 1_000_003) as u64);
                 let group = SampleGroup { seed, sequences, tokens, opening: Opening::Bare };
@@ -201,6 +263,11 @@ impl<'a> Groups<'a> {
             }
         }
     }
+}
+
+/// The file of one group of samples.
+fn group_file(stem: &Path, number: usize) -> PathBuf {
+    PathBuf::from(format!("{}-{number}.json", stem.display()))
 }
 
 /// Counts work on top of what was done before.
@@ -219,21 +286,17 @@ impl Progress for After<'_> {
     }
 }
 
-/// Header and numbers of a file; equal sums give equal bytes.
-fn pieces(moment: &SecondMoment, groups: usize) -> [Vec<u8>; 2] {
-    let mut bytes = vec![0; size_of_val(&moment.sum[..])];
-    let (places, _) = bytes.as_chunks_mut();
-    places.iter_mut().zip(&moment.sum).for_each(|(place, value)| *place = value.to_le_bytes());
+/// The header of a file; the sum follows, and equal sums give equal bytes.
+fn header(moment: &SecondMoment, groups: usize) -> Vec<u8> {
     let metadata = [("tokens", moment.tokens), ("groups", groups)];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_string()));
-    let shape = [moment.width, moment.width];
-    let header = Header::write(&metadata.into(), [("sum", Dtype::F64, &shape[..], bytes.len())]);
-    [header, bytes]
+    let (shape, bytes) = ([moment.width, moment.width], size_of_val(&moment.sum[..]));
+    Header::write(&metadata.into(), [("sum", Dtype::F64, &shape[..], bytes)])
 }
 
 /// The moment and the number of groups in it; nothing where the file is absent or another file.
 fn load(file: &Path, width: usize, progress: &dyn Progress) -> Option<(SecondMoment, usize)> {
-    let bytes = read_sealed(file, progress)?;
+    let bytes = map_sealed(file, progress)?;
     let header = Header::parse(&bytes).ok()?;
     let number = |key: &str| header.metadata.get(key)?.parse::<usize>().ok();
     let (tokens, groups) = (number("tokens")?, number("groups")?);
@@ -241,8 +304,7 @@ fn load(file: &Path, width: usize, progress: &dyn Progress) -> Option<(SecondMom
     if entry.dtype != Dtype::F64 || entry.shape != [width, width] {
         return None;
     }
-    let value = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-    let sum: Vec<f64> = bytes[entry.range.clone()].chunks_exact(8).map(value).collect();
+    let sum = numbers_in(&bytes[entry.range.clone()]);
     let is_finite = sum.iter().all(|value| value.is_finite());
     is_finite.then_some((SecondMoment { sum, width, tokens }, groups))
 }

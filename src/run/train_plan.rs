@@ -188,13 +188,9 @@ fn settings(
     if settings.relearn > 0 && !has_goal {
         return Err(RunError::LookAheadWithoutGoal);
     }
-    let mut weights = 0;
-    for name in model.weights.names() {
-        let shape = model.weights.shape(name).map_err(crate::model::ModelError::from)?;
-        weights += shape.iter().product::<usize>();
-    }
     let all = [&sets.passages, &sets.retain, &sets.holdout].into_iter().flatten();
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
+    let weights = model.weights.stored_bytes();
     let footprint = Footprint::new(model.decoder.parameters(), weights, &settings, longest);
     settings.fit(footprint, config, job.memory)?;
     Ok(settings)

@@ -104,7 +104,8 @@ settings! {
         near_weight: f64 = Real(Reals::from_zero(WEIGHT));
         /// Weight of the spread of the subject's own keys, relative to the second moment.
         scatter_weight: f64 = Real(Reals::from_zero(WEIGHT)), By(&["rome"]);
-        /// Tokens that the second moment is measured on [default: 8 times the width of a key].
+        /// Tokens that the second moment is measured on [default: 8 times the width of a key, fewer
+        /// where that takes minutes].
         second_moment_tokens: usize = Count(1, 1_000_000_000);
         /// Ridge on the second moment, relative to the mean of its diagonal [default: 0.01].
         ridge: f64 = Real(Reals::from_zero(1e3));

@@ -163,6 +163,7 @@ fn factor(bencher: Bencher) {
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn solve(bencher: Bencher) {
     let (weight, layout) = MODEL.decoder.down_projection(LAYER);
+    let weight = &weight.tensor().expect("f32 values");
     let (d, d_v) = layout.widths(weight.dims2().expect("a matrix"));
     let factored = Factored::new(moment(d), d, 1e-2, LAYER).expect("definite");
     let key: Vec<f32> = (0..d).map(|i| (i as f32 * 0.37).sin()).collect();

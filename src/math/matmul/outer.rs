@@ -4,10 +4,14 @@
 //! Each thread takes parts of k, each with a result of its own; the parts are added up in order.
 //! Within a part, a few rows of `b` at a time pass through the first-level cache: a tile of the
 //! result is loaded, the outer products of these rows with a few rows of `a` are added, and it is
-//! stored again. The order of a sum depends on k alone.
+//! stored again. Numbers in half precision are widened into a buffer that stays in that cache. The
+//! order of a sum depends on k alone.
+
+use std::cell::RefCell;
 
 use rayon::prelude::*;
 
+use super::number::Number;
 use super::simd::{Machine, Simd, Work};
 
 /// Terms from which on this pays.
@@ -21,14 +25,16 @@ const PART: usize = 3072;
 const RUN: usize = 128;
 /// Registers in a row of a tile.
 const REGISTERS: usize = 3;
+/// Width of the widest tile.
+const WIDEST: usize = 48;
 
 /// `out[m, n] = a[m, k] · b[k, n]` with nothing empty; false, and nothing done, where there is no
 /// kernel for the machine or the shape.
-pub(super) fn product(
+pub(super) fn product<T: Number>(
     machine: Machine,
     out: &mut [f32],
     a: &[f32],
-    b: &[f32],
+    b: &[T],
     n: usize,
     k: usize,
 ) -> bool {
@@ -39,14 +45,23 @@ pub(super) fn product(
     }
 }
 
-fn parts<S: Simd>(simd: S, out: &mut [f32], a: &[f32], b: &[f32], n: usize, k: usize) -> bool {
+fn parts<S: Simd, T: Number>(
+    simd: S,
+    out: &mut [f32],
+    a: &[f32],
+    b: &[T],
+    n: usize,
+    k: usize,
+) -> bool {
     if k < LONG || a.len() > FEW * k || !n.is_multiple_of(S::LANES) {
         return false;
     }
     assert!(b.len() == n * k && out.len() * k == a.len() * n, "slices as large as their shapes");
-    let part = |(index, b)| {
+    let part = |(index, b): (usize, &[T])| {
         let mut sum = vec![0.0; out.len()];
-        simd.run(Part { a: &a[index * PART..], b, sum: &mut sum, n, k });
+        WIDENED.with_borrow_mut(|wide| {
+            simd.run(Part { a: &a[index * PART..], b, sum: &mut sum, n, k, wide });
+        });
         sum
     };
     let parts: Vec<_> = b.par_chunks(PART * n).enumerate().with_max_len(1).map(part).collect();
@@ -60,15 +75,21 @@ fn parts<S: Simd>(simd: S, out: &mut [f32], a: &[f32], b: &[f32], n: usize, k: u
 }
 
 /// The terms of the sums that belong to the given rows of `b`; `a` begins with the first of them.
-struct Part<'a> {
+struct Part<'a, T> {
     a: &'a [f32],
-    b: &'a [f32],
+    b: &'a [T],
     sum: &'a mut [f32],
     n: usize,
     k: usize,
+    wide: &'a mut [f32; RUN * WIDEST],
 }
 
-impl Work for Part<'_> {
+thread_local! {
+    /// What passes through the cache of numbers in half precision, widened.
+    static WIDENED: RefCell<[f32; RUN * WIDEST]> = const { RefCell::new([0.; RUN * WIDEST]) };
+}
+
+impl<T: Number> Work for Part<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         for start in (0..self.b.len() / self.n).step_by(RUN) {
@@ -83,7 +104,7 @@ impl Work for Part<'_> {
     }
 }
 
-impl Part<'_> {
+impl<T: Number> Part<'_, T> {
     /// The tiles `WIDTH` registers wide, one below the other.
     #[inline(always)]
     fn column_of_tiles<S: Simd, const WIDTH: usize>(
@@ -93,6 +114,7 @@ impl Part<'_> {
         column: usize,
     ) {
         let rows = self.sum.len() / self.n;
+        self.widen::<S, WIDTH>(simd, start, column);
         for row in (0..rows).step_by(S::LONG_ROWS) {
             match S::LONG_ROWS.min(rows - row) {
                 8 => self.tile::<S, 8, WIDTH>(simd, row, start, column),
@@ -107,6 +129,29 @@ impl Part<'_> {
         }
     }
 
+    /// Widens the part of b that the tiles read, where it is not f32; its next part is fetched.
+    #[inline(always)]
+    fn widen<S: Simd, const WIDTH: usize>(&mut self, simd: S, start: usize, column: usize) {
+        if T::as_f32(self.b).is_some() {
+            return;
+        }
+        let (n, width, steps) = (self.n, WIDTH * S::LANES, self.steps(start));
+        for (i, to) in self.wide.chunks_exact_mut(width).take(steps).enumerate() {
+            let from = &self.b[(start + i) * n + column..][..width];
+            simd.prefetch(from.as_ptr().wrapping_add(RUN * n));
+            for c in (0..width).step_by(S::LANES) {
+                // SAFETY: both slices are `width` long.
+                unsafe { simd.store(to.as_mut_ptr().add(c), T::load(simd, from.as_ptr().add(c))) };
+            }
+        }
+    }
+
+    /// Rows of b that are in the cache at a time, from `start` on.
+    #[inline(always)]
+    fn steps(&self, start: usize) -> usize {
+        RUN.min(self.b.len() / self.n - start)
+    }
+
     #[inline(always)]
     fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(
         &mut self,
@@ -116,9 +161,14 @@ impl Part<'_> {
         column: usize,
     ) {
         let (n, k, width) = (self.n, self.k, WIDTH * S::LANES);
-        let steps = RUN.min(self.b.len() / n - start);
+        let steps = self.steps(start);
         let a = self.a[row * k + start..][..(ROWS - 1) * k + steps].as_ptr();
-        let b = self.b[start * n + column..][..(steps - 1) * n + width].as_ptr();
+        // Where the rows of b begin, how far apart they are, and whether they lie in memory.
+        let (b, stride, is_stored) = match T::as_f32(self.b) {
+            Some(b) => (&b[start * n + column..][..(steps - 1) * n + width], n, true),
+            None => (&self.wide[..steps * width], width, false),
+        };
+        let b = b.as_ptr();
         let to = self.sum[row * n + column..][..(ROWS - 1) * n + width].as_mut_ptr();
         let mut sums = [[simd.zero(); WIDTH]; ROWS];
         for (r, sums) in sums.iter_mut().enumerate() {
@@ -130,8 +180,8 @@ impl Part<'_> {
         for i in 0..steps {
             let mut right = [simd.zero(); WIDTH];
             for (c, right) in right.iter_mut().enumerate() {
-                let at = b.wrapping_add(i * n + c * S::LANES);
-                if row == 0 {
+                let at = b.wrapping_add(i * stride + c * S::LANES);
+                if row == 0 && is_stored {
                     simd.prefetch(at.wrapping_add(RUN * n));
                 }
                 // SAFETY: inside the slice that `b` comes from, as its length says.

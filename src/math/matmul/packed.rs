@@ -4,14 +4,15 @@
 //! sum follow each other. For a run of terms it stays in the first-level cache while the rows of a
 //! pass, a few at a time: with each term, a row of the panel is loaded, one number of each row of a
 //! is spread over a register, and their outer product is added to the tile. The run that follows is
-//! fetched meanwhile. Packing costs as much as a few rows do, so it does not pay for fewer. The
-//! order of a sum depends on k alone.
+//! fetched meanwhile. Packing costs as much as a few rows do, so it does not pay for fewer. Numbers
+//! in half precision are widened while they are packed. The order of a sum depends on k alone.
 
 use std::cell::RefCell;
 
 use rayon::prelude::*;
 
 use super::SMALL;
+use super::number::Number;
 use super::shared::Shared;
 use super::simd::{Machine, Simd, Work};
 
@@ -37,11 +38,11 @@ pub(super) enum Stored {
 
 /// `out[m, n] = a[m, k] · b` with nothing empty; false, and nothing done, where there is no
 /// kernel for the machine or the shape.
-pub(super) fn product(
+pub(super) fn product<T: Number>(
     machine: Machine,
     out: &mut [f32],
     a: &[f32],
-    (b, stored): (&[f32], Stored),
+    (b, stored): (&[T], Stored),
     n: usize,
     k: usize,
 ) -> bool {
@@ -52,11 +53,11 @@ pub(super) fn product(
     }
 }
 
-fn panels<S: Simd>(
+fn panels<S: Simd, T: Number>(
     simd: S,
     out: &mut [f32],
     a: &[f32],
-    (b, stored): (&[f32], Stored),
+    (b, stored): (&[T], Stored),
     n: usize,
     k: usize,
 ) -> bool {
@@ -81,9 +82,9 @@ fn panels<S: Simd>(
 }
 
 /// The columns of the result from `column` on, as wide as a tile or as many as are left.
-struct Panel<'a> {
+struct Panel<'a, T> {
     a: &'a [f32],
-    b: &'a [f32],
+    b: &'a [T],
     stored: Stored,
     out: Shared<f32>,
     column: usize,
@@ -127,7 +128,7 @@ thread_local! {
     static PACKED: RefCell<Packed> = const { RefCell::new(Packed([0.; RUN * WIDEST])) };
 }
 
-impl Work for Panel<'_> {
+impl<T: Number> Work for Panel<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let columns = (self.n - self.column).min(REGISTERS * S::LANES);
@@ -157,7 +158,7 @@ impl Work for Panel<'_> {
     }
 }
 
-impl Panel<'_> {
+impl<T: Number> Panel<'_, T> {
     /// Copies `terms` of the panel; columns after the last one keep what the buffer holds.
     #[inline(always)]
     fn pack<S: Simd>(&mut self, simd: S, (start, terms): (usize, usize), columns: usize) {
@@ -167,13 +168,13 @@ impl Panel<'_> {
                 for (i, to) in packed.chunks_exact_mut(width).take(terms).enumerate() {
                     let from = &self.b[(start + i) * self.n + self.column..][..columns];
                     if columns < width {
-                        to[..columns].copy_from_slice(from);
+                        T::widen(from, &mut to[..columns]);
                         continue;
                     }
                     for c in (0..width).step_by(S::LANES) {
                         // SAFETY: both slices are `width` long.
                         unsafe {
-                            simd.store(to.as_mut_ptr().add(c), simd.load(from.as_ptr().add(c)));
+                            simd.store(to.as_mut_ptr().add(c), T::load(simd, from.as_ptr().add(c)));
                         }
                     }
                 }
@@ -188,12 +189,13 @@ impl Panel<'_> {
                         let to = &mut to[column..][..7 * width + 8];
                         // SAFETY: both slices hold eight rows of eight numbers so far apart.
                         unsafe {
-                            simd.transpose(from.as_ptr(), self.k, to.as_mut_ptr(), width);
+                            T::transpose(simd, from.as_ptr(), self.k, to.as_mut_ptr(), width);
                         }
                     }
                     for c in 0..(columns - column).min(8) {
                         for i in whole..terms {
-                            packed[i * width + column + c] = b[c * self.k + i];
+                            let at = i * width + column + c;
+                            T::widen(&b[c * self.k + i..][..1], &mut packed[at..][..1]);
                         }
                     }
                 }
@@ -242,7 +244,7 @@ impl Panel<'_> {
 
     /// The cache line of the next run, or of the next panel's first, that is number `line` of it.
     #[inline(always)]
-    fn ahead<S: Simd>(&self, start: usize, line: usize) -> *const f32 {
+    fn ahead<S: Simd>(&self, start: usize, line: usize) -> *const T {
         let width = REGISTERS * S::LANES;
         let (start, column) = match start < self.k {
             true => (start, self.column),

@@ -6,24 +6,25 @@
 use rayon::prelude::*;
 
 use super::SMALL;
+use super::number::Number;
 use super::shared::Shared;
 
 /// A matrix inside a slice.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Operand<'a> {
-    data: &'a [f32],
+pub(super) struct Operand<'a, T = f32> {
+    data: &'a [T],
     row_stride: usize,
     column_stride: usize,
 }
 
-impl<'a> Operand<'a> {
+impl<'a, T: Number> Operand<'a, T> {
     /// The matrix whose rows begin `width` apart.
-    pub(super) fn rows(data: &'a [f32], width: usize) -> Self {
+    pub(super) fn rows(data: &'a [T], width: usize) -> Self {
         Self { data, row_stride: width, column_stride: 1 }
     }
 
     /// The transpose of [`Operand::rows`].
-    pub(super) fn columns(data: &'a [f32], width: usize) -> Self {
+    pub(super) fn columns(data: &'a [T], width: usize) -> Self {
         Self { data, row_stride: 1, column_stride: width }
     }
 
@@ -36,13 +37,44 @@ impl<'a> Operand<'a> {
         let last = (rows - 1) * self.row_stride + (columns - 1) * self.column_stride;
         last < self.data.len()
     }
+
+    /// Calls `read` with the f32 values of the first `columns` columns of `rows` rows.
+    fn widened(&self, rows: usize, columns: usize, read: impl FnOnce(Operand<'_>)) {
+        let Self { row_stride, column_stride, .. } = *self;
+        if let Some(data) = T::as_f32(self.data) {
+            return read(Operand { data, row_stride, column_stride });
+        }
+        let lies_in_rows = column_stride == 1;
+        let (lines, length, apart) = match lies_in_rows {
+            true => (rows, columns, row_stride),
+            false => (columns, rows, column_stride),
+        };
+        // As far apart as before where they were next to each other, or not: `gemm` sums in another
+        // order where they are.
+        let apart_then = apart.min(BLOCK).max(length);
+        let mut data = vec![0.; lines * apart_then];
+        for (i, to) in data.chunks_exact_mut(apart_then).enumerate() {
+            T::widen(&self.data[i * apart..][..length], &mut to[..length]);
+        }
+        read(match lies_in_rows {
+            true => Operand::rows(&data, apart_then),
+            false => Operand::columns(&data, apart_then),
+        });
+    }
 }
 
 /// Columns of a block. Fixed, so that the sums do not depend on the number of threads.
 const BLOCK: usize = 96;
 
 /// `out[m, n] = a[m, k] · b[k, n]`, with `out` row-major and contiguous and nothing empty.
-pub(super) fn product(out: &mut [f32], a: Operand, b: Operand, m: usize, n: usize, k: usize) {
+pub(super) fn product<T: Number>(
+    out: &mut [f32],
+    a: Operand,
+    b: Operand<T>,
+    m: usize,
+    n: usize,
+    k: usize,
+) {
     blocks(out, a, b, [m, n, k], false);
 }
 
@@ -51,17 +83,22 @@ pub(super) fn add_product(out: &mut [f32], a: Operand, b: Operand, m: usize, n: 
     blocks(out, a, b, [m, n, k], true);
 }
 
-fn blocks(out: &mut [f32], a: Operand, b: Operand, [m, n, k]: [usize; 3], adds: bool) {
+fn blocks<T: Number>(
+    out: &mut [f32],
+    a: Operand,
+    b: Operand<T>,
+    [m, n, k]: [usize; 3],
+    adds: bool,
+) {
     assert_eq!(out.len(), m * n, "the result is [{m}, {n}]");
     let out = Shared::new(out);
     let block = |column| {
         let columns = BLOCK.min(n - column);
-        // SAFETY: these columns of the result, which is borrowed for the whole call, belong to
-        // this block alone.
-        unsafe {
-            let b = b.starting_at_column(column);
-            multiply_into(out.at(column), n, a, b, [m, columns, k], adds);
-        };
+        b.starting_at_column(column).widened(k, columns, |b| {
+            // SAFETY: these columns of the result, which is borrowed for the whole call, belong to
+            // this block alone.
+            unsafe { multiply_into(out.at(column), n, a, b, [m, columns, k], adds) };
+        });
     };
     if m * n * k < SMALL {
         (0..n).step_by(BLOCK).for_each(block);

@@ -6,6 +6,8 @@
 
 use std::arch::x86_64::*;
 
+use half::{bf16, f16};
+
 /// One set of vector instructions for f32.
 pub(super) trait Simd: Copy + Send + Sync {
     /// A register.
@@ -35,7 +37,7 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn sums(self, of: [Self::Vector; 4]) -> [f32; 4];
     /// Fetches the cache line at any address, valid or not, into the second-level cache.
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch<T>(self, at: *const T) {
         // SAFETY: every x86-64 has the instruction, and it never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
@@ -47,6 +49,14 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `from` is valid for reading `count` numbers, fewer than `LANES`.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
+    /// The f32 values of the numbers from `from` on.
+    /// # Safety
+    /// `from` is valid for reading `LANES` numbers.
+    unsafe fn load_bf16(self, from: *const bf16) -> Self::Vector;
+    /// The f32 values of the numbers from `from` on.
+    /// # Safety
+    /// `from` is valid for reading `LANES` numbers.
+    unsafe fn load_f16(self, from: *const f16) -> Self::Vector;
     /// Copies eight rows of eight numbers as eight columns.
     ///
     /// # Safety
@@ -61,7 +71,50 @@ pub(super) trait Simd: Copy + Send + Sync {
         to_stride: usize,
     ) {
         // SAFETY: the caller's; a machine with AVX-512 has AVX2.
-        unsafe { transpose_8x8(from, from_stride, to, to_stride) }
+        unsafe {
+            transpose_8x8(|i| _mm256_loadu_ps(from.add(i * from_stride)), to, to_stride);
+        }
+    }
+
+    /// Copies the f32 values of eight rows of eight numbers as eight columns.
+    ///
+    /// # Safety
+    /// As for [`transpose`](Self::transpose).
+    #[inline(always)]
+    unsafe fn transpose_bf16(
+        self,
+        from: *const bf16,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: as in `transpose`.
+        unsafe {
+            let row = |i: usize| {
+                let stored = _mm_loadu_si128(from.add(i * from_stride).cast());
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(stored)))
+            };
+            transpose_8x8(row, to, to_stride);
+        }
+    }
+
+    /// Copies the f32 values of eight rows of eight numbers as eight columns.
+    ///
+    /// # Safety
+    /// As for [`transpose`](Self::transpose).
+    #[inline(always)]
+    unsafe fn transpose_f16(
+        self,
+        from: *const f16,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: as in `transpose`; a machine with either set of instructions has F16C.
+        unsafe {
+            let row = |i: usize| _mm256_cvtph_ps(_mm_loadu_si128(from.add(i * from_stride).cast()));
+            transpose_8x8(row, to, to_stride);
+        }
     }
 
     /// Writes the lanes from `to` on.
@@ -70,12 +123,10 @@ pub(super) trait Simd: Copy + Send + Sync {
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
 }
 
-/// As [`Simd::transpose`].
+/// Writes eight rows as eight columns, `to_stride` apart.
 #[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn transpose_8x8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
-    // SAFETY: the caller's.
-    let row = |i: usize| unsafe { _mm256_loadu_ps(from.add(i * from_stride)) };
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn transpose_8x8(row: impl Fn(usize) -> __m256, to: *mut f32, to_stride: usize) {
     let pair = |i: usize| {
         let (a, b) = (row(i), row(i + 1));
         (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
@@ -132,7 +183,9 @@ impl Machine {
 
     /// AVX2, where the processor has it.
     pub(super) fn avx2() -> Option<Self> {
-        let detected = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let detected = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
         detected.then_some(Self::Avx2(Avx2(())))
     }
 }
@@ -213,13 +266,28 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const bf16) -> __m512 {
+        // SAFETY: the caller's, and `self` proves that the instructions exist.
+        unsafe {
+            let stored = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(stored))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const f16) -> __m512 {
+        // SAFETY: the caller's, and `self` proves that the instructions exist.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         // SAFETY: masked lanes are not read; else as `load`.
         unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, from) }
     }
 }
 
-/// Proof that the processor has AVX2 and FMA.
+/// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx2(());
 
@@ -243,7 +311,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn enabled<W: Work>(simd: Avx2, work: W) {
             work.run(simd);
         }
@@ -297,6 +365,21 @@ impl Simd for Avx2 {
     unsafe fn store(self, to: *mut f32, value: __m256) {
         // SAFETY: the caller's, and `self` proves that the instruction exists.
         unsafe { _mm256_storeu_ps(to, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const bf16) -> __m256 {
+        // SAFETY: the caller's, and `self` proves that the instructions exist.
+        unsafe {
+            let stored = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(stored))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const f16) -> __m256 {
+        // SAFETY: the caller's, and `self` proves that the instructions exist.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
     }
 
     #[inline(always)]

@@ -27,13 +27,13 @@ struct Layout {
 const LAYOUTS: [Layout; 3] = [
     Layout {
         name: "nt",
-        product: matmul_nt,
+        product: |out, a, b, m, n, k| matmul_nt(out, a, b, m, n, k),
         a: |row, i, _, k| row * k + i,
         b: |i, column, _, k| column * k + i,
     },
     Layout {
         name: "nn",
-        product: matmul_nn,
+        product: |out, a, b, m, n, k| matmul_nn(out, a, b, m, n, k),
         a: |row, i, _, k| row * k + i,
         b: |i, column, n, _| i * n + column,
     },
@@ -139,7 +139,7 @@ fn an_empty_sum_is_zero() {
 #[test]
 #[should_panic(expected = "the right operand has 2 x 3 elements")]
 fn a_slice_of_the_wrong_length_is_refused() {
-    matmul_nt(&mut [0.0; 2], &[0.0; 3], &[0.0; 5], 1, 2, 3);
+    matmul_nt(&mut [0.0; 2], &[0.0; 3], &vec![0.0; 5], 1, 2, 3);
 }
 
 #[test]
@@ -204,4 +204,79 @@ fn add_tn_adds_the_product() {
             assert!((sum - (start + product)).abs() < 1e-5, "{sum}, {start} + {product}");
         }
     }
+}
+
+/// Shapes that reach every kernel, with rests in each dimension.
+const SHAPES: [(usize, usize, usize); 11] = [
+    (1, 1, 1),
+    (1, 50, 1536),
+    (6, 97, 768),
+    (7, 100, 40),
+    (23, 193, 1537),
+    (41, 33, 900),
+    (300, 97, 903),
+    (3, 32, 8300),
+    (50, 112, 9001),
+    (45, 40, 16),
+    (2, 200, 3),
+];
+
+/// Runs `product` with numbers in half precision and with their widened copy.
+fn same_bits(name: &str, (m, n, k): (usize, usize, usize), product: impl Fn(&mut [f32], Numbers)) {
+    let b = noise(n * k, 2);
+    let short: Vec<half::f16> = b.iter().map(|x| half::f16::from_f32(*x)).collect();
+    let brain: Vec<half::bf16> = b.iter().map(|x| half::bf16::from_f32(*x)).collect();
+    for stored in [Numbers::F16(&short), Numbers::Bf16(&brain)] {
+        let wide = stored.to_vec();
+        let on = |numbers| {
+            let mut out = vec![f32::NAN; m * n];
+            product(&mut out, numbers);
+            out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert!(on(stored) == on(Numbers::F32(&wide)), "{name} {m}x{n}x{k}");
+    }
+}
+
+#[test]
+fn numbers_in_half_precision_have_the_sums_of_their_widened_copy() {
+    for shape @ (m, n, k) in SHAPES {
+        let a = noise(m * k, 1);
+        same_bits("nt", shape, |out, b| matmul_nt(out, &a, b, m, n, k));
+        same_bits("nn", shape, |out, b| matmul_nn(out, &a, b, m, n, k));
+    }
+}
+
+/// As above, for one set of instructions.
+#[cfg(target_arch = "x86_64")]
+fn check_half_precision(machine: fn() -> Option<simd::Machine>) {
+    use packed::Stored::{Columns, Rows};
+    let Some(machine) = machine() else { return };
+    for shape @ (m, n, k) in SHAPES {
+        let a = noise(m * k, 1);
+        macro_rules! same {
+            ($name:literal, $out:ident, $b:ident, $product:expr) => {
+                same_bits($name, shape, |$out, b| match b {
+                    Numbers::F32($b) => drop($product),
+                    Numbers::F16($b) => drop($product),
+                    Numbers::Bf16($b) => drop($product),
+                })
+            };
+        }
+        same!("inner", out, b, inner::product(machine, out, &a, b, n, k));
+        same!("outer", out, b, outer::product(machine, out, &a, b, n, k));
+        same!("columns", out, b, packed::product(machine, out, &a, (b, Columns), n, k));
+        same!("rows", out, b, packed::product(machine, out, &a, (b, Rows), n, k));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_kernels_of_avx512_widen_as_they_read() {
+    check_half_precision(simd::Machine::avx512);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_kernels_of_avx2_widen_as_they_read() {
+    check_half_precision(simd::Machine::avx2);
 }

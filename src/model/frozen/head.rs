@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use crate::model::decoder::Decoder;
-use crate::ops::{WeightLayout, add_bias, with_values};
+use crate::ops::{WeightLayout, add_bias};
 
 /// Norm and head of a decoder at some rows; the gradient of the logits takes their place.
 pub struct FrozenHead<'a> {
@@ -31,7 +31,7 @@ impl<'a> FrozenHead<'a> {
         let config = self.decoder.config();
         self.input.copy_from_slice(stream);
         self.decoder.final_norm.write(&mut self.normed, &self.input)?;
-        with_values(&self.decoder.head, "head", |head| {
+        self.decoder.head.with_numbers("head", |head| {
             let widths = (config.hidden, config.vocabulary);
             WeightLayout::OutIn.write(&mut self.logits, &self.normed, head, widths);
             Ok(())
@@ -49,7 +49,7 @@ impl<'a> FrozenHead<'a> {
     pub fn backward(&mut self, gradient: &mut [f32]) -> Result<()> {
         let config = self.decoder.config();
         config.logits.write_gradient(&mut self.logits, &self.kept);
-        with_values(&self.decoder.head, "head", |head| {
+        self.decoder.head.with_numbers("head", |head| {
             let widths = (config.hidden, config.vocabulary);
             WeightLayout::OutIn.write_input_gradient(&mut self.normed, &self.logits, head, widths);
             Ok(())

@@ -8,7 +8,7 @@ use crate::model::decoder::Decoder;
 use crate::model::holder::Holder;
 use crate::model::mlp::{LowRank, Projection};
 use crate::model::parameters::Slot;
-use crate::ops::{Gradient, WeightLayout};
+use crate::ops::{Gradient, Weight, WeightLayout};
 
 pub(super) fn make_trainable(decoder: &mut Decoder, rule: &TrainRule) -> Result<Vec<Parameter>> {
     let mut random = Random::new(rule.seed);
@@ -21,20 +21,22 @@ pub(super) fn make_trainable(decoder: &mut Decoder, rule: &TrainRule) -> Result<
             }
             (Holder::Linear(projection), None) if slot.is_matrix() => {
                 let start = projection.weight.clone();
-                projection.weight = start.force_contiguous()?;
-                let parameter = parameter(slot, &projection.weight, start, Factor::Whole);
+                let values = start.copied()?;
+                let parameter = parameter(slot, &values, start, Factor::Whole);
+                projection.weight = values.into();
                 projection.gradient = Some(parameter.gradient.clone());
                 parameters.push(parameter);
             }
             (holder, _) => {
-                let tensor = holder.tensor(slot.is_bias);
-                let start = tensor.clone();
-                *tensor = match slot.is_matrix() {
-                    true => start.force_contiguous()?,
+                let mut place = holder.place(slot.is_bias);
+                let start = place.weight();
+                let values = match slot.is_matrix() {
+                    true => start.copied()?,
                     // What is no matrix gets its gradient from candle.
-                    false => Var::from_tensor(&start)?.into_inner(),
+                    false => Var::from_tensor(&start.tensor()?)?.into_inner(),
                 };
-                parameters.push(parameter(slot, tensor, start, Factor::Whole));
+                parameters.push(parameter(slot, &values, start, Factor::Whole));
+                place.set(values);
             }
         }
     }
@@ -62,12 +64,12 @@ fn adapter(
     };
     let (left, right) = (left.into_inner(), right.into_inner());
     let parameters = [(&left, Factor::Left), (&right, Factor::Right)]
-        .map(|(values, factor)| parameter(slot, values, values.detach(), factor));
+        .map(|(values, factor)| parameter(slot, values, values.detach().into(), factor));
     projection.adapter = Some(LowRank { left, right });
     Ok(parameters)
 }
 
-fn parameter(slot: &Slot, values: &Tensor, start: Tensor, factor: Factor) -> Parameter {
+fn parameter(slot: &Slot, values: &Tensor, start: Weight, factor: Factor) -> Parameter {
     Parameter {
         slot: slot.clone(),
         values: values.clone(),

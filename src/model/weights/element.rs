@@ -4,6 +4,8 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
 
+use crate::ops::Numbers;
+
 /// Elements converted between the small buffers of one step.
 const STEP: usize = 1024;
 
@@ -29,6 +31,15 @@ impl Element {
         }
     }
 
+    /// The name of the element in a safetensors file.
+    pub(crate) fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::BF16 => Dtype::BF16,
+        }
+    }
+
     /// Bytes of one element.
     pub(crate) fn size(self) -> usize {
         match self {
@@ -37,7 +48,37 @@ impl Element {
         }
     }
 
-    /// Widens little-endian `bytes`, which need no alignment, into `out`; returns how many are NaN or infinite.
+    /// The numbers in `bytes`, where they lie as this machine reads them.
+    pub(crate) fn numbers(self, bytes: &[u8]) -> Option<Numbers<'_>> {
+        // SAFETY: any bytes are a number of each of these types.
+        unsafe {
+            Some(match self {
+                Self::F32 => Numbers::F32(aligned(bytes.align_to())?),
+                Self::F16 => Numbers::F16(aligned(bytes.align_to())?),
+                Self::BF16 => Numbers::Bf16(aligned(bytes.align_to())?),
+            })
+        }
+    }
+
+    /// How many elements of little-endian `bytes` are NaN or infinite: all bits of their exponent
+    /// are set.
+    pub(crate) fn not_finite(self, bytes: &[u8]) -> usize {
+        let halves = |exponent: u16| {
+            let numbers = bytes.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
+            numbers.map(|bits| usize::from(bits & exponent == exponent)).sum()
+        };
+        match self {
+            Self::F32 => {
+                let numbers = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+                numbers.map(|value| usize::from(!value.is_finite())).sum()
+            }
+            Self::F16 => halves(0x7C00),
+            Self::BF16 => halves(0x7F80),
+        }
+    }
+
+    /// Widens little-endian `bytes`, which need no alignment, into `out`; returns how many are NaN
+    /// or infinite.
     pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) -> usize {
         assert_eq!(bytes.len(), out.len() * self.size(), "one element for each output");
         match self {
@@ -47,7 +88,8 @@ impl Element {
                 }
             }
             Self::F16 => widen_f16(bytes, out),
-            // Shifted here, because the branch for NaN in `bf16::to_f32` keeps the loop from being vectorised.
+            // Shifted here, because the branch for NaN in `bf16::to_f32` keeps the loop from being
+            // vectorised.
             Self::BF16 => {
                 for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
                     *value = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
@@ -70,6 +112,12 @@ impl Element {
             }
         }
     }
+}
+
+/// The middle of a split at the alignment of a type, where it is the whole.
+fn aligned<'a, T>((before, numbers, after): (&'a [u8], &'a [T], &'a [u8])) -> Option<&'a [T]> {
+    let is_whole = before.is_empty() && after.is_empty();
+    (is_whole && cfg!(target_endian = "little")).then_some(numbers)
 }
 
 fn widen_f16(bytes: &[u8], out: &mut [f32]) {
@@ -120,6 +168,7 @@ mod tests {
             let mut bytes = Vec::new();
             element.round_into(&[1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0], &mut bytes);
             assert_eq!(element.widen(&bytes, &mut [0.0; 5]), 3, "{element:?}");
+            assert_eq!(element.not_finite(&bytes), 3, "{element:?}");
         }
     }
 }

@@ -115,6 +115,7 @@ fn a_written_value_is_the_one_that_was_optimised() -> Result<()> {
         assert!(found.steps[7].nll < found.steps[0].nll - 0.3, "{name}: {:?}", found.steps);
         let key = contexts.keys.get(0)?.to_vec1::<f32>()?;
         let (weight, layout) = decoder.down_projection(0);
+        let weight = &weight.tensor()?;
         let width = key.len();
         let unit = (0..width * width).map(|at| f64::from(u8::from(at % (width + 1) == 0)));
         let factored = Factored::new(unit.collect(), width, 0., 0).expect("definite");

@@ -247,7 +247,7 @@ fn settings(
     let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
     let all = halves.learnt.iter().chain(&halves.watched);
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
-    let weights = parameters(model) as usize;
+    let weights = model.weights.stored_bytes();
     let footprint = Footprint::new(model.decoder.parameters(), weights, &settings, longest);
     settings.fit(footprint, config, job.memory)?;
     Ok(settings)
