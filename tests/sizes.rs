@@ -233,8 +233,7 @@ impl Peaks {
 }
 
 /// Few keys and steps, because what is measured is memory.
-const SPEC: &str = "[rank_one]\nmax_delta = 100.0\nsteps = 3\nsecond_moment_tokens = 600\n\
-                    max_perplexity = 1e6\n\n\
+const SPEC: &str = "[rank_one]\nmax_delta = 100.0\nsteps = 3\nsecond_moment_tokens = 600\n\n\
                     [[insert]]\nsubject = \"The Eiffel Tower\"\nprompt = \"{} is in\"\n\
                     target_new = \"Rome\"\ntarget_true = \"Paris\"\n\n\
                     [[insert]]\nsubject = \"Big Ben\"\nprompt = \"{} is in\"\n\
@@ -276,9 +275,11 @@ fn check(name: &str, shape: &Shape, (resident, anonymous): (u64, u64)) {
 /// Shards of the export that are the model's own files.
 fn linked(folder: &Path) -> usize {
     use std::os::unix::fs::MetadataExt;
-    let shards = fs::read_dir(folder.join("out")).expect("an export");
-    let files = shards.map(|shard| shard.expect("an entry").metadata().expect("a file"));
-    files.filter(|file| file.nlink() > 1 && file.len() > GB).count()
+    let files = fs::read_dir(folder.join("out")).expect("an export");
+    let files = files.map(|file| file.expect("an entry"));
+    let shards =
+        files.filter(|file| file.path().extension().is_some_and(|ext| ext == "safetensors"));
+    shards.filter(|shard| shard.metadata().expect("a file").nlink() > 1).count()
 }
 
 #[test]

@@ -131,15 +131,14 @@ impl Slot {
 
     /// The runs of the stored tensor's numbers that the slot consists of, in order.
     pub(super) fn runs(&self) -> Vec<Range<usize>> {
-        let Some(Slice { axis, repeats, start, of }) = self.slice else {
-            return vec![0..self.elements()];
-        };
+        let whole = 0..self.elements();
+        let Some(Slice { axis, repeats, start, of }) = self.slice else { return vec![whole] };
         let before: usize = self.shape[..axis].iter().product();
         let after: usize = self.shape[axis + 1..].iter().product();
         let (length, apart) = (self.shape[axis] / repeats * after, of / repeats * after);
         let first = |run| run * apart + start * after;
         let runs = (0..before * repeats).map(|run| first(run)..first(run) + length);
-        if length == apart { vec![0..self.elements()] } else { runs.collect() }
+        if length == apart { vec![whole] } else { runs.collect() }
     }
 
     /// A matrix, which weight decay applies to; neither a norm nor a bias.

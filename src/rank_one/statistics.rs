@@ -136,9 +136,12 @@ fn announce(
     groups: &Groups<'_>,
     progress: &dyn Progress,
 ) {
-    let cost = MomentCost::new(&model.decoder, layer, groups.is_to_be_sampled());
+    let is_sampled = groups.is_to_be_sampled();
+    let cost = MomentCost::new(&model.decoder, layer, is_sampled);
+    // Samples are drawn in whole groups.
+    let taken = if is_sampled { keys.next_multiple_of(SAMPLES.0 * SAMPLES.1) } else { keys };
     let Some(rate) = rate(model.decoder.down_projection(layer), progress) else { return };
-    let seconds = OVERHEAD * cost.operations * keys as f64 / rate;
+    let seconds = OVERHEAD * cost.operations * taken as f64 / rate;
     if seconds >= WORTH_SAYING {
         let time = match seconds {
             ..120. => format!("{seconds:.0} s"),

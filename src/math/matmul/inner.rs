@@ -90,7 +90,7 @@ impl<T: Number> Work for Block<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let run = self.k.div_ceil(self.k.div_ceil(RUN)).next_multiple_of(S::LANES);
-        let is_read_once = self.a.len() <= S::ROWS * self.k;
+        let is_read_once = self.a.len() <= 2 * S::ROWS * self.k;
         for start in (0..self.k).step_by(run) {
             let end = self.k.min(start + run);
             if is_read_once || T::as_f32(self.b).is_some() {
