@@ -189,7 +189,8 @@ fn free(outcome: &Outcome) -> Table {
 
 /// The largest NLL at which an optimisation of a value that should be said ended.
 fn value_row(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
-    let all: Vec<f64> = outcome.facts().filter(|it| !it.is_erased).map(|it| it.nll).collect();
+    let written = outcome.facts().filter(|it| !it.is_erased && it.unwritten.is_none());
+    let all: Vec<f64> = written.map(|it| it.nll).collect();
     let Some(largest) = all.iter().copied().max_by(f64::total_cmp) else { return };
     let row = Row::of("value NLL", Unit::Plain(3)).cell(Cell::Empty);
     let row = if moments.right_after.is_some() { row.cell(Cell::Empty) } else { row };

@@ -23,8 +23,8 @@ use crate::probe::{
     general_text, probability_text,
 };
 use crate::progress::{Inner, Progress};
-use crate::rank_one::Edited;
 use crate::rank_one::targets::ValueStore;
+use crate::rank_one::{Edited, RankOneError};
 
 /// Tokens of general text on which a run measures damage.
 pub(super) const GENERAL_TOKENS: usize = 2_000;
@@ -130,12 +130,27 @@ impl<'a> Run<'a> {
             self.fluency_before = self.fluency(&model.decoder, &prompts)?;
         }
         let (mut writer, mut first) = (new(), 0);
+        let is_isolated = self.plan.grouping == Grouping::Isolated;
+        let is_one_of_many = is_isolated && self.plan.groups.len() > 1;
         for (at, size) in self.plan.groups.iter().enumerate() {
-            if self.plan.grouping == Grouping::Isolated {
+            let edits = &write.edits[first..first + size];
+            if is_isolated {
                 writer = new();
-                self.announce(at, &write.edits[first]);
+                self.announce(at, &edits[0]);
             }
-            let written = self.group(&mut writer, &write.edits[first..first + size], first)?;
+            let ids = self.ids(edits, first);
+            let written = match writer.write(edits, &ids, !is_one_of_many, tools.progress) {
+                // A record that would change too much leaves its model as it was, and the others
+                // theirs.
+                Err(RunError::Write { what, source: source @ RankOneError::TooLarge { .. } })
+                    if is_one_of_many =>
+                {
+                    tools.progress.note("unwritten", &format!("{what}: {source}"));
+                    writer = new();
+                    WrittenGroup::left_out(edits, &ids, &source)
+                }
+                written => written?,
+            };
             first += size;
             self.measure_group(writer.decoder(), first, written, &prompts)?;
             if is_sequential && self.has_collapsed(write) {
@@ -160,15 +175,8 @@ impl<'a> Run<'a> {
         progress.advance(at as u64, &edit.subject);
     }
 
-    fn group(
-        &self,
-        writer: &mut FactWriter<'a>,
-        edits: &'a [PlannedEdit],
-        first: usize,
-    ) -> Result<WrittenGroup, RunError> {
-        let ids: Vec<String> = (first..).zip(edits).map(|(at, edit)| self.id(at, edit)).collect();
-        let is_shown = self.plan.groups.len() == 1 || self.plan.grouping != Grouping::Isolated;
-        writer.write(edits, &ids, is_shown, self.tools.progress)
+    fn ids(&self, edits: &[PlannedEdit], first: usize) -> Vec<String> {
+        (first..).zip(edits).map(|(at, edit)| self.id(at, edit)).collect()
     }
 
     /// A fact's name: its record's number, or in a spec its subject.

@@ -244,6 +244,9 @@ pub struct FactOutcome {
     pub relative_norm: f64,
     /// Wall-clock seconds.
     pub seconds: f64,
+    /// Why the fact was not written, where the others of its file were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unwritten: Option<String>,
 }
 
 impl FactOutcome {
@@ -262,6 +265,24 @@ impl FactOutcome {
             value_change: norm / value.value_norm,
             relative_norm: 0.,
             seconds: 0.,
+            unwritten: None,
+        }
+    }
+
+    /// The outcome of a fact that was left out of the model.
+    pub(super) fn unwritten(id: &str, edit: &PlannedEdit, why: String) -> Self {
+        Self {
+            id: id.to_owned(),
+            prompt: edit.contexts[0].text.clone(),
+            target_new: edit.target_new.clone(),
+            is_erased: edit.erase.is_some(),
+            steps: 0,
+            loss: f64::NAN,
+            nll: f64::NAN,
+            value_change: 0.,
+            relative_norm: 0.,
+            seconds: 0.,
+            unwritten: Some(why),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::progress::{Inner, Progress, counted};
 use crate::rank_one::kept::{joined, rows};
 use crate::rank_one::targets::{FactGroup, ValueStore, fact_groups, fact_groups_by_subject, find};
 use crate::rank_one::{
-    Edited, Factored, OptimisedValue, Writer, WrittenBatch, WrittenFact, write_fact,
+    Edited, Factored, OptimisedValue, RankOneError, Writer, WrittenBatch, WrittenFact, write_fact,
 };
 
 /// Writes groups of facts into one model.
@@ -45,6 +45,21 @@ pub(super) struct WrittenGroup {
     pub(super) seconds: f64,
     /// Number of facts whose value came from the cache.
     pub(super) from_cache: usize,
+}
+
+impl WrittenGroup {
+    /// Of facts that were not written.
+    pub(super) fn left_out(edits: &[PlannedEdit], ids: &[String], why: &RankOneError) -> Self {
+        let fact =
+            |(edit, id): (&PlannedEdit, &String)| FactOutcome::unwritten(id, edit, why.to_string());
+        Self {
+            facts: edits.iter().zip(ids).map(fact).collect(),
+            relative_norms: Vec::new(),
+            reached: None,
+            seconds: 0.,
+            from_cache: 0,
+        }
+    }
 }
 
 impl<'a> FactWriter<'a> {
@@ -113,6 +128,8 @@ impl<'a> FactWriter<'a> {
     pub(super) fn finish(self) -> Result<Edited, RunError> {
         match self.state {
             State::Batches(writer) => Ok(writer.finish()?),
+            // Nothing was written.
+            State::Singly { keys, .. } if keys.is_empty() => Ok(self.start),
             State::Singly { decoder, delta, keys } => {
                 let tensor = self.model.down_projection_name(self.plan.layer).to_owned();
                 let own = Keys::from([(tensor, Tensor::new(keys, &Device::Cpu)?)]);

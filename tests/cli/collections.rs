@@ -1,6 +1,6 @@
 //! Tables, record collections and passages as people have them.
 
-use super::desk::{Desk, cell, count, flat, measure, text, write_step};
+use super::desk::{Desk, cell, count, facts, flat, measure, text, write_step};
 
 const EDIT: &str = "--model MODEL --max-delta 1000";
 
@@ -119,6 +119,37 @@ fn bad_records_are_left_out_where_that_is_asked_for() {
         &["does not name its subject", "none is left"],
     );
     desk.fails("edit spec.toml --model MODEL --skip-bad", 2, &["--skip-bad is for record files"]);
+}
+
+#[test]
+fn a_record_that_would_change_too_much_leaves_the_others_theirs() {
+    let desk = Desk::new();
+    let record = |at: usize, subject: &str| {
+        format!(
+            r#"{{"case_id": {at}, "subject": "{subject}", "prompt": "{subject} is in",
+                "target_new": "Rome", "target_true": "Paris"}}"#
+        )
+    };
+    desk.write("two.json", &format!("[{}, {}]", record(1, "My garden"), record(2, "The barn")));
+    let edit = |limit: f64| {
+        let line = format!("edit two.json --model MODEL --max-delta {limit} --json");
+        let report = desk.report(&line);
+        let norms = facts(&report["data"]).iter().map(|it| it["relative_norm"].clone()).collect();
+        (report, norms)
+    };
+    let (_, norms): (_, Vec<serde_json::Value>) = edit(1000.);
+    let norms: Vec<f64> = norms.iter().map(|norm| norm.as_f64().expect("a norm")).collect();
+    let larger = if norms[0] > norms[1] { 0 } else { 1 };
+    let (report, kept) = edit(f64::midpoint(norms[0], norms[1]));
+    assert_eq!(
+        (kept[larger].as_f64(), kept[1 - larger].as_f64()),
+        (Some(0.), Some(norms[1 - larger]))
+    );
+    let case = &report["data"]["cases"][larger];
+    assert_eq!(case["before"]["said"][0]["nll"], case["after"]["said"][0]["nll"]);
+    let sentence = report["verdict"]["sentence"].as_str().expect("a sentence");
+    let says = format!("Nothing was written for \"{}\", 1 of 2 facts: |ΔW|", larger + 1);
+    assert!(sentence.contains(&says) && sentence.contains("--max-delta"), "{sentence}");
 }
 
 const MQUAKE: &str = r#"[{"case_id": 7, "requested_rewrite": [

@@ -53,8 +53,9 @@ fn inserted(
         let (found, limit) = (paraphrases.said.mean, thresholds.paraphrases);
         reasons.push(reason("said, paraphrased", found, limit, String::new()));
     }
+    let written = facts.iter().filter(|fact| fact.unwritten.is_none());
     let open: Vec<&&FactOutcome> =
-        facts.iter().filter(|fact| fact.nll > thresholds.nll || fact.nll.is_nan()).collect();
+        written.filter(|fact| fact.nll > thresholds.nll || fact.nll.is_nan()).collect();
     reasons.extend(not_converged(&open, thresholds));
     let mut sentence = match n {
         0 => questions(before, &own),
@@ -73,6 +74,7 @@ fn inserted(
         sentence.push_str(", and no weight was changed");
     }
     sentence.push('.');
+    sentence.push_str(&unwritten(facts));
     sentence.push_str(&endings(facts, &own, &open));
     Some(Goal { reached, reasons, sentence })
 }
@@ -159,6 +161,21 @@ fn not_converged(open: &[&&FactOutcome], thresholds: &Thresholds) -> Option<Reas
     Some(reason(VALUE_NLL, fact.nll, thresholds.nll, text))
 }
 
+/// The facts that were not written, and why the first one was not.
+fn unwritten(facts: &[&FactOutcome]) -> String {
+    let left_out: Vec<(&str, &String)> = facts
+        .iter()
+        .filter_map(|fact| Some((fact.id.as_str(), fact.unwritten.as_ref()?)))
+        .collect();
+    let Some((id, why)) = left_out.first() else { return String::new() };
+    let (left_out, n) = (left_out.len(), facts.len());
+    let others = if left_out > 1 { " and others" } else { "" };
+    format!(
+        " Nothing was written for {id:?}{others}, {left_out} of {n} facts: {why}; a larger \
+         --max-delta allows it."
+    )
+}
+
 /// Where the model runs on past its target, and where an optimisation did not converge.
 fn endings(facts: &[&FactOutcome], own: &[&Said], open: &[&&FactOutcome]) -> String {
     let mut out = String::new();
@@ -233,6 +250,8 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     }
     attacked.iter().for_each(|it| sentence.push_str(&format!(" {}.", it.text)));
     reasons.extend(attacked);
+    let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| fact.is_erased).collect();
+    sentence.push_str(&unwritten(&facts));
     Some(Goal { reached, reasons, sentence })
 }
 

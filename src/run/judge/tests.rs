@@ -37,6 +37,7 @@ fn fact(target: &str, relative_norm: f64, nll: f64) -> FactOutcome {
         value_change: 1.,
         relative_norm,
         seconds: 1.,
+        unwritten: None,
     }
 }
 
