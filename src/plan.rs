@@ -36,6 +36,7 @@ use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
 use crate::spec::{Fact, Method, RankOneOptions, Toward};
 use background_subjects::BackgroundPrompts;
+pub use defaults::layers_around;
 use defaults::{batch_settings, layers, settings, suited};
 
 /// Everything that writing facts does, in numbers and tokens.

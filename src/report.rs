@@ -15,6 +15,7 @@ mod passages;
 mod patches;
 mod scores;
 mod secrets;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use patches::{
     growth_table, short,
 };
 pub use scores::Scores;
+pub use sweep::sweep_section;
 pub use table::{Cell, Column, Row, Side, Table, Unit};
 pub use tofu::{TofuReport, tofu_sentence};
 

@@ -31,6 +31,7 @@ mod recall;
 mod references;
 mod ripples;
 mod start;
+mod sweep;
 mod tools;
 mod train;
 mod train_plan;
@@ -57,6 +58,7 @@ pub use outcome::{
 pub use plan::{Plan, Step};
 pub use probe::probe;
 pub use start::Start;
+pub use sweep::{LayerSweep, TriedLayer};
 pub use tools::Tools;
 pub use train::{ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
 pub use train_plan::TrainPlan;

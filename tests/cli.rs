@@ -42,6 +42,8 @@ mod stored;
 #[cfg(unix)]
 #[path = "cli/streams.rs"]
 mod streams;
+#[path = "cli/sweep.rs"]
+mod sweep;
 #[expect(dead_code, reason = "the unit tests of the GGUF reader use all of it")]
 #[path = "../src/gguf/tests/fixture.rs"]
 mod tiny_gguf;

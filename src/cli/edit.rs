@@ -13,21 +13,24 @@ use rescribe::checkpoint::ExportOptions;
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
 use rescribe::progress::{Progress, counted};
-use rescribe::report::outcome_report;
+use rescribe::report::{outcome_report, sweep_section};
 use rescribe::run::{
-    Compatible, Grouping, Job, Outcome, Plan, RunError, Start, Tools, TrainPlan, chunks,
-    compatible, execute,
+    Compatible, Grouping, Job, LayerSweep, Outcome, Plan, RunError, Start, Tools, TrainPlan,
+    chunks, compatible, execute,
 };
 use rescribe::spec::{
-    BadRecords, EditInput, EditSpec, LeftOut, PassageVerb, PromptFile, PromptSet, Record,
-    RecordFile, VerdictOptions, read_edit_input, read_prompts,
+    BadRecords, EditInput, EditSpec, LayerChoice, LeftOut, PassageVerb, PromptFile, PromptSet,
+    RankOneOptions, Record, RecordFile, VerdictOptions, read_edit_input, read_prompts,
 };
 use rescribe::verdict::Thresholds;
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
     let input = read_edit_input(&args.spec, bad_records(args.skip_bad))?;
-    let mut job = job(args, &input, ui)?;
+    if let EditInput::Records(file) = &input {
+        announce_left_out(file, ui);
+    }
+    let job = job(args, &input, None)?;
     let is_one_model = job.grouping != Grouping::Isolated || job.groups.len() < 2;
     let patch_file = patch_file(args, &input, is_one_model)?;
     let named = match &input {
@@ -35,12 +38,18 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         EditInput::Records(_) => args.model.model.as_deref(),
     };
     let mut session = Session::open(named, global, ui)?;
-    job.start = start(args, &session, ui)?;
-    job.put_to(&mut session.model)?;
+    let start = start(args, &session, ui)?;
+    let mut job = ready(job, start.clone(), &mut session)?;
+    let sweep = sweep(&session, &job, ui)?;
+    if let Some(sweep) = &sweep {
+        let layers = sweep.layers(&session.model, job.rank_one.method.unwrap_or_default());
+        job = ready(self::job(args, &input, Some(layers))?, start, &mut session)?;
+    }
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce(&plan, ui);
     let outcome = executed(args, &session, &job, &plan, global, ui)?;
     let mut report = outcome_report(&outcome, "edit")?;
+    report.sections.extend(sweep.as_ref().map(sweep_section));
     let redactor = job.redactor()?;
     let silent = redactor.as_ref().filter(|_| !args.keep_spec);
     if let (Some(file), Some(_)) = (&patch_file, &outcome.change) {
@@ -80,15 +89,44 @@ fn start(args: &EditArgs, session: &Session, ui: &Ui) -> anyhow::Result<Start> {
     Ok(start)
 }
 
-/// The job that the user asks for.
-fn job(args: &EditArgs, input: &EditInput, ui: &Ui) -> anyhow::Result<Job> {
+/// The job that the user asks for; `layers` are those that a sweep found.
+fn job(args: &EditArgs, input: &EditInput, layers: Option<Vec<usize>>) -> anyhow::Result<Job> {
+    let settle = |options: &mut RankOneOptions| {
+        options.layers = layers.map(LayerChoice::Given).or(options.layers.take());
+    };
     match input {
-        EditInput::Spec(spec) => spec_job(&resolve::edited(args, spec)?, args.memory),
+        EditInput::Spec(spec) => {
+            let mut spec = resolve::edited(args, spec)?;
+            settle(&mut spec.rank_one);
+            spec_job(&spec, args.memory)
+        }
         EditInput::Records(file) => {
             let thresholds = Thresholds::new(&args.verdict.over(&VerdictOptions::default())?);
-            record_job(file, resolve::records(args, file)?, thresholds, ui)
+            let mut how = resolve::records(args, file)?;
+            settle(&mut how.rank_one);
+            record_job(file, how, thresholds)
         }
     }
+}
+
+/// The job as it starts, put to the model in the form that it asks for.
+fn ready(mut job: Job, start: Start, session: &mut Session) -> anyhow::Result<Job> {
+    job.start = start;
+    job.put_to(&mut session.model)?;
+    Ok(job)
+}
+
+/// Tries layers on the facts, where that is asked for.
+fn sweep(session: &Session, job: &Job, ui: &Ui) -> anyhow::Result<Option<LayerSweep>> {
+    if job.rank_one.layers != Some(LayerChoice::Sweep) {
+        return Ok(None);
+    }
+    let tools = Tools::new(&session.cache, ui);
+    let found = LayerSweep::new(&session.model, &session.name, job, &tools)?;
+    let origin = if found.was_cached { "from the cache" } else { "tried now" };
+    let layers = counted(found.tried.len(), "layer");
+    ui.note("sweep", &format!("layer {} is best of {layers} · {origin}", found.best));
+    Ok(Some(found))
 }
 
 /// The meaning of `--skip-bad`.
@@ -119,9 +157,7 @@ pub fn record_job(
     file: &RecordFile,
     how: ForRecords,
     thresholds: Thresholds,
-    ui: &Ui,
 ) -> anyhow::Result<Job> {
-    announce_left_out(file, ui);
     let all = &file.records;
     let records = &all[..how.limit.unwrap_or(all.len()).min(all.len())];
     let sequential = how.rank_one.sequential;
@@ -135,7 +171,6 @@ pub fn record_job(
         let what = format!("{records} cannot be written into one model");
         return Err(RunError::Clashes { what, lines: left_out }.into());
     }
-    left_out.iter().for_each(|line| ui.warn(&format!("{line}; left out")));
     let kept: Vec<Record> = groups.concat();
     let grouping = match sequential {
         Some(size) => (Grouping::Sequential, chunks(kept.len(), size)),
@@ -144,7 +179,9 @@ pub fn record_job(
     };
     let settings = (how.rank_one, thresholds);
     let job = Job::of_records(&kept, all, grouping, how.erase.as_ref(), settings)?;
-    Ok(job.read_from(file))
+    let mut job = job.read_from(file);
+    job.notes.extend(left_out.iter().map(|line| format!("{line}; left out")));
+    Ok(job)
 }
 
 /// Names the first records of a file that are left out.

@@ -1,14 +1,15 @@
 //! `rescribe plan`: shows what an edit would do, token by token.
 
 use super::args::{Global, PlanArgs};
-use super::edit::{announce_warnings, bad_records, record_job, spec_job};
+use super::edit::{announce_left_out, announce_warnings, bad_records, record_job, spec_job};
 use super::resolve;
 use super::session::Session;
 use super::ui::{MARK, Ui, display_width, painted, paragraph};
 use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
 use rescribe::probe::probability_text;
+use rescribe::progress::Progress;
 use rescribe::run::{Plan, Step};
-use rescribe::spec::{EditInput, read_edit_input};
+use rescribe::spec::{EditInput, LayerChoice, read_edit_input};
 use rescribe::verdict::Thresholds;
 
 pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -19,13 +20,17 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         }
         EditInput::Records(file) => {
             let how = resolve::planned_records(args, file)?;
-            (record_job(file, how, Thresholds::default(), ui)?, None)
+            announce_left_out(file, ui);
+            (record_job(file, how, Thresholds::default())?, None)
         }
     };
     let name = args.model.model.as_deref().or(own);
     let mut session = Session::open(name, global, ui)?;
     job.put_to(&mut session.model)?;
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
+    if job.rank_one.layers == Some(LayerChoice::Sweep) {
+        ui.warn("layers = \"sweep\" is found by edit; this plan has the family's layers");
+    }
     announce_warnings(&plan, ui);
     if ui.is_json() {
         let mut shown = serde_json::to_value(&plan)?;

@@ -84,28 +84,32 @@ pub(super) fn suited(model: &Model, options: &RankOneOptions) -> RankOneOptions 
 /// Layers below and above the family's layer that a spread write takes.
 const SPREAD: (usize, usize) = (2, 3);
 
+/// The layers that `method` writes where `middle` takes facts best: that one, or several around it.
+pub fn layers_around(model: &Model, method: Method, middle: usize) -> Vec<usize> {
+    let last = model.decoder.config().layers - 1;
+    // Where the model's folder names a layer, its neighbors are not known to hold facts.
+    match method.is_batched() && model.editing.is_none() {
+        true => {
+            let (below, above) = SPREAD;
+            (middle.saturating_sub(below)..=(middle + above).min(last)).collect()
+        }
+        false => vec![middle],
+    }
+}
+
 /// The layers to write, ascending; all of them exist.
 pub(super) fn layers(
     model: &Model,
     method: Method,
     options: &RankOneOptions,
 ) -> Result<Vec<usize>, PlanError> {
-    let last = model.decoder.config().layers - 1;
     let layers = match &options.layers {
         Some(LayerChoice::Given(layers)) if layers.len() > 1 && !method.is_batched() => {
             return Err(PlanError::SeveralLayers(layers.clone()));
         }
         Some(LayerChoice::Given(layers)) => layers.clone(),
-        None | Some(LayerChoice::Auto) => {
-            let middle = model.editing_layer();
-            // Where the model's folder names a layer, its neighbors are not known to hold facts.
-            match method.is_batched() && model.editing.is_none() {
-                true => {
-                    let (below, above) = SPREAD;
-                    (middle.saturating_sub(below)..=(middle + above).min(last)).collect()
-                }
-                false => vec![middle],
-            }
+        None | Some(LayerChoice::Auto | LayerChoice::Sweep) => {
+            layers_around(model, method, model.editing_layer())
         }
     };
     layers.iter().try_for_each(|layer| model.check_layer(*layer))?;

@@ -43,6 +43,9 @@ pub enum RunError {
     /// Passages could not be measured.
     #[error("{0}")]
     Measure(#[from] TrainError),
+    /// A sweep of layers for a job without facts.
+    #[error("layers = \"sweep\" tries layers on facts, and there are none")]
+    NothingToSweep,
     /// General text of the user that is too short to train on some of it and check the rest.
     #[error("general text {}: {sequences} of at least 2 passages", file.display())]
     GeneralTooShort {
@@ -166,6 +169,7 @@ impl RunError {
                 | Self::LookAheadWithoutGoal
                 | Self::TooFewToAttack { .. }
                 | Self::NothingToAttack
+                | Self::NothingToSweep
                 | Self::TwoTrainings
                 | Self::TooLarge(_)
                 | Self::Secrets(_)

@@ -43,6 +43,9 @@ impl Uses {
 pub enum LayerChoice {
     /// `"auto"`: the plan chooses.
     Auto,
+    /// `"sweep"`: the facts themselves are tried at one layer after another. A plan that is made
+    /// without the sweep chooses as for `"auto"`.
+    Sweep,
     /// Layers given by the user, from 0, ascending and without repeats; at least one.
     Given(Vec<usize>),
 }
@@ -51,6 +54,7 @@ impl Typed for LayerChoice {
     fn of(value: Value) -> Option<Self> {
         match value {
             Value::Auto => Some(Self::Auto),
+            Value::Sweep => Some(Self::Sweep),
             Value::Layers(layers) => Some(Self::Given(layers)),
             _ => None,
         }
@@ -59,6 +63,7 @@ impl Typed for LayerChoice {
     fn value(&self) -> Value {
         match self {
             Self::Auto => Value::Auto,
+            Self::Sweep => Value::Sweep,
             Self::Given(layers) => Value::Layers(layers.clone()),
         }
     }
@@ -74,7 +79,7 @@ settings! {
     RankOneOptions = ["rank_one"], flags "" {
         /// Method that writes facts [default: rome].
         method: Method = Word(Method::WORDS);
-        /// Layers to write, from 0 [default: the family's].
+        /// Layers to write, from 0; sweep tries some on the facts [default: the family's].
         layers: LayerChoice = LayerChoice;
         /// Seed of sampled prefixes and texts [default: 0].
         seed: u64 = Seed;

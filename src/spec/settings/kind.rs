@@ -31,7 +31,7 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A list of layers.
     Layers,
-    /// A list of layers, or `"auto"`.
+    /// A list of layers, `"auto"` or `"sweep"`.
     LayerChoice,
     /// The path of a file.
     File,
@@ -87,7 +87,7 @@ impl fmt::Display for Kind {
             Self::Switch => f.write_str("true or false"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Layers => write!(f, "layers from 0 to {}", MOST_LAYERS - 1),
-            Self::LayerChoice => write!(f, "layers from 0 to {}, or auto", MOST_LAYERS - 1),
+            Self::LayerChoice => write!(f, "layers from 0 to {}, auto or sweep", MOST_LAYERS - 1),
             Self::File => f.write_str("the path of a file"),
         }
     }
@@ -109,6 +109,7 @@ impl Kind {
             Self::Switch => text.parse().ok().map(Value::Switch),
             Self::Word(words) => words.iter().find(|word| **word == text).map(|w| Value::Word(w)),
             Self::LayerChoice if text == "auto" => Some(Value::Auto),
+            Self::LayerChoice if text == "sweep" => Some(Value::Sweep),
             Self::Layers | Self::LayerChoice => layers_of_flag(text).map(Value::Layers),
             Self::File => Some(Value::File(text.into())),
         };
@@ -137,8 +138,8 @@ impl Kind {
                 Some(Value::File(files.locate(&path, folder, fields.problems())))
             }
             Self::Layers | Self::LayerChoice => {
-                let has_auto = *self == Self::LayerChoice;
-                fields.value(key).and_then(|value| layers(value, has_auto, fields.problems()))
+                let is_choice = *self == Self::LayerChoice;
+                fields.value(key).and_then(|value| layers(value, is_choice, fields.problems()))
             }
             Self::Count(..) | Self::Seed | Self::Real(_) | Self::Rate(_) => {
                 let value = fields.value(key)?;
@@ -207,19 +208,21 @@ fn layers_of_flag(text: &str) -> Option<Vec<usize>> {
     Some(layers)
 }
 
-fn layers(value: &Spanned<DeValue<'_>>, has_auto: bool, problems: &Problems) -> Option<Value> {
+fn layers(value: &Spanned<DeValue<'_>>, is_choice: bool, problems: &Problems) -> Option<Value> {
     let wrong = |message: &str, help: &str| {
         problems.push(Problem::new(message).label(&value.span(), "this").help(help));
         None
     };
     let items = match value.get_ref() {
-        DeValue::String(word) if word == "auto" && has_auto => return Some(Value::Auto),
+        DeValue::String(word) if word == "auto" && is_choice => return Some(Value::Auto),
+        DeValue::String(word) if word == "sweep" && is_choice => return Some(Value::Sweep),
         DeValue::Array(items) => items,
         DeValue::Integer(number) => {
             return wrong("`layers` is a list", &format!("layers = [{number}]"));
         }
-        _ if has_auto => {
-            return wrong("`layers` is neither a list nor \"auto\"", "layers = \"auto\", or [3]");
+        _ if is_choice => {
+            let message = "`layers` is neither a list nor \"auto\" or \"sweep\"";
+            return wrong(message, "layers = \"auto\", \"sweep\", or [3]");
         }
         _ => return wrong("`layers` is a list", "for example: layers = [3, 4]"),
     };

@@ -119,6 +119,7 @@ fn doc_lines_are_sentences_that_stand_alone() {
 fn layers_are_numbers_and_ranges() {
     let layers = [
         ("auto", Some(Value::Auto)),
+        ("sweep", Some(Value::Sweep)),
         ("6", Some(Value::Layers(vec![6]))),
         ("4-8", Some(Value::Layers(vec![4, 5, 6, 7, 8]))),
         ("7, 4-5,4", Some(Value::Layers(vec![4, 5, 7]))),

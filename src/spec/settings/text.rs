@@ -21,6 +21,7 @@ fn written(value: &Value, folder: &Path) -> String {
         Value::Switch(is_on) => is_on.to_string(),
         Value::Word(word) => quoted(word),
         Value::Auto => quoted("auto"),
+        Value::Sweep => quoted("sweep"),
         Value::Layers(layers) => format!("{layers:?}"),
         Value::File(path) => {
             let path = match path.strip_prefix(folder) {

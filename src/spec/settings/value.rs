@@ -17,6 +17,8 @@ pub enum Value {
     Word(&'static str),
     /// `"auto"`: the plan chooses.
     Auto,
+    /// `"sweep"`: what suits best is found by trying.
+    Sweep,
     /// Layers, ascending and without repeats; at least one.
     Layers(Vec<usize>),
     /// A file, joined to the folder of the spec that names it.

@@ -107,7 +107,7 @@ edits/bad.toml has 9 problems
 fn layers_and_methods_that_do_not_exist() {
     let rows = [
         ("layers = 3", "`layers` is a list"),
-        ("layers = \"all\"", "`layers` is neither a list nor \"auto\""),
+        ("layers = \"all\"", "`layers` is neither a list nor \"auto\" or \"sweep\""),
         ("layers = [-1]", "a layer is a whole number, counted from 0"),
         ("method = \"memit\"\nlayers = [4, 5, 4]", "`layers` names a layer twice"),
         ("method = \"rmoe\"", "unknown method \"rmoe\""),
