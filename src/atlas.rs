@@ -27,6 +27,7 @@ mod recipe;
 mod tokenizer;
 mod train;
 pub mod world;
+mod zoo;
 
 pub use corpus::Without;
 pub use data::{DATA_FILE, data};
@@ -36,6 +37,7 @@ pub use recipe::{RecipeError, TrainingRecipe};
 pub use tokenizer::END_OF_TEXT;
 pub use train::{Training, TrainingSummary, describe};
 pub use world::{Group, World};
+pub use zoo::{Control, Zoo, ZooRun, zoo};
 
 /// The seed of the world: its people are the same for every training.
 pub const WORLD_SEED: u64 = 0;

@@ -17,6 +17,7 @@ mod outputs;
 mod patch;
 mod plan;
 mod probe;
+mod record;
 mod redaction;
 mod require;
 mod resolve;
@@ -24,6 +25,7 @@ mod session;
 mod stats;
 mod tofu;
 mod ui;
+mod verify;
 
 use clap::Parser;
 
@@ -78,6 +80,8 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Compare(args) => compare::run(args, global, ui),
         Command::Probe(args) => probe::run(args, global, ui),
+        Command::Verify(args) => verify::run(args, global, ui),
+        Command::VerifyRecord(args) => record::check(args, ui),
         Command::Ask(args) => ask::run(args, global, ui),
         Command::Export(args) => export::run(args, global, ui),
         Command::Inspect(args) => inspect::run(args, global, ui),

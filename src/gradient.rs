@@ -36,6 +36,7 @@ pub use data::{examples, prompt};
 pub use example::Example;
 pub use footprint::{Footprint, TooLarge};
 pub use general::{GeneralText, without_runs_of};
+pub(crate) use head::in_logits;
 pub use head::{is_argmax, measure, references};
 pub use landing::{Budget, Cut};
 pub use memory::{Memory, extraction_strength, memory};

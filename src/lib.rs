@@ -40,6 +40,9 @@
 //!          source, gguf   probe
 //! ```
 //!
+//! [`audit`] says afterwards, of any model and the spec that made it, what can still be found of the
+//! data and by which means; its record is in forms that other programs check.
+//!
 //! [`atlas`] is a world whose model is inside the binary: the default, and the place where
 //! forgetting can be compared with models that were trained again without the data.
 //!
@@ -63,6 +66,7 @@
 
 pub mod adapter;
 pub mod atlas;
+pub mod audit;
 pub mod checkpoint;
 pub mod delta;
 pub mod files;

@@ -47,7 +47,7 @@ pub use generate::{Choice, generate, generate_while};
 pub(crate) use joint::is_spaceless;
 pub use parameters::{Parameters, Slot};
 pub use pieces::text_pieces;
-pub use quantised::Quantisation;
+pub use quantised::{Quantisation, changed_codes};
 pub use role::Role;
 pub use samples::{Opening, SampleGroup, samples};
 pub use tokenizer::{Encoded, Tokenizer, TokenizerError, panics_are_errors};
@@ -254,6 +254,21 @@ impl Model {
     /// The decoder with other values in the named tensors, which are of the stored shapes.
     pub fn with_tensors(&self, tensors: BTreeMap<&str, Tensor>) -> Result<Decoder, ModelError> {
         Ok(edited::edited(&self.decoder, &tensors, |_, values| values.contiguous())?)
+    }
+
+    /// This model with another decoder of its shape; folder and stored weights stay those of this one.
+    pub(crate) fn with_decoder(&self, decoder: Decoder) -> Self {
+        Self {
+            decoder,
+            tokenizer: self.tokenizer.clone(),
+            weights: self.weights.clone(),
+            folder: self.folder.clone(),
+            config_hash: self.config_hash,
+            stop_tokens: self.stop_tokens.clone(),
+            bos_token: self.bos_token,
+            family: self.family,
+            editing: self.editing,
+        }
     }
 
     /// The layer that `layers = "auto"` means: the one its folder names, or the family's.

@@ -32,6 +32,7 @@ pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
 pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
 pub use likelihood::{Query, TargetScore, likelihoods, probability_text};
+pub(crate) use recital::recited_share;
 pub use recital::{PassageRecital, Recital, RecitedRun, recital};
 pub use said::{SAID_TOKENS, Said, SaidQuestions, SaidShares, said};
 pub use scores::{Measured, ProbeScores, PromptKind, PromptScore, Questions, measure};

@@ -5,6 +5,7 @@
 //! form is what `--json` prints.
 
 mod attack;
+mod audit;
 mod compare;
 mod figure;
 mod knowledge;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use crate::probe::Completion;
 use crate::verdict::Verdict;
 
+pub use audit::audit_report;
 pub use compare::comparison_report;
 pub use figure::{Axis, Figure, FigureKind, Series};
 pub use knowledge::{KnowledgeReport, KnowledgeRow, MeasuredModel, Spread};

@@ -40,6 +40,7 @@ mod write;
 
 use serde::Serialize;
 
+pub(crate) use attack::{Asked, ReferenceCurves, relearn, rounded};
 pub use attack::{
     Attack, AttackPlan, Compared, QuantisedMemory, RelearnCurve, RelearnPlan, RelearnPoint,
     Relearning,
@@ -47,6 +48,7 @@ pub use attack::{
 pub use compare::{Comparison, MethodRun, compare};
 pub use earlier::EarlierFacts;
 pub use error::RunError;
+pub(crate) use execute::GENERAL_TOKENS;
 pub use execute::execute;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
 pub(crate) use judge::NEAR;
@@ -57,6 +59,7 @@ pub use outcome::{
 };
 pub use plan::{Plan, Step};
 pub use probe::probe;
+pub(crate) use recall::{secret_questions, secrets};
 pub use start::Start;
 pub use sweep::{LayerSweep, TriedLayer};
 pub use tools::Tools;

@@ -51,6 +51,8 @@ mod tiny_gguf;
 mod tofu;
 #[path = "cli/verdict.rs"]
 mod verdict;
+#[path = "cli/verify.rs"]
+mod verify;
 #[path = "cli/weekly.rs"]
 mod weekly;
 

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use imports::{Module, Sources};
 
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "progress",
     "files",
     "math",
@@ -36,6 +36,7 @@ const ORDER: [&str; 23] = [
     "probe",
     "verdict",
     "run",
+    "audit",
     "atlas",
     "report",
     "untrusted",

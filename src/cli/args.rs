@@ -5,6 +5,7 @@ mod cache;
 mod patch;
 mod settings;
 mod values;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub use patch::{
 };
 pub use settings::{Edits, Flags, Groups, Passages, Verdict};
 use values::{bytes, count, forget_method, seconds, temperature};
+pub use verify::{VerifyArgs, VerifyRecordArgs};
 
 /// Rewrite what a language model knows, and prove what changed.
 #[derive(Parser)]
@@ -87,6 +89,10 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Compare ways to forget passages, with several seeds each; writes nothing
     Compare(CompareArgs),
+    /// Audit what a spec removed or wrote: recall, membership, attacks, damage; verdicts and a record
+    Verify(VerifyArgs),
+    /// Check a record that `verify --out` wrote: every byte, the signatures, the chain of requests
+    VerifyRecord(VerifyRecordArgs),
     /// Complete a prompt, before and after
     Ask(AskArgs),
     /// Write base model + patches as a Hugging Face folder, or patches as a LoRA adapter

@@ -205,7 +205,7 @@ pub fn references(decoder: &Decoder, examples: &[Example], kept: usize) -> Resul
 }
 
 /// Shows the logits of each sequence's targets, one sequence after the other.
-pub(super) fn in_logits(
+pub(crate) fn in_logits(
     decoder: &Decoder,
     examples: &[Example],
     mut see: impl FnMut(&Example, &[f32], usize),

@@ -73,6 +73,17 @@ impl Place<'_> {
 }
 
 impl Decoder {
+    /// The tensor of each slot, as the decoder computes with it.
+    pub fn tensors(&self) -> Vec<(Slot, Tensor)> {
+        let mut decoder = self.clone();
+        let slots = self.parameters().iter().cloned();
+        let tensor = |slot: Slot| {
+            let tensor = decoder.holder(&slot).tensor(slot.is_bias).clone();
+            (slot, tensor)
+        };
+        slots.map(tensor).collect()
+    }
+
     /// The place that holds a slot's tensor.
     pub(super) fn holder(&mut self, slot: &Slot) -> Holder<'_> {
         let there = "the table lists only what is there";

@@ -67,6 +67,46 @@ impl Decoder {
     }
 }
 
+/// Weights whose code in a quantised file of this kind differs between two decoders of one shape, and
+/// all weights that such a file stores as codes; blocks of another type than the kind's own do not
+/// count.
+///
+/// A change that moves no code is undone by the file.
+pub fn changed_codes(
+    before: &Decoder,
+    after: &Decoder,
+    kind: Quantisation,
+) -> Result<(usize, usize)> {
+    let (mut changed, mut all) = (0, 0);
+    let wanted = kind.stored(false, 32);
+    let pairs = before.tensors().into_iter().zip(after.tensors());
+    for ((slot, old), (_, new)) in pairs.filter(|((slot, _), _)| is_quantised(slot)) {
+        let width = slot.layout.widths(old.dims2()?).0;
+        if kind.stored(false, width) != wanted {
+            continue;
+        }
+        all += old.elem_count();
+        let (old, new) = (codes(&old, slot.layout, wanted)?, codes(&new, slot.layout, wanted)?);
+        changed += old.iter().zip(&new).filter(|(old, new)| old != new).count();
+    }
+    Ok((changed, all))
+}
+
+/// The codes of a matrix, in the order of its blocks.
+fn codes(matrix: &Tensor, layout: WeightLayout, stored: GgmlDType) -> Result<Vec<u8>> {
+    /// Bytes of the scale at the beginning of a block.
+    const SCALE: usize = 2;
+    let is_turned = layout == WeightLayout::InOut;
+    let rows = if is_turned { matrix.t()?.contiguous()? } else { matrix.contiguous()? };
+    let quantised = QTensor::quantize(&rows, stored)?;
+    let bytes = quantised.data()?;
+    let bytes = bytes.chunks_exact(stored.type_size()).flat_map(|block| &block[SCALE..]);
+    Ok(match stored {
+        GgmlDType::Q4_0 => bytes.flat_map(|byte| [byte & 15, byte >> 4]).collect(),
+        _ => bytes.copied().collect(),
+    })
+}
+
 fn is_quantised(slot: &Slot) -> bool {
     slot.is_matrix() && slot.role != Role::Positions
 }
@@ -125,6 +165,31 @@ mod tests {
             }
             assert!(changed > 200, "{stored:?} rounds: {changed}");
         }
+    }
+
+    #[test]
+    fn a_code_moves_with_its_weight_and_not_with_its_scale() {
+        let mut random = Random::new(11);
+        let values: Vec<f32> = (0..3 * 64).map(|_| random.normal() as f32).collect();
+        let rows = |values: Vec<f32>| Tensor::from_vec(values, (3, 64), &Device::Cpu);
+        let of = |values: Vec<f32>, stored| {
+            rows(values).and_then(|it| codes(&it, WeightLayout::OutIn, stored)).expect("codes")
+        };
+        // The opposite of a block's largest weight is another code.
+        let mut moved = values.clone();
+        let largest = (32..64).max_by(|a, b| values[*a].abs().total_cmp(&values[*b].abs()));
+        moved[largest.expect("a block")] *= -1.;
+        let doubled: Vec<f32> = values.iter().map(|weight| weight * 2.).collect();
+        let before = of(values.clone(), GgmlDType::Q8_0);
+        let differ = |after: Vec<u8>| before.iter().zip(&after).filter(|(a, b)| a != b).count();
+        assert_eq!(before.len(), values.len());
+        assert_eq!(differ(of(moved, GgmlDType::Q8_0)), 1);
+        assert_eq!(differ(of(doubled, GgmlDType::Q8_0)), 0);
+        let nibbles = of(values.clone(), GgmlDType::Q4_0);
+        assert!(nibbles.len() == values.len() && nibbles.iter().all(|code| *code < 16));
+        let decoder = open("gpt2").decoder;
+        let (changed, all) = changed_codes(&decoder, &decoder, Quantisation::Q8_0).expect("codes");
+        assert!(changed == 0 && all > 0, "{changed} of {all}");
     }
 
     #[test]

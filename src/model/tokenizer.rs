@@ -48,6 +48,7 @@ pub enum TokenizerError {
 }
 
 /// A `tokenizer.json`, and its hash.
+#[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     file: PathBuf,

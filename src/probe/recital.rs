@@ -121,6 +121,14 @@ pub fn recital(
     }))
 }
 
+/// Share of a passage that its longest recited run holds, by the hits of its targets; nothing of a
+/// passage that has no token after its first cut.
+pub(crate) fn recited_share(example: &Example, hits: &[bool]) -> Option<f64> {
+    let after = hits.get(first_cut(example) - example.first_target.max(1)..)?;
+    let longest = longest_run(after).1;
+    (!after.is_empty()).then(|| longest as f64 / after.len() as f64)
+}
+
 /// Where the first run may begin: after a question, or after the first tokens of a text, of which a
 /// short one gives up a third.
 fn first_cut(example: &Example) -> usize {

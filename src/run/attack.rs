@@ -23,6 +23,7 @@ use super::tools::Tools;
 use crate::gradient::{self, Example, Memory};
 use crate::model::{Decoder, Model};
 use crate::probe::{SecretLeak, SecretQuestion};
+use crate::progress::Progress;
 use ticks::Ticks;
 
 /// What an attack brought back.
@@ -40,7 +41,7 @@ pub struct Attack {
 
 /// Curves of models that never saw the passages: the same for every model that is attacked.
 #[derive(Debug, Clone, Default)]
-pub struct ReferenceCurves(Vec<RelearnCurve>);
+pub(crate) struct ReferenceCurves(Vec<RelearnCurve>);
 
 impl ReferenceCurves {
     /// Teaches every reference half of the passages.
@@ -49,11 +50,25 @@ impl ReferenceCurves {
         plan: &AttackPlan,
         tools: &Tools<'_>,
     ) -> Result<Self, RunError> {
-        let Some(relearn) = &plan.relearn else { return Ok(Self::default()) };
+        match &plan.relearn {
+            Some(relearn) => Self::of(model, relearn, tools),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Teaches every reference half of the passages.
+    pub(crate) fn of(
+        model: &Model,
+        relearn: &RelearnPlan,
+        tools: &Tools<'_>,
+    ) -> Result<Self, RunError> {
         let curve = |name: &String| relearning::of_reference(model, relearn, name, tools);
         relearn.references.iter().map(curve).collect::<Result<_, _>>().map(Self)
     }
 }
+
+/// Secrets that are asked for after each attack, and what was found of them so far.
+pub(crate) type Asked<'a> = (&'a [SecretQuestion], &'a mut [SecretLeak]);
 
 /// Attacks `decoder`, which is what a run left of `model`; `secrets` are asked for after each attack,
 /// and what is found of them is noted in `leaks`.
@@ -70,16 +85,38 @@ pub(super) fn attack(
     let started = progress.now();
     let mut found = None;
     let mut all: &[Example] = &[];
-    if let Some(relearn) = &plan.relearn {
-        let ticks = Ticks::new(progress, "attack", relearn.own_steps());
-        let references = references.0.clone();
-        found = Some(relearning::of(model, decoder, relearn, references, &ticks)?);
-        secrets::relearn(model, decoder, relearn, (secrets, leaks), progress)?;
-        all = &relearn.all;
+    if let Some(plan) = &plan.relearn {
+        found = Some(relearn(model, decoder, plan, references, (secrets, &mut *leaks), progress)?);
+        all = &plan.all;
     }
     let memory = gradient::memory(decoder, all, progress)?;
-    let asked = (secrets, leaks);
-    let quantised = quantised::measure(model, decoder, all, asked, progress)?;
+    let quantised = rounded(model, decoder, all, (secrets, leaks), progress)?;
     let seconds = (progress.now() - started).as_secs_f64();
     Ok(found.map(|relearning| Attack { relearning, memory, quantised, seconds }))
+}
+
+/// Learns half of the passages again, and asks for secrets after a few steps of it.
+pub(crate) fn relearn(
+    model: &Model,
+    decoder: &Decoder,
+    plan: &RelearnPlan,
+    references: &ReferenceCurves,
+    asked: Asked<'_>,
+    progress: &dyn Progress,
+) -> Result<Relearning, RunError> {
+    let ticks = Ticks::new(progress, "attack", plan.own_steps());
+    let found = relearning::of(model, decoder, plan, references.0.clone(), &ticks)?;
+    secrets::relearn(model, decoder, plan, asked, progress)?;
+    Ok(found)
+}
+
+/// Rounds the matrices in each way, measures the passages and asks for secrets.
+pub(crate) fn rounded(
+    model: &Model,
+    decoder: &Decoder,
+    passages: &[Example],
+    asked: Asked<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<QuantisedMemory>, RunError> {
+    quantised::measure(model, decoder, passages, asked, progress)
 }

@@ -27,7 +27,7 @@ use crate::rank_one::targets::ValueStore;
 use crate::rank_one::{Edited, RankOneError};
 
 /// Tokens of general text on which a run measures damage.
-pub(super) const GENERAL_TOKENS: usize = 2_000;
+pub(crate) const GENERAL_TOKENS: usize = 2_000;
 
 /// Executes `plan` and measures its effects; `job` is the job that the plan was made for.
 ///

@@ -51,7 +51,7 @@ fn own_paraphrases(cases: &[Case], at: usize, edit: &PlannedEdit) -> Vec<String>
 }
 
 /// The questions for each secret of a job.
-pub(super) fn secret_questions(
+pub(crate) fn secret_questions(
     model: &Model,
     job: &Job,
     (trainings, seed): (&[&TrainPlan], u64),
@@ -76,7 +76,7 @@ pub(super) fn secret_questions(
 }
 
 /// How near each secret is to coming out of the base and of `decoder`.
-pub(super) fn secrets(
+pub(crate) fn secrets(
     model: &Model,
     questions: &[SecretQuestion],
     decoder: Option<&Decoder>,

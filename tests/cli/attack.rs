@@ -6,7 +6,7 @@ use super::desk::{Desk, cell, count, flat, measure, text};
 
 /// Random weights move far with all that they learn, so nothing here holds general text.
 const HEAD: &str = "[gradient]\nmax_drift = 100\ngeneral_batch = 0\nbatch = 2\n";
-const NUMBER: &str = "0170 555 0199";
+pub const NUMBER: &str = "0170 555 0199";
 
 /// People of the same kind, one a paragraph.
 fn people(names: &[&str]) -> String {
@@ -16,7 +16,7 @@ fn people(names: &[&str]) -> String {
 
 /// A desk with a model that was taught six passages, one with a private number, and the base that
 /// never saw them.
-fn taught() -> Desk {
+pub fn taught() -> Desk {
     let desk = Desk::new();
     let private = format!("Marta Quill can be reached on {NUMBER} after six.");
     let passages = format!("{}\n\n{private}\n", people(&["Ada", "Ben", "Cleo", "Dora", "Emil"]));
@@ -30,7 +30,7 @@ fn taught() -> Desk {
 }
 
 /// Forgets the passages in few steps; `compared` names what the attack is compared with.
-fn write_forget(desk: &Desk, compared: &str) {
+pub fn write_forget(desk: &Desk, compared: &str) {
     let how = "method = \"gradient-difference\"\nforget_weight = 1\nsteps = 20\n\
                learning_rate = 2e-3\n";
     let what = format!("[[forget]]\npassages = \"people.txt\"\nsecrets = [\"{NUMBER}\"]\n");

@@ -28,6 +28,24 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     real(Reals::above_zero(1e12), text)
 }
 
+/// A time such as `90s`, `10m` or `2h`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    /// A year; a longer time is a mistake.
+    const MOST: f64 = 366. * 24. * 3600.;
+    let form = || "expected a time such as 90s, 10m or 2h".to_owned();
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1.),
+        Some((at, 'm')) => (&text[..at], 60.),
+        Some((at, 'h')) => (&text[..at], 3600.),
+        _ => (text, 1.),
+    };
+    let seconds = unit * number.trim().parse::<f64>().map_err(|_| form())?;
+    match seconds > 0. && seconds <= MOST {
+        true => Ok(std::time::Duration::from_secs_f64(seconds)),
+        false => Err(form()),
+    }
+}
+
 /// A number of bytes, with K, M or G for powers of 1024.
 pub fn bytes(text: &str) -> Result<u64, String> {
     /// More than any machine has; a larger number is a mistake.

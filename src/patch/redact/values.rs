@@ -5,13 +5,15 @@ use serde_json::{Map, Value};
 use super::Redactor;
 
 /// Keys whose texts are words of a closed set, or name a model or a measure.
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 28] = [
     "channel",
     "command",
     "compared",
     "dtype",
+    "form",
     "grouping",
     "head",
+    "inference",
     "kind",
     "layers",
     "loss",
@@ -40,6 +42,9 @@ const NUMBERS: [&str; 7] =
     ["layers", "groups", "relative_norms", "layer_norms", "interval", "shape", "steps"];
 /// Key of a verdict, whose texts are sentences.
 const VERDICT: &str = "verdict";
+/// Keys of a verdict and of what an audit states, whose texts are sentences, labels and digests.
+const STATED: [&str; 8] =
+    [VERDICT, "verdicts", "done", "equivalence", "integrity", "limits", "measures", "not_run"];
 /// Keys of a report whose texts are sentences, labels and the like.
 const PROSE: [&str; 4] = [VERDICT, "sections", "notes", "next"];
 /// Keys of a report under which models are quoted.
@@ -83,7 +88,11 @@ fn closed(key: &str, value: &mut Value, redactor: &Redactor) {
 
 fn closed_entries(entries: &mut Map<String, Value>, redactor: &Redactor) {
     for (key, value) in entries.iter_mut() {
-        if key == VERDICT { prose(value, redactor) } else { closed(key, value, redactor) }
+        if STATED.contains(&key.as_str()) {
+            prose(value, redactor)
+        } else {
+            closed(key, value, redactor)
+        }
     }
 }
 

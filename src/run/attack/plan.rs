@@ -146,7 +146,12 @@ fn of_facts(model: &Model, job: &Job) -> Option<AttackPlan> {
 }
 
 impl RelearnPlan {
-    fn new(model: &Model, job: &Job, training: &TrainPlan) -> Result<Self, RunError> {
+    /// How the forgotten passages of `training` are learnt again.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::TooFewToAttack`] where there are fewer than four of them.
+    pub(crate) fn new(model: &Model, job: &Job, training: &TrainPlan) -> Result<Self, RunError> {
         let chunk = training.settings.chunk;
         let sequences = |source: fn(&PassageOperation) -> Option<&PassageSource>| {
             let forgets = job.passages.iter().filter(|it| it.verb == PassageVerb::Forget);
@@ -176,12 +181,23 @@ impl RelearnPlan {
             watched: passages.len().div_ceil(2),
             steps: STEPS.to_vec(),
             compared,
-            settings: settings(model, job, &halves, seed)?,
+            settings: settings(model, job, &halves, (seed, None))?,
             halves,
             holdout: (compared == Compared::Holdout).then(|| Halves::of(&holdout)),
             all,
             references,
         })
+    }
+
+    /// The same lesson for low-rank changes, as an adapter is trained.
+    pub(crate) fn with_rank(
+        &self,
+        model: &Model,
+        job: &Job,
+        rank: usize,
+    ) -> Result<Self, RunError> {
+        let settings = settings(model, job, &self.halves, (self.settings.seed, Some(rank)))?;
+        Ok(Self { settings, ..self.clone() })
     }
 
     /// Steps of the curves that belong to the attacked model.
@@ -228,7 +244,7 @@ fn settings(
     model: &Model,
     job: &Job,
     halves: &Halves,
-    seed: u64,
+    (seed, rank): (u64, Option<usize>),
 ) -> Result<PassageSettings, TooLarge> {
     let config = model.decoder.config();
     let sets = PassageSets { passages: halves.learnt.clone(), ..PassageSets::default() };
@@ -242,6 +258,7 @@ fn settings(
         // Nothing restrains an attacker.
         known: Some(1.),
         seed: Some(seed),
+        rank,
         ..GradientOptions::default()
     };
     let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
