@@ -22,6 +22,7 @@ mod table;
 mod tests;
 pub mod text;
 mod tofu;
+mod zoo;
 
 use serde::Serialize;
 
@@ -42,6 +43,7 @@ pub use scores::Scores;
 pub use sweep::sweep_section;
 pub use table::{Cell, Column, Row, Side, Table, Unit};
 pub use tofu::{TofuReport, tofu_sentence};
+pub use zoo::zoo_report;
 
 /// The result of a command, before it is rendered.
 #[derive(Debug, Clone, Serialize)]

@@ -5,6 +5,7 @@ use crate::files::FileError;
 use crate::gradient::TrainError;
 use crate::model::ModelError;
 use crate::progress::Interrupted;
+use crate::run::RunError;
 
 /// A training of the built-in model that could not be done, or a measurement.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub enum TrainingError {
     /// The initial weights could not be written.
     #[error("cannot write to the folder for temporary files")]
     Temporary(#[source] std::io::Error),
+    /// A model of the control zoo could not be audited.
+    #[error("{0}")]
+    Run(#[from] RunError),
     /// A training step failed.
     #[error("{0}")]
     Train(#[from] TrainError),

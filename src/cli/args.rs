@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use rescribe::spec::ForgetMethod;
 
-pub use atlas::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb};
+pub use atlas::{
+    AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, AtlasZooArgs,
+};
 pub use cache::{CacheArgs, CacheVerb};
 pub use patch::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchRemoveArgs,

@@ -4,24 +4,28 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::args::{AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, Global};
-use super::exit::Usage;
+use super::args::{
+    AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, AtlasZooArgs, Global,
+};
+use super::exit::{Missed, Usage};
 use super::outputs::overwrite;
 use super::session::Session;
 use super::ui::Ui;
+use super::verify;
 use rescribe::atlas::{self, DATA_FILE, Training, TrainingRecipe, WORLD_SEED, Without, World};
 use rescribe::checkpoint::EXPORT;
 use rescribe::files::{FileError, Overwrite, check_target, read_regular, write_atomically};
 use rescribe::gradient::{Checkpointing, SAVED_TRAINING};
 use rescribe::model::TRAINING;
 use rescribe::progress::counted;
-use rescribe::report::{KnowledgeReport, MeasuredModel, Report, markdown};
+use rescribe::report::{KnowledgeReport, MeasuredModel, Report, markdown, zoo_report};
 
 pub fn run(args: &AtlasArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     match &args.verb {
         AtlasVerb::Train(args) => train(args, ui),
         AtlasVerb::Measure(args) => measure(args, global, ui),
         AtlasVerb::Data(args) => data(args, ui),
+        AtlasVerb::Zoo(args) => zoo(args, global, ui),
     }
 }
 
@@ -136,4 +140,23 @@ fn data(args: &AtlasDataArgs, ui: &Ui) -> anyhow::Result<()> {
     let mut report = Report::new("atlas data", "atlas", &data)?.section(sentence);
     report.next = Some(format!("rescribe edit {}", args.out.join("records.json").display()));
     ui.show(&report)
+}
+
+/// Makes and audits the control zoo; a control that the audit gets wrong is a difference.
+fn zoo(args: &AtlasZooArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    let limits = verify::limits(args.thresholds.as_deref())?;
+    let session = Session::open(None, global, ui)?;
+    let zoo = atlas::zoo(&session.model, &args.seeds, &limits, &session.cache, ui)?;
+    ui.close();
+    let report = zoo_report(&zoo)?;
+    match args.markdown && !ui.is_json() {
+        true => ui.print(&markdown::render(&report)),
+        false => ui.show(&report)?,
+    }
+    match zoo.false_passes() + zoo.false_alarms() {
+        0 => Ok(()),
+        wrong => {
+            Err(Missed(format!("the audit is wrong about {}", counted(wrong, "model"))).into())
+        }
+    }
 }

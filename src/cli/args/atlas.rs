@@ -22,6 +22,8 @@ pub enum AtlasVerb {
     Measure(AtlasMeasureArgs),
     /// Write the world's records and passages as files
     Data(AtlasDataArgs),
+    /// Audit models whose truth is known, and show what the audit says of each
+    Zoo(AtlasZooArgs),
 }
 
 /// `rescribe atlas train`.
@@ -75,4 +77,18 @@ pub struct AtlasDataArgs {
     /// Overwrite what exists
     #[arg(long)]
     pub force: bool,
+}
+
+/// `rescribe atlas zoo`.
+#[derive(Args)]
+pub struct AtlasZooArgs {
+    /// Seeds of people and trainings; the built-in thresholds were set on 0, 1 and 2
+    #[arg(long, value_delimiter = ',', default_value = "3,4,5")]
+    pub seeds: Vec<u64>,
+    /// JSON or TOML file with thresholds of the verdicts
+    #[arg(long, value_name = "FILE")]
+    pub thresholds: Option<PathBuf>,
+    /// Print the table as Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }
