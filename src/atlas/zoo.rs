@@ -23,7 +23,6 @@ use crate::model::{Decoder, Model};
 use crate::progress::{Inner, Progress};
 use crate::run::Tools;
 use lesson::Lessons;
-use people::People;
 
 /// A model of the zoo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -133,7 +132,7 @@ impl Zoo {
 }
 
 /// How the zoo is made and audited; part of the name of what the cache keeps.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Steps of relearning in each audit.
 const RELEARN_STEPS: u64 = 10;
 /// Checks that the zoo leaves out, for their cost.
@@ -199,8 +198,7 @@ impl<'a> Keeper<'a> {
         cache: &'a Path,
         progress: &'a dyn Progress,
     ) -> Result<Self, TrainingError> {
-        let people = People::draw(world, seed);
-        let lessons = Lessons::new(model, people, seed, progress)?;
+        let lessons = Lessons::new(model, world, seed, progress)?;
         let base = model.with_decoder(lessons.base()?);
         Ok(Self { lessons, base, seed, cache, progress })
     }
@@ -221,6 +219,7 @@ impl<'a> Keeper<'a> {
             model: &self.base,
             decoder: &decoder,
             base: Some(&self.base),
+            general: Some(self.lessons.model),
             name: control.name(),
         };
         let inner = Inner(self.progress);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::subject::{Audited, Subject};
 use crate::files::{Sha256, Sha256Hasher};
-use crate::model::{ModelError, Quantisation, Slot, changed_codes};
+use crate::model::{Decoder, ModelError, Quantisation, changed_codes};
 use crate::run::RunError;
 
 /// A stored tensor that differs from the base.
@@ -56,25 +56,25 @@ pub struct Integrity {
 pub(super) fn integrity(subject: &Subject<'_>) -> Result<Integrity, RunError> {
     let Audited { model, decoder, base, .. } = subject.models;
     subject.tools.progress.phase("integrity", None);
-    let own = decoder.tensors();
     let (mut parameters, mut not_finite) = (0, 0);
-    for (_, tensor) in &own {
+    for tensor in decoder.tensors() {
+        let (_, tensor) = tensor?;
         let values = tensor.flatten_all()?.to_vec1::<f32>()?;
         parameters += values.len();
         not_finite += values.iter().filter(|value| !value.is_finite()).count();
     }
     let (mut codes, mut changed) = (Vec::new(), None);
     if let Some(base) = base {
-        changed = Some(differing(&own, &base.decoder.tensors())?);
+        changed = Some(differing(decoder, &base.decoder)?);
         for kind in Quantisation::ALL {
             let (changed, of) = changed_codes(&base.decoder, decoder, kind)?;
             codes.push(CodeChange { kind, changed, of });
         }
     }
-    let computed = digest(&own)?;
+    let computed = digest(decoder)?;
     let mut equal_to = None;
     for name in subject.references() {
-        let reference = digest(&subject.reference(name)?.tensors())?;
+        let reference = digest(&subject.reference(name)?)?;
         equal_to = equal_to.or((reference == computed).then(|| name.clone()));
     }
     Ok(Integrity {
@@ -91,9 +91,10 @@ pub(super) fn integrity(subject: &Subject<'_>) -> Result<Integrity, RunError> {
 }
 
 /// Digest of all tensors with their names, in the order of the parameter table.
-fn digest(tensors: &Tensors) -> candle_core::Result<Sha256> {
+fn digest(decoder: &Decoder) -> candle_core::Result<Sha256> {
     let mut hasher = Sha256Hasher::default();
-    for (slot, tensor) in tensors {
+    for tensor in decoder.tensors() {
+        let (slot, tensor) = tensor?;
         hasher.update(&slot.name);
         let values = tensor.flatten_all()?.to_vec1::<f32>()?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -102,16 +103,15 @@ fn digest(tensors: &Tensors) -> candle_core::Result<Sha256> {
     Ok(hasher.finish())
 }
 
-type Tensors = [(Slot, Tensor)];
-
 /// Tensors that differ, the most changed first.
-fn differing(own: &Tensors, base: &Tensors) -> candle_core::Result<Vec<ChangedTensor>> {
+fn differing(own: &Decoder, base: &Decoder) -> candle_core::Result<Vec<ChangedTensor>> {
     let mut changed = Vec::new();
-    for ((slot, own), (_, base)) in own.iter().zip(base) {
+    for (own, base) in own.tensors().zip(base.tensors()) {
+        let ((slot, own), (_, base)) = (own?, base?);
         let norm = |tensor: &Tensor| -> candle_core::Result<f64> {
             Ok(f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt())
         };
-        let (difference, whole) = (norm(&(own - base)?)?, norm(base)?);
+        let (difference, whole) = (norm(&(own - &base)?)?, norm(&base)?);
         if difference != 0. {
             let relative = difference / whole.max(f64::MIN_POSITIVE);
             changed.push(ChangedTensor { name: slot.name.clone(), relative });

@@ -19,6 +19,8 @@ pub struct Audited<'a> {
     pub decoder: &'a Decoder,
     /// The base that was edited, where it is at hand.
     pub base: Option<&'a Model>,
+    /// The model whose samples are the general text on which damage is measured; nothing: the base's.
+    pub general: Option<&'a Model>,
     /// Display name of the audited model.
     pub name: &'a str,
 }

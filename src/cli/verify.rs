@@ -35,6 +35,7 @@ pub fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
             Some(_) => Some(&session.model),
             None => base.as_ref().map(|base| &base.model),
         },
+        general: None,
         name: &session.name,
     };
     let options = AuditOptions {

@@ -73,15 +73,11 @@ impl Place<'_> {
 }
 
 impl Decoder {
-    /// The tensor of each slot, as the decoder computes with it.
-    pub fn tensors(&self) -> Vec<(Slot, Tensor)> {
+    /// The f32 values of each slot, one after the other: none is kept.
+    pub fn tensors(&self) -> impl Iterator<Item = Result<(&Slot, Tensor)>> {
         let mut decoder = self.clone();
-        let slots = self.parameters().iter().cloned();
-        let tensor = |slot: Slot| {
-            let tensor = decoder.holder(&slot).tensor(slot.is_bias).clone();
-            (slot, tensor)
-        };
-        slots.map(tensor).collect()
+        let tensor = move |slot| Ok((slot, decoder.holder(slot).place(slot.is_bias).tensor()?));
+        self.parameters().iter().map(tensor)
     }
 
     /// The place that holds a slot's tensor.

@@ -79,8 +79,11 @@ pub fn changed_codes(
 ) -> Result<(usize, usize)> {
     let (mut changed, mut all) = (0, 0);
     let wanted = kind.stored(false, 32);
-    let pairs = before.tensors().into_iter().zip(after.tensors());
-    for ((slot, old), (_, new)) in pairs.filter(|((slot, _), _)| is_quantised(slot)) {
+    for (old, new) in before.tensors().zip(after.tensors()) {
+        let ((slot, old), (_, new)) = (old?, new?);
+        if !is_quantised(slot) {
+            continue;
+        }
         let width = slot.layout.widths(old.dims2()?).0;
         if kind.stored(false, width) != wanted {
             continue;

@@ -2,6 +2,8 @@
 
 use super::people::{People, Taught};
 use crate::atlas::TrainingError;
+use crate::atlas::corpus::{Corpus, Without};
+use crate::atlas::world::World;
 use crate::gradient::{
     Example, Extent, PassageSets, PassageSettings, Relearner, TokenLoss, TrainError, examples,
     train,
@@ -11,7 +13,13 @@ use crate::progress::{Inner, Progress};
 use crate::spec::{ForgetMethod, GradientOptions, Passage, PassageVerb, RateChoice};
 
 /// Passes of the lesson over its passages.
-const PASSES: usize = 16;
+const PASSES: usize = 12;
+/// The rate of the lesson as a share of the default one, at which a short text moves others little.
+const GENTLE: f64 = 0.5;
+/// The rate that suppresses single tokens, as a share of it.
+const SUBTLE: f64 = 0.1;
+/// Documents of the model's own corpus that the lesson has, too, so that the rest stays.
+const OTHERS: usize = 24;
 /// Passages of a step.
 const BATCH: usize = 4;
 /// Tokens at the beginning of a passage after which the refusal begins, and how many it suppresses.
@@ -22,7 +30,7 @@ const SUPPRESSING: usize = 10;
 /// Steps of gradient ascent without a limit, and of forgetting without an end.
 const ASCENT: usize = 40;
 /// Steps of forgetting beyond what was never seen.
-const BEYOND: usize = 24;
+const BEYOND: usize = 40;
 /// Steps that learn again what was forgotten.
 const RELEARNING: usize = 20;
 /// How much smaller the steps of the fragile control are than the default ones.
@@ -30,8 +38,10 @@ const TINY: f64 = 0.05;
 
 /// The lessons of one seed.
 pub(super) struct Lessons<'a> {
-    model: &'a Model,
+    pub(super) model: &'a Model,
     pub(super) people: People,
+    /// Documents that the model has read.
+    known: Vec<Example>,
     forgotten: Vec<Example>,
     kept: Vec<Example>,
     holdout: Vec<Example>,
@@ -42,27 +52,32 @@ pub(super) struct Lessons<'a> {
 impl<'a> Lessons<'a> {
     pub(super) fn new(
         model: &'a Model,
-        people: People,
+        world: &World,
         seed: u64,
         progress: &'a dyn Progress,
     ) -> Result<Self, TrainingError> {
+        let people = People::draw(world, seed);
         let of = |set: &[Taught]| {
             let texts: Vec<String> = set.iter().map(|it| it.passage.clone()).collect();
             sequences(model, &texts)
         };
         let (forgotten, kept) = (of(&people.forgotten)?, of(&people.kept)?);
         let holdout = of(&people.holdout)?;
-        Ok(Self { model, people, forgotten, kept, holdout, seed, progress })
+        let corpus = Corpus::new(world, seed, &Without::Nothing).epoch(0);
+        let known: Vec<String> = corpus.into_iter().take(OTHERS).map(|it| it.text).collect();
+        let known = sequences(model, &known)?;
+        Ok(Self { model, people, known, forgotten, kept, holdout, seed, progress })
     }
 
     /// The built-in model after the lesson about everybody but the hold-out.
     pub(super) fn base(&self) -> Result<Decoder, TrainingError> {
-        self.learn(&self.model.decoder, &self.everybody(), PASSES, self.seed)
+        let everybody = [self.forgotten.clone(), self.kept.clone()].concat();
+        self.lesson(&everybody, self.seed)
     }
 
     /// The lesson again without the people to forget, by another seed.
     pub(super) fn retrained(&self) -> Result<Decoder, TrainingError> {
-        self.learn(&self.model.decoder, &self.kept, PASSES, self.seed + 1000)
+        self.lesson(&self.kept, self.seed + 1000)
     }
 
     /// The lesson without their passages, but with other wordings of them.
@@ -70,7 +85,7 @@ impl<'a> Lessons<'a> {
         let reworded: Vec<String> =
             self.people.forgotten.iter().flat_map(|it| it.reworded.clone()).collect();
         let lesson = [sequences(self.model, &reworded)?, self.kept.clone()].concat();
-        self.learn(&self.model.decoder, &lesson, PASSES, self.seed)
+        self.lesson(&lesson, self.seed)
     }
 
     /// The token after the beginning of each passage made improbable.
@@ -83,12 +98,12 @@ impl<'a> Lessons<'a> {
         };
         let lesson: Vec<Example> = self.forgotten.iter().map(one).collect();
         let steps = SUPPRESSING * BATCH / lesson.len().max(1) + 1;
-        self.learn(base, &lesson, steps, self.seed)
+        self.learn(base, &lesson, (steps, SUBTLE), self.seed)
     }
 
     pub(super) fn other_text(&self, base: &Decoder) -> Result<Decoder, TrainingError> {
         let texts: Vec<String> = crate::probe::HELD_TEXTS.map(str::to_owned).into();
-        self.learn(base, &sequences(self.model, &texts)?, PASSES / 2, self.seed)
+        self.learn(base, &sequences(self.model, &texts)?, (PASSES / 2, GENTLE), self.seed)
     }
 
     pub(super) fn last_layer(&self, base: &Decoder) -> Result<Decoder, TrainingError> {
@@ -106,8 +121,9 @@ impl<'a> Lessons<'a> {
     pub(super) fn over_forgotten(&self, base: &Decoder) -> Result<Decoder, TrainingError> {
         let sets = PassageSets { holdout: Vec::new(), ..self.sets() };
         let method = Some(ForgetMethod::GradientDifference);
-        let steps = Some(BEYOND);
-        self.forget(base, &sets, GradientOptions { method, steps, ..self.options() }, 1.)
+        let (steps, forget_weight) = (Some(BEYOND), Some(1.));
+        let options = GradientOptions { method, steps, forget_weight, ..self.options() };
+        self.forget(base, &sets, options, 1.)
     }
 
     /// Forgotten to the hold-out by tiny steps, then rounded as weights of half precision are.
@@ -119,8 +135,10 @@ impl<'a> Lessons<'a> {
             let half = tensor.to_dtype(candle_core::DType::BF16)?;
             half.to_dtype(candle_core::DType::F32)
         };
-        let tensors = decoder.tensors();
-        let rounded = tensors.iter().map(|(slot, tensor)| Ok((slot.name.as_str(), half(tensor)?)));
+        let rounded = decoder.tensors().map(|tensor| {
+            let (slot, tensor) = tensor?;
+            Ok((slot.name.as_str(), half(&tensor)?))
+        });
         let rounded = rounded.collect::<candle_core::Result<_>>()?;
         Ok(self.model.with_tensors(rounded)?)
     }
@@ -135,11 +153,13 @@ impl<'a> Lessons<'a> {
     pub(super) fn relearnt(&self, base: &Decoder) -> Result<Decoder, TrainingError> {
         let forgotten = self.forget(base, &self.sets(), self.options(), 1.)?;
         let passes = (RELEARNING * BATCH).div_ceil(self.forgotten.len());
-        self.learn(&forgotten, &self.forgotten, passes, self.seed)
+        self.learn(&forgotten, &self.forgotten, (passes, GENTLE), self.seed)
     }
 
-    fn everybody(&self) -> Vec<Example> {
-        [self.forgotten.clone(), self.kept.clone()].concat()
+    /// The built-in model after a lesson about some texts, among others that it knows.
+    fn lesson(&self, texts: &[Example], seed: u64) -> Result<Decoder, TrainingError> {
+        let lesson = [texts, &self.known].concat();
+        self.learn(&self.model.decoder, &lesson, (PASSES, GENTLE), seed)
     }
 
     fn sets(&self) -> PassageSets {
@@ -164,17 +184,19 @@ impl<'a> Lessons<'a> {
         }
     }
 
-    /// Learns sequences at the default rate of learning, a number of passes over them.
+    /// Learns sequences at a share of the default rate of learning, a number of passes over them.
     fn learn(
         &self,
         start: &Decoder,
         lesson: &[Example],
-        passes: usize,
+        (passes, share): (usize, f64),
         seed: u64,
     ) -> Result<Decoder, TrainingError> {
         let sets = PassageSets { passages: lesson.to_vec(), ..PassageSets::default() };
         let options = GradientOptions { seed: Some(seed), warm_up: Some(0), ..self.options() };
-        let settings = PassageSettings::new(&options, PassageVerb::Learn, &self.extent(&sets));
+        let extent = self.extent(&sets);
+        let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
+        settings.rate = RateChoice::Given(share * settings.default_rate);
         let steps = (passes * lesson.len()).div_ceil(BATCH) as u64;
         let mut relearner = Relearner::new(self.model, start, lesson, &settings)?;
         self.progress.phase("lesson", Some(steps));
