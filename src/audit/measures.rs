@@ -70,7 +70,7 @@ fn integrity(findings: &Findings, rows: &mut Rows) {
         let largest = changed.first().map_or(0., |tensor| tensor.relative);
         rows.add(check, "largest change, |dW|/|W|", Some(exactly(largest, changed.len())), None);
     }
-    for codes in &found.codes {
+    for codes in found.codes.iter().filter(|it| it.of > 0) {
         let name = format!("{} codes changed", codes.kind.name());
         let share = codes.changed as f64 / codes.of.max(1) as f64;
         rows.add(check, name, Some(exactly(share, codes.of)), None);

@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(differ(of(doubled, GgmlDType::Q8_0)), 0);
         let nibbles = of(values.clone(), GgmlDType::Q4_0);
         assert!(nibbles.len() == values.len() && nibbles.iter().all(|code| *code < 16));
-        let decoder = open("gpt2").decoder;
+        let decoder = open("granite").decoder;
         let (changed, all) = changed_codes(&decoder, &decoder, Quantisation::Q8_0).expect("codes");
         assert!(changed == 0 && all > 0, "{changed} of {all}");
     }
