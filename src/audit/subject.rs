@@ -36,6 +36,8 @@ pub(super) struct Subject<'a> {
     pub(super) paraphrases: [Vec<Example>; 2],
     pub(super) relearn: Option<RelearnPlan>,
     pub(super) low_rank: Option<RelearnPlan>,
+    /// Models that never saw the passages, opened.
+    opened: Vec<(String, Decoder)>,
     pub(super) questions: Vec<SecretQuestion>,
     pub(super) seed: u64,
 }
@@ -72,8 +74,20 @@ impl<'a> Subject<'a> {
         let seed = job.gradient.seed.unwrap_or(0);
         let questions = secret_questions(model, &job, (&trainings, seed))?;
         let paraphrases = paraphrases(model, &job)?;
-        let low_rank = low_rank.transpose()?;
-        Ok(Self { models, job, tools, forgotten, paraphrases, relearn, low_rank, questions, seed })
+        let names = forgotten.iter().flat_map(|plan| &plan.references);
+        let opened = names.map(|name| Ok((name.clone(), open(tools, name)?)));
+        Ok(Self {
+            models,
+            tools,
+            paraphrases,
+            relearn,
+            low_rank: low_rank.transpose()?,
+            opened: opened.collect::<Result<_, RunError>>()?,
+            questions,
+            seed,
+            job,
+            forgotten,
+        })
     }
 
     /// The passages that should have been forgotten.
@@ -96,10 +110,12 @@ impl<'a> Subject<'a> {
         self.forgotten.as_ref().map_or(&[], |plan| &plan.references)
     }
 
-    /// Opens one of them.
+    /// One of them.
     pub(super) fn reference(&self, name: &str) -> Result<Decoder, RunError> {
-        (self.tools.open_reference)(name)
-            .map_err(|source| RunError::Reference { name: name.to_owned(), source })
+        match self.opened.iter().find(|(known, _)| known == name) {
+            Some((_, decoder)) => Ok(decoder.clone()),
+            None => open(self.tools, name),
+        }
     }
 
     pub(super) fn has_erased(&self) -> bool {
@@ -109,6 +125,11 @@ impl<'a> Subject<'a> {
     pub(super) fn has_inserted(&self) -> bool {
         self.job.facts.iter().any(|fact| matches!(fact, Fact::Insert(_)))
     }
+}
+
+fn open(tools: &Tools<'_>, name: &str) -> Result<Decoder, RunError> {
+    (tools.open_reference)(name)
+        .map_err(|source| RunError::Reference { name: name.to_owned(), source })
 }
 
 /// The `[[forget]]` and `[[holdout]]` texts of the probe file.
