@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use p256::ecdsa::VerifyingKey;
 use serde::Serialize;
 
 use super::signature::{KeyError, public_key, verified};
@@ -76,33 +77,49 @@ pub fn check_record(
         },
     };
     check.key = Some(Sha256::of(&own_key));
-    match verified(&signature, &key) {
-        Ok(signed) => check.problems.extend(differences(&signed, &files)),
-        Err(error) => check.problems.push(format!("{SIGNATURE}: {error}")),
-    }
-    match verified(&read(MODEL_SIGNATURE)?, &key) {
-        Ok(signed) => {
-            check.signed = signed.len();
-            if let Some(model) = model {
-                let found = folder_files(model, &[])?;
-                check.compared = Some(found.len());
-                check.problems.extend(differences(&signed, &found));
-            }
-        }
-        Err(error) => check.problems.push(format!("{MODEL_SIGNATURE}: {error}")),
-    }
-    match ledger::checked(&String::from_utf8_lossy(&read(LEDGER)?)) {
-        Ok(listed) => {
-            let listed = listed.into_iter().map(|(name, sha256)| FileDigest { name, sha256 });
-            let listed: Vec<FileDigest> = listed.collect();
-            let own: Vec<FileDigest> =
-                files.into_iter().filter(|it| listed.iter().any(|of| of.name == it.name)).collect();
-            let wrong = differences(&listed, &own);
-            check.problems.extend(wrong.into_iter().map(|it| format!("{LEDGER}: {it}")));
-        }
-        Err(error) => check.problems.push(format!("{LEDGER}: {error}")),
-    }
+    check.record(&signature, &files, &key);
+    let found = model.map(|model| folder_files(model, &[])).transpose()?;
+    check.model(&read(MODEL_SIGNATURE)?, found.as_deref(), &key);
+    check.ledger(&String::from_utf8_lossy(&read(LEDGER)?), &files);
     Ok(check)
+}
+
+impl RecordCheck {
+    /// Every file of the record is as it was signed.
+    fn record(&mut self, signature: &[u8], files: &[FileDigest], key: &VerifyingKey) {
+        match verified(signature, key) {
+            Ok(signed) => self.problems.extend(differences(&signed, files)),
+            Err(error) => self.problems.push(format!("{SIGNATURE}: {error}")),
+        }
+    }
+
+    /// The model's signature holds, and a folder that was given has the files that it lists.
+    fn model(&mut self, signature: &[u8], found: Option<&[FileDigest]>, key: &VerifyingKey) {
+        match verified(signature, key) {
+            Ok(signed) => {
+                self.signed = signed.len();
+                self.compared = found.map(<[FileDigest]>::len);
+                let wrong = found.map(|found| differences(&signed, found));
+                self.problems.extend(wrong.into_iter().flatten());
+            }
+            Err(error) => self.problems.push(format!("{MODEL_SIGNATURE}: {error}")),
+        }
+    }
+
+    /// The chain of requests is whole, and its last line lists files of this record.
+    fn ledger(&mut self, text: &str, files: &[FileDigest]) {
+        match ledger::checked(text) {
+            Ok(listed) => {
+                let listed = listed.into_iter().map(|(name, sha256)| FileDigest { name, sha256 });
+                let listed: Vec<FileDigest> = listed.collect();
+                let is_listed = |file: &&FileDigest| listed.iter().any(|it| it.name == file.name);
+                let own: Vec<FileDigest> = files.iter().filter(is_listed).cloned().collect();
+                let wrong = differences(&listed, &own);
+                self.problems.extend(wrong.into_iter().map(|it| format!("{LEDGER}: {it}")));
+            }
+            Err(error) => self.problems.push(format!("{LEDGER}: {error}")),
+        }
+    }
 }
 
 /// Files that are missing, new or changed.
