@@ -156,6 +156,9 @@ const OBJECTIVE: u32 = 1;
 const ERASE: u32 = 2;
 /// Part of the digests of facts whose targets end; another loss for it needs another number.
 const END: u32 = 2;
+/// Metadata key of the bits of the value's norm and of the steps. Several keys would be written in
+/// any order, so that one value had many files.
+const NOTES: &str = "norm_bits_and_steps";
 
 impl ValueStore {
     /// Opens the store in the cache folder `cache`, for the model whose weights have this digest.
@@ -176,9 +179,9 @@ impl ValueStore {
     ) -> Option<OptimisedValue> {
         let bytes = read_sealed(&self.file(plan, group), progress)?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-        let text = |key: &str| metadata.metadata().as_ref()?.get(key);
-        let value_norm = f64::from_bits(text("value_norm_bits")?.parse().ok()?);
-        let steps: Vec<StepLoss> = serde_json::from_str(text("steps")?).ok()?;
+        let notes = metadata.metadata().as_ref()?.get(NOTES)?;
+        let (value_norm, steps): (u64, Vec<StepLoss>) = serde_json::from_str(notes).ok()?;
+        let value_norm = f64::from_bits(value_norm);
         let tensors = SafeTensors::deserialize(&bytes).ok()?;
         let view = tensors.tensor("delta").ok()?;
         let is_ours = view.dtype() == Dtype::F32 && view.shape() == [width] && !steps.is_empty();
@@ -198,9 +201,8 @@ impl ValueStore {
         let bytes: Vec<u8> = value.delta.iter().flat_map(|x| x.to_le_bytes()).collect();
         let shape = vec![value.delta.len()];
         let view = TensorView::new(Dtype::F32, shape, &bytes).expect("four bytes a number");
-        let steps = serde_json::to_string(&value.steps).expect("numbers are JSON");
-        let norm = value.value_norm.to_bits().to_string();
-        let metadata = [("steps".to_owned(), steps), ("value_norm_bits".to_owned(), norm)].into();
+        let notes = serde_json::to_string(&(value.value_norm.to_bits(), &value.steps));
+        let metadata = [(NOTES.to_owned(), notes.expect("numbers are JSON"))].into();
         let content = safetensors::serialize([("delta", view)], Some(metadata))
             .expect("one tensor of known size");
         keep_sealed(&self.file(plan, group), &[&content], progress);
