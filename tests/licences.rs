@@ -1,8 +1,8 @@
-//! Licences and origin of everything that is linked, from what Cargo itself knows.
+//! Licences, origin and required compiler of everything that is linked, from what Cargo itself knows.
 //!
 //! This reads `deny.toml` and stands in for `cargo deny check licenses sources bans` where that tool
-//! is not installed. A database of advisories does not come with the registry, so none is asked here:
-//! run `cargo deny check advisories` where there is one.
+//! is not installed. A database of advisories does not come with the registry: `.ci/advisories` asks
+//! the one that is there.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -106,6 +106,25 @@ fn expressions_are_read_as_choices_and_sums() {
     for (expression, expected) in rows {
         assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
     }
+}
+
+/// A version as numbers, such as 1.90.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().expect("a number")).collect()
+}
+
+/// The oldest compiler that is stated is one that every package takes; what this package itself uses
+/// of the standard library is held against it by clippy.
+#[test]
+fn no_package_needs_a_newer_compiler_than_is_stated() {
+    let stated = env!("CARGO_PKG_RUST_VERSION");
+    assert!(!stated.is_empty(), "Cargo.toml states no rust-version");
+    let needs = |package: &Value| package["rust_version"].as_str().map(numbers);
+    let packages = packages();
+    let newer = packages.iter().filter(|package| needs(package) > Some(numbers(stated)));
+    assert_eq!(newer.map(name).collect::<Vec<_>>(), Vec::<String>::new(), "newer than {stated}");
+    let stating = packages.iter().filter(|package| needs(package).is_some()).count();
+    assert!(2 * stating > packages.len(), "only {stating} of {} say so", packages.len());
 }
 
 /// The texts of the licence files in a package's folder.

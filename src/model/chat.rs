@@ -84,30 +84,49 @@ impl ChatTemplate {
     }
 
     /// The prompt as the message of a user, up to where the model answers.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::Render`] where the template is malformed, refuses the prompt, leaves it out or
+    /// writes without end.
     pub fn render(&self, prompt: &str) -> Result<String, ChatError> {
+        let text = self.of_any(prompt)?;
+        match text.contains(prompt.trim()) {
+            true => Ok(text),
+            false => Err(self.fails("it does not write the prompt".into())),
+        }
+    }
+
+    /// What the template makes of a prompt, even where it leaves the prompt out.
+    fn of_any(&self, prompt: &str) -> Result<String, ChatError> {
         self.rendered(prompt).map_err(|error| {
             let detail = error.detail().map(str::to_owned);
-            let reason = detail.unwrap_or_else(|| error.to_string());
-            ChatError::Render { file: self.file.clone(), reason }
+            self.fails(match error.kind() {
+                ErrorKind::OutOfFuel => "it takes more steps than any template needs".into(),
+                ErrorKind::WriteFailure => "it writes more than a prompt can be".into(),
+                _ => detail.unwrap_or_else(|| error.to_string()),
+            })
         })
+    }
+
+    fn fails(&self, reason: String) -> ChatError {
+        ChatError::Render { file: self.file.clone(), reason }
     }
 
     /// [`render`](Self::render), for a prompt with a `slot` that has to stand in the text once.
     pub fn render_once(&self, prompt: &str, slot: &str) -> Result<String, ChatError> {
-        let text = self.render(prompt)?;
+        let text = self.of_any(prompt)?;
         match text.matches(slot).count() {
             1 => Ok(text),
-            n => Err(ChatError::Render {
-                file: self.file.clone(),
-                reason: format!("it writes {slot:?} of the prompt {n} times, where one is needed"),
-            }),
+            n => Err(self
+                .fails(format!("it writes {slot:?} of the prompt {n} times, where one is needed"))),
         }
     }
 
     /// What stands before a message.
     pub fn lead(&self) -> Result<String, ChatError> {
         const SLOT: &str = "\u{e000}";
-        let mut text = self.render(SLOT)?;
+        let mut text = self.of_any(SLOT)?;
         text.truncate(text.find(SLOT).unwrap_or(0));
         Ok(text)
     }
@@ -119,11 +138,33 @@ impl ChatTemplate {
         let template = environment.template_from_str(&text)?;
         let tokens = minijinja::Value::from_serialize(&self.tokens);
         let messages = serde_json::json!([{ "role": "user", "content": prompt }]);
-        template.render(context! {
-            messages => messages,
-            add_generation_prompt => true,
-            ..tokens
-        })
+        let context = context! { messages => messages, add_generation_prompt => true, ..tokens };
+        let mut out = Bounded(Vec::new());
+        template.render_captured_to(context, &mut out)?;
+        // Nothing but texts was written.
+        Ok(String::from_utf8_lossy(&out.0).into_owned())
+    }
+}
+
+/// Far more bytes than a prompt in its template has.
+const LONGEST: usize = 16 << 20;
+/// Far more steps than a template takes for one message.
+const STEPS: u64 = 10_000_000;
+
+/// A text that does not grow without end, as a stranger's template might ask for.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -131,6 +172,7 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
+    environment.set_fuel(Some(STEPS));
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -317,6 +359,25 @@ mod tests {
                 chat(text).render_once("Is {} old?", "{}").expect_err("refused").to_string();
             assert!(error.contains(count), "{error}");
         }
+    }
+
+    #[test]
+    fn a_template_without_end_or_without_the_prompt_is_refused() {
+        let nested =
+            "{% for i in range(9999) %}{% for j in range(9999) %}X{% endfor %}{% endfor %}";
+        let rows = [
+            (nested.replace('X', ""), "more steps"),
+            (nested.replace('X', &"long".repeat(1000)), "writes more"),
+            ("plain".into(), "does not write the prompt"),
+            (String::new(), "does not write the prompt"),
+            ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}".into(), "recursion"),
+        ];
+        for (template, reason) in rows {
+            let error = rendered(template.into(), " Hi ").expect_err("refused").to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let trimmed = "[{{ messages[0].content | trim }}]";
+        assert_eq!(rendered(trimmed.into(), " Hi ").expect("rendered"), "[Hi]");
     }
 
     #[test]

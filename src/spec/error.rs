@@ -26,8 +26,8 @@ pub enum SpecError {
         /// The error of the system.
         source: io::Error,
     },
-    /// The file is too large to be a spec, prompt or record file.
-    #[error("{} has {bytes} bytes, expected at most {limit}: is it a spec?", path.display())]
+    /// The file is too large to be a spec or a file of prompts, records or passages.
+    #[error("{} has {bytes} bytes, expected at most {limit}: is it the right file?", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,

@@ -111,6 +111,11 @@ impl Sheet {
             return Err(SpecError::of(source, vec![Problem::new("the table is empty")]));
         };
         let columns: Vec<String> = header.iter().map(|cell| column(cell, known)).collect();
+        if let Some(name) = repeated(&columns, known) {
+            let problem = Problem::new(format!("two columns are `{name}`"));
+            let problem = problem.label(&place, "the header").help("leave one of them out");
+            return Err(SpecError::of(source, vec![problem]));
+        }
         let is_unknown = |name: &&String| !name.is_empty() && !known.contains(&name.as_str());
         let unknown = columns.iter().filter(is_unknown).cloned().collect();
         let is_filled = |record: &StringRecord| record.iter().any(|cell| !cell.trim().is_empty());
@@ -185,6 +190,14 @@ fn offset(record: &StringRecord) -> usize {
     record.position().map_or(0, |position| position.byte() as usize)
 }
 
+/// A known column that the header has twice.
+fn repeated<'c>(columns: &'c [String], known: &[&str]) -> Option<&'c str> {
+    let is_known = |name: &&String| known.contains(&name.as_str());
+    let twice = |(at, name): &(usize, &String)| columns[..*at].contains(name);
+    let found = columns.iter().enumerate().filter(|(_, name)| is_known(name)).find(twice);
+    found.map(|(_, name)| name.as_str())
+}
+
 fn column(cell: &str, known: &[&str]) -> String {
     known_name(cell, known).map_or_else(|| cell.trim().to_owned(), str::to_owned)
 }
@@ -200,7 +213,10 @@ fn row(
     let text = &source.text()[place.clone()];
     let of_row = |problem: Problem| Err(problem.of_record(&line.to_string()));
     let extra = record.iter().skip(columns.len()).any(|cell| !cell.trim().is_empty());
-    let cells = if text.matches('"').count() % 2 == 1 && text.contains('\n') {
+    // A lone quote inside of a cell, as in `6" pipe`, opens nothing.
+    let opens = text.starts_with('"') || text.contains(&format!("{}\"", char::from(mark)));
+    let is_odd = text.matches('"').count() % 2 == 1;
+    let cells = if is_odd && (opens || text.contains('\n')) {
         let at = place.start + text.find('"').unwrap_or(0);
         let problem =
             Problem::new(format!("the row on line {line} opens a quote that never closes"));
@@ -271,6 +287,30 @@ mod tests {
         assert!(problem(1).starts_with("the row on line 5 has 5 cells, but the header has 4"));
         assert_eq!(problem(2), "the row on line 6 opens a quote that never closes");
         assert_eq!(sheet.notes(), ["the column \"note\" of the table is not read"]);
+    }
+
+    #[test]
+    fn a_quote_that_never_closes_is_named_on_the_last_line_too() {
+        let head = "subject,prompt,target_new\n";
+        for row in ["\"Oss,{} is,Rome", "Oss,\"{} is,Rome\n", "Oss,{} is,\"Rome"] {
+            let sheet = sheet(&format!("{head}{row}"));
+            let message = sheet.rows[0].value().expect_err("a bad row").message;
+            assert_eq!(message, "the row on line 2 opens a quote that never closes");
+        }
+        let inches = sheet(&format!("{head}The 6\" pipe,{{}} is,Rome"));
+        assert_eq!(inches.rows[0].value().expect("a row")["subject"], "The 6\" pipe");
+    }
+
+    #[test]
+    fn a_column_that_is_there_twice_is_refused() {
+        for head in ["subject,prompt,target_new,Subject", "target_true,subject,ground_truth"] {
+            let source = SourceText::new("f.csv", &format!("{head}\na,b,c,d\n"));
+            let error = Sheet::read(&source, &KNOWN).err().expect("refused");
+            assert!(error.to_string().contains("two columns are `"), "{error}");
+        }
+        assert!(
+            Sheet::read(&SourceText::new("f.csv", "subject,note,note\na,b,c\n"), &KNOWN).is_ok()
+        );
     }
 
     #[test]

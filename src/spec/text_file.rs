@@ -25,13 +25,16 @@ impl FileCheck {
     pub(super) fn locate(self, text: &Text, folder: &Path, problems: &Problems) -> PathBuf {
         let path = folder.join(&text.value);
         if self == Self::MustExist && !path.is_file() {
+            let is_there = path.metadata().is_ok();
+            let reason = open_regular(&path).err().filter(|_| is_there);
+            let label = reason.map_or_else(|| "not found".to_owned(), |reason| reason.to_string());
             problems.push(
                 Problem::new(format!(
                     "`{}` names {}, which is not a file",
                     text.key,
                     path.display()
                 ))
-                .label(&text.span, "not found")
+                .label(&text.span, label)
                 .help("paths are relative to the file that names them"),
             );
         }

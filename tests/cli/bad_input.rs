@@ -131,6 +131,7 @@ fn a_flag_out_of_range_says_the_range_of_its_key() {
             ("edit records.json --batch 0", 2, &["--batch", "1 to 1000000"]),
             ("ask x --tokens 1000001", 2, &["--tokens", "1 to 1000000"]),
             ("ask x --temperature 0", 2, &["--temperature", "above 0, at most 100"]),
+            ("ask x --temperature 1e-300", 2, &["--temperature", "from 0.001 to 100"]),
             ("ask x --temperature nan", 2, &["--temperature", "above 0, at most 100"]),
             ("ask x --temperature -1", 2, &["--temperature", "above 0, at most 100"]),
             ("compare passages.toml --seeds 0", 2, &["--seeds", "1 to 1000"]),

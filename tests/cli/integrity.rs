@@ -175,7 +175,11 @@ fn pipes_devices_and_files_without_end_are_refused_at_once() {
     replaced("endless", "config.json", "/dev/zero");
     let sparse = std::fs::File::create(desk.path("sparse.gguf")).expect("a file");
     sparse.set_len(100 << 30).expect("a length without data");
+    desk.write("of_pipe.toml", "[[learn]]\npassages = \"pipe\"\n");
+    desk.write("of_folder.toml", "[[learn]]\npassages = \"piped\"\n");
     let rows = [
+        ("plan of_pipe.toml --model MODEL", 2, "it is a pipe, expected a regular file"),
+        ("plan of_folder.toml --model MODEL", 2, "it is a folder, expected a regular file"),
         ("ask --model piped The", 3, "tokenizer.json"),
         ("ask --model endless The", 3, "config.json"),
         ("ask --model sparse.gguf The", 3, "sparse.gguf"),

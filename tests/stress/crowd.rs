@@ -78,5 +78,5 @@ fn a_crowd_shares_one_cache() {
 #[test]
 #[ignore = "takes minutes"]
 fn long_crowd() {
-    crowd(turns() / 20);
+    crowd(turns() / 50);
 }

@@ -70,15 +70,13 @@ struct Again {
     work: fn(&Path) -> Result<Vec<u8>>,
     /// Whether what was kept may be refused: it holds work that cannot be done again unasked.
     may_refuse: bool,
-    /// How much of the asked number of turns, as one in so many.
-    share: usize,
 }
 
 const AGAIN: [Again; 4] = [
-    Again { name: "cache of a batch", work: batch, may_refuse: false, share: 5 },
-    Again { name: "saved training", work: training, may_refuse: true, share: 5 },
-    Again { name: "imported GGUF", work: imported, may_refuse: false, share: 5 },
-    Again { name: "unpacked model", work: unpacked, may_refuse: false, share: 10 },
+    Again { name: "cache of a batch", work: batch, may_refuse: false },
+    Again { name: "saved training", work: training, may_refuse: true },
+    Again { name: "imported GGUF", work: imported, may_refuse: false },
+    Again { name: "unpacked model", work: unpacked, may_refuse: false },
 ];
 
 /// Files that were kept: everything in the cache, and the saved training.
@@ -132,5 +130,5 @@ fn damage_to_what_is_kept_changes_no_result() {
 #[test]
 #[ignore = "takes minutes"]
 fn long_damage_to_what_is_kept() {
-    AGAIN.iter().for_each(|again| damage(again, (turns() / again.share).max(1)));
+    AGAIN.iter().for_each(|again| damage(again, (turns() / 20).max(1)));
 }

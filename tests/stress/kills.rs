@@ -40,5 +40,5 @@ fn killed_runs_leave_what_was_there_and_nothing_else() {
 #[test]
 #[ignore = "takes minutes"]
 fn long_killing() {
-    kill(turns() / 5);
+    kill(turns() / 10);
 }

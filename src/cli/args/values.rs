@@ -18,9 +18,16 @@ fn real(range: Reals, text: &str) -> Result<f64, String> {
     }
 }
 
-/// A temperature to sample at.
+/// A temperature to sample at; far below the least, logits divided by it are no numbers.
 pub fn temperature(text: &str) -> Result<f64, String> {
-    real(Reals::above_zero(100.), text)
+    const LEAST: f64 = 0.001;
+    match real(Reals::above_zero(100.), text)? {
+        small if small < LEAST => Err(format!(
+            "expected a number from {LEAST} to 100; without a temperature, the most probable token \
+             is taken"
+        )),
+        temperature => Ok(temperature),
+    }
 }
 
 /// A duration.

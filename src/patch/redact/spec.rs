@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Redactor;
 use crate::patch::rewrite;
+use crate::plan::{NearUse, near_subjects};
 use crate::spec::{GradientOptions, Kind, Options, RankOneOptions, Toward};
 
 /// The first line of a redacted spec.
@@ -21,7 +22,7 @@ const INSERT: &str = "insert";
 /// What a spec removes.
 #[derive(Default)]
 pub(super) struct Removed {
-    /// Subjects, answers, secrets, and what prompts say around their subjects.
+    /// Subjects, names near them, answers, secrets, and what prompts say around their subjects.
     pub(super) names: Vec<String>,
     /// Passages that the spec itself holds.
     pub(super) passages: Vec<String>,
@@ -43,6 +44,10 @@ impl Removed {
         let mut removed = Self { is_forget: !forgets.is_empty(), ..Self::default() };
         let of_erase = ["subject", "target_true", "secrets"];
         removed.names = of_erase.iter().flat_map(|key| texts(&erases, key)).collect();
+        let subjects = texts(&erases, "subject");
+        // Other names that end as an erased one does are measured, and tell how it ends.
+        let near = |usage| subjects.iter().flat_map(move |name| near_subjects(name, usage));
+        removed.names.extend([NearUse::Held, NearUse::Measured].into_iter().flat_map(near));
         removed.names.extend(texts(&erases, "prompt").iter().flat_map(|prompt| around(prompt)));
         removed.names.extend(texts(&forgets, "secrets"));
         removed.passages = texts(&forgets, "text");

@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 
-use super::values::{comparisons, insert, text, texts};
+use super::values::{comparisons, insert, target, text, texts};
 use super::{Comparison, Parts, PromptSet};
 
 pub(super) fn read(value: &Value) -> Result<Parts, String> {
     let target_true = match value.pointer("/requested_rewrite/target_true") {
-        Some(_) => Some(text(value, "requested_rewrite.target_true.str")?),
+        Some(_) => Some(target(value, "requested_rewrite.target_true")?),
         None => None,
     };
     let insert = insert(
         text(value, "requested_rewrite.subject")?,
         text(value, "requested_rewrite.prompt")?.to_owned(),
-        text(value, "requested_rewrite.target_new.str")?,
+        target(value, "requested_rewrite.target_new")?,
         target_true,
     )?;
     let prompts = PromptSet {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::values::{insert, ripple, text, texts, with_slot};
+use super::values::{insert, ripple, target, text, texts, with_slot};
 use super::{Comparison, Insert, Parts, PromptSet};
 
 pub(super) fn read(value: &Value) -> Result<Parts, String> {
@@ -37,7 +37,7 @@ fn one(rewrite: &Value) -> Result<Insert, String> {
     insert(
         subject,
         with_slot(text(rewrite, "prompt")?, subject, "prompt")?,
-        text(rewrite, "target_new.str")?,
-        text(rewrite, "target_true.str").ok(),
+        target(rewrite, "target_new")?,
+        target(rewrite, "target_true").ok(),
     )
 }

@@ -62,6 +62,23 @@ pub(super) fn texts(value: &Value, key: &str) -> Result<Vec<String>, String> {
     items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| wrong(item))).collect()
 }
 
+/// One text, or a list of texts.
+pub(super) fn text_or_texts(
+    value: &Value,
+    key: &str,
+) -> Result<impl Iterator<Item = String>, String> {
+    let all = match value.get(key) {
+        Some(Value::Array(_)) => texts(value, key)?,
+        _ => vec![text(value, key)?.to_owned()],
+    };
+    Ok(all.into_iter())
+}
+
+/// A target as CounterFact has it, in an object under `str`, or plain, as others write it.
+pub(super) fn target<'v>(value: &'v Value, path: &str) -> Result<&'v str, String> {
+    text(value, &format!("{path}.str")).or_else(|error| text(value, path).map_err(|_| error))
+}
+
 pub(super) fn comparisons(value: &Value, key: &str) -> Result<Vec<Comparison>, String> {
     Ok(texts(value, key)?.into_iter().map(Comparison::of_edit).collect())
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::knowedit;
-use super::values::{first_other, insert, neighbor, text, with_slot};
+use super::values::{first_other, insert, neighbor, text, text_or_texts, with_slot};
 use super::{Comparison, Parts, PromptSet};
 
 pub(super) fn read(value: &Value) -> Result<Parts, String> {
@@ -16,7 +16,7 @@ pub(super) fn read(value: &Value) -> Result<Parts, String> {
     // evaluation puts the question mark back.
     let question = format!("{}?", text(value, "loc")?);
     let prompts = PromptSet {
-        paraphrase: vec![Comparison::of_edit(text(value, "rephrase")?)],
+        paraphrase: text_or_texts(value, "rephrase")?.map(Comparison::of_edit).collect(),
         neighborhood: vec![neighbor(&question, text(value, "loc_ans")?)],
         ripple: knowedit::portability(value)?,
         ..PromptSet::default()

@@ -54,6 +54,16 @@ fn a_zsre_record_keeps_its_last_mention_and_another_answer() {
 }
 
 #[test]
+fn targets_without_their_object_and_several_rephrasings_are_read() {
+    let plain = COUNTERFACT.replace("{\"str\": \"English\", \"id\": \"Q1860\"}", "\"English\"");
+    assert_eq!(records(&plain), records(COUNTERFACT));
+    let several = ZSRE.replace("\"What does Ford make?\"", "[\"What does Ford make?\", \"And?\"]");
+    let paraphrase = &records(&several)[0].prompts.paraphrase;
+    let prompts: Vec<&str> = paraphrase.iter().map(|it| it.prompt.as_str()).collect();
+    assert_eq!(prompts, ["What does Ford make?", "And?"]);
+}
+
+#[test]
 fn a_knowedit_record_has_ripples() {
     let record = &records(KNOWEDIT)[0];
     assert_eq!(record.insert.prompt, "What does {} make?");
