@@ -80,7 +80,7 @@ fn steps_to(points: &[RelearnPoint], level: f64) -> Option<f64> {
         let [before, after] = pair else { return None };
         let share = (before.learnt - level) / (before.learnt - after.learnt);
         let steps = (after.step - before.step) as f64;
-        (after.learnt <= level).then(|| before.step as f64 + share * steps)
+        (after.learnt <= level).then_some(before.step as f64 + share * steps)
     })
 }
 

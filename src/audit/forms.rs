@@ -135,7 +135,7 @@ fn reversed(text: &str) -> Option<String> {
 pub(super) fn cloze(text: &str) -> Option<(String, String)> {
     let words: Vec<&str> = text.split(' ').collect();
     let is_number = |word: &&str| word.chars().filter(char::is_ascii_digit).count() > 1;
-    let number = words.iter().rposition(|word| is_number(&word));
+    let number = words.iter().rposition(is_number);
     let longest = || (words.len() / 2..words.len()).max_by_key(|at| words[*at].len());
     let at = number.or_else(longest)?;
     let answer = words[at].trim_matches(|c: char| !c.is_alphanumeric());

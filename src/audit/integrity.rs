@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::subject::{Audited, Subject};
 use crate::files::{Sha256, Sha256Hasher};
-use crate::model::{Decoder, ModelError, Quantisation, changed_codes};
+use crate::model::{Decoder, Quantisation, changed_codes};
 use crate::run::RunError;
 
 /// A stored tensor that differs from the base.
@@ -78,7 +78,7 @@ pub(super) fn integrity(subject: &Subject<'_>) -> Result<Integrity, RunError> {
         equal_to = equal_to.or((reference == computed).then(|| name.clone()));
     }
     Ok(Integrity {
-        weights: model.weights_hash().map_err(ModelError::from)?,
+        weights: model.weights_hash()?,
         computed,
         equal_to,
         tokenizer: model.tokenizer.hash(),

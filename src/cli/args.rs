@@ -91,9 +91,9 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Compare ways to forget passages, with several seeds each; writes nothing
     Compare(CompareArgs),
-    /// Audit what a spec removed or wrote: recall, membership, attacks, damage; verdicts and a record
+    /// Audit an edit: what can still be found, attacks, damage, verdicts
     Verify(VerifyArgs),
-    /// Check a record that `verify --out` wrote: every byte, the signatures, the chain of requests
+    /// Check a record of an audit: bytes, signatures, chain of requests
     VerifyRecord(VerifyRecordArgs),
     /// Complete a prompt, before and after
     Ask(AskArgs),

@@ -318,7 +318,7 @@ mod tests {
                      {% if tools is defined and tools %}T{% endif %}\
                      {{ bos_token + messages[0]['content'] | trim }}";
         let named = serde_json::json!([
-            {"name": "tool_use", "template": "tools"}, {"name": "default", "template": "{{ eos_token }}"},
+            {"name": "tool_use", "template": "tools"}, {"name": "default", "template": "{{ eos_token }}{{ messages[0].content }}"},
         ]);
         let rows = [
             (
@@ -330,7 +330,7 @@ mod tests {
             (blocks.into(), "a<b", "<s>a<b|{\"role\": \"user\", \"content\": \"a<b\"}26 Jul 2024"),
             (generation.into(), "Hi", "Hi"),
             (turns.into(), "Hi ", "0Hi <s>Hi"),
-            (named, "Hi", "</s>"),
+            (named, "Hi", "</s>Hi"),
         ];
         for (template, prompt, expected) in rows {
             let shown = rendered(template, prompt).expect("rendered");

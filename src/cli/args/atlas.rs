@@ -22,7 +22,7 @@ pub enum AtlasVerb {
     Measure(AtlasMeasureArgs),
     /// Write the world's records and passages as files
     Data(AtlasDataArgs),
-    /// Audit models whose truth is known, and show what the audit says of each
+    /// Audit models whose truth is known, and show the verdicts
     Zoo(AtlasZooArgs),
 }
 
