@@ -345,7 +345,7 @@ fn disturb_all(jobs: &[Job], step: usize) {
 
 #[test]
 fn kills_and_errors_at_some_calls_leave_nothing_half_written() {
-    disturb_all(&JOBS[..1], 60);
+    disturb_all(&JOBS[..1], 37);
 }
 
 #[test]
