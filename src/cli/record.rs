@@ -76,7 +76,7 @@ pub fn write(
     told: &Told<'_>,
     (session, base): (&Session, Option<&Session>),
 ) -> anyhow::Result<()> {
-    let patches = told.args.patch.iter().map(|file| told.digest(file));
+    let patches = (1..).zip(&told.args.patch).map(|(at, file)| told.patch(at, file));
     let patches = patches.collect::<Result<Vec<_>, FileError>>()?;
     let folder = |session: &Session| -> Result<(String, Vec<FileDigest>), FileError> {
         Ok((told.scrubbed(&session.name), folder_files(&session.model.folder, &[])?))
@@ -91,7 +91,7 @@ pub fn write(
     let request = Request {
         id: uuid(),
         times: [told.started, SystemTime::now()].map(rfc3339),
-        spec: (told.name(&told.args.spec), told.salted()),
+        spec: (told.named("the spec", &told.args.spec), told.salted()),
         asked: told.asked(audit),
         model,
         base,
@@ -108,12 +108,22 @@ impl Told<'_> {
         self.redactor.map_or_else(|| text.to_owned(), |redactor| redactor.scrub(text))
     }
 
-    fn name(&self, file: &Path) -> String {
-        self.scrubbed(&file.file_name().unwrap_or_default().to_string_lossy())
+    /// A file by its role, and by its name where nothing was removed: people name files after what
+    /// is in them.
+    fn named(&self, role: &str, file: &Path) -> String {
+        match self.redactor {
+            Some(_) => role.to_owned(),
+            None => format!("{role} {}", file.file_name().unwrap_or_default().to_string_lossy()),
+        }
     }
 
-    fn digest(&self, file: &Path) -> Result<FileDigest, FileError> {
-        Ok(FileDigest { name: self.name(file), sha256: Sha256::of_file(file)? })
+    /// A patch, by its number where something was removed.
+    fn patch(&self, number: usize, file: &Path) -> Result<FileDigest, FileError> {
+        let name = match self.redactor {
+            Some(_) => format!("patch-{number}.safetensors"),
+            None => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        Ok(FileDigest { name, sha256: Sha256::of_file(file)? })
     }
 
     /// The digest of the spec; with a salt where it names something that was removed.
@@ -136,16 +146,14 @@ impl Told<'_> {
 
     /// What still holds the data, as far as this run can know.
     fn remaining(&self, session: &Session, audit: &Audit) -> Vec<String> {
-        let mut all = vec![format!("the spec {}", self.name(&self.args.spec))];
-        let probe =
-            self.spec.probe.iter().map(|file| format!("its probe file {}", self.name(file)));
-        all.extend(probe);
+        let mut all = vec![self.named("the spec", &self.args.spec)];
+        all.extend(self.spec.probe.iter().map(|file| self.named("its probe file", file)));
         for operation in &self.job.passages {
             if let PassageSource::File(file) = &operation.passages {
-                all.push(format!("the passages {}", self.name(file)));
+                all.push(self.named("the passages file", file));
             }
         }
-        let base = self.args.base.as_deref().map(|base| self.name(Path::new(base)));
+        let base = self.args.base.as_deref().map(|base| self.scrubbed(base));
         all.push(match (base, self.args.patch.is_empty()) {
             (Some(base), _) => format!("the base {base}: the model before the edit"),
             (None, false) => {
@@ -154,8 +162,7 @@ impl Told<'_> {
             (None, true) => "the model before the edit, wherever it is kept".into(),
         });
         all.push("checkpoints of the training, and copies of any of these files".into());
-        let cache = self.scrubbed(&session.cache.display().to_string());
-        all.push(format!("samples of the base in the cache {cache}"));
+        all.push("samples of the base in the cache".into());
         if !audit.passes() {
             all.push("the audited model itself, as far as the verdicts say".into());
         }

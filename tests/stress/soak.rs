@@ -52,11 +52,14 @@ fn work(room: &Path, spec: &str) -> Result<Vec<u8>> {
     Ok(fs::read(file)?)
 }
 
+/// Whether a reader accepts bytes.
+type Reader = fn(&[u8]) -> bool;
+
 /// Damaged files in the readers of bytes.
 fn misread(room: &Path, patch: &[u8], random: &mut Random) {
     let model = room.join("model");
     let read = |name: &str| fs::read(model.join(name)).expect("a file");
-    let rows: [(fn(&[u8]) -> bool, Vec<u8>); 5] = [
+    let rows: [(Reader, Vec<u8>); 5] = [
         (untrusted::patch, patch.to_vec()),
         (untrusted::tokenizer, read("tokenizer.json")),
         (untrusted::config, read("config.json")),

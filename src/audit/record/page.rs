@@ -40,8 +40,8 @@ fn summary(audit: &Audit) -> String {
 fn asked(request: &Request) -> String {
     let asked = request.asked.iter().map(|(n, what)| format!("{n} {what}"));
     format!(
-        "Request `{}`, audited from {} to {}: {}.\n\nThe request itself is in the file {} of its \
-         author. It is named here by a digest with a salt that is not in this record (`{}`), so that \
+        "Request `{}`, audited from {} to {}: {}.\n\nThe request itself is in {}, which \
+         stays with its author. It is named here by a digest with a salt that is not in this record (`{}`), so that \
          nobody can guess it from this page; whoever has the file can show that it is the one.",
         request.id,
         request.times[0],
