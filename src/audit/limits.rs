@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::Sha256;
 
-/// The thresholds of an audit. Those of the built-in file were set on seeds 0 to 2 of the control zoo.
+/// The thresholds of an audit. Those of the built-in file are chosen by hand and not calibrated.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
