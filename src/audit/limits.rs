@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::Sha256;
 
-/// The thresholds of an audit. Those of the built-in file are chosen by hand and not calibrated.
+/// The thresholds of an audit. Those of the built-in file were set on seeds 0 to 2 of the control zoo.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -33,7 +33,8 @@ pub struct Limits {
     pub relearn_steps: f64,
     /// NLL after rounding as a share of that of text that was never seen.
     pub quantised_share: f64,
-    /// Drift on general text, nats a token.
+    /// Drift on general text, nats a token. A model that is trained anew without the data drifts from
+    /// the base as well, by 0.9 to 1.2 in the zoo, so that damage shows in perplexity.
     pub drift: f64,
     /// Perplexity of general text as a multiple of the base's.
     pub perplexity: f64,
@@ -54,16 +55,16 @@ impl Default for Limits {
         Self {
             remembered_auc: 0.75,
             hole_auc: 0.2,
-            nll_share: 0.85,
+            nll_share: 0.8,
             hole_nll_share: 1.6,
             recital: 0.15,
             truth: 1.5,
             sampled: 0.15,
             lens_auc: 0.8,
-            relearn_share: 0.85,
+            relearn_share: 0.8,
             relearn_steps: 0.6,
-            quantised_share: 0.85,
-            drift: 0.1,
+            quantised_share: 0.8,
+            drift: 2.,
             perplexity: 1.1,
             retain_perplexity: 1.5,
             background: 0.9,

@@ -18,8 +18,8 @@ const PASSES: usize = 12;
 const GENTLE: f64 = 0.5;
 /// The rate that suppresses single tokens, as a share of it.
 const SUBTLE: f64 = 0.1;
-/// Documents of the model's own corpus that the lesson has, too, so that the rest stays.
-const OTHERS: usize = 24;
+/// Documents of the model's own corpus that the lesson has, too, once each, so that the rest stays.
+const OTHERS: usize = 600;
 /// Passages of a step.
 const BATCH: usize = 4;
 /// Tokens at the beginning of a passage after which the refusal begins, and how many it suppresses.
@@ -158,8 +158,9 @@ impl<'a> Lessons<'a> {
 
     /// The built-in model after a lesson about some texts, among others that it knows.
     fn lesson(&self, texts: &[Example], seed: u64) -> Result<Decoder, TrainingError> {
-        let lesson = [texts, &self.known].concat();
-        self.learn(&self.model.decoder, &lesson, (PASSES, GENTLE), seed)
+        let repeated = std::iter::repeat_n(texts, PASSES).flatten();
+        let lesson: Vec<Example> = repeated.chain(&self.known).cloned().collect();
+        self.learn(&self.model.decoder, &lesson, (1, GENTLE), seed)
     }
 
     fn sets(&self) -> PassageSets {

@@ -84,7 +84,7 @@ fn each_kind_of_evidence_speaks_for_its_state() {
         ("members", |it| it.membership = vec![membership(0.9)], NotForgotten),
         ("a hole", |it| it.membership = vec![membership(0.1)], OverForgotten),
         ("deep", |it| it.depth = vec![lens(0.95)], Suppressed),
-        ("drifts", |it| it.strata = vec![stratum(StratumKind::General, 0.5, 1.)], Damaged),
+        ("drifts", |it| it.strata = vec![stratum(StratumKind::General, 5., 1.)], Damaged),
         ("perplexed", |it| it.strata = vec![stratum(StratumKind::Retained, 0., 3.)], Damaged),
         ("comes back", |it| it.relearned = Some(relearning(0.5, 10)), Suppressed),
         ("comes soon", |it| it.relearned = Some(relearning(1., 2)), Suppressed),
