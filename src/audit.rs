@@ -15,6 +15,7 @@
 
 mod attacks;
 mod check;
+mod compared;
 mod depth;
 mod equivalent;
 mod facts;

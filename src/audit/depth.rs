@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::compared::relative_auc;
 use super::subject::Subject;
 use crate::gradient::Example;
 use crate::math::{Interval, auc, bootstrap};
@@ -35,9 +36,7 @@ pub struct LayerLens {
 impl LayerLens {
     /// The area relative to models that never saw the passages, whose own counts as one half.
     pub fn relative_auc(&self) -> f64 {
-        let of = self.references.len();
-        let own = self.references.iter().sum::<f64>() / of.max(1) as f64;
-        if of == 0 { self.auc.mean } else { (self.auc.mean - own + 0.5).clamp(0., 1.) }
+        relative_auc(self.auc.mean, &self.references)
     }
 }
 

@@ -7,8 +7,9 @@
 
 use serde::Serialize;
 
+use super::compared::mean;
 use super::limits::Limits;
-use super::recall::{FormRecall, SetScores, mean};
+use super::recall::{FormRecall, SetScores};
 use crate::math::{Equivalence, equivalence};
 
 /// The least margin of an NLL, nats a token: a spread of two references may be zero by chance.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
+use super::compared::mean;
 use super::findings::Findings;
-use super::recall::mean;
 use crate::math::{Interval, mean_bootstrap, share_interval};
 use crate::probe::{PromptKind, SaidShares, SecretAttackKind};
 

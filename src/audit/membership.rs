@@ -17,6 +17,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde::Serialize;
 
+use super::compared::relative_auc;
 use super::scores::{Scored, lowest_mean, score};
 use super::subject::Subject;
 use crate::gradient::Example;
@@ -88,9 +89,7 @@ pub struct Membership {
 impl Membership {
     /// The area relative to models that never saw the passages, whose own area counts as one half.
     pub fn relative_auc(&self) -> f64 {
-        let of = self.references.len();
-        let own = self.references.iter().sum::<f64>() / of.max(1) as f64;
-        if of == 0 { self.auc.mean } else { (self.auc.mean - own + 0.5).clamp(0., 1.) }
+        relative_auc(self.auc.mean, &self.references)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use super::compared::{excess, mean};
 use super::forms::{Form, Former};
 use super::scores::{Scored, score};
 use super::subject::Subject;
 use crate::gradient::Example;
-use crate::math::{Interval, bootstrap, mean_bootstrap};
+use crate::math::{Interval, mean_bootstrap};
 use crate::model::Decoder;
 use crate::run::RunError;
 
@@ -62,14 +63,8 @@ impl FormRecall {
         let pooled: Vec<f64> = self.references.iter().flat_map(|it| it.recital.clone()).collect();
         let others = if pooled.is_empty() { &self.holdout.recital } else { &pooled };
         let own = self.forgotten.recital.as_slice();
-        let excess =
-            |[own, others]: [&[f64]; 2]| mean(own).unwrap_or(0.) - mean(others).unwrap_or(0.);
-        (!own.is_empty()).then(|| bootstrap([own, others], seed, excess))
+        excess(own, others, seed)
     }
-}
-
-pub(super) fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// The scores of one model, form by form.

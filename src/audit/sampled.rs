@@ -7,10 +7,10 @@
 
 use serde::Serialize;
 
-use super::recall::mean;
+use super::compared::{excess, mean};
 use super::subject::Subject;
 use crate::gradient::Example;
-use crate::math::{Interval, bootstrap};
+use crate::math::Interval;
 use crate::model::{Choice, Decoder, generate};
 use crate::progress::{Inner, Progress};
 use crate::run::RunError;
@@ -43,10 +43,7 @@ impl Sampled {
 
     /// How much more the samples give of a forgotten passage than of one that was never seen.
     pub fn excess(&self) -> Option<Interval> {
-        let sets = [self.forgotten.as_slice(), &self.holdout];
-        let excess =
-            |[own, others]: [&[f64]; 2]| mean(own).unwrap_or(0.) - mean(others).unwrap_or(0.);
-        (!self.forgotten.is_empty()).then(|| bootstrap(sets, self.seed, excess))
+        excess(&self.forgotten, &self.holdout, self.seed)
     }
 }
 

@@ -6,11 +6,11 @@
 
 use serde::Serialize;
 
+use super::compared::{excess, mean};
 use super::forms::cloze;
-use super::recall::mean;
 use super::subject::Subject;
 use crate::gradient::Example;
-use crate::math::{Interval, bootstrap};
+use crate::math::Interval;
 use crate::model::{Model, ModelError};
 use crate::probe::{Query, likelihoods};
 use crate::run::RunError;
@@ -30,10 +30,7 @@ pub struct TruthRatio {
 impl TruthRatio {
     /// How far the passages lie above what was never seen.
     pub fn excess(&self, seed: u64) -> Option<Interval> {
-        let sets = [self.forgotten.as_slice(), &self.holdout];
-        let excess =
-            |[own, others]: [&[f64]; 2]| mean(own).unwrap_or(0.) - mean(others).unwrap_or(0.);
-        (!self.forgotten.is_empty()).then(|| bootstrap(sets, seed, excess))
+        excess(&self.forgotten, &self.holdout, seed)
     }
 }
 

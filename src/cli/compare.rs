@@ -21,11 +21,8 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let mut session = Session::open(name, global, ui)?;
     job.put_to(&mut session.model)?;
     let tools = Tools {
-        cache: &session.cache,
-        progress: ui,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
-        checkpoint: None,
-        stored_as: None,
+        ..Tools::new(&session.cache, ui)
     };
     let what = (args.methods.as_slice(), args.seeds as u64);
     let mut comparison = compare(&session.model, &session.name, &job, what, &tools)?;

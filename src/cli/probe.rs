@@ -42,11 +42,8 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     job.put_to(&mut session.model)?;
     let other = other(args, &session, global, ui)?;
     let tools = Tools {
-        cache: &session.cache,
-        progress: ui,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
-        checkpoint: None,
-        stored_as: None,
+        ..Tools::new(&session.cache, ui)
     };
     let outcome = probe(&session.model, &session.name, &job, other.as_ref(), &tools)?;
     let mut report = outcome_report(&outcome, "probe")?;

@@ -47,11 +47,8 @@ pub fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     };
     ui.note("limits", &format!("{}, sha256 {}", options.limits.name, options.limits.sha256));
     let tools = Tools {
-        cache: &session.cache,
-        progress: ui,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
-        checkpoint: None,
-        stored_as: None,
+        ..Tools::new(&session.cache, ui)
     };
     let started = SystemTime::now();
     let found = audit(models, &job, &options, &tools)?;

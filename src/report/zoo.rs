@@ -25,7 +25,10 @@ pub fn zoo_report(zoo: &Zoo) -> serde_json::Result<Report> {
     let title = format!("Verdicts by control, seeds {}:", seeds.join(", "));
     let report = Report::new("atlas zoo", "atlas", zoo)?
         .section(Section::titled(title).block(matrix(zoo)))
-        .section(Section::titled("What decided most often:").block(reasons(zoo)))
+        .section(
+            Section::titled("What speaks against each, the first reason of its first run:")
+                .block(reasons(zoo)),
+        )
         .section(sentence(zoo));
     let sha256 = zoo.limits.sha256.to_string();
     Ok(report.note("limits", format!("{}, sha256 {}", zoo.limits.name, &sha256[..12])))

@@ -1,22 +1,22 @@
 //! A sweep of layers: the facts of a job are written into one layer after another, and measured, so
 //! as to find the layer at which this model takes them best.
 //!
-//! A family's layer is a share of its depth, which suits some sizes less than others. What is tried
-//! is single writes by ROME, because they show a layer by itself. Every layer is judged by four
-//! shares: targets said, targets said to paraphrases, other subjects that keep their answer, and
-//! exp(−drift); the best has the largest harmonic mean of them, which no good share makes up for a
-//! bad one in. The facts are those that the job will write, so that its report says how well a layer
-//! does, not how well layers do in general.
+//! A family's layer is a share of its depth, which suits some sizes less than others. The writes are
+//! single ones by ROME, which show one layer at a time. Every layer is judged by four shares: targets
+//! said, targets said after paraphrases, other subjects that keep their answer, and exp(−drift). The
+//! best layer has the largest harmonic mean of them, in which a good share does not make up for a bad
+//! one. The facts are those that the job will write, so that the scores are chosen on the same facts
+//! as the report measures.
 
 use serde::{Deserialize, Serialize};
 
+use super::Grouping;
 use super::error::RunError;
 use super::execute::execute;
 use super::job::{Case, Job};
 use super::outcome::{CaseMeasures, Outcome};
 use super::plan::Plan;
 use super::tools::Tools;
-use super::{Grouping, chunks};
 use crate::files::{Sha256, keep_sealed, read_sealed};
 use crate::model::Model;
 use crate::plan::layers_around;
@@ -48,7 +48,7 @@ pub struct LayerSweep {
 }
 
 /// What became of the facts at one layer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TriedLayer {
     /// The layer, from 0.
     pub layer: usize,
@@ -108,13 +108,10 @@ impl LayerSweep {
 
 /// The first records, or all facts of a spec, each record written into the base by itself.
 fn sample(job: &Job) -> Job {
-    let mut cases: Vec<Case> = job.cases.iter().take(RECORDS).cloned().collect();
-    if job.cases.len() == 1 {
-        cases = job.cases.clone();
-    }
+    let cases: Vec<Case> = job.cases.iter().take(RECORDS).cloned().collect();
     let end = cases.iter().map(|case| case.facts.end).max().unwrap_or(0);
     let groups = match cases.as_slice() {
-        [_] => chunks(end, end),
+        [_] => vec![end],
         several => several.iter().map(|case| case.facts.len()).collect(),
     };
     let options = RankOneOptions {
@@ -187,7 +184,7 @@ fn measured(
         Err(RunError::Write { .. }) => TriedLayer::unwritten(&job, layer),
         Err(error) => return Err(error),
     };
-    progress.note("layer", &found.describe(layer));
+    progress.note("layer", &found.describe());
     Ok(found)
 }
 
@@ -217,22 +214,13 @@ impl TriedLayer {
             kept: kept.into_iter().reduce(f64::min),
             drift: damage.map(|damage| damage.drift.mean),
             unwritten: outcome.facts().filter(|fact| fact.unwritten.is_some()).count(),
-            score: 0.,
+            ..Self::default()
         }
         .scored()
     }
 
     fn unwritten(job: &Job, layer: usize) -> Self {
-        Self {
-            layer,
-            said: 0.,
-            paraphrased: None,
-            kept: None,
-            drift: None,
-            unwritten: job.facts.len(),
-            score: 0.,
-        }
-        .scored()
+        Self { layer, unwritten: job.facts.len(), ..Self::default() }.scored()
     }
 
     fn scored(mut self) -> Self {
@@ -243,7 +231,7 @@ impl TriedLayer {
         self
     }
 
-    fn describe(&self, layer: usize) -> String {
+    fn describe(&self) -> String {
         let percent = |share: f64| format!("{:.0} %", 100. * share);
         let parts = [
             Some(format!("said {}", percent(self.said))),
@@ -253,7 +241,7 @@ impl TriedLayer {
             (self.unwritten > 0).then(|| format!("{} too large to write", self.unwritten)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        format!("{layer} · {}", parts.join(" · "))
+        format!("{} · {}", self.layer, parts.join(" · "))
     }
 }
 
