@@ -1,5 +1,5 @@
-//! Low-rank patches as a PEFT LoRA adapter, which transformers, vLLM and llama.cpp load on top of
-//! the base.
+//! Low-rank patches as a LoRA adapter on top of the base: PEFT's, which transformers and vLLM load,
+//! or a GGUF file for llama.cpp.
 //!
 //! PEFT adds (α/r) B A to a linear map's [out, in] weight, with A [r, in] and B [out, r]. For a
 //! tensor stored so, ΔT = left · right is B = left, A = right; where it is stored [in, out]
@@ -22,7 +22,8 @@ use serde_json::json;
 use crate::checkpoint::transfer::put_file;
 use crate::checkpoint::{self, CheckpointError, RECIPES, folder};
 use crate::delta::Change;
-use crate::files::{Building, FileError, Overwrite};
+use crate::files::{Building, FileError, Overwrite, check_target};
+use crate::gguf::{self, DraftError};
 use crate::model::Model;
 use crate::model::weights::element::Element;
 use crate::model::weights::header::Header;
@@ -89,6 +90,9 @@ pub enum AdapterError {
     /// The folder is in the way, or the user stopped it.
     #[error(transparent)]
     Folder(#[from] CheckpointError),
+    /// The changes have no form as a GGUF adapter.
+    #[error("{0}")]
+    Draft(#[from] DraftError),
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -113,30 +117,64 @@ pub fn export(
     }
     let out = folder::destination(&model.folder, out, overwrite)?;
     checkpoint::check_patches(&model.folder, &model.weights, patches, progress)?;
-    let (modules, tensors) = factors(model, patches)?;
-    let rank = modules.iter().map(|module| module.rank).max().unwrap_or(0);
-    let summary = AdapterSummary { out: out.clone(), rank, modules };
+    let factors = factors(model, patches)?;
+    let summary = AdapterSummary::of(&out, &factors);
 
     let temporary = Building::beside(&out)?;
     let place = |name: &str| temporary.path().join(name);
-    put_file(&place(WEIGHTS), &safetensors(&tensors)?)?;
+    put_file(&place(WEIGHTS), &safetensors(&named(&factors))?)?;
     let config = config(&summary, base, model.layout());
     put_file(&place(CONFIG), format!("{config:#}\n").as_bytes())?;
-    let recipes: Vec<_> = sorted(patches)
-        .into_iter()
-        .map(|(digest, patch)| json!({ "sha256": digest, "recipe": patch.recipe }))
-        .collect();
-    let recipes = json!({
-        "schema": 1,
-        "version": env!("CARGO_PKG_VERSION"),
-        "patches": recipes,
-        "modules": summary.modules,
-    });
     put_file(&place(checkpoint::CARD), card(base, &summary).as_bytes())?;
-    checkpoint::record::write(temporary.path(), recipes, progress)?;
+    checkpoint::record::write(temporary.path(), recipes(patches, &summary), progress)?;
     progress.check().map_err(CheckpointError::from)?;
     temporary.publish(&out, overwrite)?;
     Ok(summary)
+}
+
+/// Writes the sum of `patches` as a GGUF adapter to the file `out`, for llama.cpp and what is built
+/// on it; `name` is what it is called there.
+pub fn export_gguf(
+    model: &Model,
+    name: &str,
+    patches: &[Patch],
+    out: &Path,
+    overwrite: Overwrite,
+    progress: &dyn Progress,
+) -> Result<AdapterSummary, AdapterError> {
+    if patches.is_empty() {
+        return Err(AdapterError::NoPatch);
+    }
+    check_target(out, overwrite, &checkpoint::GGUF, &[&model.folder])?;
+    checkpoint::check_patches(&model.folder, &model.weights, patches, progress)?;
+    let factors = factors(model, patches)?;
+    let summary = AdapterSummary::of(out, &factors);
+    let parts = factors.iter().map(|it| (it.tensor.as_str(), &it.a, &it.b));
+    let draft = gguf::adapter(model, name, parts)?;
+    let recipes = recipes(patches, &summary);
+    checkpoint::write_adapter(out, overwrite, &draft, recipes, progress)?;
+    Ok(summary)
+}
+
+impl AdapterSummary {
+    fn of(out: &Path, factors: &[Factors]) -> Self {
+        let modules = factors.iter().map(|it| it.module.clone()).collect();
+        Self { out: out.to_owned(), rank: rank(factors), modules }
+    }
+}
+
+/// What is needed to make the adapter again.
+fn recipes(patches: &[Patch], summary: &AdapterSummary) -> serde_json::Value {
+    let patches: Vec<_> = sorted(patches)
+        .into_iter()
+        .map(|(digest, patch)| json!({ "sha256": digest, "recipe": patch.recipe }))
+        .collect();
+    json!({
+        "schema": 1,
+        "version": env!("CARGO_PKG_VERSION"),
+        "patches": patches,
+        "modules": summary.modules,
+    })
 }
 
 /// Sorts patches into the order in which they are summed.
@@ -148,10 +186,18 @@ fn sorted(patches: &[Patch]) -> Vec<(String, &Patch)> {
 
 type Named = BTreeMap<String, Tensor>;
 
-/// A and B of every changed module, under PEFT's names.
-fn factors(model: &Model, patches: &[Patch]) -> Result<(Vec<AdapterModule>, Named), AdapterError> {
+/// The change B A of one tensor, a matrix [out, in].
+struct Factors {
+    tensor: String,
+    module: AdapterModule,
+    a: Tensor,
+    b: Tensor,
+}
+
+/// A and B of every changed tensor, filled up to one rank, sorted by module.
+fn factors(model: &Model, patches: &[Patch]) -> Result<Vec<Factors>, AdapterError> {
     let delta = patch::compose(patches)?;
-    let (mut modules, mut pairs, mut tensors) = (Vec::new(), Vec::new(), Named::new());
+    let mut factors = Vec::new();
     for (tensor, change) in &delta.changes {
         let Change::LowRank { left, right } = change else {
             return Err(dense(tensor, patches));
@@ -163,18 +209,30 @@ fn factors(model: &Model, patches: &[Patch]) -> Result<(Vec<AdapterModule>, Name
             WeightLayout::OutIn => (right.clone(), left.clone()),
             WeightLayout::InOut => (left.t()?, right.t()?),
         };
-        modules.push(AdapterModule { module, rank: a.dims()[0], norm: change.norm()? });
-        pairs.push((a, b));
+        let module = AdapterModule { module, rank: a.dims()[0], norm: change.norm()? };
+        factors.push(Factors { tensor: tensor.clone(), module, a, b });
     }
-    let rank = modules.iter().map(|module| module.rank).max().unwrap_or(0);
-    for (AdapterModule { module, rank: own, .. }, (a, b)) in modules.iter().zip(pairs) {
-        let a = a.pad_with_zeros(0, 0, rank - own)?.contiguous()?;
-        let b = b.pad_with_zeros(1, 0, rank - own)?.contiguous()?;
-        tensors.insert(format!("base_model.model.{module}.lora_A.weight"), a);
-        tensors.insert(format!("base_model.model.{module}.lora_B.weight"), b);
+    let rank = rank(&factors);
+    for Factors { module, a, b, .. } in &mut factors {
+        *a = a.pad_with_zeros(0, 0, rank - module.rank)?.contiguous()?;
+        *b = b.pad_with_zeros(1, 0, rank - module.rank)?.contiguous()?;
     }
-    modules.sort_by(|a, b| a.module.cmp(&b.module));
-    Ok((modules, tensors))
+    factors.sort_by(|a, b| a.module.module.cmp(&b.module.module));
+    Ok(factors)
+}
+
+/// The largest rank.
+fn rank(factors: &[Factors]) -> usize {
+    factors.iter().map(|it| it.module.rank).max().unwrap_or(0)
+}
+
+/// The factors under PEFT's names.
+fn named(factors: &[Factors]) -> Named {
+    let pair = |it: &Factors| {
+        let name = |part| format!("base_model.model.{}.{part}.weight", it.module.module);
+        [(name("lora_A"), it.a.clone()), (name("lora_B"), it.b.clone())]
+    };
+    factors.iter().flat_map(pair).collect()
 }
 
 /// The error that names the patch with a dense change.

@@ -16,7 +16,9 @@ mod card;
 mod cross_check;
 mod edit;
 pub(crate) mod folder;
+mod gguf;
 mod listing;
+mod ollama;
 pub(crate) mod record;
 pub(crate) mod transfer;
 mod widen;
@@ -25,10 +27,14 @@ mod written;
 pub use cross_check::{Judgement, judge_logits};
 pub use edit::{EditedTensor, StoredDtype};
 pub use folder::EXPORT;
+pub(crate) use gguf::write_adapter;
+pub use gguf::{GGUF, GgufOptions, GgufSummary, export_gguf, record_of};
+pub use ollama::export_ollama;
 pub use record::Record;
 pub use written::{Rounding, as_written};
 
 use crate::files::{Building, FileError, Overwrite, Sha256};
+use crate::gguf::{DraftError, GgufError, GgufFault};
 use crate::model::ModelError;
 use crate::model::weights::{INDEX, Weights, WeightsError};
 use crate::patch::{self, Patch, PatchError};
@@ -42,6 +48,10 @@ pub const RECIPES: &str = "rescribe.json";
 const FILES: &str = "files";
 /// The model card of an exported folder.
 pub const CARD: &str = "README.md";
+/// The file of an exported folder that `ollama create` reads.
+const MODELFILE: &str = "Modelfile";
+/// The GGUF file next to it.
+const MODEL: &str = "model.gguf";
 
 /// Options of an export.
 #[derive(Debug, Clone)]
@@ -124,8 +134,8 @@ pub enum CheckpointError {
     TooLarge {
         /// The edited tensor.
         tensor: String,
-        /// The dtype of the tensor.
-        dtype: safetensors::Dtype,
+        /// The type in which the tensor is stored.
+        dtype: String,
         /// Number of weights that do not fit.
         bad: usize,
         /// The largest magnitude, before rounding.
@@ -155,6 +165,20 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The GGUF file that the model comes from cannot be read, or not be written again.
+    #[error("cannot use {}", path.display())]
+    Original {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GgufFault,
+    },
+    /// The GGUF file that the model comes from could not be opened.
+    #[error("{0}")]
+    Gguf(#[from] GgufError),
+    /// The model has no form as a GGUF file.
+    #[error("{0}")]
+    Draft(#[from] DraftError),
     /// Arithmetic on a change failed, for instance for lack of memory.
     #[error("cannot compute the change of tensor {tensor:?}")]
     Compute {

@@ -1,23 +1,32 @@
-//! A GGUF file -> a Hugging Face folder that every other part of the crate can read.
+//! A GGUF file -> a Hugging Face folder that every other part of the crate can read, and back.
 //!
 //! ```text
 //! bytes --header--> metadata, tensors --family--> names, shapes, order --convert-->
 //! model.safetensors
 //!                       |--config, rope--> config.json, generation_config.json
 //!                       `--vocabulary, pre_tokenizer--> tokenizer.json and the files next to it
+//!
+//! another file, edited --draft----\
+//! a folder --from_model, tokens----> a file in the making --draft--> bytes
+//! low-rank changes --adapter------/
 //! ```
 //!
 //! The same file gives the same bytes on every machine. The folder appears
 //! whole or not at all. Nothing in the file is trusted (see `header`).
 
+mod adapter;
 mod config;
 mod convert;
+mod draft;
 mod error;
 mod families;
 mod family;
 mod folder;
+mod from_model;
 mod header;
+mod keys;
 mod metadata;
+mod order;
 mod pre_tokenizer;
 mod rope;
 mod sentence_piece;
@@ -25,6 +34,7 @@ mod sizes;
 mod tensor_type;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod vocabulary;
 
 use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
@@ -32,13 +42,18 @@ use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
 use memmap2::Mmap;
 use serde_json::Value;
 
-pub use self::error::{GgufError, GgufFault};
+pub(crate) use self::adapter::adapter;
+pub(crate) use self::draft::{Contents, Draft, DraftFailure, GgufFile};
+pub use self::error::{DraftError, GgufError, GgufFault};
 pub use self::folder::IMPORT;
+pub(crate) use self::from_model::Types;
+pub use self::tensor_type::{EditedAs, GgufType};
 use self::{
     convert::{Conversion, Failure},
     family::{Described, GgufFamily, Object, Planned},
     folder::Staged,
     header::GgufHeader,
+    order::Order,
     sizes::Sizes,
     vocabulary::Vocabulary,
 };
@@ -145,6 +160,12 @@ pub(crate) fn check(gguf: &Path) -> Result<(), GgufError> {
     Model::describe(&header).map(drop).map_err(in_file)
 }
 
+/// A tensor of the file, and the order of its numbers.
+struct Place<'a> {
+    source: &'a str,
+    order: Order,
+}
+
 /// Everything that the folder will declare, before the first number is read.
 struct Model<'a> {
     header: &'a GgufHeader<'a>,
@@ -169,6 +190,17 @@ impl<'a> Model<'a> {
         let plan = family.plan(header, &sizes, is_tied)?;
         let vocabulary = Vocabulary::read(metadata, family, rows)?;
         Ok(Model { header, family, sizes, is_tied, vocabulary, plan })
+    }
+
+    /// Where the file has the numbers of a tensor of the folder: in two places where an embedding
+    /// is the head as well, and written twice.
+    fn places(&self, tensor: &str) -> Result<Vec<Place<'a>>, GgufFault> {
+        let own = self.plan.iter().find(|planned| planned.name == tensor);
+        let own = own.ok_or_else(|| GgufFault::MissingTensor(tensor.to_owned()))?;
+        let place = |source| Place { source, order: own.order };
+        let head = self.header.tensors.get_key_value(family::HEAD).map(|(name, _)| *name);
+        let again = head.filter(|_| self.is_tied && own.source == family::EMBEDDING);
+        Ok([own.source].into_iter().chain(again).map(place).collect())
     }
 
     /// All files but the weights.

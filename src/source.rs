@@ -46,6 +46,8 @@ pub struct ModelFolder {
     pub name: String,
     /// The commit of a Hub repository; nothing for local models.
     pub revision: Option<String>,
+    /// The GGUF file that the folder was imported from.
+    pub gguf: Option<PathBuf>,
 }
 
 /// Opens the model that is inside the binary, unpacked to `cache`.
@@ -82,16 +84,16 @@ pub fn resolve(
             let path = imported::folder_for(&file, &options.cache, progress, |out| {
                 gguf::import(&file, out, &gguf::ImportOptions::default(), progress).map(drop)
             })?;
-            local(path, name)
+            Ok(ModelFolder { gguf: Some(file), ..local(path, name)? })
         }
         GivenModel::Hub(id) => {
             let (path, commit) = hub::fetch(&id, &options.hub, progress)?;
-            Ok(ModelFolder { path, name: id.name, revision: Some(commit) })
+            Ok(ModelFolder { path, name: id.name, revision: Some(commit), gguf: None })
         }
     }
 }
 
 fn local(path: PathBuf, name: String) -> Result<ModelFolder, SourceError> {
     folder::check(&path)?;
-    Ok(ModelFolder { path, name, revision: None })
+    Ok(ModelFolder { path, name, revision: None, gguf: None })
 }

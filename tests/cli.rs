@@ -20,6 +20,8 @@ mod families;
 mod folders;
 #[path = "cli/forms.rs"]
 mod forms;
+#[path = "cli/gguf.rs"]
+mod gguf;
 #[path = "cli/integrity.rs"]
 mod integrity;
 #[cfg(unix)]

@@ -1,13 +1,13 @@
 //! The model card and the recipes that travel with an exported folder.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::folder::within;
 use super::transfer::put_file;
-use super::{CARD, CheckpointError, ExportSummary, FILES, RECIPES, record};
+use super::{CARD, CheckpointError, EditedTensor, ExportSummary, FILES, RECIPES, record};
 use crate::files::{FileError, read_regular};
 use crate::patch::{Patch, Recipe, plain};
 use crate::progress::Progress;
@@ -25,11 +25,14 @@ pub(super) fn write(
 ) -> Result<(), CheckpointError> {
     let files = within(new, Path::new("")).map_err(FileError::reading(new))?;
     put_file(&new.join(CARD), card(base, patches, summary).as_bytes())?;
-    record::write(new, recipes(base, patches, summary, &files), progress)
+    let mut recipes = recipes(base, patches, &summary.edited);
+    recipes[FILES] = json!(files);
+    record::write(new, recipes, progress)
 }
 
-/// The contents of [`RECIPES`]; `files` are those of the new folder so far.
-fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[PathBuf]) -> Value {
+/// What is needed to make an export again: the recipes of its patches, and of those that its base
+/// was made with.
+pub(super) fn recipes(base: &Path, patches: &[Patch], edited: &[EditedTensor]) -> Value {
     let patches_name_removed = patches.iter().any(|patch| patch.recipe.names_removed());
     let patches: Vec<Value> = sorted(patches)
         .into_iter()
@@ -39,8 +42,7 @@ fn recipes(base: &Path, patches: &[Patch], summary: &ExportSummary, files: &[Pat
         "schema": 1,
         "version": env!("CARGO_PKG_VERSION"),
         "patches": patches,
-        "edited": summary.edited,
-        FILES: files,
+        "edited": edited,
     });
     // A base that is itself an export has a history of its own.
     let earlier = read(&base.join(RECIPES));
@@ -99,7 +101,7 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
     text += "| lost in rounding, \\|E\\|/\\|Δ\\| |\n";
     text += "|---|---|---|---|---|\n";
     for edited in &summary.edited {
-        let (name, shape, dtype) = (plain(&edited.name), &edited.shape, edited.dtype);
+        let (name, shape, dtype) = (plain(&edited.name), &edited.shape, &edited.dtype);
         let change = 100.0 * edited.relative_norm;
         let lost = edited.rounding_residual;
         let _ = writeln!(text, "| `{name}` | {shape:?} | {dtype} | {change:.2} % | {lost:.1e} |");

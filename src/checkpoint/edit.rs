@@ -26,8 +26,8 @@ pub struct EditedTensor {
     pub name: String,
     /// Shape of the tensor.
     pub shape: Vec<usize>,
-    /// Dtype of the tensor as written.
-    pub dtype: Dtype,
+    /// Type of the tensor as written, as the file's format names it.
+    pub dtype: String,
     /// The bound on the rank of the change, where it is a product.
     pub rank: Option<usize>,
     /// Frobenius norm of the change, ‖ΔW‖.
@@ -78,8 +78,7 @@ pub(super) fn by_shard<'a>(
     keys.iter().try_for_each(|key| check_key(key, delta))?;
     let mut shards = EditsByShard::new();
     for (name, change) in &delta.changes {
-        let mut edit = Edit::new(name, change, weights, dtype)?;
-        edit.keys = keys.iter().filter(|key| key.tensor == *name).collect();
+        let edit = Edit::new(name, change, weights, dtype)?.at(keys);
         shards.entry(weights.shard_of(name)?.to_owned()).or_default().push(edit);
     }
     Ok(shards)
@@ -115,6 +114,17 @@ impl<'a> Edit<'a> {
         Ok(Self { name, change, element, weights, keys: Vec::new() })
     }
 
+    /// The same edit, measured at its keys.
+    pub(super) fn at(mut self, keys: &'a [EditedKey]) -> Self {
+        self.keys = keys.iter().filter(|key| key.tensor == self.name).collect();
+        self
+    }
+
+    /// W and ΔW.
+    pub(super) fn numbers(&self) -> Result<(Vec<f32>, Vec<f32>), CheckpointError> {
+        Ok((self.weights.load_vec(self.name)?, self.dense()?))
+    }
+
     /// How the tensor will be stored, and in how many bytes.
     pub(super) fn stored(&self) -> Result<(Dtype, usize), CheckpointError> {
         let elements = self.weights.shape(self.name)?.iter().product::<usize>();
@@ -143,8 +153,7 @@ impl<'a> Edit<'a> {
     /// Adds and rounds piece by piece; `take` gets the number of the first element of a piece, its
     /// bytes, and the values that they read back as.
     fn round(&self, take: &mut Take<'_>) -> Result<EditedTensor, CheckpointError> {
-        let old = self.weights.load_vec(self.name)?;
-        let change = self.dense()?;
+        let (old, change) = self.numbers()?;
         let mut errors = Vec::with_capacity(old.len());
         let mut bytes = Vec::new();
         let mut sums = vec![0.0; PIECE];
@@ -160,12 +169,21 @@ impl<'a> Edit<'a> {
                 0 => take(errors.len(), &bytes, stored)?,
                 bad => return Err(self.too_large(bad, sums)?),
             }
-            let parts = stored.iter().zip(old).zip(change);
-            errors.extend(parts.map(|((&stored, &old), &change)| {
-                (f64::from(stored) - f64::from(old) - f64::from(change)) as f32
-            }));
+            errors.extend(lost(stored, old, change));
         }
-        self.describe(&old, &change, &errors)
+        self.describe(self.element.dtype().to_string(), &old, &change, &errors)
+    }
+
+    /// The summary of a tensor of which `stored` will be read back, in a type of another format.
+    pub(super) fn measured(
+        &self,
+        dtype: &str,
+        old: &[f32],
+        change: &[f32],
+        stored: &[f32],
+    ) -> Result<EditedTensor, CheckpointError> {
+        let errors: Vec<f32> = lost(stored, old, change).collect();
+        self.describe(dtype.to_owned(), old, change, &errors)
     }
 
     fn dense(&self) -> Result<Vec<f32>, CheckpointError> {
@@ -180,12 +198,13 @@ impl<'a> Edit<'a> {
 
     fn too_large(&self, bad: usize, sums: &[f32]) -> Result<CheckpointError, CheckpointError> {
         let largest = sums.iter().fold(0.0, |largest: f32, sum| largest.max(sum.abs()));
-        let (tensor, (dtype, _)) = (self.name.to_owned(), self.stored()?);
+        let (tensor, dtype) = (self.name.to_owned(), self.element.dtype().to_string());
         Ok(CheckpointError::TooLarge { tensor, dtype, bad, largest })
     }
 
     fn describe(
         &self,
+        dtype: String,
         old: &[f32],
         change: &[f32],
         errors: &[f32],
@@ -201,7 +220,7 @@ impl<'a> Edit<'a> {
         let loss: f64 = widened(errors).zip(widened(change)).map(|(e, change)| -e * change).sum();
         Ok(EditedTensor {
             name: self.name.to_owned(),
-            dtype: self.stored()?.0,
+            dtype,
             rank: self.change.rank(),
             change_norm,
             relative_norm: ratio(change_norm, norm(widened(old))),
@@ -211,6 +230,17 @@ impl<'a> Edit<'a> {
             shape,
         })
     }
+}
+
+/// E = (stored − W) − ΔW.
+fn lost<'v>(
+    stored: &'v [f32],
+    old: &'v [f32],
+    change: &'v [f32],
+) -> impl Iterator<Item = f32> + use<'v> {
+    stored.iter().zip(old).zip(change).map(|((&stored, &old), &change)| {
+        (f64::from(stored) - f64::from(old) - f64::from(change)) as f32
+    })
 }
 
 fn widened(values: &[f32]) -> impl Iterator<Item = f64> {

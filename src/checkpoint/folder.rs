@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{FILES, RECIPES};
+use super::{FILES, MODEL, MODELFILE, RECIPES};
 use crate::files::{self, FileError, Kind, Overwrite};
 use crate::model::TRAINING;
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub(crate) fn free_destination(out: &Path, overwrite: Overwrite) -> Result<PathB
 }
 
 /// Usual files of a model or an adapter and of their documentation, in addition to numbered shards.
-const USUAL: [&str; 16] = [
+const USUAL: [&str; 18] = [
     "README.md",
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -51,6 +51,8 @@ const USUAL: [&str; 16] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.json",
+    MODEL,
+    MODELFILE,
     RECIPES,
     TRAINING,
 ];

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use super::folder::{LONGEST_RECORD, within};
 use super::transfer::put_file;
 use super::{CheckpointError, RECIPES};
-use crate::files::{FileError, Sha256, read_regular};
+use crate::files::{FileError, Overwrite, Sha256, read_regular, write_atomically};
 use crate::progress::Progress;
 
 /// Key of the record's own digest.
@@ -52,10 +53,38 @@ pub(crate) fn write(
         hashes.insert(file.to_string_lossy().into_owned(), digest);
     }
     recipes[HASHES] = json!(hashes);
+    Ok(put_file(&folder.join(RECIPES), sealed(recipes).as_bytes())?)
+}
+
+/// Writes the record of a single file, which lists nothing but this file.
+pub(crate) fn write_beside(
+    file: &Path,
+    record: &Path,
+    mut recipes: Value,
+) -> Result<(), CheckpointError> {
+    recipes[HASHES] = json!({ name_of(file): Sha256::of_file(file)? });
+    let text = sealed(recipes);
+    Ok(write_atomically(record, Overwrite::Replace, |out| out.write_all(text.as_bytes()))?)
+}
+
+/// Whether a record is whole and that of a file with these very bytes.
+pub(super) fn is_of(record: &Path, file: &Path) -> bool {
+    let Ok(bytes) = read_regular(record, LONGEST_RECORD) else { return false };
+    let Ok(recipes) = serde_json::from_slice::<Value>(&bytes) else { return false };
+    let stated = &recipes[HASHES][name_of(file)];
+    is_whole(&bytes, &recipes) && Sha256::of_file(file).is_ok_and(|found| json!(found) == *stated)
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The text of a record, with its own digest in it.
+fn sealed(mut recipes: Value) -> String {
     recipes[SEAL] = PLACE.into();
     let digest = Sha256::of(text(&recipes));
     recipes[SEAL] = json!(digest);
-    Ok(put_file(&folder.join(RECIPES), text(&recipes).as_bytes())?)
+    text(&recipes)
 }
 
 fn text(recipes: &Value) -> String {

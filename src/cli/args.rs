@@ -319,12 +319,19 @@ pub struct ExportArgs {
     /// Patches to apply, each by its own --patch; their order does not matter
     #[arg(long)]
     pub patch: Vec<PathBuf>,
-    /// What to write
-    #[arg(long, value_enum, default_value_t = Format::Checkpoint)]
-    pub format: Format,
-    /// Folder to write
+    /// What to write [default: gguf where --out ends in .gguf, else checkpoint]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Folder to write, or file (.gguf)
     #[arg(long)]
     pub out: PathBuf,
+    /// How a GGUF file stores its edited matrices [default: as the others; f16 where they are
+    /// quantised]
+    #[arg(long, value_enum)]
+    pub edited_type: Option<EditedType>,
+    /// How a GGUF file that is made from a folder stores its matrices [default: as the folder does]
+    #[arg(long = "type", value_enum)]
+    pub matrices: Option<MatrixType>,
     /// How the edited tensors of a checkpoint are stored [default: stored]
     #[arg(long, value_enum)]
     pub dtype: Option<EditedDtype>,
@@ -337,9 +344,40 @@ pub struct ExportArgs {
     /// Keep the names, answers and passages that a patch erased or forgot, if it still has them
     #[arg(long)]
     pub keep_spec: bool,
-    /// Load the folder with candle-transformers and compare logits
+    /// Load the folder with candle-transformers, or read the GGUF file again, and compare logits
     #[arg(long)]
     pub check: bool,
+}
+
+/// A type in which a GGUF file stores matrices.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum MatrixType {
+    F32,
+    F16,
+    Bf16,
+    #[value(name = "q8_0")]
+    Q80,
+    #[value(name = "q4_0")]
+    Q40,
+    #[value(name = "q4_1")]
+    Q41,
+}
+
+/// How a GGUF file stores its edited matrices.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EditedType {
+    /// In the types that they had before
+    Stored,
+    F32,
+    F16,
+    Bf16,
+    #[value(name = "q8_0")]
+    Q80,
+    #[value(name = "q4_0")]
+    Q40,
+    #[value(name = "q4_1")]
+    Q41,
 }
 
 /// How an exported checkpoint stores the tensors that were edited.
@@ -358,6 +396,12 @@ pub enum Format {
     Checkpoint,
     /// The patches alone as a PEFT adapter, if all their changes are low-rank
     Lora,
+    /// A whole model as one GGUF file, for llama.cpp; from a GGUF file, all but the edits as it is
+    Gguf,
+    /// The patches alone as a GGUF adapter, which keeps them beside quantised weights
+    GgufLora,
+    /// A folder with a Modelfile for `ollama create`, and the GGUF file that it names
+    Ollama,
 }
 
 /// `rescribe inspect`.

@@ -1,4 +1,8 @@
-//! `rescribe export`: writes the base model with patches as a Hugging Face folder.
+//! `rescribe export`: writes the base model with patches, or the patches alone, in the form that a
+//! runtime reads.
+
+mod adapter;
+mod gguf;
 
 use std::path::Path;
 
@@ -7,51 +11,99 @@ use super::exit::{Missed, Usage};
 use super::outputs;
 use super::session::Session;
 use super::ui::{NOTE, Ui, paragraph};
-use rescribe::adapter;
 use rescribe::checkpoint::{
-    self, EditedKey, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
+    self, EditedKey, EditedTensor, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
 };
 use rescribe::checkpoint::{Judgement, judge_logits};
-use rescribe::model::{Batch, Decoder};
+use rescribe::model::{Batch, Decoder, Model};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
 use rescribe::progress::{Progress, counted};
-use rescribe::report::{Column, Report, Row, Table, Unit};
+use rescribe::report::Report;
 
 pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
-    outputs::check_export(args)?;
+    let format = format(args);
+    check_flags(args, format)?;
+    outputs::check_export(args, format)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let patches = session.patches(&args.patch, ui)?;
     let patches: Vec<Patch> = match args.keep_spec {
         true => patches,
         false => patches.into_iter().map(Patch::redacted).collect(),
     };
-    if args.format == Format::Lora {
-        return adapter(args, &session, &patches, ui);
+    match format {
+        Format::Lora => adapter::peft(args, &session, &patches, ui),
+        Format::GgufLora => adapter::gguf(args, &session, &patches, ui),
+        Format::Gguf => gguf::file(args, &session, &patches, ui),
+        Format::Ollama => gguf::ollama(args, &session, &patches, ui),
+        Format::Checkpoint => folder(args, &session, &patches, ui),
     }
+}
+
+/// What is to be written: what the user says, else what the output's name says.
+fn format(args: &ExportArgs) -> Format {
+    let usual = if is_gguf(&args.out) { Format::Gguf } else { Format::Checkpoint };
+    args.format.unwrap_or(usual)
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
+}
+
+/// Refuses flags that mean nothing for a format.
+fn check_flags(args: &ExportArgs, format: Format) -> Result<(), Usage> {
+    let is_adapter = matches!(format, Format::Lora | Format::GgufLora);
+    let (is_folder, is_gguf_model) =
+        (format == Format::Checkpoint, matches!(format, Format::Gguf | Format::Ollama));
+    let needs_file = matches!(format, Format::Gguf | Format::GgufLora);
+    let rows = [
+        (
+            is_adapter && args.patch.is_empty(),
+            "an adapter is made of patches: name them by --patch",
+        ),
+        (
+            args.check && (is_adapter || format == Format::Ollama),
+            "--check reads a whole model again: it is for a checkpoint or a GGUF file",
+        ),
+        (args.link && !is_folder, "--link is for a checkpoint: nothing else has files of the base"),
+        (
+            args.dtype.is_some() && !is_folder,
+            "--dtype is for a checkpoint; --edited-type is for a GGUF file",
+        ),
+        (
+            args.edited_type.is_some() && !is_gguf_model,
+            "--edited-type is for a GGUF file of the whole model",
+        ),
+        (args.matrices.is_some() && !is_gguf_model, "--type is for a GGUF file of the whole model"),
+        (
+            needs_file != is_gguf(&args.out),
+            match needs_file {
+                true => "--out has to end in .gguf: what is written is one file",
+                false => "--out ends in .gguf, but what is written is a folder",
+            },
+        ),
+    ];
+    match rows.into_iter().find(|(is_wrong, _)| *is_wrong) {
+        Some((_, message)) => Err(Usage(message.into())),
+        None => Ok(()),
+    }
+}
+
+/// Writes a Hugging Face folder.
+fn folder(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> anyhow::Result<()> {
     let options = ExportOptions {
         overwrite: outputs::overwrite(args.force),
         hard_links: args.link,
         dtype: stored(args.dtype),
         ..ExportOptions::default()
     };
-    let summary = write(&session, &patches, &args.out, options, ui)?;
-    show(&summary, &session, ui)?;
+    let summary = write(session, patches, &args.out, options, ui)?;
+    show(&summary, session, ui)?;
     let difference =
-        args.check.then(|| check(&session, &patches, &args.out, ui)).transpose()?.flatten();
-    let edited = summary.edited.iter().map(|tensor| {
-        serde_json::json!({
-            "tensor": tensor.name,
-            "dtype": tensor.dtype.to_string(),
-            "relative_norm": tensor.relative_norm,
-            "share_lost": tensor.share_lost,
-            "rounding_residual": tensor.rounding_residual,
-            "key_residual": tensor.key_residual,
-        })
-    });
+        args.check.then(|| check(session, patches, &args.out, ui)).transpose()?.flatten();
     let data = serde_json::json!({
         "out": args.out,
-        "edited": edited.collect::<Vec<_>>(),
+        "edited": as_data(&summary.edited),
         "largest_logit_difference": difference,
     });
     let sentence = format!(
@@ -62,36 +114,19 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     ui.show(&Report::new("export", &session.name, &data)?.section(sentence))
 }
 
-/// Writes the patches as a PEFT adapter.
-fn adapter(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> anyhow::Result<()> {
-    if args.check {
-        let message = "--check compares a checkpoint; an adapter has no model to load separately";
-        return Err(Usage(message.into()).into());
-    }
-    if args.link {
-        let message = "--link is for a checkpoint; an adapter has no weights of the base";
-        return Err(Usage(message.into()).into());
-    }
-    if args.dtype.is_some() {
-        let message = "--dtype is for a checkpoint; an adapter holds the changes as they are";
-        return Err(Usage(message.into()).into());
-    }
-    let overwrite = outputs::overwrite(args.force);
-    let base = args.model.model.as_deref().unwrap_or(&session.name);
-    let summary = adapter::export(&session.model, base, patches, &args.out, overwrite, ui)?;
-    let mut table =
-        Table::of_items("module", [Column::new("rank"), Column::of("norm", Unit::Plain(4))]);
-    for module in &summary.modules {
-        table.push(Row::new(&module.module).cell(module.rank).cell(module.norm));
-    }
-    let sentence = format!(
-        "{} is a LoRA adapter of rank {} for {} of {base}: the patches, exactly.",
-        args.out.display(),
-        summary.rank,
-        counted(summary.modules.len(), "module")
-    );
-    let report = Report::new("export", &session.name, &summary)?.section(table);
-    ui.show(&report.section(sentence))
+/// Edited tensors and what rounding cost, for programs.
+fn as_data(edited: &[EditedTensor]) -> serde_json::Value {
+    let edited = edited.iter().map(|tensor| {
+        serde_json::json!({
+            "tensor": tensor.name,
+            "dtype": tensor.dtype,
+            "relative_norm": tensor.relative_norm,
+            "share_lost": tensor.share_lost,
+            "rounding_residual": tensor.rounding_residual,
+            "key_residual": tensor.key_residual,
+        })
+    });
+    edited.collect()
 }
 
 /// The keys that the patches were solved for, to measure the cost of rounding at them.
@@ -137,30 +172,9 @@ const MUCH: f64 = 0.03;
 
 /// What was changed and how much is stored, and a warning where rounding took much.
 pub fn show(summary: &ExportSummary, session: &Session, ui: &Ui) -> anyhow::Result<()> {
-    let (weights, rounding) = (&session.model.weights, Rounding::of(&summary.edited));
-    let (mut tensors, mut all) = (0, 0);
-    for name in weights.names() {
-        tensors += 1;
-        all += weights.shape(name)?.iter().product::<usize>();
-    }
-    let edited: usize = summary.edited.iter().map(|it| it.shape.iter().product::<usize>()).sum();
-    let largest = summary.edited.iter().map(|it| it.relative_norm).fold(0., f64::max);
-    let change = match summary.edited.len() {
-        0 => String::new(),
-        _ => format!(
-            " ({} of the weights), by at most {} of their norm, of which rounding took {}",
-            share(edited as f64 / all as f64),
-            share(largest),
-            share(rounding.share_lost.max(0.))
-        ),
-    };
-    let text = format!(
-        "{} of {} changed{change} · {:.1} MB",
-        summary.edited.len(),
-        counted(tensors, "tensor"),
-        size(&summary.out)? as f64 / 1e6
-    );
-    ui.note("export", &paragraph(NOTE, NOTE, &text));
+    let bytes = size(&summary.out)?;
+    show_edited(&summary.edited, bytes, session, ui)?;
+    let rounding = Rounding::of(&summary.edited);
     if rounding.share_lost > MUCH {
         ui.warn(&format!(
             "rounding took {:.0} % of the change, because the tensors are stored in half \
@@ -168,6 +182,40 @@ pub fn show(summary: &ExportSummary, session: &Session, ui: &Ui) -> anyhow::Resu
             100. * rounding.share_lost
         ));
     }
+    Ok(())
+}
+
+/// One line about what an export of `bytes` bytes changed.
+fn show_edited(
+    edited: &[EditedTensor],
+    bytes: u64,
+    session: &Session,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let (weights, rounding) = (&session.model.weights, Rounding::of(edited));
+    let (mut tensors, mut all) = (0, 0);
+    for name in weights.names() {
+        tensors += 1;
+        all += weights.shape(name)?.iter().product::<usize>();
+    }
+    let numbers: usize = edited.iter().map(|it| it.shape.iter().product::<usize>()).sum();
+    let largest = edited.iter().map(|it| it.relative_norm).fold(0., f64::max);
+    let change = match edited.len() {
+        0 => String::new(),
+        _ => format!(
+            " ({} of the weights), by at most {} of their norm, of which rounding took {}",
+            share(numbers as f64 / all as f64),
+            share(largest),
+            share(rounding.share_lost.max(0.))
+        ),
+    };
+    let text = format!(
+        "{} of {} changed{change} · {:.1} MB",
+        edited.len(),
+        counted(tensors, "tensor"),
+        bytes as f64 / 1e6
+    );
+    ui.note("export", &paragraph(NOTE, NOTE, &text));
     Ok(())
 }
 
@@ -203,8 +251,7 @@ const TOLERANCE: f32 = 2e-2;
 fn check(session: &Session, patches: &[Patch], out: &Path, ui: &Ui) -> anyhow::Result<Option<f32>> {
     let model = &session.model;
     let edited = session.patched(patches)?;
-    let prompts = TEXTS.iter().map(|text| Ok(model.tokenizer.encode(text)?.ids));
-    let prompts: Vec<Vec<u32>> = prompts.collect::<anyhow::Result<_>>()?;
+    let prompts = encoded(model)?;
     let judged = match judge_logits(out, model.decoder.config(), &prompts)? {
         Judgement::Logits(judged) => judged,
         Judgement::Unable(reason) => {
@@ -221,6 +268,11 @@ fn check(session: &Session, patches: &[Patch], out: &Path, ui: &Ui) -> anyhow::R
         return Err(Missed(message).into());
     }
     Ok(Some(worst))
+}
+
+/// The ids of [`TEXTS`].
+fn encoded(model: &Model) -> anyhow::Result<Vec<Vec<u32>>> {
+    TEXTS.iter().map(|text| Ok(model.tokenizer.encode(text)?.ids)).collect()
 }
 
 fn last_logits(decoder: &Decoder, prompts: &[Vec<u32>]) -> candle_core::Result<Vec<Vec<f32>>> {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{EditArgs, ExportArgs};
-use rescribe::checkpoint::EXPORT;
+use super::args::{EditArgs, ExportArgs, Format};
+use rescribe::checkpoint::{EXPORT, GGUF};
 use rescribe::files::{FileError, Overwrite, check_target};
 use rescribe::gradient::SAVED_TRAINING;
 use rescribe::patch::PATCH_FILE;
@@ -35,11 +35,15 @@ pub fn of_edit(args: &EditArgs, spec: Option<&EditSpec>) -> Result<PathBuf, File
     Ok(patch)
 }
 
-/// Checks the folder of an export.
-pub fn check_export(args: &ExportArgs) -> Result<(), FileError> {
+/// Checks the folder or file of an export.
+pub fn check_export(args: &ExportArgs, format: Format) -> Result<(), FileError> {
     let model = args.model.model.as_deref().map(Path::new);
     let uses: Vec<&Path> = args.patch.iter().map(PathBuf::as_path).chain(model).collect();
-    check_target(&args.out, overwrite(args.force), &EXPORT, &uses)
+    let kind = match format {
+        Format::Gguf | Format::GgufLora => &GGUF,
+        Format::Checkpoint | Format::Lora | Format::Ollama => &EXPORT,
+    };
+    check_target(&args.out, overwrite(args.force), kind, &uses)
 }
 
 /// Checks a patch file that is made of others.

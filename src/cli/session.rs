@@ -19,6 +19,8 @@ pub struct Session {
     pub model: Model,
     pub name: String,
     pub cache: PathBuf,
+    /// The GGUF file that the model was imported from.
+    pub gguf: Option<PathBuf>,
     /// Stands in for a cache that cannot be written.
     _temporary: Option<TempDir>,
 }
@@ -48,7 +50,8 @@ impl Session {
                 counted(config.layers, "layer")
             ),
         );
-        Ok(Self { model, name: folder.name, cache: options.cache, _temporary: temporary })
+        let (name, gguf, cache) = (folder.name, folder.gguf, options.cache);
+        Ok(Self { model, name, cache, gguf, _temporary: temporary })
     }
 
     /// Reads patches, composed ones part by part, and checks that they were made for this model.

@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 use super::{
     ImportDtype,
     error::GgufFault,
-    family::{Order, Planned},
+    family::Planned,
     header::GgufHeader,
+    order::{Order, split_pairs, transpose},
     tensor_type::{Reading, TensorType, iq4_nl, iq4_xs},
 };
 use crate::progress::{Interrupted, Progress};
@@ -171,29 +172,6 @@ impl Aligned {
     }
 }
 
-/// Rows of whole heads, from pairs of neighbours to halves: see [`Order::RotaryPairs`].
-fn split_pairs(rows: &[u8], head: usize, row_bytes: usize) -> Vec<u8> {
-    let mut split = Vec::with_capacity(rows.len());
-    for head_rows in rows.chunks(head * row_bytes) {
-        for parity in 0..2 {
-            for pair in 0..head / 2 {
-                let row = 2 * pair + parity;
-                split.extend_from_slice(&head_rows[row * row_bytes..][..row_bytes]);
-            }
-        }
-    }
-    split
-}
-
-/// Transposes [rows, columns] to [columns, rows].
-fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
-    let mut transposed = Vec::with_capacity(values.len());
-    for column in 0..columns {
-        transposed.extend(values.iter().skip(column).step_by(columns));
-    }
-    transposed
-}
-
 /// Length and JSON of the header, padded so that the numbers start at a multiple of eight bytes.
 fn safetensors_header(plan: &[Planned<'_>], dtype: ImportDtype) -> Vec<u8> {
     let mut entries = Map::new();
@@ -214,21 +192,4 @@ fn safetensors_header(plan: &[Planned<'_>], dtype: ImportDtype) -> Vec<u8> {
     let mut header = (text.len() as u64).to_le_bytes().to_vec();
     header.append(&mut text);
     header
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pairs_of_neighbours_become_halves_within_each_head() {
-        let stored: Vec<u8> = (0..8).flat_map(|row| [row, 100 + row]).collect();
-        let rows: Vec<u8> = split_pairs(&stored, 4, 2).chunks(2).map(|row| row[0]).collect();
-        assert_eq!(rows, [0, 2, 1, 3, 4, 6, 5, 7]);
-    }
-
-    #[test]
-    fn transposing_turns_rows_into_columns() {
-        assert_eq!(transpose(&[1., 2., 3., 4., 5., 6.], 3), [1., 4., 2., 5., 3., 6.]);
-    }
 }

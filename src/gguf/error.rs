@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::ImportDtype;
 use crate::files::FileError;
+use crate::model::weights::WeightsError;
 use crate::progress::Interrupted;
 
 /// An import that did not happen; the output folder is as it was.
@@ -100,6 +101,14 @@ pub enum GgufFault {
         /// The supported ones.
         known: String,
     },
+    /// A tensor whose type can be read but not written.
+    #[error("tensor {tensor:?} has type {kind}, in which no numbers can be stored; name another")]
+    Unwritable {
+        /// Name of the tensor in the file.
+        tensor: String,
+        /// Name of its type.
+        kind: String,
+    },
     /// A tensor that the architecture needs is not there.
     #[error("tensor {0:?} is missing")]
     MissingTensor(String),
@@ -157,6 +166,43 @@ pub enum GgufFault {
         /// What the library said.
         source: candle_core::Error,
     },
+}
+
+/// Why a model folder has no form as a GGUF file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DraftError {
+    /// A family without a table of names.
+    #[error("models of model_type {model_type:?} cannot be written as GGUF, only those of {known}")]
+    Family {
+        /// The model's type.
+        model_type: String,
+        /// The types that can be written.
+        known: String,
+    },
+    /// Something that the model has and the form has not.
+    #[error("a GGUF file of architecture {architecture:?} has no place for {what}")]
+    NoPlace {
+        /// What it is.
+        what: String,
+        /// The architecture.
+        architecture: &'static str,
+    },
+    /// A tensor that the form needs.
+    #[error("the model has no tensor for {0:?} of a GGUF file")]
+    NoTensor(String),
+    /// A tokenizer that would read texts differently.
+    #[error("the tokenizer cannot be written as GGUF: {0}")]
+    Tokenizer(String),
+    /// What was drafted cannot be read again.
+    #[error("the GGUF file could not be read again: {0}")]
+    Unread(String),
+    /// A tensor could not be read.
+    #[error("{0}")]
+    Weights(#[from] WeightsError),
+    /// Arithmetic on a change failed.
+    #[error("cannot compute the change")]
+    Compute(#[source] candle_core::Error),
 }
 
 impl GgufFault {

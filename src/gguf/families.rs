@@ -2,18 +2,16 @@
 
 use super::{
     config,
-    error::GgufFault,
-    family::{
-        GgufFamily,
-        Order::{self, RotaryPairs, Same, Transposed},
-        Stored,
-    },
+    error::{DraftError, GgufFault},
+    family::{GgufFamily, Stored, at_layer},
     metadata::{Metadata, required},
+    order::Order::{self, RotaryPairs, Same, Transposed},
     sizes::Size::{
         self, Context, FusedHeads, HalfHead, Head, Hidden, Intermediate, Keys, Queries, Vocabulary,
     },
 };
-use crate::model::Role;
+use crate::model::config::DecoderConfig;
+use crate::model::{Role, Slot};
 
 const STANDARD_KEYS: &[&str] = &[
     "block_count",
@@ -145,6 +143,60 @@ const fn tensor(role: Role, stem: &'static str, shape: &'static [Size], order: O
 
 const fn with_bias(tensor: Stored) -> Stored {
     Stored { has_bias: true, ..tensor }
+}
+
+/// The family as which a model is written, by the `model_type` of its folder.
+pub(super) fn of_model(config: &DecoderConfig) -> Result<&'static GgufFamily, DraftError> {
+    let name = match config.model_type.as_str() {
+        // The same arithmetic; llama.cpp has one name for both.
+        "mistral" => LLAMA.architecture,
+        other => other,
+    };
+    let known = || FAMILIES.iter().map(|family| family.architecture).collect::<Vec<_>>().join(", ");
+    FAMILIES
+        .iter()
+        .find(|family| family.architecture == name)
+        .copied()
+        .ok_or_else(|| DraftError::Family { model_type: config.model_type.clone(), known: known() })
+}
+
+/// What llama.cpp calls the families without a table here, whose down projections have the usual
+/// names.
+const OTHERS: &[(&str, &str)] = &[
+    ("gemma", "gemma"),
+    ("gemma2", "gemma2"),
+    ("gemma3_text", "gemma3"),
+    ("phi3", "phi3"),
+    ("olmo2", "olmo2"),
+    ("olmo3", "olmo2"),
+    ("granite", "granite"),
+    ("smollm3", "smollm3"),
+    ("starcoder2", "starcoder2"),
+    ("stablelm", "stablelm"),
+    ("gpt_neox", "gptneox"),
+    ("gptj", "gptj"),
+];
+
+/// Where a file has a linear map of a model: the architecture, the tensor's name, and its order.
+/// Of families without a table here, the down projections alone are known.
+pub(super) fn place_of(
+    config: &DecoderConfig,
+    slot: &Slot,
+) -> Result<(&'static str, String, Order), DraftError> {
+    let named = |stem: &str| format!("{}.weight", at_layer(stem, slot.layer.unwrap_or_default()));
+    let other = OTHERS.iter().find(|(known, _)| *known == config.model_type);
+    if let (Some((_, architecture)), Role::Down) = (other, slot.role) {
+        return Ok((architecture, named("blk.{}.ffn_down"), Same));
+    }
+    let family = of_model(config)?;
+    let mut stored = family.parts(1).map(|(stored, ..)| stored);
+    match stored.find(|stored| stored.role == Some(slot.role)) {
+        Some(stored) => Ok((family.architecture, named(stored.stem), stored.order)),
+        None => Err(DraftError::NoPlace {
+            what: format!("tensor {:?}", slot.name),
+            architecture: family.architecture,
+        }),
+    }
 }
 
 /// The family that a file declares; refuses keys of it that are not understood.

@@ -6,6 +6,7 @@ use super::{
     error::GgufFault,
     header::{GgufHeader, TensorEntry},
     metadata::{Metadata, key_of},
+    order::Order,
     sizes::{Size, Sizes},
 };
 use serde_json::{Map, Value};
@@ -51,18 +52,6 @@ pub(super) struct Stored {
     pub(super) has_bias: bool,
 }
 
-/// How the stored rows and columns relate to those of the Hugging Face tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// As in the Hugging Face tensor.
-    Same,
-    /// llama.cpp rotates neighbouring rows of a head, Hugging Face rotates row j
-    /// with row j + d/2: stored row 2j + p of a head is row p·d/2 + j here.
-    RotaryPairs,
-    /// Rows are columns here (GPT-2 multiplies x·W with W [in, out]).
-    Transposed,
-}
-
 /// A tensor of the output, and where it comes from.
 #[derive(Debug)]
 pub(super) struct Planned<'a> {
@@ -81,8 +70,8 @@ impl Planned<'_> {
     }
 }
 
-const HEAD: &str = "output.weight";
-const EMBEDDING: &str = "token_embd.weight";
+pub(super) const HEAD: &str = "output.weight";
+pub(super) const EMBEDDING: &str = "token_embd.weight";
 /// Frequency factors of Llama 3.1 and later.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
@@ -116,6 +105,14 @@ impl GgufFamily {
         }
     }
 
+    /// The weights and biases of its table, layer by layer: the entry, which of the two, the layer.
+    pub(super) fn parts(
+        &self,
+        layers: usize,
+    ) -> impl Iterator<Item = (&'static Stored, &'static str, usize)> {
+        self.tensors.iter().copied().flatten().flat_map(move |stored| stored.parts(layers))
+    }
+
     /// Every tensor of the output, sorted by name; each tensor of the file is used, or refused.
     pub(super) fn plan<'a>(
         &self,
@@ -125,9 +122,7 @@ impl GgufFamily {
     ) -> Result<Vec<Planned<'a>>, GgufFault> {
         let mut unused = header.tensors.clone();
         let mut planned = Vec::new();
-        let all =
-            self.tensors.iter().copied().flatten().flat_map(|stored| stored.parts(sizes.layers));
-        for (stored, part, layer) in all {
+        for (stored, part, layer) in self.parts(sizes.layers) {
             let name = format!("{}.{part}", at_layer(stored.stem, layer));
             let Some((&source, entry)) = header.tensors.get_key_value(name.as_str()) else {
                 match stored.role {
@@ -158,7 +153,10 @@ impl GgufFamily {
 
 impl Stored {
     /// Its weight, and its bias, of each layer where it belongs to one.
-    fn parts(&self, layers: usize) -> impl Iterator<Item = (&Self, &'static str, usize)> {
+    fn parts(
+        &'static self,
+        layers: usize,
+    ) -> impl Iterator<Item = (&'static Self, &'static str, usize)> {
         let layers = if self.stem.contains("{}") { layers } else { 1 };
         let parts: &[&str] = if self.has_bias { &["weight", "bias"] } else { &["weight"] };
         parts.iter().flat_map(move |part| (0..layers).map(move |layer| (self, *part, layer)))
@@ -189,7 +187,8 @@ impl Stored {
     }
 }
 
-fn at_layer(name: &str, layer: usize) -> String {
+/// A stem in one layer.
+pub(super) fn at_layer(name: &str, layer: usize) -> String {
     name.replace("{}", &layer.to_string())
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     error::GgufFault,
-    metadata::{List, Metadata, Scalar, Value},
+    metadata::{ARRAY, List, Metadata, STRING, Scalar, Value},
     tensor_type::TensorType,
 };
 use crate::files::mistaken;
@@ -28,7 +28,20 @@ pub(super) struct GgufHeader<'a> {
     pub(super) metadata: Metadata<'a>,
     /// The tensors by name.
     pub(super) tensors: BTreeMap<&'a str, TensorEntry>,
+    /// The keys with their values, as they are stored.
+    pub(super) keys: StoredKeys<'a>,
     bytes: &'a [u8],
+}
+
+/// What precedes the list of tensors.
+#[derive(Debug)]
+pub(super) struct StoredKeys<'a> {
+    /// The version of the format.
+    pub(super) version: u32,
+    pub(super) bytes: &'a [u8],
+    pub(super) count: u64,
+    /// The numbers of each tensor start at a multiple of so many bytes.
+    pub(super) alignment: u64,
 }
 
 /// Where the numbers of one tensor are.
@@ -41,29 +54,34 @@ pub(super) struct TensorEntry {
     pub(super) start: u64,
     /// Size in bytes.
     pub(super) length: u64,
+    /// Its place in the list of tensors.
+    pub(super) index: u64,
 }
 
 impl<'a> GgufHeader<'a> {
     /// Reads and checks everything before the tensor data.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<GgufHeader<'a>, GgufFault> {
         let mut cursor = Cursor { bytes, at: 0 };
-        cursor.magic_and_version()?;
+        let version = cursor.magic_and_version()?;
         let tensor_count = cursor.u64("the number of tensors")?;
-        let key_count = cursor.u64("the number of keys")?;
-        let mut metadata = Metadata::default();
-        for index in 0..key_count {
+        let count = cursor.u64("the number of keys")?;
+        let (start, mut metadata) = (cursor.at, Metadata::default());
+        for index in 0..count {
             let key = cursor.text(&format!("the name of key {index}"))?;
             let kind = cursor.u32(&format!("the type of key {key:?}"))?;
             let value = cursor.value(kind, key)?;
             metadata.insert(key, value)?;
         }
+        let end = cursor.at;
         let mut entries = Vec::new();
         for index in 0..tensor_count {
             entries.push(cursor.entry(index)?);
         }
-        let data = (cursor.at as u64).next_multiple_of(alignment(&metadata)?);
+        let alignment = alignment(&metadata)?;
+        let data = (cursor.at as u64).next_multiple_of(alignment);
         let tensors = place(entries, data, bytes.len() as u64)?;
-        Ok(GgufHeader { metadata, tensors, bytes })
+        let keys = StoredKeys { version, bytes: &bytes[start..end], count, alignment };
+        Ok(GgufHeader { metadata, tensors, keys, bytes })
     }
 
     /// The numbers of a tensor as they are stored.
@@ -154,7 +172,7 @@ impl<'a> Cursor<'a> {
         self.array(what).map(u64::from_le_bytes)
     }
 
-    fn magic_and_version(&mut self) -> Result<(), GgufFault> {
+    fn magic_and_version(&mut self) -> Result<u32, GgufFault> {
         let found = &self.bytes[..self.bytes.len().min(4)];
         if found != b"GGUF" {
             let magic = || GgufFault::Magic { found: found.to_vec() };
@@ -162,7 +180,7 @@ impl<'a> Cursor<'a> {
         }
         self.at = found.len();
         match self.u32("the version")? {
-            2 | 3 => Ok(()),
+            version @ (2 | 3) => Ok(version),
             version => Err(GgufFault::Version(version)),
         }
     }
@@ -231,7 +249,7 @@ impl<'a> Cursor<'a> {
         let kind = TensorType(self.u32(&what)?);
         let start = self.u64(&what)?;
         let (shape, length) = measure(name, &shape, kind)?;
-        Ok((name, TensorEntry { shape, kind, start, length }))
+        Ok((name, TensorEntry { shape, kind, start, length, index }))
     }
 }
 
@@ -261,25 +279,8 @@ fn measure(name: &str, shape: &[u64], kind: TensorType) -> Result<(Vec<usize>, u
     Ok((sizes, length.ok_or_else(|| wrong("a size in bytes that fits into 64 bits".to_owned()))?))
 }
 
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
-
 fn scalar_type(kind: u32, what: &str) -> Result<Scalar, GgufFault> {
-    Ok(match kind {
-        0 => Scalar::U8,
-        1 => Scalar::I8,
-        2 => Scalar::U16,
-        3 => Scalar::I16,
-        4 => Scalar::U32,
-        5 => Scalar::I32,
-        6 => Scalar::F32,
-        7 => Scalar::Bool,
-        10 => Scalar::U64,
-        11 => Scalar::I64,
-        12 => Scalar::F64,
-        kind => {
-            let what = format!("the type of {what}");
-            return Err(GgufFault::invalid(what, kind, "a number from 0 to 12"));
-        }
+    Scalar::numbered(kind).ok_or_else(|| {
+        GgufFault::invalid(format!("the type of {what}"), kind, "a number from 0 to 12")
     })
 }

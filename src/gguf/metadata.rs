@@ -26,20 +26,25 @@ pub(super) enum List<'a> {
     Nested,
 }
 
-/// The types of numbers.
+/// The type of a text, as the format numbers it.
+pub(super) const STRING: u32 = 8;
+/// The type of a list.
+pub(super) const ARRAY: u32 = 9;
+
+/// The types of numbers, as the format numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scalar {
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    U64,
-    I64,
-    F32,
-    F64,
-    Bool,
+    U8 = 0,
+    I8 = 1,
+    U16 = 2,
+    I16 = 3,
+    U32 = 4,
+    I32 = 5,
+    F32 = 6,
+    Bool = 7,
+    U64 = 10,
+    I64 = 11,
+    F64 = 12,
 }
 
 /// A number without its width.
@@ -58,6 +63,30 @@ impl Number {
 }
 
 impl Scalar {
+    const ALL: [Scalar; 11] = [
+        Scalar::U8,
+        Scalar::I8,
+        Scalar::U16,
+        Scalar::I16,
+        Scalar::U32,
+        Scalar::I32,
+        Scalar::F32,
+        Scalar::Bool,
+        Scalar::U64,
+        Scalar::I64,
+        Scalar::F64,
+    ];
+
+    /// The type with this number, if it is one of numbers.
+    pub(super) fn numbered(number: u32) -> Option<Scalar> {
+        Self::ALL.into_iter().find(|scalar| scalar.number() == number)
+    }
+
+    /// Its number in the format.
+    pub(super) fn number(self) -> u32 {
+        self as u32
+    }
+
     /// Bytes of one number.
     pub(super) fn size(self) -> u64 {
         match self {

@@ -103,6 +103,9 @@ static TABLE: [PreTokenizer; 10] = [
 /// The words of GPT-2 as an expression, for cuts that go on after them.
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
+/// Each digit.
+const DIGITS: &str = r"\p{N}";
+
 impl PreTokenizer {
     /// The pre-tokenizer with this name.
     pub(super) fn named(name: &str) -> Result<&'static PreTokenizer, GgufFault> {
@@ -117,14 +120,45 @@ impl PreTokenizer {
         if self.is_composed { json!({ "type": "NFC" }) } else { Value::Null }
     }
 
-    /// The `pre_tokenizer` of `tokenizer.json`: the cuts, then bytes as printable characters.
-    pub(super) fn json(&self) -> Value {
-        let Some((last, before)) = self.cuts.split_last() else { return byte_level(false) };
+    /// The name under which a `tokenizer.json` cuts text into words; the error says what is not
+    /// known about it.
+    pub(super) fn of(tokenizer: &Value) -> Result<&'static str, String> {
+        let mut cuts = Vec::new();
+        for step in steps(&tokenizer["pre_tokenizer"]) {
+            let kind = step["type"].as_str().unwrap_or_default();
+            let expression = step["pattern"]["Regex"].as_str();
+            // To remove what lies between matches leaves the same words, if all text matches.
+            let isolates = step["behavior"] == "Isolated" || step["invert"] == true;
+            match (kind, expression) {
+                ("ByteLevel", _) if step["use_regex"] == false => {}
+                ("ByteLevel", _) => cuts.push(GPT_2),
+                ("Digits", _) if step["individual_digits"] == true => cuts.push(DIGITS),
+                ("Split", Some(expression)) if isolates => cuts.push(expression),
+                _ => return Err(format!("its pre-tokenizer {step} has no name in GGUF files")),
+            }
+        }
+        let is_composed = tokenizer["normalizer"]["type"] == "NFC";
+        let ignores_merges = tokenizer["model"]["ignore_merges"] == true;
+        let fits = |row: &&PreTokenizer| {
+            row.cuts.iter().map(Cut::expression).eq(cuts.iter().copied())
+                && (row.is_composed, row.ignores_merges) == (is_composed, ignores_merges)
+        };
+        let row = TABLE.iter().find(fits);
+        row.map(|row| row.names[0])
+            .ok_or_else(|| "the way in which it cuts text has no name in GGUF files".to_owned())
+    }
+
+    /// The `pre_tokenizer` of `tokenizer.json`: the cuts, then bytes as printable characters; with a
+    /// prefix, a blank before the text.
+    pub(super) fn json(&self, has_prefix: bool) -> Value {
+        let Some((last, before)) = self.cuts.split_last() else {
+            return byte_level(false, has_prefix);
+        };
         let mut steps: Vec<Value> = before.iter().map(Cut::json).collect();
         if !matches!(last, Cut::Gpt2) {
             steps.push(last.json());
         }
-        steps.push(byte_level(matches!(last, Cut::Gpt2)));
+        steps.push(byte_level(matches!(last, Cut::Gpt2), has_prefix));
         if steps.len() == 1 {
             return steps.remove(0);
         }
@@ -133,26 +167,43 @@ impl PreTokenizer {
 }
 
 impl Cut {
-    fn json(&self) -> Value {
-        let expression = match self {
-            Cut::Digits => return json!({ "type": "Digits", "individual_digits": true }),
+    /// The expression whose matches are words.
+    fn expression(&self) -> &'static str {
+        match self {
+            Cut::Digits => DIGITS,
             Cut::Gpt2 => GPT_2,
             Cut::Around(expression) => expression,
-        };
+        }
+    }
+
+    fn json(&self) -> Value {
+        if let Cut::Digits = self {
+            return json!({ "type": "Digits", "individual_digits": true });
+        }
         json!({
             "type": "Split",
-            "pattern": { "Regex": expression },
+            "pattern": { "Regex": self.expression() },
             "behavior": "Isolated",
             "invert": false,
         })
     }
 }
 
+/// The steps of a normalizer or a pre-tokenizer, one after the other.
+pub(super) fn steps(part: &Value) -> Vec<&Value> {
+    let inner = part.get("pretokenizers").or_else(|| part.get("normalizers"));
+    match inner.and_then(Value::as_array) {
+        Some(inner) => inner.iter().flat_map(steps).collect(),
+        None if part.is_null() => Vec::new(),
+        None => vec![part],
+    }
+}
+
 /// The step that writes bytes as printable characters, as pre-tokenizer, decoder or post-processor.
-pub(super) fn byte_level(use_regex: bool) -> Value {
+pub(super) fn byte_level(use_regex: bool, has_prefix: bool) -> Value {
     json!({
         "type": "ByteLevel",
-        "add_prefix_space": false,
+        "add_prefix_space": has_prefix,
         "trim_offsets": true,
         "use_regex": use_regex,
     })

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{error::GgufFault, metadata::Metadata, metadata::required};
 
 const SCORES: &str = "tokenizer.ggml.scores";
-const PREFIX: &str = "tokenizer.ggml.add_space_prefix";
+/// Whether a blank is put before a text.
+pub(super) const PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 /// The character that stands for a blank inside pieces.
 const BLANK: &str = "▁";
 

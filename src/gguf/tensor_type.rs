@@ -1,11 +1,57 @@
 //! The tensor types of GGUF by number, and which of them can be turned into numbers.
 
-use candle_core::quantized::GgmlDType;
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Result, Tensor};
 use half::f16;
+
+use crate::model::weights::element::Element;
 
 /// A tensor type as the file numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TensorType(pub(super) u32);
+
+/// A type in which matrices of a GGUF file can be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GgufType {
+    /// Single precision.
+    F32,
+    /// Half precision, 11 significant bits.
+    F16,
+    /// Half precision with the range of a single, 8 significant bits.
+    Bf16,
+    /// Eight bits a weight, and a scale for each 32.
+    Q8_0,
+    /// Four bits a weight, and a scale for each 32.
+    Q4_0,
+    /// Four bits a weight, and a scale and an offset for each 32.
+    Q4_1,
+}
+
+impl GgufType {
+    pub(super) fn stored(self) -> TensorType {
+        TensorType(match self {
+            Self::F32 => 0,
+            Self::F16 => 1,
+            Self::Q4_0 => 2,
+            Self::Q4_1 => 3,
+            Self::Q8_0 => 8,
+            Self::Bf16 => 30,
+        })
+    }
+}
+
+/// How the edited matrices of a GGUF file are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EditedAs {
+    /// As the others, but for quantised ones, which become F16: their codes could not hold a small
+    /// change.
+    #[default]
+    Usual,
+    /// As they were before they were edited.
+    Stored,
+    /// In one type.
+    Type(GgufType),
+}
 
 /// Number, name and, where supported, the type that dequantises it.
 ///
@@ -120,6 +166,73 @@ impl TensorType {
     /// As ggml spells it, such as `Q4_1`.
     pub(super) fn name(self) -> String {
         self.row().map_or_else(|| format!("number {}", self.0), |(_, name, _)| (*name).to_owned())
+    }
+
+    /// The type of tensors that hold such numbers as they are.
+    pub(super) fn of(element: Element) -> Self {
+        match element {
+            Element::F32 => Self(0),
+            Element::F16 => Self(1),
+            Element::BF16 => Self(30),
+        }
+    }
+
+    /// The number that `general.file_type` has for files whose matrices are mostly of this type
+    /// (`llama_ftype` in llama.h).
+    pub(super) fn of_file(self) -> Option<u32> {
+        match self.name().as_str() {
+            "F32" => Some(0),
+            "F16" => Some(1),
+            "Q4_0" => Some(2),
+            "Q4_1" => Some(3),
+            "Q8_0" => Some(7),
+            "BF16" => Some(32),
+            _ => None,
+        }
+    }
+
+    /// The type that stores a row of `columns` numbers: this one, or F16 where its blocks do not
+    /// fill the row, as llama.cpp does.
+    pub(super) fn fitting(self, columns: usize) -> Self {
+        let fits = self.readable().is_some_and(|it| columns.is_multiple_of(it.block_size()));
+        if fits { self } else { Self::of(Element::F16) }
+    }
+
+    /// Bytes of `elements` numbers in whole blocks.
+    pub(super) fn bytes(self, elements: u64) -> u64 {
+        let reading = self.readable().expect("only types that are read are written");
+        elements / reading.block_size() as u64 * reading.type_size() as u64
+    }
+
+    /// The type of an edited matrix that was stored in this one.
+    pub(super) fn edited(self, edited_as: EditedAs) -> Self {
+        let is_plain = [Element::F32, Element::F16, Element::BF16].map(Self::of).contains(&self);
+        match edited_as {
+            EditedAs::Type(kind) => kind.stored(),
+            EditedAs::Usual if !is_plain => Self::of(Element::F16),
+            EditedAs::Usual | EditedAs::Stored => self,
+        }
+    }
+
+    /// Whether numbers can be stored in it.
+    pub(super) fn is_writable(self) -> bool {
+        matches!(self.readable(), Some(Reading::Candle(_)))
+    }
+
+    /// Rows of `columns` numbers, rounded to this type, which is [writable](Self::is_writable).
+    pub(super) fn encode(self, values: Vec<f32>, columns: usize) -> Result<Vec<u8>> {
+        let plain = [Element::F32, Element::F16, Element::BF16];
+        if let Some(element) = plain.into_iter().find(|it| Self::of(*it) == self) {
+            let mut bytes = Vec::new();
+            element.round_into(&values, &mut bytes);
+            return Ok(bytes);
+        }
+        let Some(Reading::Candle(dtype)) = self.readable() else {
+            candle_core::bail!("numbers cannot be stored as {}", self.name())
+        };
+        let rows = (values.len() / columns, columns);
+        let blocks = QTensor::quantize(&Tensor::from_vec(values, rows, &Device::Cpu)?, dtype)?;
+        Ok(blocks.data()?.into_owned())
     }
 
     /// How it is dequantised, if there is one.

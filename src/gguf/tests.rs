@@ -6,6 +6,7 @@ mod hostile;
 mod pieces;
 mod refusals;
 mod tokens;
+mod writing;
 
 use std::{fs, path::Path};
 

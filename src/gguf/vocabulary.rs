@@ -11,7 +11,7 @@ use super::{
     family::Object,
     metadata::{Metadata, required},
     pre_tokenizer::{PreTokenizer, byte_level},
-    sentence_piece::SentencePiece,
+    sentence_piece::{PREFIX, SentencePiece},
 };
 
 const MODEL: &str = "tokenizer.ggml.model";
@@ -21,18 +21,25 @@ const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 
 /// Values of `tokenizer.ggml.token_type` (`llama_token_type` in llama.h) that are treated apart.
-const NORMAL: i128 = 1;
-const UNKNOWN: i128 = 2;
-const CONTROL: i128 = 3;
-const USER_DEFINED: i128 = 4;
+pub(super) const NORMAL: i128 = 1;
+pub(super) const UNKNOWN: i128 = 2;
+pub(super) const CONTROL: i128 = 3;
+pub(super) const USER_DEFINED: i128 = 4;
 /// Fills the embedding up to a round number of rows; the tokenizer has no such token.
-const UNUSED: i128 = 5;
+pub(super) const UNUSED: i128 = 5;
+/// One byte of a character that has no piece.
+pub(super) const BYTE: i128 = 6;
 
 /// How tokens are found in a text.
 #[derive(Debug)]
 enum Scheme<'a> {
     /// Byte-level BPE: words, then merges.
-    Bytes { merges: &'a [&'a str], pre_tokenizer: &'static PreTokenizer },
+    Bytes {
+        merges: &'a [&'a str],
+        pre_tokenizer: &'static PreTokenizer,
+        /// A blank is put before a text.
+        has_prefix: bool,
+    },
     /// Pieces with scores.
     Pieces(SentencePiece),
 }
@@ -75,6 +82,7 @@ impl<'a> Vocabulary<'a> {
                 Scheme::Bytes {
                     merges: required(MERGES, metadata.texts(MERGES)?)?,
                     pre_tokenizer: PreTokenizer::named(pre)?,
+                    has_prefix: metadata.boolean(PREFIX)?.unwrap_or(false),
                 }
             }
             "llama" => Scheme::Pieces(SentencePiece::read(metadata, tokens.len())?),
@@ -165,9 +173,11 @@ impl<'a> Vocabulary<'a> {
         let vocabulary: Map<String, Value> =
             self.used().map(|(id, token)| (token.to_owned(), id.into())).collect();
         let (normalizer, pre_tokenizer, decoder) = match &self.scheme {
-            Scheme::Bytes { pre_tokenizer, .. } => {
-                (pre_tokenizer.normalizer(), pre_tokenizer.json(), byte_level(true))
-            }
+            Scheme::Bytes { pre_tokenizer, has_prefix, .. } => (
+                pre_tokenizer.normalizer(),
+                pre_tokenizer.json(*has_prefix),
+                byte_level(true, false),
+            ),
             Scheme::Pieces(pieces) => (pieces.normalizer(), Value::Null, pieces.decoder()),
         };
         let mut model = json!({
@@ -182,7 +192,7 @@ impl<'a> Vocabulary<'a> {
             "vocab": vocabulary,
         });
         match &self.scheme {
-            Scheme::Bytes { merges, pre_tokenizer } => {
+            Scheme::Bytes { merges, pre_tokenizer, .. } => {
                 model["ignore_merges"] = pre_tokenizer.ignores_merges.into();
                 model["merges"] = json!(merges);
             }
@@ -239,7 +249,7 @@ impl<'a> Vocabulary<'a> {
     /// Trims offsets, and puts the declared tokens around a text.
     fn post_processor(&self) -> Result<Value, GgufFault> {
         let own = match &self.scheme {
-            Scheme::Bytes { .. } => byte_level(true),
+            Scheme::Bytes { .. } => byte_level(true, false),
             Scheme::Pieces(_) => Value::Null,
         };
         if !self.adds_bos && !self.adds_eos {
@@ -248,7 +258,7 @@ impl<'a> Vocabulary<'a> {
         let pick = |is_added: bool, id: Option<usize>, name: &str| match (is_added, id) {
             (false, _) => Ok(None),
             (true, Some(id)) => Ok(Some((id, self.tokens[id]))),
-            (true, None) => Err(GgufFault::MissingKey(format!("tokenizer.ggml.{name}_token_id"))),
+            (true, None) => Err(GgufFault::MissingKey(special_key(name))),
         };
         let bos = pick(self.adds_bos, self.special.bos, "bos")?;
         let eos = pick(self.adds_eos, self.special.eos, "eos")?;
@@ -309,7 +319,7 @@ impl<'a> Vocabulary<'a> {
 impl SpecialIds {
     fn read(metadata: &Metadata<'_>, tokens: usize) -> Result<SpecialIds, GgufFault> {
         let id = |name: &str| {
-            let name = format!("tokenizer.ggml.{name}_token_id");
+            let name = special_key(name);
             let Some(id) = metadata.unsigned(&name)? else { return Ok(None) };
             if id < tokens as u64 {
                 return Ok(Some(id as usize));
@@ -342,6 +352,11 @@ impl SpecialIds {
         }
         entries
     }
+}
+
+/// The key of a token with a role, such as `bos`.
+pub(super) fn special_key(role: &str) -> String {
+    format!("tokenizer.ggml.{role}_token_id")
 }
 
 fn key(name: &str) -> String {

@@ -78,6 +78,11 @@ impl ChatTemplate {
         Err(ChatError::Absent { folder: folder.to_owned() })
     }
 
+    /// The template itself.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Tokens that end an answer, beyond those that end a text.
     pub fn stops(&self) -> &[u32] {
         &self.stops

@@ -1,0 +1,216 @@
+//! A model with patches as one GGUF file, for llama.cpp and what is built on it.
+//!
+//! From a GGUF file, every key and every tensor that the patches do not change is taken over byte by
+//! byte. From a folder, all of the file is made: keys from `config.json`, tokens from
+//! `tokenizer.json`. Next to the file stands its record, with the recipes of the patches and the
+//! file's digest.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::edit::{Edit, EditedTensor, StoredDtype};
+use super::{CheckpointError, EditedKey, card, check_patches, record};
+use crate::delta::WeightDelta;
+use crate::files::{Kind, Overwrite, check_target, write_atomically};
+use crate::gguf::{Contents, Draft, DraftFailure, EditedAs, GgufFile, GgufType, Types};
+use crate::model::Model;
+use crate::patch::{self, Patch};
+use crate::progress::Progress;
+
+/// A GGUF file as output: only one with its own record next to it is replaced.
+pub const GGUF: Kind = Kind {
+    name: "a GGUF file that rescribe wrote, with its record next to it",
+    is_folder: false,
+    is_ours: |path| record::is_of(&record_of(path), path),
+};
+
+/// Where the record of a GGUF file stands.
+pub fn record_of(gguf: &Path) -> PathBuf {
+    let mut name = OsString::from(gguf);
+    name.push(".");
+    name.push(super::RECIPES);
+    name.into()
+}
+
+/// What a GGUF file is made of, and how.
+#[derive(Debug, Clone, Default)]
+pub struct GgufOptions<'a> {
+    /// The GGUF file that the model was imported from, to be taken over but for the edits.
+    pub original: Option<&'a Path>,
+    /// What the model is called in a file that is made from a folder.
+    pub name: &'a str,
+    /// How a file that is made from a folder stores its matrices; as the folder does, where nothing
+    /// is said.
+    pub matrices: Option<GgufType>,
+    /// How the edited matrices are stored.
+    pub edited_as: EditedAs,
+    /// Keys at which the effect of rounding is to be measured.
+    pub keys: Vec<EditedKey>,
+}
+
+/// Summary of a GGUF file that was written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GgufSummary {
+    /// The file.
+    pub out: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Number of its tensors.
+    pub tensors: usize,
+    /// Edited tensors, by their names in the model's folder.
+    pub edited: Vec<EditedTensor>,
+}
+
+/// Writes the model with the patches applied as one GGUF file.
+///
+/// # Errors
+///
+/// Where the patches are for another base, the file is no such model, or the model has something
+/// that the form has no place for; nothing is written then.
+pub fn export_gguf(
+    model: &Model,
+    patches: &[Patch],
+    out: &Path,
+    overwrite: Overwrite,
+    options: &GgufOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<GgufSummary, CheckpointError> {
+    let uses: Vec<&Path> = [model.folder.as_path()].into_iter().chain(options.original).collect();
+    check_target(out, overwrite, &GGUF, &uses)?;
+    check_patches(&model.folder, &model.weights, patches, progress)?;
+    let delta = patch::compose(patches)?;
+    let mut changed =
+        Changed { model, delta: &delta, keys: &options.keys, at_work: None, edited: Vec::new() };
+    let names: Vec<&str> = delta.changes.keys().map(String::as_str).collect();
+    let original =
+        options.original.map(|path| Ok::<_, CheckpointError>((GgufFile::open(path)?, path)));
+    let original = original.transpose()?;
+    let draft = match &original {
+        Some((file, path)) => file
+            .edited(names.iter().copied(), options.edited_as)
+            .map_err(|source| CheckpointError::Original { path: (*path).to_owned(), source })?,
+        None => {
+            let (matrices, edited_as) = (options.matrices, options.edited_as);
+            Draft::of_model(model, options.name, Types { matrices, edited_as, edited: &names })?
+        }
+    };
+    let tensors = draft.len();
+    let bytes = write(out, overwrite, &draft, &mut changed, progress)?;
+    let edited = changed.edited;
+    record::write_beside(out, &record_of(out), card::recipes(&model.folder, patches, &edited))?;
+    Ok(GgufSummary { out: out.to_owned(), bytes, tensors, edited })
+}
+
+/// Writes an adapter, which has no numbers of the model, and its record.
+pub(crate) fn write_adapter(
+    out: &Path,
+    overwrite: Overwrite,
+    draft: &Draft<'_>,
+    recipes: serde_json::Value,
+    progress: &dyn Progress,
+) -> Result<u64, CheckpointError> {
+    let bytes = write(out, overwrite, draft, &mut NoNumbers, progress)?;
+    record::write_beside(out, &record_of(out), recipes)?;
+    Ok(bytes)
+}
+
+fn write<C: Contents<Error = CheckpointError>>(
+    out: &Path,
+    overwrite: Overwrite,
+    draft: &Draft<'_>,
+    contents: &mut C,
+    progress: &dyn Progress,
+) -> Result<u64, CheckpointError> {
+    let (mut bytes, mut failure) = (0, None);
+    let written = write_atomically(out, overwrite, |file| {
+        bytes = draft.write(file, contents, progress).map_err(|error| {
+            let other = match error {
+                DraftFailure::Write(error) => return error,
+                DraftFailure::Contents(error) => error,
+                DraftFailure::Interrupted(interrupted) => interrupted.into(),
+                DraftFailure::Encode(tensor, source) => {
+                    CheckpointError::Compute { tensor, source: source.into() }
+                }
+            };
+            failure = Some(other);
+            std::io::ErrorKind::Other.into()
+        })?;
+        Ok(())
+    });
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(written.map(|()| bytes)?),
+    }
+}
+
+/// The numbers of a model with its changes, and what is lost of these.
+struct Changed<'a> {
+    model: &'a Model,
+    delta: &'a WeightDelta,
+    keys: &'a [EditedKey],
+    /// The tensor whose numbers were given last, W and ΔW.
+    at_work: Option<(Vec<f32>, Vec<f32>)>,
+    edited: Vec<EditedTensor>,
+}
+
+impl Changed<'_> {
+    fn edit<'t>(&'t self, tensor: &'t str) -> Result<Option<Edit<'t>>, CheckpointError> {
+        let Some(change) = self.delta.changes.get(tensor) else { return Ok(None) };
+        let edit = Edit::new(tensor, change, &self.model.weights, StoredDtype::Stored)?;
+        Ok(Some(edit.at(self.keys)))
+    }
+}
+
+impl Contents for Changed<'_> {
+    type Error = CheckpointError;
+
+    fn numbers(&mut self, tensor: &str) -> Result<Vec<f32>, CheckpointError> {
+        let Some(edit) = self.edit(tensor)? else {
+            return Ok(self.model.weights.load_vec(tensor)?);
+        };
+        let (old, change) = edit.numbers()?;
+        let sums = old.iter().zip(&change).map(|(old, change)| old + change).collect();
+        self.at_work = Some((old, change));
+        Ok(sums)
+    }
+
+    fn stored(
+        &mut self,
+        tensor: &str,
+        kind: &str,
+        given: &[f32],
+        read: &[f32],
+    ) -> Result<(), CheckpointError> {
+        let bad = read.iter().filter(|value| !value.is_finite()).count();
+        if bad > 0 {
+            let largest = given.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+            let (tensor, dtype) = (tensor.to_owned(), kind.to_owned());
+            return Err(CheckpointError::TooLarge { tensor, dtype, bad, largest });
+        }
+        let Some((old, change)) = self.at_work.take() else { return Ok(()) };
+        let edit = self.edit(tensor)?.expect("only a changed tensor is at work");
+        let measured = edit.measured(kind, &old, &change, read)?;
+        // An embedding that is the head as well is written twice.
+        if self.edited.iter().all(|known| known.name != tensor) {
+            self.edited.push(measured);
+        }
+        Ok(())
+    }
+}
+
+/// An adapter holds all of its numbers.
+struct NoNumbers;
+
+impl Contents for NoNumbers {
+    type Error = CheckpointError;
+
+    fn numbers(&mut self, tensor: &str) -> Result<Vec<f32>, CheckpointError> {
+        Err(CheckpointError::NoSuchMatrix { tensor: tensor.to_owned() })
+    }
+
+    fn stored(&mut self, _: &str, _: &str, _: &[f32], _: &[f32]) -> Result<(), CheckpointError> {
+        Ok(())
+    }
+}

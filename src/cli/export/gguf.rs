@@ -1,0 +1,163 @@
+//! The whole model as one GGUF file, alone or in a folder for Ollama.
+
+use std::path::Path;
+
+use anyhow::Context;
+use candle_core::Device;
+
+use super::{as_data, encoded, keys, last_logits, show_edited};
+use crate::cli::args::{EditedType, ExportArgs, MatrixType};
+use crate::cli::exit::Usage;
+use crate::cli::outputs;
+use crate::cli::session::Session;
+use crate::cli::ui::Ui;
+use rescribe::checkpoint::{GgufOptions, GgufSummary, export_gguf, export_ollama};
+use rescribe::gguf::{self, EditedAs, GgufType, ImportOptions};
+use rescribe::model::Model;
+use rescribe::patch::Patch;
+use rescribe::progress::{Progress, Silent, counted};
+use rescribe::report::Report;
+
+/// Writes one GGUF file.
+pub fn file(
+    args: &ExportArgs,
+    session: &Session,
+    patches: &[Patch],
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let overwrite = outputs::overwrite(args.force);
+    let options = options(args, session, patches)?;
+    let summary = export_gguf(&session.model, patches, &args.out, overwrite, &options, ui)?;
+    ui.close();
+    show(&summary, session, ui)?;
+    let difference = args.check.then(|| check(session, patches, &args.out, ui)).transpose()?;
+    let data = serde_json::json!({
+        "out": args.out,
+        "tensors": summary.tensors,
+        "bytes": summary.bytes,
+        "edited": as_data(&summary.edited),
+        "largest_logit_difference": difference,
+    });
+    let kept = match &session.gguf {
+        Some(file) => format!("; all else is, byte for byte, that of {}", file.display()),
+        None => String::new(),
+    };
+    let sentence = format!(
+        "{} holds the model with {}{kept}.",
+        args.out.display(),
+        counted(summary.edited.len(), "edited tensor")
+    );
+    ui.show(&Report::new("export", &session.name, &data)?.section(sentence))
+}
+
+/// Writes a folder with a Modelfile.
+pub fn ollama(
+    args: &ExportArgs,
+    session: &Session,
+    patches: &[Patch],
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let overwrite = outputs::overwrite(args.force);
+    let options = options(args, session, patches)?;
+    let summary = export_ollama(&session.model, patches, &args.out, overwrite, &options, ui)?;
+    ui.close();
+    show(&summary, session, ui)?;
+    let out = args.out.display();
+    let data = serde_json::json!({ "out": args.out, "edited": as_data(&summary.edited) });
+    let sentence = format!(
+        "{out} holds the model with {} and its Modelfile.",
+        counted(summary.edited.len(), "edited tensor")
+    );
+    let mut report = Report::new("export", &session.name, &data)?.section(sentence);
+    report.next = Some(format!("ollama create my-model -f {out}/Modelfile"));
+    ui.show(&report)
+}
+
+fn options<'a>(
+    args: &ExportArgs,
+    session: &'a Session,
+    patches: &[Patch],
+) -> anyhow::Result<GgufOptions<'a>> {
+    if args.matrices.is_some() && session.gguf.is_some() {
+        let message = "--type is for a file that is made from a folder: what a GGUF file holds \
+                       stays as it is, but for the edits, which --edited-type stores";
+        return Err(Usage(message.into()).into());
+    }
+    Ok(GgufOptions {
+        original: session.gguf.as_deref(),
+        name: &session.name,
+        matrices: args.matrices.map(matrix_type),
+        edited_as: args.edited_type.map_or(EditedAs::Usual, edited_as),
+        keys: keys(session, patches)?,
+    })
+}
+
+fn matrix_type(given: MatrixType) -> GgufType {
+    match given {
+        MatrixType::F32 => GgufType::F32,
+        MatrixType::F16 => GgufType::F16,
+        MatrixType::Bf16 => GgufType::Bf16,
+        MatrixType::Q80 => GgufType::Q8_0,
+        MatrixType::Q40 => GgufType::Q4_0,
+        MatrixType::Q41 => GgufType::Q4_1,
+    }
+}
+
+fn edited_as(given: EditedType) -> EditedAs {
+    EditedAs::Type(match given {
+        EditedType::Stored => return EditedAs::Stored,
+        EditedType::F32 => GgufType::F32,
+        EditedType::F16 => GgufType::F16,
+        EditedType::Bf16 => GgufType::Bf16,
+        EditedType::Q80 => GgufType::Q8_0,
+        EditedType::Q40 => GgufType::Q4_0,
+        EditedType::Q41 => GgufType::Q4_1,
+    })
+}
+
+/// A value lost at a key by more than this share is warned of.
+const MUCH: f64 = 0.05;
+
+/// What was changed, what rounding costs where the edits were solved for, and a warning where that
+/// is much.
+fn show(summary: &GgufSummary, session: &Session, ui: &Ui) -> anyhow::Result<()> {
+    show_edited(&summary.edited, summary.bytes, session, ui)?;
+    let lost = |tensor: &rescribe::checkpoint::EditedTensor| {
+        tensor.key_residual.unwrap_or(tensor.rounding_residual)
+    };
+    let worst = summary.edited.iter().max_by(|a, b| lost(a).total_cmp(&lost(b)));
+    let Some(tensor) = worst else { return Ok(()) };
+    let (percent, place) = match tensor.key_residual {
+        Some(residual) => (100. * residual, "of what it changes at the edited keys"),
+        None => (100. * tensor.rounding_residual, "of its change"),
+    };
+    let text =
+        format!("stored as {}, {} is off by {percent:.2} % {place}", tensor.dtype, tensor.name);
+    ui.note("rounding", &text);
+    if lost(tensor) > MUCH {
+        ui.warn(&format!(
+            "rounding to {} costs {percent:.0} % {place}; --edited-type f16 or f32 keeps more, \
+             --format gguf-lora all of it",
+            tensor.dtype
+        ));
+    }
+    Ok(())
+}
+
+/// Largest difference of logits between model + patch in memory and the file, read again.
+fn check(session: &Session, patches: &[Patch], out: &Path, ui: &Ui) -> anyhow::Result<f32> {
+    let folder = tempfile::tempdir().context("no place to read the file again")?;
+    let read = folder.path().join("model");
+    gguf::import(out, &read, &ImportOptions::default(), &Silent)?;
+    let again = Model::open(&read, &Device::Cpu, &Silent)?;
+    let prompts = encoded(&session.model)?;
+    if prompts != encoded(&again)? {
+        anyhow::bail!("{}: its tokenizer, read again, gives other tokens", out.display());
+    }
+    let ours = last_logits(&session.patched(patches)?, &prompts)?;
+    let read = last_logits(&again.decoder, &prompts)?;
+    let pairs = ours.iter().flatten().zip(read.iter().flatten());
+    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0., f32::max);
+    ui.note("check", &format!("largest difference of logits, read again: {worst:.1e}"));
+    Ok(worst)
+}

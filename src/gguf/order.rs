@@ -1,0 +1,108 @@
+//! How the rows and columns of a tensor in a GGUF file relate to those of the Hugging Face tensor,
+//! and the way from one to the other.
+
+/// How the stored rows and columns relate to those of the Hugging Face tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As in the Hugging Face tensor.
+    Same,
+    /// llama.cpp rotates neighbouring rows of a head, Hugging Face rotates row j
+    /// with row j + d/2: stored row 2j + p of a head is row p·d/2 + j here.
+    RotaryPairs,
+    /// Rows are columns here (GPT-2 multiplies x·W with W [in, out]).
+    Transposed,
+}
+
+/// A tensor of a GGUF file: how it is ordered, and the sizes that this takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ordered {
+    pub(super) order: Order,
+    /// Length of a row in the file.
+    pub(super) columns: usize,
+    /// Width of a head.
+    pub(super) head: usize,
+}
+
+impl Ordered {
+    /// Numbers of the Hugging Face tensor, in the order of the file.
+    pub(super) fn to_file(self, values: Vec<f32>) -> Vec<f32> {
+        match self.order {
+            Order::Same => values,
+            Order::RotaryPairs => join_pairs(&values, self.head, self.columns),
+            Order::Transposed => transpose(&values, values.len() / self.columns),
+        }
+    }
+
+    /// Numbers of the file, in the order of the Hugging Face tensor.
+    pub(super) fn to_model(self, values: Vec<f32>) -> Vec<f32> {
+        match self.order {
+            Order::Same => values,
+            Order::RotaryPairs => split_pairs(&values, self.head, self.columns),
+            Order::Transposed => transpose(&values, self.columns),
+        }
+    }
+}
+
+/// Rows of whole heads, from pairs of neighbours to halves: see [`Order::RotaryPairs`].
+pub(super) fn split_pairs<T: Copy>(rows: &[T], head: usize, row: usize) -> Vec<T> {
+    let places = |place: usize| 2 * (place % (head / 2)) + place / (head / 2);
+    rearranged(rows, head, row, places)
+}
+
+/// Rows of whole heads, from halves to pairs of neighbours.
+fn join_pairs<T: Copy>(rows: &[T], head: usize, row: usize) -> Vec<T> {
+    rearranged(rows, head, row, |place| place % 2 * (head / 2) + place / 2)
+}
+
+/// The rows of each head in another order: `source` gives the row that goes to a place.
+fn rearranged<T: Copy>(
+    rows: &[T],
+    head: usize,
+    row: usize,
+    source: impl Fn(usize) -> usize,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(head * row) {
+        for place in 0..head {
+            out.extend_from_slice(&rows[source(place) * row..][..row]);
+        }
+    }
+    out
+}
+
+/// Transposes [rows, columns] to [columns, rows].
+pub(super) fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    let mut transposed = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        transposed.extend(values.iter().skip(column).step_by(columns));
+    }
+    transposed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_of_neighbours_become_halves_within_each_head() {
+        let stored: Vec<u8> = (0..8).flat_map(|row| [row, 100 + row]).collect();
+        let rows: Vec<u8> = split_pairs(&stored, 4, 2).chunks(2).map(|row| row[0]).collect();
+        assert_eq!(rows, [0, 2, 1, 3, 4, 6, 5, 7]);
+    }
+
+    #[test]
+    fn transposing_turns_rows_into_columns() {
+        assert_eq!(transpose(&[1., 2., 3., 4., 5., 6.], 3), [1., 4., 2., 5., 3., 6.]);
+    }
+
+    #[test]
+    fn there_and_back_is_where_it_began() {
+        let values: Vec<f32> = (0..48).map(|value| value as f32).collect();
+        for order in [Order::Same, Order::RotaryPairs, Order::Transposed] {
+            let ordered = Ordered { order, columns: 3, head: 8 };
+            let file = ordered.to_file(values.clone());
+            assert_eq!(file == values, order == Order::Same, "{order:?}");
+            assert_eq!(ordered.to_model(file), values, "{order:?}");
+        }
+    }
+}
