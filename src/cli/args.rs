@@ -97,7 +97,7 @@ pub enum Command {
     VerifyRecord(VerifyRecordArgs),
     /// Complete a prompt, before and after
     Ask(AskArgs),
-    /// Write base model + patches as a Hugging Face folder, or patches as a LoRA adapter
+    /// Write base model + patches as a Hugging Face folder or a GGUF file, or patches as an adapter
     Export(ExportArgs),
     /// Describe a model folder or a patch
     Inspect(InspectArgs),

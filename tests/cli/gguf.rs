@@ -93,9 +93,9 @@ fn flags_that_mean_nothing_are_refused_before_any_work() {
     let desk = Desk::new();
     let rows = [
         ("--format gguf --out x", "--out has to end in .gguf"),
-        ("--format lora --out x.gguf", "what is written is a folder"),
+        ("--format lora --patch p --out x.gguf", "what is written is a folder"),
         ("--format checkpoint --out x.gguf", "what is written is a folder"),
-        ("--format gguf-lora --out x.gguf --edited-type f16", "--edited-type"),
+        ("--format gguf-lora --patch p --out x.gguf --edited-type f16", "--edited-type"),
         ("--out x --type f16", "--type"),
         ("--out x.gguf --dtype f32", "--dtype is for a checkpoint"),
         ("--out x.gguf --link", "--link is for a checkpoint"),

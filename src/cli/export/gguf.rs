@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::Context;
 use candle_core::Device;
 
-use super::{as_data, encoded, keys, last_logits, show_edited};
+use super::{as_data, encoded, keys, last_logits, share, show_edited};
 use crate::cli::args::{EditedType, ExportArgs, MatrixType};
 use crate::cli::exit::Usage;
 use crate::cli::outputs;
 use crate::cli::session::Session;
-use crate::cli::ui::Ui;
-use rescribe::checkpoint::{GgufOptions, GgufSummary, export_gguf, export_ollama};
+use crate::cli::ui::{NOTE, Ui, paragraph};
+use rescribe::checkpoint::{EditedTensor, GgufOptions, GgufSummary, export_gguf, export_ollama};
 use rescribe::gguf::{self, EditedAs, GgufType, ImportOptions};
 use rescribe::model::Model;
 use rescribe::patch::Patch;
@@ -122,23 +122,23 @@ const MUCH: f64 = 0.05;
 /// is much.
 fn show(summary: &GgufSummary, session: &Session, ui: &Ui) -> anyhow::Result<()> {
     show_edited(&summary.edited, summary.bytes, session, ui)?;
-    let lost = |tensor: &rescribe::checkpoint::EditedTensor| {
-        tensor.key_residual.unwrap_or(tensor.rounding_residual)
-    };
+    let lost = |tensor: &EditedTensor| tensor.key_residual.unwrap_or(tensor.rounding_residual);
     let worst = summary.edited.iter().max_by(|a, b| lost(a).total_cmp(&lost(b)));
     let Some(tensor) = worst else { return Ok(()) };
-    let (percent, place) = match tensor.key_residual {
-        Some(residual) => (100. * residual, "of what it changes at the edited keys"),
-        None => (100. * tensor.rounding_residual, "of its change"),
+    let place = match tensor.key_residual {
+        Some(_) => "of what it changes at the edited keys",
+        None => "of its change",
     };
-    let text =
-        format!("stored as {}, {} is off by {percent:.2} % {place}", tensor.dtype, tensor.name);
-    ui.note("rounding", &text);
+    let (name, dtype, off) = (&tensor.name, &tensor.dtype, share(lost(tensor)));
+    let text = format!("{name}, stored as {dtype}, is off by {off} {place}");
+    ui.note("rounding", &paragraph(NOTE, NOTE, &text));
     if lost(tensor) > MUCH {
+        let adapter = match tensor.rank {
+            Some(_) => ", --format gguf-lora all of it",
+            None => "",
+        };
         ui.warn(&format!(
-            "rounding to {} costs {percent:.0} % {place}; --edited-type f16 or f32 keeps more, \
-             --format gguf-lora all of it",
-            tensor.dtype
+            "rounding to {dtype} costs {off} {place}; --edited-type f16 or f32 keeps more{adapter}"
         ));
     }
     Ok(())
