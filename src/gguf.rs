@@ -15,7 +15,6 @@
 //! whole or not at all. Nothing in the file is trusted (see `header`).
 
 mod adapter;
-mod config;
 mod convert;
 mod draft;
 mod error;
@@ -205,10 +204,14 @@ impl<'a> Model<'a> {
 
     /// All files but the weights.
     fn texts(&self, dtype: ImportDtype) -> Result<Vec<(&'static str, Vec<u8>)>, GgufFault> {
-        let described =
-            Described { family: self.family, sizes: &self.sizes, is_tied: self.is_tied };
+        let described = Described {
+            family: self.family,
+            sizes: &self.sizes,
+            is_tied: self.is_tied,
+            has_biases: self.family.has_biases(self.header),
+        };
         let special = self.vocabulary.special();
-        let mut config = (self.family.config)(self.header, &described)?;
+        let mut config = self.family.config_of(self.header, &described)?;
         config.extend(special.entries());
         config.insert("torch_dtype".to_owned(), dtype.torch_name().into());
         Ok(vec![

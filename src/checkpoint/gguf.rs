@@ -96,9 +96,7 @@ pub fn export_gguf(
             Draft::of_model(model, options.name, Types { matrices, edited_as, edited: &names })?
         }
     };
-    if let Some(warning) = draft.warning {
-        progress.warn(warning);
-    }
+    draft.warnings.iter().for_each(|warning| progress.warn(warning));
     let tensors = draft.len();
     let bytes = write(out, overwrite, &draft, &mut changed, progress)?;
     let edited = changed.edited;

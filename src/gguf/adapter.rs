@@ -65,6 +65,6 @@ pub(crate) fn adapter<'f>(
         key_count: keys.count(),
         alignment: ALIGNMENT,
         tensors,
-        warning: None,
+        warnings: Vec::new(),
     })
 }

@@ -15,7 +15,7 @@ use super::{
     error::GgufFault,
     family::Planned,
     header::GgufHeader,
-    order::{Order, split_pairs, transpose},
+    order::{Order, Ordered, split_pairs},
     tensor_type::{Reading, TensorType, iq4_nl, iq4_xs},
 };
 use crate::progress::{Interrupted, Progress};
@@ -77,26 +77,25 @@ impl Conversion<'_> {
 
     fn write_tensor(&self, planned: &Planned<'_>, out: &mut impl Write) -> Result<(), Failure> {
         let data = self.header.data(planned.entry);
-        let columns = *planned.entry.shape.last().expect("the header has no tensor without axes");
+        let columns = row_length(&planned.entry.shape);
         let rows = planned.elements() as usize / columns;
         let row_bytes = data.len() / rows;
         let whole = |count: usize| count.max(1).min(rows);
         let step = match planned.order {
-            Order::Same => whole(CHUNK / columns),
+            Order::Same | Order::OneMore => whole(CHUNK / columns),
             Order::RotaryPairs => whole(CHUNK / columns / self.head * self.head).max(self.head),
-            Order::Transposed => rows,
+            Order::HeadsApart | Order::Transposed => rows,
         };
+        let ordered = Ordered { order: planned.order, columns, head: self.head };
         let mut written = 0;
         for chunk in data.chunks(step * row_bytes) {
             let values = match planned.order {
-                Order::Same => dequantise(planned.source, planned.entry.kind, chunk)?,
+                // The blocks of whole rows change places, without being read twice.
                 Order::RotaryPairs => {
                     let chunk = split_pairs(chunk, self.head, row_bytes);
                     dequantise(planned.source, planned.entry.kind, &chunk)?
                 }
-                Order::Transposed => {
-                    transpose(&dequantise(planned.source, planned.entry.kind, chunk)?, columns)
-                }
+                _ => ordered.to_model(dequantise(planned.source, planned.entry.kind, chunk)?),
             };
             out.write_all(&self.encode(planned.source, written, &values)?)?;
             written += values.len() as u64;
@@ -149,6 +148,14 @@ pub(super) fn dequantise(
     qtensor_from_ggml(dtype, aligned.bytes(), vec![count], &Device::Cpu)
         .and_then(|blocks| blocks.dequantize(&Device::Cpu)?.to_vec1())
         .map_err(|source| GgufFault::Dequantise { tensor: tensor.to_owned(), source })
+}
+
+/// Numbers of a row; a bias has one for each row of its matrix.
+pub(super) fn row_length(shape: &[usize]) -> usize {
+    match shape {
+        [_] => 1,
+        shape => *shape.last().expect("the header has no tensor without axes"),
+    }
 }
 
 /// Bytes at an address divisible by [`ALIGNMENT`]: candle reads blocks through a pointer cast.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use super::convert::dequantise;
+use super::convert::{dequantise, row_length};
 use super::error::{GgufError, GgufFault};
 use super::header::GgufHeader;
 use super::keys::put_text;
@@ -29,10 +29,11 @@ pub(crate) struct Draft<'a> {
     pub(super) alignment: u64,
     pub(super) tensors: Vec<Drafted<'a>>,
     /// What a user of the file should know.
-    pub(crate) warning: Option<&'static str>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One tensor of the file.
+#[derive(Clone)]
 pub(super) struct Drafted<'a> {
     /// Its name in the file.
     pub(super) name: String,
@@ -43,6 +44,7 @@ pub(super) struct Drafted<'a> {
 }
 
 /// Where the numbers of a tensor come from.
+#[derive(Clone)]
 pub(super) enum Content<'a> {
     /// They are taken over as they are stored.
     Bytes(Cow<'a, [u8]>),
@@ -118,7 +120,7 @@ impl GgufFile {
             for place in model.places(name)? {
                 let known = tensors.iter_mut().find(|tensor| tensor.name == place.source);
                 let drafted = known.expect("a planned tensor is one of the file");
-                let columns = *drafted.shape.last().expect("no tensor is without axes");
+                let columns = row_length(&drafted.shape);
                 if drafted.shape.len() > 1 {
                     drafted.kind = drafted.kind.edited(edited_as).fitting(columns);
                 }
@@ -137,7 +139,7 @@ impl GgufFile {
             key_count: keys.count,
             alignment: keys.alignment,
             tensors,
-            warning: None,
+            warnings: Vec::new(),
         })
     }
 }
@@ -166,6 +168,17 @@ impl Draft<'_> {
             progress.advance(done, &tensor.name);
         }
         Ok(done + self.pad(done, out)?)
+    }
+
+    /// The whole of a file that has no numbers of a model.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.header();
+        for tensor in &self.tensors {
+            let Content::Bytes(own) = &tensor.content else { continue };
+            bytes.resize((bytes.len() as u64).next_multiple_of(self.alignment) as usize, 0);
+            bytes.extend(own.as_ref());
+        }
+        bytes
     }
 
     fn pad(&self, at: u64, out: &mut impl Write) -> std::io::Result<u64> {

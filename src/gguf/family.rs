@@ -21,8 +21,12 @@ pub(super) type Object = Map<String, Value>;
 pub(super) struct GgufFamily {
     /// The value of `general.architecture`, and the prefix of its keys.
     pub(super) architecture: &'static str,
+    /// The `model_type`s of folders that are written so; the first is that of an import.
+    pub(super) model_types: &'static [&'static str],
     /// Keys after the prefix that are understood; any other key is refused.
     pub(super) keys: &'static [&'static str],
+    /// Keys that `config.json` has under another name.
+    pub(super) paired: &'static [Paired],
     /// All tensors that it may hold, in groups that families share; any other is refused.
     pub(super) tensors: &'static [&'static [Stored]],
     /// Writes `config.json`, without the token ids.
@@ -36,6 +40,48 @@ pub(super) struct Described<'a> {
     pub(super) family: &'a GgufFamily,
     pub(super) sizes: &'a Sizes,
     pub(super) is_tied: bool,
+    /// The biases that some models of the family have are there.
+    pub(super) has_biases: bool,
+}
+
+/// A key, and what `config.json` calls the same number.
+#[derive(Clone, Copy)]
+pub(super) struct Paired {
+    /// The key, without the prefix of the architecture.
+    pub(super) key: &'static str,
+    pub(super) config: &'static str,
+    pub(super) kind: Kind,
+}
+
+/// What the value of a key is.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Real,
+    Size,
+    Flag,
+}
+
+impl Paired {
+    pub(super) const fn real(key: &'static str, config: &'static str) -> Self {
+        Self { key, config, kind: Kind::Real }
+    }
+
+    pub(super) const fn size(key: &'static str, config: &'static str) -> Self {
+        Self { key, config, kind: Kind::Size }
+    }
+
+    pub(super) const fn flag(key: &'static str, config: &'static str) -> Self {
+        Self { key, config, kind: Kind::Flag }
+    }
+
+    /// The value in a file.
+    fn read(&self, metadata: &Metadata<'_>, key: &str) -> Result<Option<Value>, GgufFault> {
+        Ok(match self.kind {
+            Kind::Real => metadata.real(key)?.map(Value::from),
+            Kind::Size => metadata.unsigned(key)?.map(Value::from),
+            Kind::Flag => metadata.boolean(key)?.map(Value::from),
+        })
+    }
 }
 
 /// The tensors of one role. `{}` in the name stands for the index of the layer.
@@ -50,6 +96,8 @@ pub(super) struct Stored {
     /// Order of the weight.
     pub(super) order: Order,
     pub(super) has_bias: bool,
+    /// Models have it or not.
+    pub(super) has_optional_bias: bool,
 }
 
 /// A tensor of the output, and where it comes from.
@@ -74,12 +122,16 @@ pub(super) const HEAD: &str = "output.weight";
 pub(super) const EMBEDDING: &str = "token_embd.weight";
 /// Frequency factors of Llama 3.1 and later.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// Frequency factors of Phi 3, for texts longer than the context before it was extended.
+pub(super) const LONG_FACTORS: &str = "rope_factors_long.weight";
+/// Frequency factors of Phi 3, for other texts.
+pub(super) const SHORT_FACTORS: &str = "rope_factors_short.weight";
 
 impl GgufFamily {
     /// What its tensors are called in a Hugging Face folder.
     fn names(&self) -> &'static TensorNames {
-        let family = Family::named(self.architecture);
-        &family.expect("every architecture here is a family of models by the same name").names
+        let family = Family::named(self.model_types[0]);
+        &family.expect("every architecture here is a family of models").names
     }
 
     /// The full name of one of its keys.
@@ -98,11 +150,38 @@ impl GgufFamily {
         let prefix = self.key("");
         let unknown = metadata
             .keys()
-            .find(|key| key.strip_prefix(&prefix).is_some_and(|name| !self.keys.contains(&name)));
+            .find(|key| key.strip_prefix(&prefix).is_some_and(|name| !self.understands(name)));
         match unknown {
             Some(key) => Err(self.unsupported(metadata, key.to_owned())),
             None => Ok(()),
         }
+    }
+
+    fn understands(&self, name: &str) -> bool {
+        self.keys.contains(&name) || self.paired.iter().any(|pair| pair.key == name)
+    }
+
+    /// The contents of `config.json`, without the token ids.
+    pub(super) fn config_of(
+        &self,
+        header: &GgufHeader<'_>,
+        model: &Described<'_>,
+    ) -> Result<Object, GgufFault> {
+        let mut config = (self.config)(header, model)?;
+        for pair in self.paired {
+            if let Some(value) = pair.read(&header.metadata, &self.key(pair.key))? {
+                config.insert(pair.config.into(), value);
+            }
+        }
+        Ok(config)
+    }
+
+    /// Whether the biases that some models have are those of this file.
+    pub(super) fn has_biases(&self, header: &GgufHeader<'_>) -> bool {
+        let optional = self.parts(1).filter(|(stored, ..)| stored.has_optional_bias);
+        optional
+            .map(|(stored, ..)| format!("{}.bias", at_layer(stored.stem, 0)))
+            .any(|name| header.tensors.contains_key(name.as_str()))
     }
 
     /// The weights and biases of its table, layer by layer: the entry, which of the two, the layer.
@@ -120,6 +199,7 @@ impl GgufFamily {
         sizes: &Sizes,
         is_tied: bool,
     ) -> Result<Vec<Planned<'a>>, GgufFault> {
+        let has_biases = self.has_biases(header);
         let mut unused = header.tensors.clone();
         let mut planned = Vec::new();
         for (stored, part, layer) in self.parts(sizes.layers) {
@@ -128,11 +208,12 @@ impl GgufFamily {
                 match stored.role {
                     // A head may be left out, and so may what no tensor is made of.
                     None | Some(Role::Head) => continue,
+                    Some(_) if part == "bias" && !stored.has_bias && !has_biases => continue,
                     Some(_) => return Err(GgufFault::MissingTensor(name)),
                 }
             };
             unused.remove(source);
-            let order = if part == "bias" { Order::Same } else { stored.order };
+            let order = stored.order_of(part == "bias");
             let shape = stored.checked_shape(source, entry, sizes)?;
             let Some(role) = stored.role.filter(|role| *role != Role::Head || !is_tied) else {
                 continue;
@@ -158,8 +239,14 @@ impl Stored {
         layers: usize,
     ) -> impl Iterator<Item = (&'static Self, &'static str, usize)> {
         let layers = if self.stem.contains("{}") { layers } else { 1 };
-        let parts: &[&str] = if self.has_bias { &["weight", "bias"] } else { &["weight"] };
+        let has_bias = self.has_bias || self.has_optional_bias;
+        let parts: &[&str] = if has_bias { &["weight", "bias"] } else { &["weight"] };
         parts.iter().flat_map(move |part| (0..layers).map(move |layer| (self, *part, layer)))
+    }
+
+    /// The order of its weight, or of its bias.
+    pub(super) fn order_of(&self, is_bias: bool) -> Order {
+        if is_bias && self.order == Order::Transposed { Order::Same } else { self.order }
     }
 
     /// The shape in the output.
@@ -181,6 +268,7 @@ impl Stored {
             ));
         }
         if self.order == Order::Transposed {
+            // A bias has one axis.
             expected.reverse();
         }
         Ok(expected)

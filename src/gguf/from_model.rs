@@ -1,9 +1,12 @@
 //! A model folder -> a GGUF file in the making, in the form that llama.cpp reads.
 
+use super::convert::row_length;
 use super::draft::{Content, Draft, Drafted};
-use super::error::DraftError;
+use super::error::{DraftError, GgufFault};
 use super::families;
-use super::family::{GgufFamily, ROPE_FACTORS, Stored, at_layer};
+use super::family::{
+    Described, GgufFamily, Kind, LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS, Stored, at_layer,
+};
 use super::header::GgufHeader;
 use super::keys::Keys;
 use super::order::{Order, Ordered};
@@ -12,6 +15,7 @@ use super::tensor_type::{EditedAs, GgufType, TensorType};
 use super::tokens::{FolderTokens, object};
 use super::vocabulary::Vocabulary;
 use crate::model::config::{DecoderConfig, Norm, Position};
+use crate::model::family::Family;
 use crate::model::weights::element::Element;
 use crate::model::{Model, Role, Slot};
 use crate::ops::Rotation;
@@ -59,32 +63,66 @@ impl<'m> Draft<'m> {
         let scaling = put_config(&mut keys, family, model, &sizes)?;
         tensors.extend(scaling);
         tokens.put(&mut keys, sizes.vocabulary)?;
-        let draft = Draft {
+        let mut draft = Draft {
             version: VERSION,
             keys: keys.bytes().to_vec().into(),
             key_count: keys.count(),
             alignment: ALIGNMENT,
             tensors,
-            warning: tokens.lacks_prefix().then_some(NO_BLANK),
+            warnings: Vec::new(),
         };
-        check(&draft, family, &tokens, sizes.vocabulary)?;
+        draft.warnings.extend(check(&draft, family, &tokens, model)?);
+        draft.warnings.extend(tokens.lacks_prefix().then(|| NO_BLANK.to_owned()));
         Ok(draft)
     }
 }
 
-/// Reads the header again, as an import would, and compares the tokenizer with the folder's.
+/// Reads the keys again, as an import would, and compares what they say with the model: what the
+/// form cannot say, or llama.cpp takes for granted, is found here. Tells what is left out and
+/// changes short texts in nothing.
 fn check(
     draft: &Draft<'_>,
-    family: &GgufFamily,
+    family: &'static GgufFamily,
     tokens: &FolderTokens,
-    rows: usize,
-) -> Result<(), DraftError> {
-    let unread = |fault: super::GgufFault| DraftError::Unread(fault.to_string());
-    let bytes = Draft { tensors: Vec::new(), keys: draft.keys.as_ref().into(), ..*draft }.header();
+    model: &Model,
+) -> Result<Option<String>, DraftError> {
+    let unread = |fault: GgufFault| DraftError::Unread(fault.to_string());
+    let (config, is_factors) = (model.decoder.config(), |it: &&Drafted<'_>| {
+        [ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS].contains(&it.name.as_str())
+    });
+    let factors = draft.tensors.iter().filter(is_factors).cloned().collect();
+    let keys = draft.keys.as_ref().into();
+    let bytes = Draft { tensors: factors, keys, warnings: Vec::new(), ..*draft }.bytes();
     let header = GgufHeader::parse(&bytes).map_err(unread)?;
     family.refuse_unknown_keys(&header.metadata).map_err(unread)?;
-    let vocabulary = Vocabulary::read(&header.metadata, family, rows).map_err(unread)?;
-    tokens.check(&vocabulary)
+    let vocabulary = Vocabulary::read(&header.metadata, family, config.vocabulary);
+    tokens.check(&vocabulary.map_err(unread)?)?;
+    let described = Described {
+        family,
+        sizes: &sizes(config),
+        is_tied: config.is_tied,
+        has_biases: config.biases.query_key_value,
+    };
+    let read = family.config_of(&header, &described).map_err(unread)?;
+    let (_, read) =
+        Family::recognise(&read).map_err(|error| DraftError::Unread(error.to_string()))?;
+    let no_place = |what| DraftError::NoPlace { what, architecture: family.architecture };
+    let differences = config.differences(&read);
+    match differences.as_slice() {
+        [] => Ok(None),
+        [only] if only == "sight" => {
+            let mut both = config.sight.iter().zip(&read.sight);
+            let window = config.sight.iter().filter_map(|sight| sight.window).min();
+            let window = window.filter(|_| both.all(|(a, b)| a.rotation == b.rotation));
+            let window =
+                window.ok_or_else(|| no_place("what attention sees in some layers".to_owned()))?;
+            Ok(Some(format!(
+                "attention sees {window} tokens back in some layers, and another number in \
+                 llama.cpp: only texts of up to {window} tokens are read alike"
+            )))
+        }
+        all => Err(no_place(format!("what this model has for {}", all.join(", ")))),
+    }
 }
 
 fn sizes(config: &DecoderConfig) -> Sizes {
@@ -96,6 +134,10 @@ fn sizes(config: &DecoderConfig) -> Sizes {
         heads: config.attention.heads,
         key_heads: config.attention.kv_heads,
         head: config.attention.head_dim,
+        rotated: match &config.position {
+            Position::Rotary(all) => 2 * all[0].inverse_frequencies.len(),
+            Position::Learned => config.attention.head_dim,
+        },
         vocabulary: config.vocabulary,
     }
 }
@@ -115,7 +157,7 @@ fn tensors<'m>(
         let layer_of = stored.stem.contains("{}").then_some(layer);
         let Some(slot) = parameters.of(role, layer_of).find(|it| it.is_bias == (part == "bias"))
         else {
-            if role == Role::Head {
+            if role == Role::Head || part == "bias" && !stored.has_bias {
                 continue;
             }
             return Err(DraftError::NoTensor(at_layer(stored.stem, layer)));
@@ -140,12 +182,12 @@ fn tensor<'m>(
     name: String,
     (sizes, types): (&Sizes, Types<'_>),
 ) -> Result<Drafted<'m>, DraftError> {
-    let order = if slot.is_bias { Order::Same } else { stored.order };
+    let order = stored.order_of(slot.is_bias);
     let mut shape = slot.stored_shape();
     if order == Order::Transposed {
         shape.reverse();
     }
-    let columns = *shape.last().expect("no tensor is without axes");
+    let columns = row_length(&shape);
     let own = TensorType::of(model.weights.element(&slot.name)?);
     let is_edited = types.edited.contains(&slot.name.as_str());
     let kind = match slot.is_matrix() && slot.role != Role::Positions {
@@ -184,14 +226,28 @@ fn put_general(keys: &mut Keys, family: &GgufFamily, name: &str, tensors: &[Draf
     }
 }
 
-/// Puts what `config.json` says; gives the tensor that states how positions are scaled, if the
-/// architecture takes one.
+/// Puts the keys that have another name in `config.json`.
+fn put_paired(keys: &mut Keys, family: &GgufFamily, model: &Model) {
+    let config = object(&model.folder.join("config.json"));
+    for pair in family.paired {
+        let Some(value) = config.get(pair.config) else { continue };
+        let key = family.key(pair.key);
+        match pair.kind {
+            Kind::Real => value.as_f64().into_iter().for_each(|it| keys.real(&key, it as f32)),
+            Kind::Size => value.as_u64().into_iter().for_each(|it| keys.unsigned(&key, it as u32)),
+            Kind::Flag => value.as_bool().into_iter().for_each(|it| keys.boolean(&key, it)),
+        }
+    }
+}
+
+/// Puts what `config.json` says; gives the tensors that state how positions are scaled, if the
+/// architecture takes them.
 fn put_config<'m>(
     keys: &mut Keys,
     family: &GgufFamily,
     model: &Model,
     sizes: &Sizes,
-) -> Result<Option<Drafted<'m>>, DraftError> {
+) -> Result<Vec<Drafted<'m>>, DraftError> {
     let config = model.decoder.config();
     for (name, size) in [
         ("block_count", sizes.layers),
@@ -209,16 +265,13 @@ fn put_config<'m>(
         }
     };
     keys.real(&family.key(epsilon.0), epsilon.1 as f32);
-    if config.sight.iter().any(|sight| sight.window.is_some_and(|window| window < sizes.context)) {
-        let what = "a window of attention shorter than the context".to_owned();
-        return Err(DraftError::NoPlace { what, architecture: family.architecture });
-    }
-    let Position::Rotary(rotations) = &config.position else { return Ok(None) };
+    put_paired(keys, family, model);
+    let Position::Rotary(rotations) = &config.position else { return Ok(Vec::new()) };
     for (name, size) in [
         ("attention.head_count_kv", sizes.key_heads),
         ("attention.key_length", sizes.head),
         ("attention.value_length", sizes.head),
-        ("rope.dimension_count", sizes.head),
+        ("rope.dimension_count", sizes.rotated),
         ("vocab_size", sizes.vocabulary),
     ] {
         keys.unsigned(&family.key(name), size as u32);
@@ -232,50 +285,62 @@ fn put_rotation<'m>(
     family: &GgufFamily,
     model: &Model,
     rotations: &[Rotation],
-) -> Result<Option<Drafted<'m>>, DraftError> {
-    let refused = |what: &str| {
-        let what = what.to_owned();
-        Err(DraftError::NoPlace { what, architecture: family.architecture })
-    };
-    let [rotation] = rotations else { return refused("positions encoded in several ways") };
-    let scaling = "this scaling of rotary positions";
-    if rotation.beyond.is_some() || rotation.magnitude != 1. {
-        return refused(scaling);
-    }
-    let theta = theta(model);
+) -> Result<Vec<Drafted<'m>>, DraftError> {
+    // Where there is a second one, it is for layers with a window, and has a key of its own.
+    let Some(rotation) = rotations.first() else { return Ok(Vec::new()) };
+    let config = object(&model.folder.join("config.json"));
+    let parameters = config.get("rope_parameters").and_then(|all| all.get(FULL).or(Some(all)));
+    let scaling = config.get("rope_scaling").filter(|it| !it.is_null()).or(parameters);
+    let named = |name: &str| config.get(name).or_else(|| parameters?.get(name))?.as_f64();
+    let theta = named("rope_theta").or_else(|| named("rotary_emb_base")).unwrap_or(10_000.);
     keys.real(&family.key("rope.freq_base"), theta as f32);
-    let pairs = rotation.inverse_frequencies.len();
-    if 2 * pairs != rotation.head_dim {
-        return refused("heads of which a part rotates");
+    let kind = scaling.and_then(|it| it.get("rope_type").or_else(|| it.get("type")));
+    if kind.is_some_and(|kind| kind == "yarn") {
+        let number = |name: &str| scaling.and_then(|it| it.get(name)?.as_f64());
+        keys.text(&family.key("rope.scaling.type"), "yarn");
+        keys.real(&family.key("rope.scaling.factor"), number("factor").unwrap_or(1.) as f32);
+        if let Some(original) = number("original_max_position_embeddings") {
+            keys.unsigned(&family.key("rope.scaling.original_context_length"), original as u32);
+        }
+        return Ok(Vec::new());
     }
-    let plain = |pair: usize| theta.powf(-(pair as f64) / pairs as f64);
-    let factors: Vec<f64> = (0..pairs)
-        .map(|pair| plain(pair) / f64::from(rotation.inverse_frequencies[pair]))
-        .collect();
-    let are_all = |factor: f64| factors.iter().all(|it| (it / factor - 1.).abs() < SAME);
+    let factors = |frequencies: &[f32]| -> Vec<f64> {
+        let pairs = frequencies.len() as f64;
+        let plain = |pair: usize| theta.powf(-(pair as f64) / pairs);
+        let all = frequencies.iter().enumerate();
+        all.map(|(pair, frequency)| plain(pair) / f64::from(*frequency)).collect()
+    };
+    let short = factors(&rotation.inverse_frequencies);
+    if let Some((length, long)) = &rotation.beyond {
+        keys.unsigned(&family.key("rope.scaling.original_context_length"), *length as u32);
+        keys.real(&family.key("rope.scaling.attn_factor"), rotation.magnitude);
+        return Ok(vec![
+            factors_of(LONG_FACTORS, &factors(long)),
+            factors_of(SHORT_FACTORS, &short),
+        ]);
+    }
+    let are_all = |factor: f64| short.iter().all(|it| (it / factor - 1.).abs() < SAME);
     if are_all(1.) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    if are_all(factors[0]) {
+    if are_all(short[0]) {
         keys.text(&family.key("rope.scaling.type"), "linear");
-        keys.real(&family.key("rope.scaling.factor"), factors[0] as f32);
-        return Ok(None);
+        keys.real(&family.key("rope.scaling.factor"), short[0] as f32);
+        return Ok(Vec::new());
     }
-    if family.parts(1).all(|(stored, ..)| format!("{}.weight", stored.stem) != ROPE_FACTORS) {
-        return refused(scaling);
-    }
-    let bytes = factors.iter().flat_map(|factor| (*factor as f32).to_le_bytes());
-    Ok(Some(Drafted {
-        name: ROPE_FACTORS.to_owned(),
-        shape: vec![pairs],
-        kind: TensorType::of(Element::F32),
-        content: Content::Bytes(bytes.collect::<Vec<u8>>().into()),
-    }))
+    Ok(vec![factors_of(ROPE_FACTORS, &short)])
 }
 
-/// The base of the rotary frequencies, in either dialect of `config.json`.
-fn theta(model: &Model) -> f64 {
-    let config = object(&model.folder.join("config.json"));
-    let own = config.get("rope_theta").or_else(|| config.get("rope_parameters")?.get("rope_theta"));
-    own.and_then(serde_json::Value::as_f64).unwrap_or(10_000.)
+/// The tensor of these factors.
+fn factors_of<'m>(name: &str, factors: &[f64]) -> Drafted<'m> {
+    let bytes = factors.iter().flat_map(|factor| (*factor as f32).to_le_bytes());
+    Drafted {
+        name: name.to_owned(),
+        shape: vec![factors.len()],
+        kind: TensorType::of(Element::F32),
+        content: Content::Bytes(bytes.collect::<Vec<u8>>().into()),
+    }
 }
+
+/// The layers that see everything, as `rope_parameters` calls them.
+const FULL: &str = "full_attention";

@@ -9,6 +9,11 @@ pub(super) enum Order {
     /// llama.cpp rotates neighbouring rows of a head, Hugging Face rotates row j
     /// with row j + d/2: stored row 2j + p of a head is row p·d/2 + j here.
     RotaryPairs,
+    /// Each head's query, key and value lie together here; stored are all queries, then all keys,
+    /// then all values (GPT-NeoX).
+    HeadsApart,
+    /// Stored are the numbers and 1 (Gemma's norms).
+    OneMore,
     /// Rows are columns here (GPT-2 multiplies x·W with W [in, out]).
     Transposed,
 }
@@ -29,6 +34,11 @@ impl Ordered {
         match self.order {
             Order::Same => values,
             Order::RotaryPairs => join_pairs(&values, self.head, self.columns),
+            Order::HeadsApart => self.by_heads(&values, |heads, place| {
+                let (part, head) = (place / heads, place % heads);
+                head * PARTS + part
+            }),
+            Order::OneMore => values.into_iter().map(|value| value + 1.).collect(),
             Order::Transposed => transpose(&values, values.len() / self.columns),
         }
     }
@@ -38,10 +48,25 @@ impl Ordered {
         match self.order {
             Order::Same => values,
             Order::RotaryPairs => split_pairs(&values, self.head, self.columns),
+            Order::HeadsApart => self.by_heads(&values, |heads, place| {
+                let (head, part) = (place / PARTS, place % PARTS);
+                part * heads + head
+            }),
+            Order::OneMore => values.into_iter().map(|value| value - 1.).collect(),
             Order::Transposed => transpose(&values, self.columns),
         }
     }
+
+    /// Queries, keys and values of whole heads in another order: `source` gives, of so many heads,
+    /// the one that goes to a place.
+    fn by_heads(self, values: &[f32], source: impl Fn(usize, usize) -> usize) -> Vec<f32> {
+        let all = values.len() / (self.head * self.columns);
+        rearranged(values, all, self.head * self.columns, |place| source(all / PARTS, place))
+    }
 }
+
+/// Queries, keys and values.
+const PARTS: usize = 3;
 
 /// Rows of whole heads, from pairs of neighbours to halves: see [`Order::RotaryPairs`].
 pub(super) fn split_pairs<T: Copy>(rows: &[T], head: usize, row: usize) -> Vec<T> {
@@ -96,10 +121,20 @@ mod tests {
     }
 
     #[test]
+    fn queries_keys_and_values_of_all_heads_follow_each_other_in_a_file() {
+        let ordered = Ordered { order: Order::HeadsApart, columns: 1, head: 2 };
+        // Head, part and row of each, as one number.
+        let folder = [0., 1., 10., 11., 20., 21., 100., 101., 110., 111., 120., 121.];
+        let file = [0., 1., 100., 101., 10., 11., 110., 111., 20., 21., 120., 121.];
+        assert_eq!(ordered.to_file(folder.to_vec()), file);
+    }
+
+    #[test]
     fn there_and_back_is_where_it_began() {
         let values: Vec<f32> = (0..48).map(|value| value as f32).collect();
-        for order in [Order::Same, Order::RotaryPairs, Order::Transposed] {
-            let ordered = Ordered { order, columns: 3, head: 8 };
+        let all = [Order::RotaryPairs, Order::HeadsApart, Order::OneMore, Order::Transposed];
+        for order in all.into_iter().chain([Order::Same]) {
+            let ordered = Ordered { order, columns: 2, head: 4 };
             let file = ordered.to_file(values.clone());
             assert_eq!(file == values, order == Order::Same, "{order:?}");
             assert_eq!(ordered.to_model(file), values, "{order:?}");

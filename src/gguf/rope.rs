@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     convert,
     error::GgufFault,
-    family::{Described, ROPE_FACTORS},
+    family::{Described, LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS},
     header::GgufHeader,
     metadata::required,
 };
@@ -17,20 +17,41 @@ const LOW_FREQUENCY_FACTOR: f64 = 1.0;
 const HIGH_FREQUENCY_FACTOR: f64 = 4.0;
 const ORIGINAL_CONTEXT: u32 = 8192;
 
-/// `null`, `linear`, or `llama3`.
+/// `null`, `linear`, `yarn`, `longrope` or `llama3`.
 pub(super) fn scaling(
     header: &GgufHeader<'_>,
     model: &Described<'_>,
     theta: f64,
 ) -> Result<Value, GgufFault> {
     let declared = declared(header, model)?;
-    let Some(entry) = header.tensors.get(ROPE_FACTORS) else { return Ok(declared) };
+    let factors = |name: &str| match header.tensors.get(name) {
+        Some(entry) => convert::dequantise(name, entry.kind, header.data(entry)).map(Some),
+        None => Ok(None),
+    };
+    let found = match (factors(ROPE_FACTORS)?, factors(LONG_FACTORS)?, factors(SHORT_FACTORS)?) {
+        (Some(stored), ..) => llama3(&stored, theta)?,
+        (None, Some(long), Some(short)) => {
+            json!({ "rope_type": "longrope", "long_factor": long, "short_factor": short })
+        }
+        (None, None, None) => return Ok(declared),
+        (None, long, _) => {
+            let missing = if long.is_some() { SHORT_FACTORS } else { LONG_FACTORS };
+            return Err(GgufFault::MissingTensor(missing.to_owned()));
+        }
+    };
     if !declared.is_null() {
         let key = model.family.key("rope.scaling.type");
         return Err(model.family.unsupported(&header.metadata, key));
     }
-    let stored = convert::dequantise(ROPE_FACTORS, entry.kind, header.data(entry))?;
-    llama3(&stored, theta)
+    Ok(found)
+}
+
+/// The context of a model before it was extended, where the file states it.
+pub(super) fn original_context(
+    header: &GgufHeader<'_>,
+    model: &Described<'_>,
+) -> Result<Option<u64>, GgufFault> {
+    header.metadata.unsigned(&model.family.key("rope.scaling.original_context_length"))
 }
 
 /// The scaling that the keys declare.
@@ -39,12 +60,22 @@ fn declared(header: &GgufHeader<'_>, model: &Described<'_>) -> Result<Value, Ggu
     let kind = family.key("rope.scaling.type");
     let old_factor = metadata.real(&family.key("rope.scale_linear"))?.filter(|scale| *scale != 1.0);
     match (metadata.text(&kind)?, old_factor) {
-        (None | Some("none"), None) => Ok(Value::Null),
+        (None | Some("none" | "longrope"), None) => Ok(Value::Null),
         (None, Some(factor)) => Ok(json!({ "rope_type": "linear", "factor": factor })),
         (Some("linear"), _) => {
             let key = family.key("rope.scaling.factor");
             let factor = required(&key, metadata.real(&key)?)?;
             Ok(json!({ "rope_type": "linear", "factor": factor }))
+        }
+        (Some("yarn"), None) => {
+            let key = family.key("rope.scaling.factor");
+            let factor = required(&key, metadata.real(&key)?)?;
+            let original = original_context(header, model)?;
+            Ok(json!({
+                "rope_type": "yarn",
+                "factor": factor,
+                "original_max_position_embeddings": original.unwrap_or(model.sizes.context as u64),
+            }))
         }
         _ => Err(family.unsupported(metadata, kind)),
     }

@@ -18,6 +18,8 @@ pub(super) struct Sizes {
     pub(super) heads: usize,
     pub(super) key_heads: usize,
     pub(super) head: usize,
+    /// Numbers of a head that rotate.
+    pub(super) rotated: usize,
     pub(super) vocabulary: usize,
 }
 
@@ -28,6 +30,8 @@ pub(super) enum Size {
     Context,
     Hidden,
     Intermediate,
+    /// Gate and up projection, one after the other.
+    TwiceIntermediate,
     /// All query heads side by side.
     Queries,
     /// All key (or value) heads side by side.
@@ -35,7 +39,8 @@ pub(super) enum Size {
     /// Queries, keys and values side by side.
     FusedHeads,
     Head,
-    HalfHead,
+    /// Pairs of a head's numbers that rotate.
+    Pairs,
 }
 
 impl Sizes {
@@ -53,6 +58,7 @@ impl Sizes {
         let needed = |name: &str| required(&key_of(architecture, name), size(name)?);
         let hidden = needed("embedding_length")?;
         let heads = needed("attention.head_count")?;
+        let head = size("attention.key_length")?.unwrap_or(hidden / heads);
         let sizes = Sizes {
             layers: needed("block_count")?,
             context: needed("context_length")?,
@@ -60,7 +66,8 @@ impl Sizes {
             intermediate: needed("feed_forward_length")?,
             heads,
             key_heads: size("attention.head_count_kv")?.unwrap_or(heads),
-            head: size("attention.key_length")?.unwrap_or(hidden / heads),
+            head,
+            rotated: size("rope.dimension_count")?.unwrap_or(head),
             vocabulary,
         };
         sizes.check(
@@ -112,11 +119,12 @@ impl Sizes {
             Size::Context => self.context,
             Size::Hidden => self.hidden,
             Size::Intermediate => self.intermediate,
+            Size::TwiceIntermediate => 2 * self.intermediate,
             Size::Queries => self.heads * self.head,
             Size::Keys => self.key_heads * self.head,
             Size::FusedHeads => (self.heads + 2 * self.key_heads) * self.head,
             Size::Head => self.head,
-            Size::HalfHead => self.head / 2,
+            Size::Pairs => self.rotated / 2,
         }
     }
 }

@@ -63,6 +63,26 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
+    /// The keys, as data, in which another config computes something else; names and frequencies
+    /// that differ by rounding do not count.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let data = |config: &Self| match serde_json::to_value(config) {
+            Ok(Value::Object(data)) => data,
+            _ => Map::new(),
+        };
+        let (own, other_data) = (data(self), data(other));
+        let differs = |(key, value): &(&String, &Value)| {
+            !["model_type", "position"].contains(&key.as_str())
+                && other_data.get(*key) != Some(value)
+        };
+        let mut names: Vec<String> =
+            own.iter().filter(differs).map(|(key, _)| key.clone()).collect();
+        if !self.position.is_close_to(&other.position) {
+            names.push("rotary positions".to_owned());
+        }
+        names
+    }
+
     /// How a layer's attention computes scores and which rows it sees.
     pub(super) fn attention_rule(&self, layer: usize) -> AttentionRule {
         let (scale, cap, window) = (self.score_scale, self.score_cap, self.sight[layer].window);
@@ -143,6 +163,31 @@ pub enum Position {
 }
 
 impl Position {
+    /// Whether both encode positions alike, up to the rounding of frequencies.
+    fn is_close_to(&self, other: &Self) -> bool {
+        const SAME: f32 = 1e-5;
+        let close = |a: &[f32], b: &[f32]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME * a.abs())
+        };
+        let alike = |(a, b): (&Rotation, &Rotation)| {
+            let beyond = match (&a.beyond, &b.beyond) {
+                (None, None) => true,
+                (Some((at, a)), Some((end, b))) => at == end && close(a, b),
+                _ => false,
+            };
+            let shape = |it: &Rotation| (it.head_dim, it.pairing);
+            beyond
+                && shape(a) == shape(b)
+                && (a.magnitude - b.magnitude).abs() <= SAME
+                && close(&a.inverse_frequencies, &b.inverse_frequencies)
+        };
+        match (self, other) {
+            (Self::Learned, Self::Learned) => true,
+            (Self::Rotary(a), Self::Rotary(b)) => a.len() == b.len() && a.iter().zip(b).all(alike),
+            _ => false,
+        }
+    }
+
     /// The length beyond which positions are encoded otherwise, if there is one.
     pub(super) fn reencoded_beyond(&self) -> Option<usize> {
         let Self::Rotary(all) = self else { return None };

@@ -30,7 +30,7 @@ fn assert_refused(change: impl FnOnce(&mut Gguf), expected: &str) {
 fn what_is_not_known_is_refused_by_name() {
     assert_refused(
         |file| file.set("general.architecture", text_value("mamba")),
-        "architecture \"mamba\" is not supported, expected one of llama, gpt2",
+        "architecture \"mamba\" is not supported, expected one of llama, granite",
     );
     assert_refused(
         |file| file.tensor("blk.0.ffn_up.weight").kind = 21,
@@ -65,8 +65,8 @@ fn keys_that_change_the_mathematics_are_refused_by_name() {
         "key \"llama.expert_count\" = 8 is not supported",
     );
     assert_refused(
-        |file| file.set("llama.rope.scaling.type", text_value("yarn")),
-        "key \"llama.rope.scaling.type\" = \"yarn\" is not supported",
+        |file| file.set("llama.rope.scaling.type", text_value("su")),
+        "key \"llama.rope.scaling.type\" = \"su\" is not supported",
     );
     assert_refused(
         |file| file.set("llama.rope.dimension_count", u32_value(8)),
@@ -114,7 +114,11 @@ fn missing_and_surplus_tensors_are_refused() {
     );
     assert_refused(
         |file| file.add("blk.0.attn_q.bias", &[64], GgmlDType::F32),
-        "tensor \"blk.0.attn_q.bias\" has no place in a model of architecture \"llama\"",
+        "tensor \"blk.0.attn_k.bias\" is missing",
+    );
+    assert_refused(
+        |file| file.add("blk.0.ffn_up.bias", &[128], GgmlDType::F32),
+        "tensor \"blk.0.ffn_up.bias\" has no place in a model of architecture \"llama\"",
     );
 }
 
