@@ -28,9 +28,9 @@ pub use cross_check::{Judgement, judge_logits};
 pub use edit::{EditedTensor, StoredDtype};
 pub use folder::EXPORT;
 pub(crate) use gguf::write_adapter;
-pub use gguf::{GGUF, GgufOptions, GgufSummary, export_gguf, record_of};
+pub use gguf::{GGUF, GgufOptions, GgufSummary, export_gguf};
 pub use ollama::export_ollama;
-pub use record::Record;
+pub use record::{Record, record_of};
 pub use written::{Rounding, as_written};
 
 use crate::files::{Building, FileError, Overwrite, Sha256};

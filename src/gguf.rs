@@ -16,6 +16,7 @@
 
 mod adapter;
 mod convert;
+mod description;
 mod draft;
 mod error;
 mod families;
@@ -30,6 +31,7 @@ mod pre_tokenizer;
 mod rope;
 mod sentence_piece;
 mod sizes;
+mod split;
 mod tensor_type;
 #[cfg(test)]
 mod tests;
@@ -42,10 +44,12 @@ use memmap2::Mmap;
 use serde_json::Value;
 
 pub(crate) use self::adapter::adapter;
+pub use self::description::{Description, describe};
 pub(crate) use self::draft::{Contents, Draft, DraftFailure, GgufFile};
 pub use self::error::{DraftError, GgufError, GgufFault};
 pub use self::folder::IMPORT;
 pub(crate) use self::from_model::Types;
+pub(crate) use self::split::parts;
 pub use self::tensor_type::{EditedAs, GgufType};
 use self::{
     convert::{Conversion, Failure},
@@ -54,6 +58,7 @@ use self::{
     header::GgufHeader,
     order::Order,
     sizes::Sizes,
+    split::Files,
     vocabulary::Vocabulary,
 };
 use crate::files::{self, FileError};
@@ -118,9 +123,9 @@ pub fn import(
     options: &ImportOptions,
     progress: &dyn Progress,
 ) -> Result<ImportSummary, GgufError> {
-    let bytes = map(gguf)?;
     let in_file = |source| GgufError::Malformed { path: gguf.to_owned(), source };
-    let header = GgufHeader::parse(&bytes).map_err(in_file)?;
+    let files = Files::open(gguf)?;
+    let header = files.header().map_err(in_file)?;
     let model = Model::describe(&header).map_err(in_file)?;
     let texts = model.texts(options.dtype).map_err(in_file)?;
     let staged = Staged::begin(gguf, out, options.force)?;
@@ -153,9 +158,9 @@ fn map(path: &Path) -> Result<Mmap, GgufError> {
 
 /// Checks that a file is a model that can be imported, by its header alone.
 pub(crate) fn check(gguf: &Path) -> Result<(), GgufError> {
-    let bytes = map(gguf)?;
     let in_file = |source| GgufError::Malformed { path: gguf.to_owned(), source };
-    let header = GgufHeader::parse(&bytes).map_err(in_file)?;
+    let files = Files::open(gguf)?;
+    let header = files.header().map_err(in_file)?;
     Model::describe(&header).map(drop).map_err(in_file)
 }
 
@@ -178,9 +183,9 @@ struct Model<'a> {
 impl<'a> Model<'a> {
     fn describe(header: &'a GgufHeader<'a>) -> Result<Model<'a>, GgufFault> {
         let metadata = &header.metadata;
-        const PARTS: &str = "split.count";
-        if let Some(parts @ 2..) = metadata.unsigned(PARTS)? {
-            return Err(GgufFault::invalid(format!("key {PARTS:?}"), parts, "1: a whole model"));
+        let (all, found) = (header.split_count()?, header.file_count());
+        if all != found {
+            return Err(GgufFault::Split { all, found });
         }
         let family = families::declared(metadata)?;
         let rows = family::vocabulary_size(header)?;

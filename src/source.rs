@@ -81,7 +81,8 @@ pub fn resolve(
             // A file without end, or of another kind, is not hashed first.
             gguf::check(&file)?;
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let path = imported::folder_for(&file, &options.cache, progress, |out| {
+            let parts = gguf::parts(&file)?;
+            let path = imported::folder_for(&parts, &options.cache, progress, |out| {
                 gguf::import(&file, out, &gguf::ImportOptions::default(), progress).map(drop)
             })?;
             Ok(ModelFolder { gguf: Some(file), ..local(path, name)? })

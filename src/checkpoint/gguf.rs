@@ -5,34 +5,29 @@
 //! `tokenizer.json`. Next to the file stands its record, with the recipes of the patches and the
 //! file's digest.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::edit::{Edit, EditedTensor, StoredDtype};
-use super::{CheckpointError, EditedKey, card, check_patches, record};
+use super::record::{self, Record};
+use super::{CheckpointError, EditedKey, card, check_patches};
 use crate::delta::WeightDelta;
 use crate::files::{Kind, Overwrite, check_target, write_atomically};
 use crate::gguf::{Contents, Draft, DraftFailure, EditedAs, GgufFile, GgufType, Types};
 use crate::model::Model;
 use crate::patch::{self, Patch};
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 
 /// A GGUF file as output: only one with its own record next to it is replaced.
 pub const GGUF: Kind = Kind {
     name: "a GGUF file that rescribe wrote, with its record next to it",
     is_folder: false,
-    is_ours: |path| record::is_of(&record_of(path), path),
+    is_ours: |path| {
+        let record = Record::beside(path, &Silent).ok().flatten();
+        record.is_some_and(|record| record.is_whole && record.changed.is_empty())
+    },
 };
-
-/// Where the record of a GGUF file stands.
-pub fn record_of(gguf: &Path) -> PathBuf {
-    let mut name = OsString::from(gguf);
-    name.push(".");
-    name.push(super::RECIPES);
-    name.into()
-}
 
 /// What a GGUF file is made of, and how.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +95,7 @@ pub fn export_gguf(
     let tensors = draft.len();
     let bytes = write(out, overwrite, &draft, &mut changed, progress)?;
     let edited = changed.edited;
-    record::write_beside(out, &record_of(out), card::recipes(&model.folder, patches, &edited))?;
+    record::write_beside(out, card::recipes(&model.folder, patches, &edited))?;
     Ok(GgufSummary { out: out.to_owned(), bytes, tensors, edited })
 }
 
@@ -113,7 +108,7 @@ pub(crate) fn write_adapter(
     progress: &dyn Progress,
 ) -> Result<u64, CheckpointError> {
     let bytes = write(out, overwrite, draft, &mut NoNumbers, progress)?;
-    record::write_beside(out, &record_of(out), recipes)?;
+    record::write_beside(out, recipes)?;
     Ok(bytes)
 }
 

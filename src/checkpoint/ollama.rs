@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::gguf::{GgufOptions, GgufSummary, export_gguf, record_of};
+use super::gguf::{GgufOptions, GgufSummary, export_gguf};
+use super::record::{self, record_of};
 use super::transfer::put_file;
-use super::{CheckpointError, MODEL, MODELFILE, folder, record};
+use super::{CheckpointError, MODEL, MODELFILE, folder};
 use crate::files::{Building, FileError, Overwrite};
 use crate::model::Model;
 use crate::patch::Patch;

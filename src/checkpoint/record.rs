@@ -5,6 +5,7 @@
 //! the digests of files then still have to fit them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::folder::{LONGEST_RECORD, within};
 use super::transfer::put_file;
 use super::{CheckpointError, RECIPES};
-use crate::files::{FileError, Overwrite, Sha256, read_regular, write_atomically};
+use crate::files::{FileError, Overwrite, Sha256, parent, read_regular, write_atomically};
 use crate::progress::Progress;
 
 /// Key of the record's own digest.
@@ -57,22 +58,20 @@ pub(crate) fn write(
 }
 
 /// Writes the record of a single file, which lists nothing but this file.
-pub(crate) fn write_beside(
-    file: &Path,
-    record: &Path,
-    mut recipes: Value,
-) -> Result<(), CheckpointError> {
+pub(super) fn write_beside(file: &Path, mut recipes: Value) -> Result<(), CheckpointError> {
     recipes[HASHES] = json!({ name_of(file): Sha256::of_file(file)? });
     let text = sealed(recipes);
-    Ok(write_atomically(record, Overwrite::Replace, |out| out.write_all(text.as_bytes()))?)
+    Ok(write_atomically(&record_of(file), Overwrite::Replace, |out| {
+        out.write_all(text.as_bytes())
+    })?)
 }
 
-/// Whether a record is whole and that of a file with these very bytes.
-pub(super) fn is_of(record: &Path, file: &Path) -> bool {
-    let Ok(bytes) = read_regular(record, LONGEST_RECORD) else { return false };
-    let Ok(recipes) = serde_json::from_slice::<Value>(&bytes) else { return false };
-    let stated = &recipes[HASHES][name_of(file)];
-    is_whole(&bytes, &recipes) && Sha256::of_file(file).is_ok_and(|found| json!(found) == *stated)
+/// Where the record of a single file stands.
+pub fn record_of(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".");
+    name.push(RECIPES);
+    name.into()
 }
 
 fn name_of(file: &Path) -> String {
@@ -99,22 +98,45 @@ impl Record {
     ///
     /// Where the record cannot be read, or is not JSON.
     pub fn read(folder: &Path, progress: &dyn Progress) -> Result<Option<Self>, CheckpointError> {
-        let path = folder.join(RECIPES);
+        let Some(mut record) = Self::compared(&folder.join(RECIPES), folder, progress)? else {
+            return Ok(None);
+        };
+        let hashes = &record.recipes[HASHES];
+        let mut added = within(folder, Path::new("")).map_err(FileError::reading(folder))?;
+        added.retain(|file| {
+            let name = file.to_string_lossy();
+            name != RECIPES && hashes.get(&*name).is_none()
+        });
+        record.added = added;
+        Ok(Some(record))
+    }
+
+    /// Reads the record of a single file, which stands next to it, and compares it with the file;
+    /// nothing where it has none.
+    ///
+    /// # Errors
+    ///
+    /// Where the record cannot be read, or is not JSON.
+    pub fn beside(file: &Path, progress: &dyn Progress) -> Result<Option<Self>, CheckpointError> {
+        Self::compared(&record_of(file), parent(file), progress)
+    }
+
+    /// The record at `path`, compared with the files that it lists, which are in `folder`.
+    fn compared(
+        path: &Path,
+        folder: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>, CheckpointError> {
         if path.symlink_metadata().is_err() {
             return Ok(None);
         }
-        let malformed = |reason| CheckpointError::Record { path: path.clone(), reason };
-        let bytes = read_regular(&path, LONGEST_RECORD).map_err(FileError::reading(&path))?;
+        let malformed = |reason| CheckpointError::Record { path: path.to_owned(), reason };
+        let bytes = read_regular(path, LONGEST_RECORD).map_err(FileError::reading(path))?;
         let recipes: Value =
             serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
         let Some(hashes) = recipes.get(HASHES).and_then(Value::as_object) else {
             return Err(malformed("it has no digests of files".into()));
         };
-        let mut added = within(folder, Path::new("")).map_err(FileError::reading(folder))?;
-        added.retain(|file| {
-            let name = file.to_string_lossy();
-            name != RECIPES && !hashes.contains_key(&*name)
-        });
         let mut changed = Vec::new();
         for (name, digest) in hashes {
             progress.check()?;
@@ -123,7 +145,7 @@ impl Record {
             }
         }
         let (is_whole, compared) = (is_whole(&bytes, &recipes), hashes.len());
-        Ok(Some(Self { recipes, is_whole, changed, added, compared }))
+        Ok(Some(Self { recipes, is_whole, changed, added: Vec::new(), compared }))
     }
 }
 

@@ -407,7 +407,7 @@ pub enum Format {
 /// `rescribe inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
-    /// A patch file or a model folder
+    /// A patch file, a model folder or a GGUF file
     pub file: PathBuf,
 }
 

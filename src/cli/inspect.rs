@@ -1,4 +1,6 @@
-//! `rescribe inspect`: describes a patch or a model folder, and how to reproduce it.
+//! `rescribe inspect`: describes a patch, a model folder or a GGUF file, and how to reproduce it.
+
+mod gguf;
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +21,13 @@ use rescribe::report::{Block, Column, Report, Row, Section, Table, Unit, growth,
 
 pub fn run(args: &InspectArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let ignored_keys = &global.ignore_config_key;
-    if args.file.is_dir() { folder(&args.file, ignored_keys, ui) } else { patch(&args.file, ui) }
+    match &args.file {
+        file if file.is_dir() => folder(file, ignored_keys, ui),
+        file if file.extension().is_some_and(|it| it.eq_ignore_ascii_case("gguf")) => {
+            gguf::run(file, ui)
+        }
+        file => patch(file, ui),
+    }
 }
 
 fn patch(file: &Path, ui: &Ui) -> anyhow::Result<()> {
@@ -117,7 +125,7 @@ fn folder(folder: &Path, ignored_keys: &[String], ui: &Ui) -> anyhow::Result<()>
     let Some(record) = &record else {
         return ui.show(&report.section(Block::Verbatim("edits  none by rescribe\n".into())));
     };
-    let found = compared(record);
+    let found = compared(record, RECIPES);
     ui.show(&history(&record.recipes, report).section(match &found {
         Ok(sentence) | Err(sentence) => sentence.clone(),
     }))?;
@@ -127,15 +135,16 @@ fn folder(folder: &Path, ignored_keys: &[String], ui: &Ui) -> anyhow::Result<()>
 /// The largest config that is read.
 const LARGEST_CONFIG: u64 = 16 << 20;
 
-/// How the files of an export compare with its record; an error where they differ.
-fn compared(record: &Record) -> Result<String, String> {
+/// How the files of an export compare with its record, which is called `name`; an error where they
+/// differ.
+fn compared(record: &Record, name: &str) -> Result<String, String> {
     let names = |files: &[PathBuf]| {
         let names: Vec<String> = files.iter().map(|it| plain(&it.to_string_lossy())).collect();
         names.join(", ")
     };
     if !record.is_whole {
         return Err(format!(
-            "{RECIPES} is not as it was written: what it says of this folder is not to be trusted"
+            "{name} is not as it was written: what it says of this export is not to be trusted"
         ));
     }
     if !record.changed.is_empty() {
@@ -143,9 +152,9 @@ fn compared(record: &Record) -> Result<String, String> {
     }
     let files = counted(record.compared, "file");
     Ok(match record.added.is_empty() {
-        true => format!("{files} compared with {RECIPES}: all are as they were exported."),
+        true => format!("{files} compared with {name}: all are as they were exported."),
         false => format!(
-            "{files} compared with {RECIPES}: all are as they were exported; added since: {}.",
+            "{files} compared with {name}: all are as they were exported; added since: {}.",
             names(&record.added)
         ),
     })

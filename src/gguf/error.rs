@@ -101,6 +101,27 @@ pub enum GgufFault {
         /// The supported ones.
         known: String,
     },
+    /// A model of which some files are missing, or that has to be one file.
+    #[error(
+        "the model is split into {all} files, of which {found} can be used here: put them together \
+         by llama-gguf-split --merge of llama.cpp"
+    )]
+    Split {
+        /// How many there are, as the first says.
+        all: u64,
+        /// How many were found.
+        found: u64,
+    },
+    /// A file of a model that is not its first.
+    #[error("it is file {number} of {all} of a model: name the first, {first}")]
+    LaterPart {
+        /// Its number, from 1.
+        number: u64,
+        /// How many there are.
+        all: u64,
+        /// The name of the first.
+        first: String,
+    },
     /// A tensor whose type can be read but not written.
     #[error("tensor {tensor:?} has type {kind}, in which no numbers can be stored; name another")]
     Unwritable {

@@ -30,7 +30,8 @@ pub(super) struct GgufHeader<'a> {
     pub(super) tensors: BTreeMap<&'a str, TensorEntry>,
     /// The keys with their values, as they are stored.
     pub(super) keys: StoredKeys<'a>,
-    bytes: &'a [u8],
+    /// The bytes of the file, or of all the files that a model is split into.
+    files: Vec<&'a [u8]>,
 }
 
 /// What precedes the list of tensors.
@@ -56,6 +57,8 @@ pub(super) struct TensorEntry {
     pub(super) length: u64,
     /// Its place in the list of tensors.
     pub(super) index: u64,
+    /// The file that holds it, of those that a model is split into.
+    file: usize,
 }
 
 impl<'a> GgufHeader<'a> {
@@ -81,13 +84,41 @@ impl<'a> GgufHeader<'a> {
         let data = (cursor.at as u64).next_multiple_of(alignment);
         let tensors = place(entries, data, bytes.len() as u64)?;
         let keys = StoredKeys { version, bytes: &bytes[start..end], count, alignment };
-        Ok(GgufHeader { metadata, tensors, keys, bytes })
+        Ok(GgufHeader { metadata, tensors, keys, files: vec![bytes] })
+    }
+
+    /// The header of a model that is split into files: the keys of the first, the tensors of all.
+    pub(super) fn joined(files: &[&'a [u8]]) -> Result<GgufHeader<'a>, GgufFault> {
+        let mut parts = files.iter().map(|bytes| Self::parse(bytes));
+        let mut whole = parts.next().expect("a model has a file")?;
+        for part in parts {
+            let part = part?;
+            for (name, entry) in part.tensors {
+                let entry = TensorEntry { file: whole.files.len(), ..entry };
+                if whole.tensors.insert(name, entry).is_some() {
+                    let what = format!("tensor {name:?}");
+                    return Err(GgufFault::invalid(what, "in two files of the model", "in one"));
+                }
+            }
+            whole.files.extend(part.files);
+        }
+        Ok(whole)
+    }
+
+    /// In how many files the model is, as the file says.
+    pub(super) fn split_count(&self) -> Result<u64, GgufFault> {
+        Ok(self.metadata.unsigned("split.count")?.unwrap_or(1).max(1))
+    }
+
+    /// How many files there are.
+    pub(super) fn file_count(&self) -> u64 {
+        self.files.len() as u64
     }
 
     /// The numbers of a tensor as they are stored.
     pub(super) fn data(&self, entry: &TensorEntry) -> &'a [u8] {
         // The span was checked against the file in `place`.
-        &self.bytes[entry.start as usize..][..entry.length as usize]
+        &self.files[entry.file][entry.start as usize..][..entry.length as usize]
     }
 }
 
@@ -249,7 +280,7 @@ impl<'a> Cursor<'a> {
         let kind = TensorType(self.u32(&what)?);
         let start = self.u64(&what)?;
         let (shape, length) = measure(name, &shape, kind)?;
-        Ok((name, TensorEntry { shape, kind, start, length, index }))
+        Ok((name, TensorEntry { shape, kind, start, length, index, file: 0 }))
     }
 }
 

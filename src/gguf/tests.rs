@@ -292,3 +292,51 @@ fn entries(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// The small llama, its tensors in two files.
+fn split(folder: &Path) -> Vec<std::path::PathBuf> {
+    let whole = llama(64, 2, &[GgmlDType::Q8_0]);
+    let mut parts = [whole.clone(), whole];
+    let half = parts[0].tensors.len() / 2;
+    parts[0].tensors.truncate(half);
+    parts[1].tensors.drain(..half);
+    parts[1].keys.clear();
+    let path = |part: usize| folder.join(format!("tiny-{:05}-of-00002.gguf", part + 1));
+    for (number, part) in parts.iter_mut().enumerate() {
+        part.set("split.count", fixture::u32_value(2));
+        part.set("split.no", fixture::u32_value(number as u32));
+        fs::write(path(number), part.bytes()).unwrap();
+    }
+    vec![path(0), path(1)]
+}
+
+#[test]
+fn a_model_in_several_files_is_read_as_one() {
+    let (whole, _) = imported(&llama(64, 2, &[GgmlDType::Q8_0]), ImportDtype::F32);
+    let folder = tempfile::tempdir().unwrap();
+    let files = split(folder.path());
+    assert_eq!(parts(&files[0]).unwrap(), files);
+    let out = folder.path().join("out");
+    let options = ImportOptions::default();
+    import(&files[0], &out, &options, &Silent).unwrap();
+    let read = |folder: &Path| fs::read(folder.join("out/model.safetensors")).unwrap();
+    assert!(read(folder.path()) == read(whole.path()));
+
+    let refused = |error: GgufError| {
+        let GgufError::Malformed { source, .. } = error else { panic!("{error}") };
+        source.to_string()
+    };
+    let later = refused(parts(&files[1]).unwrap_err());
+    assert!(later.contains("name the first, tiny-00001-of-00002.gguf"), "{later}");
+    let alone = GgufFile::open(&files[0]).unwrap();
+    let alone = alone.edited(["x"], EditedAs::Usual).err().unwrap().to_string();
+    assert!(alone.contains("--merge"), "{alone}");
+    fs::rename(&files[0], folder.path().join("other.gguf")).unwrap();
+    let unnamed = refused(parts(&folder.path().join("other.gguf")).unwrap_err());
+    assert!(unnamed.contains("split into 2 files"), "{unnamed}");
+    fs::rename(folder.path().join("other.gguf"), &files[0]).unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    let missing = import(&files[0], &folder.path().join("again"), &options, &Silent);
+    let missing = missing.unwrap_err().to_string();
+    assert!(missing.contains("tiny-00002-of-00002.gguf"), "{missing}");
+}

@@ -10,15 +10,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::SourceError;
-use crate::files::{Hold, Sha256, is_abandoned, keep_sealed, read_sealed, warn_of_cache};
+use crate::files::{
+    FileError, Hold, Sha256, Sha256Hasher, is_abandoned, keep_sealed, read_sealed, warn_of_cache,
+};
 use crate::progress::{Progress, Silent};
 
 /// Part of the folder's name: raised whenever the import writes different bytes for the same file.
 const IMPORT_VERSION: u32 = 2;
 
-/// The folder that `gguf` was imported to; runs `import` into a new folder if there is none yet.
+/// The folder that the files of a model were imported to; runs `import` into a new folder if there is none yet.
 pub(super) fn folder_for<E>(
-    gguf: &Path,
+    files: &[PathBuf],
     cache: &Path,
     progress: &dyn Progress,
     import: impl FnOnce(&Path) -> Result<(), E>,
@@ -27,7 +29,7 @@ where
     SourceError: From<E>,
 {
     progress.check()?;
-    let hash = Sha256::of_file(gguf)?;
+    let hash = hash(files)?;
     let kept = cache.join("gguf");
     let folder = kept.join(format!("{hash}-v{IMPORT_VERSION}"));
     let list = kept.join(format!("{hash}-v{IMPORT_VERSION}.files"));
@@ -47,6 +49,18 @@ where
     keep_sealed(&list, &[&serde_json::to_vec(&digests).expect("names are JSON")], progress);
     keep(&built, &folder).map_err(|source| SourceError::Cache { path: folder.clone(), source })?;
     Ok(folder)
+}
+
+/// The SHA-256 of a file, or over those of several.
+fn hash(files: &[PathBuf]) -> Result<Sha256, FileError> {
+    if let [only] = files {
+        return Sha256::of_file(only);
+    }
+    let mut all = Sha256Hasher::default();
+    for file in files {
+        all.update(Sha256::of_file(file)?.to_string());
+    }
+    Ok(all.finish())
 }
 
 /// A new folder in the cache, removed unless it is renamed, once those of killed runs are gone.
@@ -95,6 +109,7 @@ fn keep(built: &Path, folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
     use std::sync::Barrier;
     use std::thread;
 
@@ -131,12 +146,15 @@ mod tests {
     #[test]
     fn the_second_use_imports_nothing_and_a_changed_file_is_another_model() {
         let Fixture { folder, gguf } = fixture();
-        let first = folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        let first = folder_for(from_ref(&gguf), folder.path(), &Silent, write_model).unwrap();
         assert!(first.join("config.json").is_file());
         let refuse = |_: &Path| -> Result<(), SourceError> { panic!("imported twice") };
-        assert_eq!(folder_for(&gguf, folder.path(), &Silent, refuse).unwrap(), first);
+        assert_eq!(folder_for(from_ref(&gguf), folder.path(), &Silent, refuse).unwrap(), first);
         fs::write(&gguf, b"other bytes").unwrap();
-        assert_ne!(folder_for(&gguf, folder.path(), &Silent, write_model).unwrap(), first);
+        assert_ne!(
+            folder_for(from_ref(&gguf), folder.path(), &Silent, write_model).unwrap(),
+            first
+        );
         let kept = entries(&folder.path().join("gguf"));
         assert_eq!(kept.len(), 4, "two models with their lists, and no temporary folder: {kept:?}");
     }
@@ -148,7 +166,7 @@ mod tests {
             write_model(out)?;
             Err(SourceError::from(Interrupted))
         };
-        let error = folder_for(&gguf, folder.path(), &Silent, fail).unwrap_err();
+        let error = folder_for(from_ref(&gguf), folder.path(), &Silent, fail).unwrap_err();
         assert!(matches!(error, SourceError::Interrupted(_)), "{error}");
         assert_eq!(entries(&folder.path().join("gguf")), Vec::<String>::new());
     }
@@ -158,7 +176,7 @@ mod tests {
         let Fixture { folder, gguf } = fixture();
         let both_built = Barrier::new(2);
         let import = || {
-            folder_for(&gguf, folder.path(), &Silent, |out| {
+            folder_for(from_ref(&gguf), folder.path(), &Silent, |out| {
                 let written = write_model(out);
                 both_built.wait();
                 written
@@ -177,13 +195,13 @@ mod tests {
     #[test]
     fn a_changed_file_is_imported_again() {
         let Fixture { folder, gguf } = fixture();
-        let first = folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        let first = folder_for(from_ref(&gguf), folder.path(), &Silent, write_model).unwrap();
         fs::write(first.join("config.json"), "[]").unwrap();
-        let again = folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        let again = folder_for(from_ref(&gguf), folder.path(), &Silent, write_model).unwrap();
         assert_eq!(again, first);
         assert_eq!(fs::read_to_string(first.join("config.json")).unwrap(), "{}");
         fs::write(first.join("more.json"), "{}").unwrap();
-        folder_for(&gguf, folder.path(), &Silent, write_model).unwrap();
+        folder_for(from_ref(&gguf), folder.path(), &Silent, write_model).unwrap();
         assert!(!first.join("more.json").exists());
     }
 
@@ -192,7 +210,7 @@ mod tests {
         let Fixture { folder, gguf } = fixture();
         let cache = folder.path().join("a-file");
         fs::write(&cache, b"").unwrap();
-        let error = folder_for(&gguf, &cache, &Silent, write_model).unwrap_err();
+        let error = folder_for(from_ref(&gguf), &cache, &Silent, write_model).unwrap_err();
         assert!(matches!(error, SourceError::Cache { .. }), "{error}");
     }
 }

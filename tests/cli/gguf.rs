@@ -41,6 +41,13 @@ fn an_edit_of_a_file_is_a_file_that_says_what_the_patch_says() {
     let rounded = small["edited"][0]["rounding_residual"].as_f64().expect("a number");
     assert!(rounded > 1e-4 && rounded > lost, "{rounded}");
 
+    let told = desk.ok("inspect edited.gguf");
+    for part in
+        ["model · llama", "target_new  = \"Rome\"", "1 file compared with edited.gguf.rescribe"]
+    {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+
     // Only what was written, and is as it was, is replaced.
     let again = "export --model base.gguf --patch p.safetensors --out edited.gguf --quiet";
     desk.fails(again, 2, &["already exists"]);
@@ -49,6 +56,7 @@ fn an_edit_of_a_file_is_a_file_that_says_what_the_patch_says() {
     *bytes.last_mut().expect("a byte") ^= 1;
     std::fs::write(desk.path("edited.gguf"), bytes).expect("a writable folder");
     desk.fails(&format!("{again} --force"), 2, &["edited.gguf", "not replaced"]);
+    desk.fails("inspect edited.gguf", 1, &["not as they were exported: edited.gguf"]);
     let onto = "export --model base.gguf --out base.gguf --force --quiet";
     desk.fails(onto, 2, &["base.gguf"]);
 }
@@ -62,6 +70,8 @@ fn adapters_and_folders_for_other_programs() {
     assert!(adapter.starts_with(b"GGUF") && adapter.len() < 16 << 10, "{}", adapter.len());
     let holds = |part: &str| adapter.windows(part.len()).any(|window| window == part.as_bytes());
     assert!(holds("blk.1.ffn_down.weight.lora_a") && holds("blk.1.ffn_down.weight.lora_b"));
+    let told = desk.ok("inspect a.gguf");
+    assert!(told.contains("adapter · llama") && told.contains("ffn_down.weight"), "{told}");
     desk.ok(&format!("{export} --format ollama --out o --quiet"));
     assert_eq!(desk.names("o"), ["Modelfile", "model.gguf", "rescribe.json"]);
     assert_eq!(desk.read("o/Modelfile"), b"FROM ./model.gguf\n");

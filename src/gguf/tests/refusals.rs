@@ -190,7 +190,7 @@ fn a_tokenizer_that_contradicts_itself_is_refused() {
 fn a_part_of_a_split_model_is_refused() {
     assert_refused(
         |file| file.set("split.count", u32_value(3)),
-        "key \"split.count\" is 3, expected 1: a whole model",
+        "the model is split into 3 files, of which 1 can be used here",
     );
 }
 
