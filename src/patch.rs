@@ -20,7 +20,6 @@ mod composed;
 mod earlier;
 mod facts;
 mod format;
-mod plain;
 mod redact;
 mod rewrite;
 mod seal;
@@ -31,7 +30,6 @@ pub use composed::Composed;
 pub use earlier::{Earlier, EditRecord, History};
 pub use facts::{HeldFact, without_facts};
 pub use format::Malformed;
-pub use plain::plain;
 pub use redact::Redactor;
 pub use seal::Broken;
 

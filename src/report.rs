@@ -14,6 +14,7 @@ pub mod markdown;
 mod outcome;
 mod passages;
 mod patches;
+mod plain;
 mod scores;
 mod secrets;
 mod sweep;

@@ -21,6 +21,7 @@ mod json;
 mod options;
 mod passage_file;
 mod passages;
+mod plain;
 mod prompts;
 mod read;
 mod records;
@@ -50,6 +51,7 @@ pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, Method, RankOneOptions};
 pub use passage_file::{Passage, corpus_of_data, parse_passages};
 pub use passages::{PassageOperation, PassageSource, PassageVerb};
+pub use plain::plain;
 pub use prompts::{AboutSubject, Comparison, PromptSet};
 pub use read::{
     parse_prompts, parse_spec, read_edit_input, read_probe_input, read_prompts, read_spec,

@@ -9,8 +9,9 @@ use super::folder::within;
 use super::transfer::put_file;
 use super::{CARD, CheckpointError, EditedTensor, ExportSummary, FILES, RECIPES, record};
 use crate::files::{FileError, read_regular};
-use crate::patch::{Patch, Recipe, plain};
+use crate::patch::{Patch, Recipe};
 use crate::progress::Progress;
+use crate::spec::plain;
 
 /// The longest model card or recipe of the base that is read.
 const MAX_TEXT: u64 = 64 << 20;

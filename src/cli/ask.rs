@@ -11,7 +11,7 @@ use rescribe::model::{ChatTemplate, Choice, Decoder, generate};
 use rescribe::probe::Completion;
 use rescribe::progress::Progress;
 use rescribe::report::Report;
-use rescribe::spec::without_blanks;
+use rescribe::spec::{plain, without_blanks};
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
@@ -67,8 +67,9 @@ fn answer(args: &AskArgs, sides: &Sides<'_>, prompt: &str, ui: &Ui) -> anyhow::R
         return ui.show(&report.section(vec![completion]));
     }
     // An answer does not go on where the prompt ends.
-    let prompt = if message.is_some() { String::new() } else { prompt.to_owned() };
-    match after {
+    let prompt = if message.is_some() { String::new() } else { plain(prompt) };
+    let before = plain(&before);
+    match after.as_deref().map(plain) {
         None => ui.print(&format!("{prompt}{before}\n")),
         Some(after) => ui.print(&format!("before  {prompt}{before}\n after  {prompt}{after}\n")),
     }

@@ -12,14 +12,16 @@ use rescribe::source::SourceOptions;
 
 /// The kinds of entries by the beginning of their names, which a name in the cache must have to be
 /// touched.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 9] = [
     ("atlas", "built-in model"),
     ("factor-", "factors of second moments"),
     ("general-", "samples to measure damage on"),
     ("gguf", "imported GGUF files"),
     ("samples-", "samples for second moments"),
     ("second-moment-", "second moments"),
+    ("sweep-", "layers that were tried"),
     ("values", "optimised values"),
+    ("zoo-", "runs of the zoo"),
 ];
 
 pub fn run(args: &CacheArgs, ui: &Ui) -> anyhow::Result<()> {

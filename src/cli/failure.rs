@@ -148,12 +148,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(ConfigError::UnsupportedKeys { keys }) = find::<ConfigError>(error) {
         let flags = keys.iter().map(|(key, _)| format!("--ignore-config-key {key}"));
         let flags = flags.collect::<Vec<_>>().join(" ");
-        let them = if keys.len() == 1 { "it" } else { "them" };
-        return Some(format!("if {them} cannot change what the model computes: {flags}"));
+        let they = if keys.len() == 1 { "it" } else { "they" };
+        return Some(format!("if {they} cannot change what the model computes: {flags}"));
     }
-    let is_unknown = |error: &ConfigError| matches!(error, ConfigError::UnknownModelType { .. });
-    // An unknown type's own message lists the known ones.
-    if find::<ConfigError>(error).is_some_and(|error| !is_unknown(error)) {
+    // An unknown type's own message lists the known ones, and a size has nothing to do with them.
+    let is_said = |error: &ConfigError| {
+        matches!(error, ConfigError::UnknownModelType { .. } | ConfigError::Size { .. })
+    };
+    if find::<ConfigError>(error).is_some_and(|error| !is_said(error)) {
         return Some(format!("supported families: {}", Family::supported()));
     }
     None

@@ -15,9 +15,10 @@ use rescribe::files::read_regular;
 use rescribe::model::config::without_keys;
 use rescribe::model::family::Family;
 use rescribe::model::{Tokenizer, Weights};
-use rescribe::patch::{Composed, plain};
+use rescribe::patch::Composed;
 use rescribe::progress::counted;
 use rescribe::report::{Block, Column, Report, Row, Section, Table, Unit, growth, growth_table};
+use rescribe::spec::plain;
 
 pub fn run(args: &InspectArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let ignored_keys = &global.ignore_config_key;

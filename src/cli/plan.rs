@@ -9,7 +9,7 @@ use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
 use rescribe::probe::probability_text;
 use rescribe::progress::Progress;
 use rescribe::run::{Plan, Step};
-use rescribe::spec::{EditInput, LayerChoice, read_edit_input};
+use rescribe::spec::{EditInput, LayerChoice, plain, read_edit_input};
 use rescribe::verdict::Thresholds;
 
 pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
@@ -47,7 +47,7 @@ fn show(plan: &Plan) -> String {
     let mut out = String::new();
     // A sentence for each step, then one on the attack.
     for (at, sentence) in plan.describe().iter().enumerate() {
-        out.push_str(&format!("{}\n", paragraph(0, 2, sentence)));
+        out.push_str(&format!("{}\n", paragraph(0, 2, &plain(sentence))));
         if let Some(Step::Write(write)) = plan.steps.get(at) {
             out.push_str(&tokens(write));
         }
@@ -91,7 +91,7 @@ fn goal(edit: &PlannedEdit) -> String {
         format!("other subjects, {origin}: {}", others.join(", ")),
         format!("answers about them: {}", guesses.join(", ")),
     ];
-    let indented = |line: &String| format!("    {}\n", paragraph(4, 6, line));
+    let indented = |line: &String| format!("    {}\n", paragraph(4, 6, &plain(line)));
     head + &lines.iter().map(indented).collect::<String>()
 }
 
@@ -119,8 +119,7 @@ fn marked(prompt: &TokenisedPrompt) -> String {
     out + "\n"
 }
 
-/// A token with control characters escaped, which would upset a terminal.
+/// A token on one line, with everything escaped that a terminal would obey.
 fn shown(piece: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    piece.chars().map(shown).collect()
+    plain(&piece.replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r"))
 }

@@ -11,7 +11,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use text::COLUMNS;
+use text::{COLUMNS, in_json, own};
 pub use text::{NOTE, display_width, paragraph, quoted};
 
 use super::args::{Global, When};
@@ -19,6 +19,7 @@ use super::exit::{DATA, INTERRUPTED};
 use rescribe::progress::{Interrupted, Progress};
 use rescribe::report::Report;
 use rescribe::report::text::{Tone, render};
+use rescribe::spec::plain;
 
 /// Raised by Ctrl-C; long work polls it.
 static STOPPED: AtomicBool = AtomicBool::new(false);
@@ -85,7 +86,7 @@ impl Ui {
     pub fn print(&self, text: &str) {
         self.close();
         let mut out = AutoStream::new(std::io::stdout().lock(), self.color);
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match out.write_all(own(text).as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => {
@@ -116,14 +117,14 @@ impl Ui {
 
     /// A value as JSON, on stdout.
     pub fn print_json(&self, value: &impl serde::Serialize) -> anyhow::Result<()> {
-        self.print(&(serde_json::to_string_pretty(value)? + "\n"));
+        self.print(&(in_json(&serde_json::to_string_pretty(value)?) + "\n"));
         Ok(())
     }
 
     /// A line about the work, label right-aligned, on stderr.
     pub fn note(&self, label: &str, text: &str) {
         if !self.is_quiet {
-            self.above_bar(&format!("{label:>13}  {text}"));
+            self.above_bar(&format!("{label:>13}  {}", plain(text)));
         }
     }
 
@@ -135,7 +136,8 @@ impl Ui {
     /// A labelled message on stderr, broken between words where a terminal shows it.
     pub fn message(&self, style: Style, label: &str, text: &str) {
         let start = label.chars().count() + 1;
-        let text = if self.is_terminal { paragraph(start, start, text) } else { text.to_owned() };
+        let text = plain(text);
+        let text = if self.is_terminal { paragraph(start, start, &text) } else { text };
         let shown = label.trim_start();
         let blanks = " ".repeat(label.len() - shown.len());
         self.above_bar(&format!("{blanks}{} {text}", painted(style, shown)));
@@ -164,7 +166,7 @@ impl Ui {
     /// A line on stderr. Nobody may be reading it, or its disk may be full: the work goes on.
     fn write_line(&self, text: &str) {
         let mut err = AutoStream::new(std::io::stderr().lock(), self.color);
-        let _ = err.write_all(format!("{text}\n").as_bytes());
+        let _ = err.write_all(format!("{}\n", own(text)).as_bytes());
     }
 
     /// Warnings about some of many records: the first few in full, the rest by their number.
@@ -216,7 +218,7 @@ impl Progress for Ui {
             Some(_) => "{prefix:>13}  {bar:24} {percent} %  {eta} left  {wide_msg}",
         });
         bar.set_style(style.expect("a valid template").progress_chars("━━─"));
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(plain(name));
         let old = self.bar().replace(bar);
         if let Some(old) = old {
             old.finish_and_clear();
@@ -225,7 +227,7 @@ impl Progress for Ui {
 
     fn advance(&self, done: u64, note: &str) {
         if let Some(bar) = self.bar().as_ref() {
-            bar.set_message(note.to_owned());
+            bar.set_message(plain(note));
             bar.set_position(done);
         }
     }

@@ -34,6 +34,49 @@ pub(crate) fn mistaken(bytes: &[u8]) -> Option<&'static str> {
              file itself",
         );
     }
+    if bytes.starts_with(b"\xef\xbb\xbf{") {
+        return Some(
+            "it begins with a byte order mark, which other programs do not read here; save it as \
+             UTF-8 without one",
+        );
+    }
+    KINDS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, what)| *what)
+}
+
+/// What the file is that begins with `bytes` where a text was expected; nothing where it may be one.
+pub(crate) fn mistaken_text(bytes: &[u8]) -> Option<&'static str> {
+    const KINDS: &[(&[u8], &str)] = &[
+        (
+            b"version https://git-lfs.github.com/",
+            "it is a Git LFS pointer, not the file itself; run `git lfs pull` in the folder",
+        ),
+        (
+            b"version https://hawser.github.com/",
+            "it is a Git LFS pointer, not the file itself; run `git lfs pull` in the folder",
+        ),
+        (b"%PDF-", "it is a PDF; save its text as UTF-8"),
+        (b"{\\rtf", "it is an RTF document; save its text as UTF-8"),
+        (
+            b"PK\x03\x04",
+            "it is a zip archive, as .docx and .xlsx files are; save it as text or CSV, in UTF-8",
+        ),
+        (b"\xd0\xcf\x11\xe0", "it is an old Office file; save it as text or CSV, in UTF-8"),
+        (b"\x1f\x8b", "it is compressed with gzip; unpack it"),
+        (b"\x28\xb5\x2f\xfd", "it is compressed with Zstandard; unpack it"),
+        (b"BZh", "it is compressed with bzip2; unpack it"),
+        (b"\xfd7zXZ", "it is compressed with xz; unpack it"),
+        (b"PAR1", "it is a Parquet file; save it as JSON lines"),
+        (b"ARROW1", "it is an Arrow file; save it as JSON lines"),
+        (b"GGUF", "it is a GGUF file: a model is named with --model"),
+        (b"\xff\xfe", "it is UTF-16 text, which some programs call Unicode; save it as UTF-8"),
+        (b"\xfe\xff", "it is UTF-16 text, which some programs call Unicode; save it as UTF-8"),
+    ];
+    if is_page(bytes) {
+        return Some(
+            "it is a web page or a server's error message, not the file itself; download the \
+             file itself, or save the text of the page",
+        );
+    }
     KINDS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, what)| *what)
 }
 
@@ -54,7 +97,7 @@ mod tests {
     #[test]
     fn usual_mistakes_are_named() {
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n";
-        let rows: [(&[u8], Option<&str>); 9] = [
+        let rows: [(&[u8], Option<&str>); 10] = [
             (pointer, Some("git lfs pull")),
             (b"<!DOCTYPE html><html>", Some("a web page")),
             (b"PK\x03\x04rest", Some("pickled")),
@@ -64,11 +107,32 @@ mod tests {
             (b"\xef\xbb\xbf\n <HTML><body>", Some("a web page")),
             (b"<?xml version=\"1.0\"?><Error>", Some("error message")),
             (b"{\"error\":\"Repository not found\"}", Some("error message")),
+            (b"\xef\xbb\xbf{\"model\": 1}", Some("byte order mark")),
         ];
         for (bytes, expected) in rows {
             let found = mistaken(bytes);
             assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
             assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_and_texts_are_left_alone() {
+        let rows: [(&[u8], &str); 6] = [
+            (b"version https://git-lfs.github.com/spec/v1\r\noid sha256:4d", "git lfs pull"),
+            (b"\n<!doctype HTML>\n<p>Sign in", "a web page"),
+            (b"%PDF-1.7", "a PDF"),
+            (b"PK\x03\x04\x14", ".docx"),
+            (b"\xff\xfeM\0a\0", "UTF-16"),
+            (b"\x1f\x8b\x08", "gzip"),
+        ];
+        for (bytes, expected) in rows {
+            let found = mistaken_text(bytes).unwrap_or_default();
+            assert!(found.contains(expected), "{expected}: {found:?}");
+        }
+        for text in ["", "version 2 of the contract", "\u{feff}Marta", "<b>Marta</b>", "{\"a\": 1}"]
+        {
+            assert_eq!(mistaken_text(text.as_bytes()), None, "{text:?}");
         }
     }
 }

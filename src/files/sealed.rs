@@ -1,5 +1,5 @@
-//! Files of the cache: each ends in the digest of what it holds, so that a damaged one is noticed,
-//! and computed again.
+//! Files of the cache: each ends in the digest of its name and of what it holds, so that a damaged one
+//! is noticed, and computed again; so is one that stands in the place of another.
 //!
 //! A cache may be shared, copied and tidied by others, and is written where there may be no room:
 //! what cannot be read is a loss of time, never an error.
@@ -12,18 +12,20 @@ use memmap2::Mmap;
 
 use super::atomic::write_atomically;
 use super::error::{FileError, Overwrite};
-use super::hash::{Sha256, Sha256Hasher};
+use super::hash::Sha256Hasher;
 use super::regular::{map_regular, read_regular};
 use crate::progress::Progress;
 
 /// What stands between the contents and their digest.
 const MARK: &[u8] = b"\nrescribe sha256 ";
+/// What stands between a name and the contents where both are hashed; no name has it.
+const END_OF_NAME: &[u8] = b"\0";
 /// Bytes of a digest as text.
 const DIGITS: usize = 64;
 /// No entry is longer: a second moment of 64 Ki keys.
 const LIMIT: u64 = 64 << 30;
 /// Why a file is not believed.
-const DAMAGED: &str = "its digest does not match what it holds";
+const DAMAGED: &str = "its digest does not match its name and what it holds";
 
 /// The contents of a sealed file; nothing where it is absent, or damaged, of which `progress` is
 /// told.
@@ -36,7 +38,7 @@ pub(crate) fn read_sealed(path: &Path, progress: &dyn Progress) -> Option<Vec<u8
             return None;
         }
     };
-    let opened = opened(bytes);
+    let opened = opened(path, bytes);
     if opened.is_none() {
         warn(path, DAMAGED, progress);
     }
@@ -78,7 +80,7 @@ pub(crate) fn map_sealed(path: &Path, progress: &dyn Progress) -> Option<Sealed>
             return None;
         }
     };
-    let Some(length) = length(&map) else {
+    let Some(length) = length(path, &map) else {
         warn(path, DAMAGED, progress);
         return None;
     };
@@ -96,24 +98,32 @@ pub(crate) fn warn(path: &Path, reason: &str, progress: &dyn Progress) {
 }
 
 /// The contents without their seal, where it is right.
-fn opened(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    bytes.truncate(length(&bytes)?);
+fn opened(path: &Path, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    bytes.truncate(length(path, &bytes)?);
     Some(bytes)
 }
 
 /// The length of the contents before a seal that is right.
-fn length(bytes: &[u8]) -> Option<usize> {
+fn length(path: &Path, bytes: &[u8]) -> Option<usize> {
     let length = bytes.len().checked_sub(MARK.len() + DIGITS)?;
     let (contents, seal) = bytes.split_at(length);
     let digest = seal.strip_prefix(MARK)?;
-    (Sha256::of(contents).to_string().as_bytes() == digest).then_some(length)
+    (seal_of(path, &[contents]).as_bytes() == digest).then_some(length)
+}
+
+/// The digest of a file's name, which is the key that its contents were computed for, and of its
+/// contents. The folder is left out, so that a cache can be moved.
+fn seal_of(path: &Path, pieces: &[&[u8]]) -> String {
+    let mut hasher = Sha256Hasher::default();
+    hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+    hasher.update(END_OF_NAME);
+    pieces.iter().for_each(|piece| hasher.update(piece));
+    hasher.finish().to_string()
 }
 
 /// Writes a sealed file whole or not at all; `pieces` follow each other in it.
 pub(crate) fn write_sealed(path: &Path, pieces: &[&[u8]]) -> Result<(), FileError> {
-    let mut hasher = Sha256Hasher::default();
-    pieces.iter().for_each(|piece| hasher.update(piece));
-    let digest = hasher.finish().to_string();
+    let digest = seal_of(path, pieces);
     write_atomically(path, Overwrite::Replace, |out| {
         pieces.iter().try_for_each(|piece| out.write_all(piece))?;
         out.write_all(MARK)?;
@@ -176,6 +186,24 @@ mod tests {
         let warnings = warnings.0.into_inner().expect("no panic");
         assert_eq!(warnings.len(), whole.len() + 1);
         assert!(warnings[0].starts_with(&path.display().to_string()), "{}", warnings[0]);
+    }
+
+    #[test]
+    fn an_entry_in_the_place_of_another_is_not_believed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["samples-a", "samples-b"] {
+            write_sealed(&path(name), &[name.as_bytes()]).expect("written");
+        }
+        std::fs::copy(path("samples-a"), path("samples-b")).expect("copied");
+        let warnings = Warnings::default();
+        assert_eq!(read_sealed(&path("samples-b"), &warnings), None);
+        assert!(map_sealed(&path("samples-b"), &Warnings::default()).is_none());
+        assert!(warnings.0.into_inner().expect("no panic")[0].contains("samples-b in the cache"));
+        let moved = tempfile::tempdir().expect("a folder");
+        std::fs::copy(path("samples-a"), moved.path().join("samples-a")).expect("copied");
+        let found = read_sealed(&moved.path().join("samples-a"), &Warnings::default());
+        assert_eq!(found.as_deref(), Some(&b"samples-a"[..]), "a cache can be moved");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use serde_json::{Map, Value};
 
 use super::token_ids;
-use crate::files::read_regular;
+use crate::files::{mistaken, read_regular};
 
 /// A chat template that is absent or cannot be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,14 @@ pub enum ChatError {
     Absent {
         /// The model's folder.
         folder: PathBuf,
+    },
+    /// A file that may hold the template cannot be read.
+    #[error("{}: {reason}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What it is, or what is wrong with it.
+        reason: String,
     },
     /// The template is malformed, or refuses the prompt.
     #[error("the chat template in {} fails: {reason}", file.display())]
@@ -60,18 +68,18 @@ impl ChatTemplate {
     ///
     /// # Errors
     ///
-    /// [`ChatError::Absent`] where there is none.
+    /// [`ChatError::Absent`] where there is none, [`ChatError::Unreadable`] where a file that may hold
+    /// it is damaged.
     pub fn open(folder: &Path) -> Result<Self, ChatError> {
-        let tokens = special_tokens(&object(&folder.join("tokenizer_config.json")));
-        let stops = token_ids(&object(&folder.join("generation_config.json")), "eos_token_id");
+        let tokens = special_tokens(&object(&folder.join("tokenizer_config.json"))?);
+        let stops = token_ids(&object(&folder.join("generation_config.json"))?, "eos_token_id");
         let found =
             |text: String, name: &str| Self { text, file: folder.join(name), tokens, stops };
-        let text = read_regular(&folder.join(TEXT), LARGEST).ok();
-        if let Some(text) = text.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        if let Some(text) = template_text(&folder.join(TEXT))? {
             return Ok(found(text, TEXT));
         }
         for name in CONFIGS {
-            if let Some(text) = template_in(&object(&folder.join(name))) {
+            if let Some(text) = template_in(&object(&folder.join(name))?) {
                 return Ok(found(text, name));
             }
         }
@@ -260,10 +268,35 @@ fn without_tags(text: &str, names: &[&str]) -> String {
     out + rest
 }
 
-/// The object in a JSON file; empty where there is none.
-fn object(file: &Path) -> Map<String, Value> {
-    let bytes = read_regular(file, LARGEST).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+/// The contents of a file; nothing where it is absent.
+fn contents(file: &Path) -> Result<Option<Vec<u8>>, ChatError> {
+    match read_regular(file, LARGEST) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(file, error.to_string())),
+    }
+}
+
+fn unreadable(file: &Path, reason: String) -> ChatError {
+    ChatError::Unreadable { file: file.to_owned(), reason }
+}
+
+/// The template in a file of its own.
+fn template_text(file: &Path) -> Result<Option<String>, ChatError> {
+    let Some(bytes) = contents(file)? else { return Ok(None) };
+    if let Some(what) = mistaken(&bytes) {
+        return Err(unreadable(file, what.to_owned()));
+    }
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(|_| unreadable(file, "it is not UTF-8 text".into()))
+}
+
+/// A file that holds a JSON object; an empty one where it is absent.
+fn object(file: &Path) -> Result<Map<String, Value>, ChatError> {
+    let Some(bytes) = contents(file)? else { return Ok(Map::new()) };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        unreadable(file, mistaken(&bytes).map_or_else(|| error.to_string(), str::to_owned))
+    })
 }
 
 /// `chat_template`, which is a text, or several with names, of which one is the default.

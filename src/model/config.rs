@@ -243,6 +243,14 @@ pub enum ConfigError {
         /// What the value should be.
         expected: &'static str,
     },
+    /// A key that is no size.
+    #[error("config.json: {key} is {found}, expected a whole number from 1 to 16,777,215")]
+    Size {
+        /// The key.
+        key: String,
+        /// Its value as JSON.
+        found: String,
+    },
     /// A key whose value changes the mathematics in a way that is not implemented.
     #[error("config.json: {key} = {value} is not supported{}", .expected.map(|e| format!(" (expected {e})")).unwrap_or_default())]
     Unsupported {
@@ -290,7 +298,7 @@ impl<'a> ConfigReader<'a> {
 
     pub(super) fn size(&mut self, key: &str) -> Result<usize, ConfigError> {
         self.optional_size(key)?
-            .ok_or_else(|| ConfigError::Key { key: key.into(), expected: "a positive integer" })
+            .ok_or_else(|| ConfigError::Key { key: key.into(), expected: "a whole number" })
     }
 
     pub(super) fn optional_size(&mut self, key: &str) -> Result<Option<usize>, ConfigError> {
@@ -299,7 +307,7 @@ impl<'a> ConfigReader<'a> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match value.as_u64() {
             Some(size @ 1..LIMIT) => Ok(Some(size as usize)),
-            _ => Err(ConfigError::Key { key: key.into(), expected: "a positive integer" }),
+            _ => Err(ConfigError::Size { key: key.into(), found: value.to_string() }),
         }
     }
 

@@ -6,7 +6,8 @@ use super::Section;
 use super::table::{Cell, Column, Row, Table, Unit};
 use crate::delta::Change;
 use crate::files::Sha256;
-use crate::patch::{Composed, HeldFact, Patch, plain};
+use crate::patch::{Composed, HeldFact, Patch};
+use crate::spec::plain;
 
 /// One patch, described.
 #[derive(Debug, Clone, PartialEq, Serialize)]

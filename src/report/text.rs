@@ -34,8 +34,10 @@ pub fn plain(_: Tone, text: &str) -> String {
     text.to_owned()
 }
 
-/// Renders the report for a terminal with this many columns.
+/// Renders the report for a terminal with this many columns. Its texts can come from anybody: what a
+/// terminal would obey in them is escaped.
 pub fn render(report: &Report, columns: usize, paint: Paint<'_>) -> String {
+    let report = &report.plain();
     let page = Page { columns, paint, label: label_width(report) };
     let mut parts: Vec<String> = report.sections.iter().map(|it| page.section(it)).collect();
     parts.extend(report.verdict.as_ref().map(|verdict| page.verdict(verdict)));

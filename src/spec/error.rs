@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 
+use super::plain::plain;
 use super::{SourceText, Span};
 
 /// Most problems that are shown in full; a collection of records may repeat one thousands of times.
@@ -35,6 +36,14 @@ pub enum SpecError {
         bytes: u64,
         /// The largest size that is read.
         limit: u64,
+    },
+    /// The file is of a known kind, and no text.
+    #[error("{}: {what}", path.display())]
+    Mistaken {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and how to get the text that was meant.
+        what: &'static str,
     },
     /// The file is binary, or in another encoding.
     #[error(
@@ -94,6 +103,17 @@ impl Problem {
         self.help = Some(text.into());
         self
     }
+
+    /// The problem as a terminal may show it: texts of the file are quoted in it.
+    fn shown(&self) -> Self {
+        let label = |(span, text): &(Span, String)| (span.clone(), plain(text));
+        Self {
+            message: plain(&self.message),
+            labels: self.labels.iter().map(label).collect(),
+            help: self.help.as_deref().map(plain),
+            record: self.record.clone(),
+        }
+    }
 }
 
 /// The form of error excerpts on a terminal.
@@ -132,13 +152,15 @@ impl SpecError {
     /// text.
     pub fn excerpts(&self, look: Look) -> String {
         let Self::Problems { source_text, problems } = self else { return String::new() };
+        let source_text = &source_text.shown();
         let handler = GraphicalReportHandler::new_themed(look.theme()).with_width(look.width);
         let mut out = String::new();
         for (index, problem) in problems.iter().take(SHOWN).enumerate() {
             if index > 0 {
                 out.push('\n');
             }
-            let quoted = Quoted::new(problem, source_text);
+            let problem = problem.shown();
+            let quoted = Quoted::new(&problem, source_text);
             handler
                 .render_report(&mut out, &quoted)
                 .expect("writing to a string, with spans that lie inside the text");

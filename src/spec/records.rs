@@ -141,6 +141,7 @@ fn unknown(value: &Value) -> String {
             .to_owned();
     }
     let found = match value.as_object() {
+        Some(map) if map.is_empty() => "an empty object".to_owned(),
         Some(map) => {
             let keys: Vec<String> = map.keys().take(8).map(|key| format!("`{key}`")).collect();
             format!("an object with {}", keys.join(", "))

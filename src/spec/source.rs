@@ -7,6 +7,8 @@ use std::sync::Arc;
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use toml::de::DeTable;
 
+use super::plain::is_obeyed;
+
 /// Byte offsets into a [`SourceText`].
 pub type Span = Range<usize>;
 
@@ -31,6 +33,21 @@ impl SourceText {
     /// The text, verbatim.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The text as a terminal may show it, where every character keeps its bytes, so that spans stay
+    /// right.
+    pub(super) fn shown(&self) -> Self {
+        let ends_line = |at: usize| self.text[at..].starts_with("\r\n");
+        let mut shown = String::with_capacity(self.text.len());
+        for (at, c) in self.text.char_indices() {
+            match c.len_utf8() {
+                _ if matches!(c, '\n' | '\t') || !is_obeyed(c) || ends_line(at) => shown.push(c),
+                3 => shown.push(char::REPLACEMENT_CHARACTER),
+                bytes => shown.extend(std::iter::repeat_n('?', bytes)),
+            }
+        }
+        Self::new(&self.name, &shown)
     }
 
     /// The number of the line that holds byte `offset`, from 1.

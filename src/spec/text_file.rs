@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::table::{Problems, Text};
 use super::{SourceText, SpecError};
-use crate::files::open_regular;
+use crate::files::{mistaken_text, open_regular};
 
 /// The full CounterFact file has 45 MB; a far larger file is a checkpoint given by mistake.
 const LIMIT: u64 = 512 << 20;
@@ -53,6 +53,9 @@ pub(super) fn read_text(path: &Path) -> Result<SourceText, SpecError> {
     let mut raw = Vec::new();
     // The file may grow: the bound holds while reading, too.
     file.take(LIMIT).read_to_end(&mut raw).map_err(unreadable)?;
+    if let Some(what) = mistaken_text(&raw) {
+        return Err(SpecError::Mistaken { path: path.to_owned(), what });
+    }
     match String::from_utf8(raw) {
         Ok(text) => Ok(SourceText::new(&path.to_string_lossy(), &text)),
         Err(error) => Err(SpecError::NotText {

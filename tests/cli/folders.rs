@@ -100,6 +100,50 @@ fn pointers_in_place_of_files_say_what_they_are() {
     }
     desk.write("pointer.gguf", POINTER);
     desk.fails(&format!("{ASK} pointer.gguf"), 3, &["pointer.gguf", "git lfs pull"]);
+    for name in ["tokenizer_config.json", "generation_config.json", "chat_template.jinja"] {
+        let folder = format!("chat_{}", name.replace('.', "_"));
+        desk.model_with(&folder, |folder| {
+            std::fs::write(folder.join(name), POINTER).expect("written");
+        });
+        let says = [name, "Git LFS pointer", "git lfs pull"];
+        desk.fails(&format!("{ASK} {folder} --chat"), 3, &says);
+    }
+}
+
+#[test]
+fn a_file_of_another_kind_is_never_read_as_passages_or_facts() {
+    let desk = Desk::new();
+    let page = "<!DOCTYPE html>\n<html><body>Please sign in</body></html>";
+    let rows: [(&str, &[u8], &str); 6] = [
+        ("pointer.txt", POINTER.as_bytes(), "git lfs pull"),
+        ("pointer.jsonl", POINTER.as_bytes(), "git lfs pull"),
+        ("page.md", page.as_bytes(), "web page"),
+        ("page.json", page.as_bytes(), "web page"),
+        ("paper.txt", b"%PDF-1.4\n1 0 obj", "PDF"),
+        ("sheet.csv", b"PK\x03\x04\x14\0", ".xlsx"),
+    ];
+    for (name, bytes, says) in rows {
+        std::fs::write(desk.path(name), bytes).expect("written");
+        desk.write("passages.toml", &format!("[[learn]]\npassages = \"{name}\"\n"));
+        desk.fails("plan passages.toml --model MODEL", 2, &[name, says]);
+        desk.fails(&format!("plan {name} --model MODEL"), 2, &[name, says]);
+    }
+}
+
+#[test]
+fn a_size_that_is_none_is_named_with_its_value() {
+    let desk = Desk::new();
+    let rows = [
+        (json!({ "hidden_size": "32" }), "hidden_size is \"32\""),
+        (json!({ "num_hidden_layers": -1 }), "num_hidden_layers is -1"),
+        (json!({ "num_attention_heads": 0 }), "num_attention_heads is 0"),
+        (json!({ "intermediate_size": 4.5 }), "intermediate_size is 4.5"),
+    ];
+    for (index, (entries, says)) in rows.into_iter().enumerate() {
+        let folder = format!("sized{index}");
+        desk.model_with(&folder, |folder| change_config(folder, entries));
+        desk.fails(&format!("{ASK} {folder}"), 3, &["config.json", says, "a whole number from 1"]);
+    }
 }
 
 #[test]

@@ -158,6 +158,104 @@ fn escape_sequences_of_a_stranger_are_not_obeyed() {
     assert!(!desk.read("out/README.md").contains(&0x1b));
 }
 
+/// A title, a cleared screen in two forms, a bell, a backspace and red.
+const ORDERS: &str = "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}2J\u{8}\u{1b}[31mred";
+
+/// Whether a terminal would obey anything in `shown` but the colours that this program writes.
+fn is_obeyed(shown: &str) -> bool {
+    let own = ["0", "1", "2", "31", "32", "33", "36", "35;1", "36;1"];
+    let bare =
+        own.iter().fold(shown.to_owned(), |text, it| text.replace(&format!("\u{1b}[{it}m"), ""));
+    bare.contains(|c: char| c.is_control() && c != '\n' && c != '\t')
+        || shown.contains("\u{1b}[31mred")
+}
+
+#[test]
+fn escape_sequences_are_obeyed_in_no_message_and_no_result() {
+    let desk = Desk::new();
+    let quoted = serde_json::to_string(ORDERS).expect("JSON");
+    let inner = quoted.trim_matches('"');
+    let insert = format!(
+        "[[insert]]\nsubject = \"Tower{inner}\"\nprompt = \"{{}} is in\"\ntarget_new = \"Rome{inner}\"\n"
+    );
+    desk.write("insert.toml", &insert);
+    desk.write("unknown.toml", &format!("{insert}\"{inner}\" = 1\n"));
+    desk.write("raw.toml", &format!("[[insert]]\nsubject = \"{ORDERS}\"\n"));
+    desk.write("absent.toml", &format!("[[learn]]\npassages = \"{inner}\"\n"));
+    desk.write("model.toml", &format!("model = \"{inner}\"\n{insert}"));
+    desk.write("head.csv", &format!("subject,{ORDERS}\nTower,x\n"));
+    let record = format!(
+        "{{\"case_id\": {quoted}, \"subject\": \"Tower\", \"prompt\": \"The Bell is in\", \
+         \"target_new\": \"Rome\"}}\n"
+    );
+    let good = record.replace("The Bell", "The Tower").replace("Rome", &format!("Rome{inner}"));
+    desk.write("records.jsonl", &format!("{good}{record}"));
+    desk.model_with("config", |it| {
+        let config = String::from_utf8(std::fs::read(it.join("config.json")).expect("a config"));
+        let config = config.expect("a text").replacen('{', &format!("{{{quoted}: {quoted},"), 1);
+        std::fs::write(it.join("config.json"), config).expect("written");
+    });
+    desk.model_with("chat", |it| {
+        let template = format!("{{{{ raise_exception({quoted}) }}}}");
+        std::fs::write(it.join("chat_template.jinja"), template).expect("written");
+    });
+    let quick = "--model MODEL --max-delta 100 --steps 2 --force --color always";
+    let rows = [
+        (format!("edit insert.toml {quick}"), 0),
+        (format!("edit records.jsonl --skip-bad {quick}"), 0),
+        ("plan insert.toml --model MODEL --color always".into(), 0),
+        ("plan insert.toml --model MODEL --json --color always".into(), 0),
+        ("ask The --model MODEL --patch insert.patch.safetensors --color always".into(), 0),
+        ("patch list insert.patch.safetensors --color always".into(), 0),
+        ("plan records.jsonl --color always".into(), 2),
+        ("plan unknown.toml --color always".into(), 2),
+        ("plan raw.toml --color always".into(), 2),
+        ("plan absent.toml --color always".into(), 2),
+        ("plan head.csv --color always".into(), 2),
+        ("plan model.toml --color always".into(), 3),
+        ("ask The --model config --color always".into(), 3),
+        ("ask The --model chat --chat --color always".into(), 3),
+    ];
+    for (line, code) in rows {
+        let output = desk.run(&line);
+        let (out, err) = (super::desk::text(&output.stdout), super::desk::text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{line}\n{out}\n{err}");
+        assert!(!is_obeyed(&out), "{line}: {out:?}");
+        assert!(!is_obeyed(&err), "{line}: {err:?}");
+    }
+    let prompt = desk.command("ask --model MODEL --color always").arg(ORDERS).output();
+    let shown = super::desk::text(&prompt.expect("the binary runs").stdout);
+    assert!(shown.contains("title") && !is_obeyed(&shown), "{shown:?}");
+}
+
+#[test]
+fn an_entry_of_another_model_in_the_cache_is_computed_anew_and_named() {
+    let desk = Desk::new();
+    let edit = |model: &str| format!("{EDIT} --force").replace("MODEL", model);
+    desk.ok(&edit("MODEL"));
+    let whole = desk.read(PATCH);
+    let own = desk.names("cache");
+    desk.model_with("other", |it| {
+        let file = it.join("model.safetensors");
+        let mut bytes = std::fs::read(&file).expect("weights");
+        let at = bytes.len() - 4000;
+        bytes[at] ^= 0x40;
+        std::fs::write(file, bytes).expect("weights");
+    });
+    desk.ok(&edit("other"));
+    let foreign = desk.names("cache").into_iter().filter(|name| !own.contains(name));
+    let foreign: Vec<String> = foreign.collect();
+    for kind in ["second-moment-", "general-", "factor-"] {
+        let of = |names: &[String]| names.iter().find(|name| name.starts_with(kind)).cloned();
+        let (ours, theirs) = (of(&own).expect(kind), of(&foreign).expect(kind));
+        std::fs::write(desk.path(&format!("cache/{ours}")), desk.read(&format!("cache/{theirs}")))
+            .expect("a writable file");
+        let said = desk.says(&edit("MODEL"));
+        assert!(said.contains(&ours) && said.contains("computed again"), "{kind}: {said}");
+        assert!(desk.read(PATCH) == whole, "{kind}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn pipes_devices_and_files_without_end_are_refused_at_once() {

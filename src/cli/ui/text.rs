@@ -3,6 +3,7 @@
 use textwrap::core::Word;
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
+use rescribe::spec::plain;
 pub use textwrap::core::display_width;
 
 /// Columns that results and messages keep to.
@@ -49,9 +50,71 @@ pub fn quoted(text: &str) -> String {
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), |quoted| quoted.into_owned())
 }
 
+/// The colours that this program writes, without what begins each and ends it.
+const COLOURS: [&str; 16] = [
+    "0", "1", "2", "4", "30", "31", "32", "33", "34", "35", "36", "37", "1;31", "1;35", "36;1",
+    "35;1",
+];
+
+/// The text with nothing in it that a terminal obeys but the colours of this program. Other texts are
+/// escaped where they are known to be a stranger's; here is the last place to do so.
+pub fn own(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\u{1b}') {
+        let (before, from) = rest.split_at(at);
+        shown.push_str(&plain(before));
+        let length = colour(&from[1..]).map_or(0, |colour| colour.len() + 1);
+        shown.push_str(&if length > 0 { from[..length].to_owned() } else { plain(&from[..1]) });
+        rest = &from[length.max(1)..];
+    }
+    shown + &plain(rest)
+}
+
+/// The rest of the escape sequence of a colour, where `text` begins with one.
+fn colour(text: &str) -> Option<&str> {
+    let numbers = text.strip_prefix('[')?.split_once('m')?.0;
+    COLOURS.contains(&numbers).then(|| &text[..numbers.len() + 2])
+}
+
+/// JSON with those control characters escaped that it may hold as they are, and a terminal obeys.
+pub fn in_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_colours_reach_a_terminal() {
+        let red = "\u{1b}[1m\u{1b}[31mError:\u{1b}[0m";
+        let rows = [
+            (format!("{red} a\tb\nç 好"), format!("{red} a\tb\nç 好")),
+            ("\u{1b}[2J\u{1b}]0;title\u{7}".into(), "\\u{1b}[2J\\u{1b}]0;title\\u{7}".into()),
+            ("\u{1b}[8mhidden\u{9b}2J\r".into(), "\\u{1b}[8mhidden\\u{9b}2J\\u{d}".into()),
+            ("ends in \u{1b}".into(), "ends in \\u{1b}".into()),
+            ("\u{1b}\u{1b}[0m\u{1b}[".into(), "\\u{1b}\u{1b}[0m\\u{1b}[".into()),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(own(&text), expected);
+        }
+    }
+
+    #[test]
+    fn json_stays_json_without_control_characters() {
+        let value = serde_json::json!({ "text": "\u{1b}a\u{9b}2J\u{7f}ç好" });
+        let shown = in_json(&value.to_string());
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+    }
 
     #[test]
     fn paragraphs_fit_the_terminal_and_lose_nothing() {

@@ -1,14 +1,20 @@
 //! Texts of a stranger, as they may be shown.
 
+/// Whether a terminal obeys a character, or shows what follows it in another direction.
+pub(super) fn is_obeyed(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
 /// The text with everything escaped that a terminal would obey, or that turns what is read: control
 /// characters but line ends and tabs, and marks of writing direction.
 pub fn plain(text: &str) -> String {
-    let is_mark = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' | '\t' => shown.push(c),
-            c if c.is_control() || is_mark(c) => shown.extend(c.escape_unicode()),
+            c if is_obeyed(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
         }
     }
