@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use candle_core::Device;
 use rescribe::model::Model;
@@ -16,7 +17,7 @@ use rescribe::progress::{Interrupted, Progress, Silent};
 use rescribe::source::{
     FolderError, HubErrorKind, HubOptions, ModelFolder, SourceError, SourceOptions, Token, resolve,
 };
-use server::{Files, Offer, REPOSITORY, Server, commit};
+use server::{Busy, Files, Offer, REPOSITORY, Server, commit};
 
 /// Longer than one read of a download, so that a file arrives in several pieces.
 const WEIGHTS_LENGTH: usize = 300_000;
@@ -76,12 +77,19 @@ impl User {
         let home = tempfile::tempdir().unwrap();
         let cache = home.path().join("hub");
         let ignored_config_keys = Vec::new();
-        let hub = HubOptions { endpoint, token: None, cache, offline: false, ignored_config_keys };
+        let (token, offline, patience) = (None, false, Duration::ZERO);
+        let hub = HubOptions { endpoint, token, cache, offline, patience, ignored_config_keys };
         Self { options: SourceOptions { cache: home.path().join("rescribe"), hub }, home }
     }
 
     fn with_token(mut self, token: &str) -> Self {
         self.options.hub.token = Token::new(token);
+        self
+    }
+
+    /// Waits for a busy server.
+    fn patient(mut self) -> Self {
+        self.options.hub.patience = Duration::from_secs(20);
         self
     }
 
@@ -120,6 +128,24 @@ impl Progress for Record {
 
     fn warn(&self, message: &str) {
         self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
+/// Keeps the lines that stay on the screen.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Progress for Lines {
+    fn advance(&self, _: u64, note: &str) {
+        self.0.lock().unwrap().push(note.to_owned());
+    }
+
+    fn finish(&self, summary: &str) {
+        self.0.lock().unwrap().push(summary.to_owned());
+    }
+
+    fn note(&self, label: &str, text: &str) {
+        self.0.lock().unwrap().push(format!("{label}: {text}"));
     }
 }
 
@@ -405,6 +431,76 @@ fn an_outage_is_bridged_by_the_cache_but_a_refusal_is_not() {
     let closed = Server::start(Offer { token: Some("right"), ..Offer::main(tiny()) });
     user.options.hub.endpoint = closed.endpoint();
     assert!(matches!(user.refused(REPOSITORY), HubErrorKind::Hidden));
+}
+
+#[test]
+fn a_busy_server_is_asked_again_after_the_time_that_it_names() {
+    let small = "/acme/tiny/resolve/";
+    let date = "Sun, 06 Nov 1994 08:49:38 GMT";
+    let rows = [
+        ("/api/", 429, Some("1")),
+        (small, 503, Some(date)),
+        ("/cdn/", 429, Some("0")),
+        ("/api/", 503, None),
+    ];
+    for (path, status, retry_after) in rows {
+        let busy = Some(Busy { path, status, retry_after, times: 2 });
+        let server = Server::start(Offer { busy, ..Offer::main(tiny()) });
+        let user = User::of(&server).patient();
+        let record = Record::default();
+        let found = resolve(Some(REPOSITORY), &user.options, &record);
+        assert_holds(&found.unwrap_or_else(|error| panic!("{path}: {error}")).path, &tiny());
+        let told = record.0.into_inner().unwrap();
+        let warned: Vec<&String> = told.iter().filter(|line| line.contains("is busy")).collect();
+        assert!(warned.len() == 2 && warned[1].contains("attempt 3 of 5"), "{path}: {told:?}");
+        assert!(warned[0].contains(&format!("status {status}")), "{warned:?}");
+    }
+    // Of a private model, the other host is asked for the bytes.
+    let busy = Some(Busy { path: "/cdn/", status: 429, retry_after: Some("1"), times: 1 });
+    let private =
+        Offer { token: Some("right"), elsewhere: Some("localhost"), ..Offer::main(tiny()) };
+    let server = Server::start(Offer { busy, ..private });
+    let user = User::of(&server).with_token("right").patient();
+    assert_holds(&user.resolve(REPOSITORY).unwrap().path, &tiny());
+}
+
+#[test]
+fn a_server_that_asks_for_an_hour_is_not_waited_for() {
+    let busy = Some(Busy { path: "/api/", status: 429, retry_after: Some("3600"), times: 9 });
+    let server = Server::start(Offer { busy, ..Offer::main(tiny()) });
+    let refused = User::of(&server).patient().refused(REPOSITORY).to_string();
+    assert!(refused.contains("429") && refused.contains("to wait 3600 s"), "{refused}");
+    assert_eq!(server.take_log().len(), 1);
+}
+
+#[test]
+fn the_user_is_told_that_the_hub_is_asked_and_how_fast_it_answers() {
+    let server = Server::start(Offer::main(tiny()));
+    let mut user = User::of(&server);
+    let lines = Lines::default();
+    resolve(Some(REPOSITORY), &user.options, &lines).unwrap();
+    let told = lines.0.into_inner().unwrap();
+    let asked = format!("hub: no file or folder here is named {REPOSITORY}; {}", server.endpoint());
+    assert!(told[0].starts_with(&asked), "{told:?}");
+    let megabytes = "model.safetensors (0.3 MB)";
+    assert!(told.iter().any(|line| line == megabytes), "{told:?}");
+    assert!(told.iter().any(|line| line == "0.3 of 0.3 MB"), "{told:?}");
+    user.go_offline();
+    let lines = Lines::default();
+    resolve(Some(REPOSITORY), &user.options, &lines).unwrap();
+    assert_eq!(lines.0.into_inner().unwrap(), Vec::<String>::new(), "nobody was asked");
+}
+
+#[test]
+fn the_token_does_not_follow_a_redirect_of_the_list_of_files() {
+    let server = Server::start(Offer { moved: Some("localhost"), ..Offer::main(tiny()) });
+    let user = User::of(&server).with_token("secret");
+    // The other host has no list, which is not what this test is about.
+    let outcome = user.resolve(REPOSITORY);
+    assert!(outcome.is_err(), "{outcome:?}");
+    let log = server.take_log();
+    assert!(log.iter().any(|line| line.starts_with("/cdn/list")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("with the token")), "{log:?}");
 }
 
 #[test]

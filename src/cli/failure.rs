@@ -173,7 +173,9 @@ fn source_hint(source: &SourceError) -> Option<String> {
                 "set HF_TOKEN to a token that may read it"
             }
             HubErrorKind::Gated { .. } => "accept the terms on the model's page and set HF_TOKEN",
-            HubErrorKind::Offline { .. } => "unset HF_HUB_OFFLINE, or name a folder",
+            HubErrorKind::Offline { .. } => {
+                "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or name a folder"
+            }
             HubErrorKind::Unreachable { .. } => {
                 "check the network and HF_ENDPOINT, or name a folder"
             }

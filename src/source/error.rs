@@ -36,11 +36,14 @@ pub enum SourceError {
     /// The text is neither an existing path nor a Hub id.
     #[error(
         "model \"{given}\": there is no file or folder of this name here, and it is not a Hub id, \
-         which has the form org/name[@revision]"
+         which has the form org/name[@revision]{}",
+        .perhaps.as_ref().map(|id| format!("; did you mean {id}?")).unwrap_or_default()
     )]
     Unreadable {
         /// The text as given.
         given: String,
+        /// The id that a well-known model of that name has.
+        perhaps: Option<String>,
     },
     /// A single file that is not a GGUF file.
     #[error(

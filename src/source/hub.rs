@@ -7,10 +7,13 @@
 
 mod download;
 mod error;
+mod patience;
 mod redirected;
 mod server;
+mod speed;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
@@ -19,6 +22,7 @@ pub use error::{HubError, HubErrorKind};
 
 use super::{FolderError, HubId, HubOptions, Token, folder};
 use crate::progress::Progress;
+use patience::Patience;
 
 /// Finds a repository's model in the cache or downloads it: its folder and its commit.
 pub(super) fn fetch(
@@ -46,7 +50,16 @@ fn snapshot(
         }
         _ => {}
     }
-    let outcome = online(id, options, progress);
+    progress.note(
+        "hub",
+        &format!(
+            "no file or folder here is named {}; {} is asked for it",
+            id.name, options.endpoint
+        ),
+    );
+    // With a complete copy at hand, a busy server is not waited for.
+    let patience = if cached.is_ok() { Duration::ZERO } else { options.patience };
+    let outcome = online(id, options, &Patience::new(patience, progress), progress);
     match (outcome.as_ref().err().and_then(outage), cached) {
         (Some(outage), Ok((path, commit))) => {
             progress.warn(&format!(
@@ -64,7 +77,9 @@ fn snapshot(
 fn outage(kind: &HubErrorKind) -> Option<String> {
     match kind {
         HubErrorKind::Unreachable { source } => Some(source.to_string()),
-        HubErrorKind::Status { status: status @ 500.., .. } => Some(format!("status {status}")),
+        HubErrorKind::Status { status: status @ (429 | 500..), .. } => {
+            Some(format!("status {status}"))
+        }
         _ => None,
     }
 }
@@ -91,6 +106,7 @@ fn cached(id: &HubId, cache: &Path) -> Result<(PathBuf, String), String> {
 fn online(
     id: &HubId,
     options: &HubOptions,
+    patience: &Patience<'_>,
     progress: &dyn Progress,
 ) -> Result<(PathBuf, String), HubErrorKind> {
     let cache = Cache::new(options.cache.clone());
@@ -104,7 +120,9 @@ fn online(
     };
     let token = options.token.as_ref();
     let api = connected(token)?;
-    let listing = server::list(&api.repo(repository(id, id.revision())), id, token.is_some())?;
+    let remote = api.repo(repository(id, id.revision()));
+    let list = || server::list(&remote, id, token.is_some());
+    let listing = patience.ask("the list of files", list)?;
     // What anybody may read is fetched without the token.
     let token = token.filter(|_| !listing.is_public);
     let api = connected(token)?;
@@ -116,6 +134,7 @@ fn online(
         commit: &listing.commit,
         is_authorised,
         ignored_config_keys: &options.ignored_config_keys,
+        patience,
         progress,
     };
     let path = download.model(&listing.files)?;

@@ -3,11 +3,18 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::files::read_regular;
 
 /// The Hub that is asked unless `HF_ENDPOINT` names another.
 const ENDPOINT: &str = "https://huggingface.co";
+
+/// Variables of which each makes the cache the only source.
+const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
+
+/// How long a busy server is waited for: the Hub counts requests in windows of five minutes.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A token has some forty characters.
 const LARGEST_TOKEN: u64 = 1 << 16;
@@ -47,6 +54,8 @@ pub struct HubOptions {
     pub cache: PathBuf,
     /// Whether only the cache is used, without asking the server.
     pub offline: bool,
+    /// How long a server that is busy is waited for, all its waits together.
+    pub patience: Duration,
     /// Keys of `config.json` that are read as if they were not there.
     pub ignored_config_keys: Vec<String>,
 }
@@ -58,7 +67,7 @@ impl HubOptions {
     /// - `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in `huggingface` in `XDG_CACHE_HOME` or
     ///   `~/.cache`;
     /// - `HF_TOKEN`, or the file `HF_TOKEN_PATH`, or the file `token` in `HF_HOME`;
-    /// - `HF_HUB_OFFLINE`: 1, on, yes or true.
+    /// - `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`: 1, on, yes or true.
     pub fn from_variables(lookup: Lookup) -> Self {
         let home =
             path(lookup, "HF_HOME").unwrap_or_else(|| user_cache(lookup).join("huggingface"));
@@ -70,7 +79,10 @@ impl HubOptions {
                 .and_then(|token| Token::new(&token))
                 .or_else(|| Token::from_file(&token_file)),
             cache: path(lookup, "HF_HUB_CACHE").unwrap_or_else(|| home.join("hub")),
-            offline: text(lookup, "HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
+            offline: OFFLINE
+                .iter()
+                .any(|name| text(lookup, name).is_some_and(|value| is_true(&value))),
+            patience: PATIENCE,
             ignored_config_keys: Vec::new(),
         }
     }
@@ -180,6 +192,8 @@ mod tests {
         assert_eq!(found.hub.token, Token::new("named"));
         assert_eq!(found.hub.cache, Path::new("/hub"));
         assert!(!found.hub.offline);
+        assert!(options(&[("TRANSFORMERS_OFFLINE", "1")]).hub.offline);
+        assert!(options(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "yes")]).hub.offline);
         assert!(!format!("{found:?}").contains("named"));
     }
 }

@@ -52,8 +52,38 @@ fn read_absent(given: &str) -> Result<GivenModel, SourceError> {
     match HubId::parse(given) {
         Some(id) if is_in_folder(&id) => Err(SourceError::InFolder { id }),
         Some(id) => Ok(GivenModel::Hub(id)),
-        None => Err(SourceError::Unreadable { given: given.to_owned() }),
+        None => {
+            Err(SourceError::Unreadable { given: given.to_owned(), perhaps: well_known(given) })
+        }
     }
+}
+
+/// The organisations whose models have names that begin so, in lower case. Their ids once had no
+/// organisation, or are often written without one.
+const ORGANISATIONS: [(&str, &str); 15] = [
+    ("gpt2", "openai-community"),
+    ("distilgpt2", "distilbert"),
+    ("smollm", "HuggingFaceTB"),
+    ("qwen", "Qwen"),
+    ("pythia-", "EleutherAI"),
+    ("gpt-neox", "EleutherAI"),
+    ("gpt-j", "EleutherAI"),
+    ("mistral-", "mistralai"),
+    ("llama-", "meta-llama"),
+    ("gemma-", "google"),
+    ("olmo-", "allenai"),
+    ("phi-", "microsoft"),
+    ("granite-", "ibm-granite"),
+    ("starcoder2", "bigcode"),
+    ("stablelm-", "stabilityai"),
+];
+
+/// The id that a name without an organisation may stand for.
+fn well_known(given: &str) -> Option<String> {
+    let name = given.to_lowercase();
+    let (_, organisation) = ORGANISATIONS.iter().find(|(start, _)| name.starts_with(start))?;
+    let id = format!("{organisation}/{given}");
+    HubId::parse(&id).map(|_| id)
 }
 
 /// Whether an id looks like a path here: a folder has the name of its organisation, and no revision
@@ -127,6 +157,20 @@ mod tests {
         assert!(matches!(read(Some("src/nope@main")), Ok(GivenModel::Hub(_))));
         let error = read(Some("smollm2")).unwrap_err();
         assert!(matches!(&error, SourceError::Unreadable { .. }), "{error}");
+        let rows = [
+            ("gpt2", Some("openai-community/gpt2")),
+            ("gpt2-xl@v1", Some("openai-community/gpt2-xl@v1")),
+            ("SmolLM2-135M-Instruct", Some("HuggingFaceTB/SmolLM2-135M-Instruct")),
+            ("distilgpt2", Some("distilbert/distilgpt2")),
+            ("my-model", None),
+            ("gpt2 large", None),
+        ];
+        for (given, expected) in rows {
+            let error = read(Some(given)).unwrap_err().to_string();
+            let suggests = expected.map_or("no suggestion".into(), |id| format!("mean {id}?"));
+            assert_eq!(error.contains(&suggests), expected.is_some(), "{given}: {error}");
+            assert!(expected.is_some() || !error.contains("did you mean"), "{given}: {error}");
+        }
     }
 
     #[test]

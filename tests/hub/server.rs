@@ -38,10 +38,27 @@ pub struct Offer {
     pub elsewhere: Option<&'static str>,
     /// Large bodies are not those that were announced.
     pub damages: bool,
+    /// The host that the list of files is said to have moved to.
+    pub moved: Option<&'static str>,
+    /// Some answers refuse for now.
+    pub busy: Option<Busy>,
     /// Every answer has this status and no body.
     pub outage: Option<u16>,
     /// Every answer is this page.
     pub page: Option<&'static str>,
+}
+
+/// A server that has too much to do.
+#[derive(Clone, Copy)]
+pub struct Busy {
+    /// What the paths begin with that it refuses.
+    pub path: &'static str,
+    /// The status of the refusals.
+    pub status: u16,
+    /// How long they ask to wait.
+    pub retry_after: Option<&'static str>,
+    /// How many requests are refused.
+    pub times: usize,
 }
 
 impl Offer {
@@ -203,6 +220,20 @@ impl State {
     fn answer(&mut self, request: &Request) -> Answer {
         if let Some(status) = self.offer.outage {
             return Answer::refusal(status, "", "");
+        }
+        if let Some(busy) = self.offer.busy.as_mut()
+            && busy.times > 0
+            && request.path.starts_with(busy.path)
+        {
+            busy.times -= 1;
+            let mut answer = Answer::refusal(busy.status, "", "");
+            answer.headers.push(("date", "Sun, 06 Nov 1994 08:49:37 GMT".into()));
+            answer.headers.extend(busy.retry_after.map(|time| ("retry-after", time.to_owned())));
+            return answer;
+        }
+        if let (Some(host), true) = (self.offer.moved, request.path.starts_with("/api/")) {
+            let address = format!("http://{host}:{}/cdn/list", self.address.port());
+            return Answer::new(307, vec![("location", address)], Vec::new());
         }
         if let Some(page) = self.offer.page {
             return Answer::new(200, Vec::new(), page.into());

@@ -16,8 +16,10 @@ use hf_hub::api::sync::{ApiError, ApiRepo};
 
 use super::super::folder::{self, CONFIG, INDEX, TOKENIZER, WEIGHTS};
 use super::HubErrorKind;
+use super::patience::Patience;
 use super::redirected::{Announced, Transfer, announced};
 use super::server::{failure, protocol, status_of};
+use super::speed::Speed;
 use crate::files::Sha256;
 use crate::model::check_config;
 use crate::progress::{Interrupted, Progress};
@@ -58,6 +60,8 @@ pub(super) struct Download<'a> {
     pub(super) is_authorised: bool,
     /// Keys of `config.json` that are read as if they were not there.
     pub(super) ignored_config_keys: &'a [String],
+    /// Waits for a server that is busy.
+    pub(super) patience: &'a Patience<'a>,
     /// Receives the progress of every file.
     pub(super) progress: &'a dyn Progress,
 }
@@ -119,13 +123,14 @@ impl Download<'_> {
             self.transfer_elsewhere(file, &found, &blob)?;
             linked()?;
         } else {
-            self.transfer(file, &blob)?;
+            self.patience.ask(file, || self.transfer(file, &blob))?;
         }
         verify(file, &found.etag, &blob, &pointer)
     }
 
     fn announced(&self, file: &str) -> Result<Announced, HubErrorKind> {
-        let found = announced(&self.remote, file, self.is_authorised)?;
+        let ask = || announced(&self.remote, file, self.is_authorised);
+        let found = self.patience.ask(file, ask)?;
         if found.commit == self.commit && is_etag(&found.etag) {
             return Ok(found);
         }
@@ -148,7 +153,7 @@ impl Download<'_> {
             let (anonymous, progress) = (&self.anonymous, self.progress);
             let transfer =
                 Transfer { anonymous, file, address: &address, size: found.size, progress };
-            match transfer.run(blob) {
+            match self.patience.ask(file, || transfer.run(blob)) {
                 Err(HubErrorKind::Transfer { source, .. })
                     if is_broken_off(&source) && resumptions < RESUMPTIONS =>
                 {
@@ -159,7 +164,7 @@ impl Download<'_> {
             // Addresses on other hosts hold for a while only.
             elsewhere = self.announced(file)?.elsewhere;
         }
-        self.transfer(file, blob)
+        self.patience.ask(file, || self.transfer(file, blob))
     }
 
     /// Downloads one file, waiting for another process that downloads it too.
@@ -289,12 +294,14 @@ struct Meter<'a> {
     arrived: &'a mut u64,
     /// Bytes that an earlier run left, once known.
     kept: Option<u64>,
-    is_begun: bool,
+    /// Bytes of the whole file, once known.
+    size: Option<u64>,
+    speed: Speed<'a>,
 }
 
 impl<'a> Meter<'a> {
     fn new(progress: &'a dyn Progress, file: &'a str, arrived: &'a mut u64) -> Self {
-        Self { progress, file, arrived, kept: None, is_begun: false }
+        Self { progress, file, arrived, kept: None, size: None, speed: Speed::from(0, progress) }
     }
 
     fn done(&self) -> u64 {
@@ -305,26 +312,28 @@ impl<'a> Meter<'a> {
 impl hf_hub::api::Progress for Meter<'_> {
     /// Called twice for a file: when it is opened and when its bytes begin.
     fn init(&mut self, size: usize, _: &str) {
-        if !self.is_begun {
+        if self.size.replace(size as u64).is_none() {
             self.progress.phase(&format!("download {}", self.file), Some(size as u64));
         }
-        self.is_begun = true;
     }
 
     /// The first call gives the length of the part that was kept, all others what just came.
     fn update(&mut self, bytes: usize) {
         match self.kept {
-            None => self.kept = Some(bytes as u64),
+            None => {
+                self.kept = Some(bytes as u64);
+                self.speed = Speed::from(bytes as u64, self.progress);
+            }
             Some(_) => *self.arrived += bytes as u64,
         }
         if let Err(stop) = self.progress.check() {
             resume_unwind(Box::new(stop));
         }
-        self.progress.advance(self.done(), "");
+        let done = self.done();
+        self.progress.advance(done, &self.speed.note(done, self.size.unwrap_or(done)));
     }
 
     fn finish(&mut self) {
-        let megabytes = self.done() as f64 / 1e6;
-        self.progress.finish(&format!("{} ({megabytes:.1} MB)", self.file));
+        self.progress.finish(&self.speed.summary(self.file, self.done()));
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hf_hub::api::sync::ApiError;
 
@@ -111,16 +112,18 @@ pub enum HubErrorKind {
     #[error("{0}")]
     Model(#[from] Box<ModelError>),
     /// The server answered with an unexpected status.
-    #[error("the server answered with status {status}{}", if message.is_empty() {
-        String::new()
-    } else {
-        format!(": {message}")
-    })]
+    #[error(
+        "the server answered with status {status}{}{}",
+        if message.is_empty() { String::new() } else { format!(": {message}") },
+        asked.map(|time| format!("; it asks to wait {} s", time.as_secs())).unwrap_or_default()
+    )]
     Status {
         /// The HTTP status.
         status: u16,
         /// The server's own words, if any.
         message: String,
+        /// The time that a busy server asks to wait, if it does.
+        asked: Option<Duration>,
     },
     /// The answer is not that of a Hub.
     #[error("the answer is not that of a Hub: {reason}")]

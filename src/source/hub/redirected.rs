@@ -12,7 +12,9 @@ use std::time::Duration;
 use hf_hub::api::sync::{ApiError, ApiRepo};
 
 use super::HubErrorKind;
-use super::server::{failure, protocol, refused, status_of};
+use super::patience::asked;
+use super::server::{failure, protocol, refused};
+use super::speed::Speed;
 use crate::progress::Progress;
 
 /// Time limit for an answer that has no body.
@@ -57,7 +59,8 @@ pub(super) fn announced(
         let status = response.status();
         let is_redirect = status.is_redirection();
         if !is_redirect && !status.is_success() {
-            return Err(refused(file, status.as_u16(), is_authorised));
+            let asked = asked(header("retry-after").as_deref(), header("date").as_deref());
+            return Err(refused(file, status.as_u16(), asked, is_authorised));
         }
         let location = if is_redirect { Some(needed("location")?) } else { None };
         if let Some(own) = location.as_deref().and_then(|it| relative(&url, it)) {
@@ -113,29 +116,31 @@ impl Transfer<'_> {
         // What is longer than the file is none of it.
         let kept = if kept > self.size { 0 } else { kept };
         out.set_len(kept).map_err(|source| in_cache(&part, source))?;
+        let speed = Speed::from(kept, self.progress);
         let arrived = if kept < self.size { self.copy(kept, &mut out)? } else { kept };
         if arrived != self.size {
             return Err(self.broken(io::Error::from(io::ErrorKind::UnexpectedEof)));
         }
-        self.progress.finish(&format!("{} ({:.1} MB)", self.file, self.size as f64 / 1e6));
+        self.progress.finish(&speed.summary(self.file, self.size));
         fs::rename(&part, blob).map_err(|source| in_cache(blob, source))
     }
 
     /// Appends the bytes from `start` on, and returns the length that is reached.
     fn copy(&self, start: u64, out: &mut dyn Write) -> Result<u64, HubErrorKind> {
         let request = self.anonymous.info_request().uri(self.address);
-        let request = request.header("Range", format!("bytes={start}-"));
-        let failed = |error| {
-            let error = ApiError::RequestError(Box::new(error));
-            match status_of(&error) {
-                Some(status) => {
-                    let message = format!("{} could not be downloaded", self.file);
-                    HubErrorKind::Status { status, message }
-                }
-                None => failure(self.file, error, false),
-            }
-        };
-        let mut body = request.call().map_err(failed)?.into_body().into_reader();
+        let request = request.header("Range", format!("bytes={start}-")).config();
+        let request = request.http_status_as_error(false).build();
+        let failed = |error| failure(self.file, ApiError::RequestError(Box::new(error)), false);
+        let response = request.call().map_err(failed)?;
+        let status = response.status();
+        if !status.is_success() {
+            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let asked = asked(header("retry-after"), header("date"));
+            let message = format!("{} could not be downloaded", self.file);
+            return Err(HubErrorKind::Status { status: status.as_u16(), message, asked });
+        }
+        let speed = Speed::from(start, self.progress);
+        let mut body = response.into_body().into_reader();
         let (mut done, mut piece) = (start, vec![0; PIECE]);
         loop {
             self.progress.check()?;
@@ -145,7 +150,7 @@ impl Transfer<'_> {
             }
             out.write_all(&piece[..n]).map_err(|error| self.broken(error))?;
             done += n as u64;
-            self.progress.advance(done, "");
+            self.progress.advance(done, &speed.note(done, self.size));
         }
     }
 

@@ -7,6 +7,7 @@ use hf_hub::api::RepoInfo;
 use hf_hub::api::sync::{ApiError, ApiRepo};
 use serde_json::Value;
 
+use super::patience::asked;
 use super::{HubErrorKind, HubId};
 
 /// Time limit for the description of a repository, which is a small answer.
@@ -38,7 +39,8 @@ pub(super) fn list(
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let code = header("x-error-code").unwrap_or_default();
         let message = header("x-error-message").unwrap_or_default();
-        return Err(refusal(Refusal { status, code, message, is_authorised }, id));
+        let asked = asked(header("retry-after"), header("date"));
+        return Err(refusal(Refusal { status, code, message, asked, is_authorised }, id));
     }
     let strange =
         |error: &dyn fmt::Display| protocol(format!("no description of a repository ({error})"));
@@ -58,6 +60,7 @@ struct Refusal<'a> {
     status: u16,
     code: &'a str,
     message: &'a str,
+    asked: Option<Duration>,
     is_authorised: bool,
 }
 
@@ -65,7 +68,7 @@ struct Refusal<'a> {
 /// not exist, so that private names cannot be probed; with a token, 401 means that the token itself
 /// is wrong.
 fn refusal(refusal: Refusal, id: &HubId) -> HubErrorKind {
-    let Refusal { status, code, message, is_authorised } = refusal;
+    let Refusal { status, code, message, asked, is_authorised } = refusal;
     match (status, code) {
         (_, "RevisionNotFound") => {
             HubErrorKind::RevisionNotFound { revision: id.revision().to_owned() }
@@ -74,14 +77,14 @@ fn refusal(refusal: Refusal, id: &HubId) -> HubErrorKind {
         (404, _) => HubErrorKind::RepositoryNotFound,
         (401, _) if !is_authorised => HubErrorKind::Hidden,
         (401 | 403, _) if is_authorised => HubErrorKind::TokenRefused { status },
-        _ => HubErrorKind::Status { status, message: message.to_owned() },
+        _ => HubErrorKind::Status { status, message: message.to_owned(), asked },
     }
 }
 
 /// The error for the failed download of one file.
 pub(super) fn failure(file: &str, error: ApiError, is_authorised: bool) -> HubErrorKind {
     match status_of(&error) {
-        Some(status) => refused(file, status, is_authorised),
+        Some(status) => refused(file, status, None, is_authorised),
         None => match error {
             ApiError::MissingHeader(header) | ApiError::InvalidHeader(header) => {
                 protocol(format!("header {header} of {file} is missing or invalid"))
@@ -92,12 +95,20 @@ pub(super) fn failure(file: &str, error: ApiError, is_authorised: bool) -> HubEr
 }
 
 /// The error for a file that the server refuses.
-pub(super) fn refused(file: &str, status: u16, is_authorised: bool) -> HubErrorKind {
+pub(super) fn refused(
+    file: &str,
+    status: u16,
+    asked: Option<Duration>,
+    is_authorised: bool,
+) -> HubErrorKind {
     match status {
         // The repository itself was shown before, so this is about its terms.
         401 | 403 => HubErrorKind::Gated { is_authorised },
         404 => HubErrorKind::MissingFile { file: file.to_owned() },
-        _ => HubErrorKind::Status { status, message: format!("{file} could not be downloaded") },
+        _ => {
+            let message = format!("{file} could not be downloaded");
+            HubErrorKind::Status { status, message, asked }
+        }
     }
 }
 
@@ -130,8 +141,9 @@ mod tests {
             (429, "", false, "status 429: slow down"),
         ];
         for (status, code, is_authorised, expected) in rows {
-            let asked = Refusal { status, code, message: "slow down", is_authorised };
-            let message = refusal(asked, &id).to_string();
+            let refused =
+                Refusal { status, code, message: "slow down", asked: None, is_authorised };
+            let message = refusal(refused, &id).to_string();
             assert!(message.contains(expected), "{status} {code}: {message}");
         }
     }
