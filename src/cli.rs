@@ -19,6 +19,7 @@ mod plan;
 mod probe;
 mod record;
 mod redaction;
+mod reports;
 mod require;
 mod resolve;
 mod session;

@@ -9,6 +9,7 @@ mod leftovers;
 mod mistaken;
 mod regular;
 mod sealed;
+mod sealed_page;
 mod target;
 
 pub use atomic::write_atomically;
@@ -22,5 +23,6 @@ pub use regular::{open_regular, read_regular};
 pub(crate) use sealed::{
     Sealed, keep_sealed, map_sealed, read_sealed, warn as warn_of_cache, write_sealed,
 };
+pub use sealed_page::{is_page, open_page, seal_page};
 pub use target::{Kind, check_target};
 pub(crate) use target::{parent, resolved};

@@ -21,9 +21,10 @@ mod secrets;
 mod tofu;
 
 pub use crate::math::Interval;
+pub(crate) use background::OtherKey;
 pub use background::{
     Background, BackgroundFact, BackgroundKind, BackgroundQuestions, BackgroundSize, BaseAnswers,
-    Moved,
+    MarginShift, Moved,
 };
 pub use completion::{Completion, completions};
 pub use damage::{BaseText, Damage, GeneralUse, WorstText, damage, general_text};

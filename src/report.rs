@@ -1,20 +1,24 @@
 //! Reports: a [`Report`] is plain data, and its renderers are pure functions of it.
 //!
 //! A report is sections over tables and figures, with a verdict, notes and a command to try next.
-//! [`text::render`] writes it for a terminal, [`markdown::render`] for a page, and its own `serde`
-//! form is what `--json` prints.
+//! [`text::render`] writes it for a terminal, [`markdown::render`] for an issue or a README,
+//! [`html::render`] as a page of its own, and its `serde` form is what `--json` prints.
 
 mod attack;
 mod audit;
 mod compare;
+mod details;
 mod figure;
+pub mod html;
 mod knowledge;
 mod leaks;
 pub mod markdown;
+mod origin;
 mod outcome;
 mod passages;
 mod patches;
 mod plain;
+mod prompts;
 mod scores;
 mod secrets;
 mod sweep;
@@ -25,7 +29,7 @@ pub mod text;
 mod tofu;
 mod zoo;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::probe::Completion;
 use crate::verdict::Verdict;
@@ -35,11 +39,13 @@ pub use compare::comparison_report;
 pub use figure::{Axis, Figure, FigureKind, Series};
 pub use knowledge::{KnowledgeReport, KnowledgeRow, MeasuredModel, Spread};
 pub use leaks::{ChannelSummary, leak_section, summarise};
+pub use origin::{Made, Request};
 pub use outcome::outcome_report;
 pub use patches::{
     ChangeDescription, Growth, GrowthStep, PatchDescription, describe_patches, growth,
     growth_table, short,
 };
+pub use prompts::{PromptShift, Told};
 pub use scores::Scores;
 pub use sweep::sweep_section;
 pub use table::{Cell, Column, Row, Side, Table, Unit};
@@ -47,7 +53,7 @@ pub use tofu::{TofuReport, tofu_sentence};
 pub use zoo::zoo_report;
 
 /// The result of a command, before it is rendered.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// Version of this structure.
     pub schema: u32,
@@ -57,27 +63,55 @@ pub struct Report {
     pub model: String,
     /// The verdict; nothing where nothing was attempted.
     pub verdict: Option<Verdict>,
+    /// The facts and passages that were asked for, as far as a page lists them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Request>,
     /// The sections with all measurements.
     pub sections: Vec<Section>,
     /// Files that were written, and the like.
     pub notes: Vec<Note>,
     /// A command to try next, which can be pasted into a shell.
     pub next: Option<String>,
+    /// How the report was made; nothing where only the program knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// Everything that was measured, with its full precision.
     pub data: serde_json::Value,
 }
 
 /// Blocks under one title.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Section {
     /// Title of the section; nothing where its blocks need none.
     pub title: Option<String>,
+    /// Where it is shown.
+    #[serde(default, skip_serializing_if = "Place::is_body")]
+    pub place: Place,
     /// The blocks of the section.
     pub blocks: Vec<Block>,
 }
 
+/// Where a section is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In its place, everywhere.
+    #[default]
+    Body,
+    /// In its place in a terminal, at the head of a page.
+    Verdict,
+    /// In its place on a page; a terminal leaves it out.
+    Detail,
+}
+
+impl Place {
+    fn is_body(&self) -> bool {
+        *self == Self::Body
+    }
+}
+
 /// One thing that a section shows.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
     /// Numbers.
@@ -86,6 +120,8 @@ pub enum Block {
     Figure(Figure),
     /// Prompts and how models continue them.
     Completions(Vec<Completion>),
+    /// Prompts and how probable their targets are.
+    Prompts(Vec<PromptShift>),
     /// Prose, a paragraph a line.
     Text(String),
     /// Lines that are shown as they are.
@@ -93,7 +129,7 @@ pub enum Block {
 }
 
 /// A labelled line below the verdict.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Note {
     /// One word, such as `patch`.
     pub label: String,
@@ -112,9 +148,11 @@ impl Report {
             command: command.to_owned(),
             model: model.to_owned(),
             verdict: None,
+            requests: Vec::new(),
             sections: Vec::new(),
             notes: Vec::new(),
             next: None,
+            made: None,
             data: serde_json::to_value(data)?,
         })
     }
@@ -244,7 +282,12 @@ fn normal(name: &str) -> String {
 impl Section {
     /// A section with a title.
     pub fn titled(title: impl Into<String>) -> Self {
-        Self { title: Some(title.into()), blocks: Vec::new() }
+        Self { title: Some(title.into()), ..Self::default() }
+    }
+
+    /// A section that a page shows and a terminal leaves out.
+    pub fn detail(title: impl Into<String>) -> Self {
+        Self { place: Place::Detail, ..Self::titled(title) }
     }
 
     /// Adds a block.
@@ -275,6 +318,12 @@ impl From<Figure> for Block {
 impl From<Vec<Completion>> for Block {
     fn from(completions: Vec<Completion>) -> Self {
         Self::Completions(completions)
+    }
+}
+
+impl From<Vec<PromptShift>> for Block {
+    fn from(prompts: Vec<PromptShift>) -> Self {
+        Self::Prompts(prompts)
     }
 }
 

@@ -14,6 +14,7 @@
 //! ```
 
 mod attack;
+mod bleed;
 mod chat;
 mod compare;
 mod earlier;
@@ -22,6 +23,7 @@ mod execute;
 mod general;
 mod job;
 mod judge;
+mod layer_norms;
 mod layers;
 mod measure;
 mod outcome;
@@ -45,6 +47,7 @@ pub use attack::{
     Attack, AttackPlan, Compared, QuantisedMemory, RelearnCurve, RelearnPlan, RelearnPoint,
     Relearning,
 };
+pub use bleed::Bleed;
 pub use compare::{Comparison, MethodRun, compare};
 pub use earlier::EarlierFacts;
 pub use error::RunError;
@@ -52,6 +55,7 @@ pub(crate) use execute::GENERAL_TOKENS;
 pub use execute::execute;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
 pub(crate) use judge::NEAR;
+pub use layer_norms::LayerNorm;
 pub(crate) use outcome::Remembered;
 pub use outcome::{
     CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome,

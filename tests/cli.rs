@@ -39,6 +39,8 @@ mod probes;
 mod readme;
 #[path = "cli/redaction.rs"]
 mod redaction;
+#[path = "cli/report.rs"]
+mod report;
 #[path = "cli/stored.rs"]
 mod stored;
 #[cfg(unix)]

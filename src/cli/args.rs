@@ -3,6 +3,7 @@
 mod atlas;
 mod cache;
 mod patch;
+mod report;
 mod settings;
 mod values;
 mod verify;
@@ -21,6 +22,7 @@ pub use patch::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchRemoveArgs,
     PatchSubtractArgs, PatchVerb, PatchVerifyArgs,
 };
+pub use report::ReportArg;
 pub use settings::{Edits, Flags, Groups, Passages, Verdict};
 use values::{bytes, count, forget_method, seconds, temperature};
 pub use verify::{VerifyArgs, VerifyRecordArgs};
@@ -99,7 +101,7 @@ pub enum Command {
     Ask(AskArgs),
     /// Write base model + patches as a Hugging Face folder or a GGUF file, or patches as an adapter
     Export(ExportArgs),
-    /// Describe a model folder or a patch
+    /// Describe a model folder, a patch or a report
     Inspect(InspectArgs),
     /// List, compose, redact, verify and take apart patch files, and remove facts
     Patch(PatchArgs),
@@ -141,6 +143,8 @@ pub struct EditArgs {
     /// Also export the edited model to this folder
     #[arg(long)]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub report: ReportArg,
     /// How --out stores the edited tensors [default: stored]
     #[arg(long, value_enum, requires = "out")]
     pub dtype: Option<EditedDtype>,
@@ -241,6 +245,11 @@ pub struct ProbeArgs {
     /// Exit 1 unless a metric holds, such as 'efficacy>=0.9'
     #[arg(long)]
     pub require: Vec<String>,
+    #[command(flatten)]
+    pub report: ReportArg,
+    /// Overwrite an earlier report
+    #[arg(long, requires = "report")]
+    pub force: bool,
     /// Of a spec: learn half of the forgotten passages again and see whether the other half comes
     /// back; also quantise [default: with --patch or --against, where that takes seconds]
     #[arg(
@@ -251,8 +260,8 @@ pub struct ProbeArgs {
         default_missing_value = "true"
     )]
     pub attack: Option<bool>,
-    /// Keep in --json the names, answers and passages that are erased or forgotten; by default, salted
-    /// digests stand for them
+    /// Keep in --json and --report the names, answers and passages that are erased or forgotten; by
+    /// default, salted digests stand for them
     #[arg(long)]
     pub keep_spec: bool,
     #[command(flatten)]
@@ -279,8 +288,13 @@ pub struct CompareArgs {
     /// Memory limit for each training, e.g. 2G
     #[arg(long, value_parser = bytes)]
     pub memory: Option<u64>,
-    /// Keep in --json the names, answers and passages that are erased or forgotten; by default, salted
-    /// digests stand for them
+    #[command(flatten)]
+    pub report: ReportArg,
+    /// Overwrite an earlier report
+    #[arg(long, requires = "report")]
+    pub force: bool,
+    /// Keep in --json and --report the names, answers and passages that are erased or forgotten; by
+    /// default, salted digests stand for them
     #[arg(long)]
     pub keep_spec: bool,
     #[command(flatten)]
@@ -407,7 +421,7 @@ pub enum Format {
 /// `rescribe inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
-    /// A patch file, a model folder or a GGUF file
+    /// A patch file, a model folder, a GGUF file, or a page that --report wrote
     pub file: PathBuf,
 }
 

@@ -5,12 +5,13 @@ use super::edit::spec_job;
 use super::exit::Usage;
 use super::session::Session;
 use super::ui::Ui;
-use super::{redaction, resolve};
+use super::{reports, resolve};
 use rescribe::report::comparison_report;
 use rescribe::run::{Tools, compare};
 use rescribe::spec::{BadRecords, EditInput, EditSpec, PassageVerb, read_edit_input};
 
 pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+    reports::check(&args.report, args.force, &[&args.spec])?;
     let EditInput::Spec(spec) = read_edit_input(&args.spec, BadRecords::Refuse)? else {
         let message = format!("{} holds records; compare takes a spec", args.spec.display());
         return Err(Usage(message).into());
@@ -29,7 +30,9 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     comparison.retraining_seconds = args.retraining_seconds;
     let redactor = job.redactor()?;
     let silent = redactor.as_ref().filter(|_| !args.keep_spec);
-    redaction::show(&comparison_report(&comparison)?, silent, ui)
+    let mut report = comparison_report(&comparison)?;
+    report.made = reports::made(&args.report, &session, &job.source)?;
+    reports::publish(report, silent, (&args.report, args.force), ui).map(drop)
 }
 
 /// Refuses what compare would not do: every method starts from the base and forgets, nothing else.

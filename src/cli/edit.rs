@@ -8,7 +8,7 @@ use super::exit::{Missed, Usage};
 use super::resolve::{self, ForRecords};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph, quoted};
-use super::{export, outputs, redaction, require};
+use super::{export, outputs, redaction, reports, require};
 use rescribe::checkpoint::ExportOptions;
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
@@ -33,6 +33,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let job = job(args, &input, None)?;
     let is_one_model = job.grouping != Grouping::Isolated || job.groups.len() < 2;
     let patch_file = patch_file(args, &input, is_one_model)?;
+    check_reports(args, &input, patch_file.as_deref())?;
     let named = match &input {
         EditInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
         EditInput::Records(_) => args.model.model.as_deref(),
@@ -66,7 +67,8 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         report = report.note("patch", text);
         report.next = Some(next(named.unwrap_or_default(), file, &session, &plan, &job));
     }
-    redaction::show(&report, silent, ui)?;
+    report.made = reports::made(&args.report, &session, &job.source)?;
+    let report = reports::publish(report, silent, (&args.report, args.force), ui)?;
     if let Some(redactor) = &redactor {
         let files = redaction::candidates(args, &input, &job, patch_file.as_deref());
         redaction::list(redactor, &files, args.checkpoint.as_deref(), &session, ui);
@@ -211,6 +213,18 @@ fn patch_file(
         return Err(Usage(message.into()).into());
     }
     Ok(Some(outputs::of_edit(args, spec)?))
+}
+
+/// Checks before any work that the reports can be written; `patch` is what else is written.
+fn check_reports(args: &EditArgs, input: &EditInput, patch: Option<&Path>) -> anyhow::Result<()> {
+    let spec = match input {
+        EditInput::Spec(spec) => Some(spec.as_ref()),
+        EditInput::Records(_) => None,
+    };
+    let inputs = outputs::inputs(args, spec);
+    let others = [patch, args.out.as_deref(), args.checkpoint.as_deref()];
+    let uses = inputs.iter().map(PathBuf::as_path).chain(others.into_iter().flatten());
+    reports::check(&args.report, args.force, &uses.collect::<Vec<_>>())
 }
 
 /// Shows the warnings of a plan: of many facts, the first few in full.

@@ -1,4 +1,5 @@
-//! `rescribe inspect`: describes a patch, a model folder or a GGUF file, and how to reproduce it.
+//! `rescribe inspect`: describes a patch, a model folder, a GGUF file or a report, and how to
+//! reproduce it.
 
 mod gguf;
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use super::args::{Global, InspectArgs};
 use super::exit::Missed;
+use super::reports;
 use super::ui::Ui;
 use rescribe::checkpoint::{RECIPES, Record};
 use rescribe::files::read_regular;
@@ -22,11 +24,12 @@ use rescribe::spec::plain;
 
 pub fn run(args: &InspectArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let ignored_keys = &global.ignore_config_key;
-    match &args.file {
+    match args.file.as_path() {
         file if file.is_dir() => folder(file, ignored_keys, ui),
         file if file.extension().is_some_and(|it| it.eq_ignore_ascii_case("gguf")) => {
             gguf::run(file, ui)
         }
+        file if reports::is_named_page(file) => ui.show(&reports::read(file)?),
         file => patch(file, ui),
     }
 }

@@ -52,7 +52,7 @@ pub fn check_patch(out: &Path, force: bool, parts: &[&Path]) -> Result<(), FileE
 }
 
 /// The files that an edit reads, and its base where that is on this disk.
-fn inputs(args: &EditArgs, spec: Option<&EditSpec>) -> Vec<PathBuf> {
+pub fn inputs(args: &EditArgs, spec: Option<&EditSpec>) -> Vec<PathBuf> {
     let mut inputs = vec![args.spec.clone()];
     inputs.extend(args.from.iter().cloned());
     let named = ["corpus", "general"].into_iter().filter_map(|key| args.settings.text(key));

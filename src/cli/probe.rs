@@ -1,11 +1,13 @@
 //! `rescribe probe`: measures a model, alone or against another, as an edit measures its own.
 
+use std::path::PathBuf;
+
 use super::args::{Global, ProbeArgs};
 use super::edit::{announce_left_out, bad_records, spec_job};
 use super::exit::Usage;
 use super::session::Session;
 use super::ui::Ui;
-use super::{redaction, require, resolve, tofu};
+use super::{reports, require, resolve, tofu};
 use rescribe::model::Decoder;
 use rescribe::report::outcome_report;
 use rescribe::run::{Grouping, Job, Tools, probe};
@@ -16,6 +18,8 @@ use rescribe::verdict::Thresholds;
 
 pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
+    let uses = args.patch.iter().chain([&args.prompts]).map(PathBuf::as_path);
+    reports::check(&args.report, args.force, &uses.collect::<Vec<_>>())?;
     if let Some(input) = read_tofu(&args.prompts, args.forget.as_deref())? {
         resolve::probed_tofu(args)?;
         return tofu::run(args, input, &requirements, global, ui);
@@ -51,7 +55,9 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         report = report.note("models", format!("before is {}, after is {name}", outcome.model));
     }
     let redactor = job.redactor()?;
-    redaction::show(&report, redactor.as_ref().filter(|_| !args.keep_spec), ui)?;
+    report.made = reports::made(&args.report, &session, &job.source)?;
+    let silent = redactor.as_ref().filter(|_| !args.keep_spec);
+    let report = reports::publish(report, silent, (&args.report, args.force), ui)?;
     require::check(&requirements, &report)
 }
 

@@ -43,6 +43,7 @@ pub fn candidates(
         }
     }
     files.extend(patch.filter(|_| args.keep_spec).map(Path::to_owned));
+    files.extend(args.report.report.iter().filter(|_| args.keep_spec).cloned());
     files.extend(args.out.iter().flat_map(|out| [CARD, RECIPES].map(|name| out.join(name))));
     files
 }

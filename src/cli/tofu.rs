@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::args::{Global, ProbeArgs};
 use super::exit::Usage;
+use super::reports;
 use super::require::{self, Requirement};
 use super::session::Session;
 use super::ui::Ui;
@@ -138,6 +139,6 @@ fn finish(
         reference_log,
     };
     let shown = report.report()?.section(tofu_sentence(&report));
-    ui.show(&shown)?;
+    let shown = reports::publish(shown, None, (&args.report, args.force), ui)?;
     require::check(requirements, &shown)
 }

@@ -1,13 +1,13 @@
 //! `rescribe verify`: audits what a spec removed or wrote.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::args::{Global, VerifyArgs};
 use super::edit::spec_job;
 use super::exit::{Missed, Usage};
 use super::record::{self, Told};
-use super::redaction;
+use super::reports;
 use super::session::Session;
 use super::ui::Ui;
 use rescribe::audit::{Audit, AuditOptions, Audited, LimitsFile, audit};
@@ -19,6 +19,8 @@ use rescribe::spec::{BadRecords, EditInput, EditSpec, read_edit_input};
 
 pub fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let limits = limits(args.thresholds.as_deref())?;
+    let uses = args.patch.iter().chain([&args.spec]).chain(&args.out).map(PathBuf::as_path);
+    reports::check(&args.report, args.force, &uses.collect::<Vec<_>>())?;
     let spec = spec(&args.spec)?;
     let key = args.out.as_deref().map(|out| record::ready(args, out)).transpose()?;
     let mut job = spec_job(&spec, None)?;
@@ -63,7 +65,8 @@ pub fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
             .note("record", format!("{}, for a person {}/RECORD.md", out.display(), out.display()));
         report.next = Some(format!("rescribe verify-record {}", out.display()));
     }
-    redaction::show(&report, silent, ui)?;
+    report.made = reports::made(&args.report, &session, &job.source)?;
+    reports::publish(report, silent, (&args.report, args.force), ui)?;
     passed(&found)
 }
 

@@ -6,6 +6,7 @@
 //! there does not count.
 
 use super::{PlanError, PlannedEdit};
+use crate::math::cosine;
 use crate::model::{Batch, Model, ModelError, Recorder, Site};
 
 /// The last token, from 0, that is checked: sinks lie near the start.
@@ -43,13 +44,6 @@ pub(super) fn mark(
         edit.contexts[0].is_sink = alike > ALIKE && alike > cosine(own, &keys[prefixed.end - 1]);
     }
     Ok(())
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
 }
 
 #[cfg(test)]

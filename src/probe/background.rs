@@ -55,11 +55,40 @@ struct Question {
     subject: Option<String>,
     prompt: String,
     ids: Vec<u32>,
+    /// Index of the fact whose prompt it is, and the subject's last token.
+    key: Option<(usize, usize)>,
+}
+
+/// A prompt about another subject, up to the token where a fact about it is looked up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OtherKey<'a> {
+    /// Index of the question.
+    pub(crate) question: usize,
+    /// Index of the fact whose prompt it is.
+    pub(crate) fact: usize,
+    /// Tokens up to the subject's last one.
+    pub(crate) ids: &'a [u32],
 }
 
 /// The base's most probable token after each prompt, with which every edited model is compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseAnswers(Vec<u32>);
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseAnswers(Vec<Answer>);
+
+/// A token, and its lead over the most probable other one in nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Answer {
+    token: u32,
+    margin: f64,
+}
+
+/// The lead of the base's answer over the most probable other one, in both models.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MarginShift {
+    /// In the base, in nats.
+    pub before: f64,
+    /// In the edited model; negative where another answer leads.
+    pub after: f64,
+}
 
 /// The number of prompts of each kind, and where their choice begins.
 #[derive(Debug, Clone, Copy)]
@@ -88,12 +117,16 @@ impl BackgroundQuestions {
         let is_other = |name: &&str| !is_about(&subjects, name);
         let names: Vec<&str> = BACKGROUND_SUBJECTS.iter().copied().filter(is_other).collect();
         let (mut others, mut near, mut own) = (Vec::new(), Vec::new(), Vec::new());
-        for fact in facts {
-            own.extend(fact.own_prompts.iter().map(|prompt| (None, prompt.clone())));
-            if !fact.prompt.contains("{}") {
-                continue;
-            }
-            let about = |name: &str| (Some(name.to_owned()), fact.prompt.replacen("{}", name, 1));
+        for (at, fact) in facts.iter().enumerate() {
+            let plain =
+                |prompt: &String| Asked { subject: None, prompt: prompt.clone(), key: None };
+            own.extend(fact.own_prompts.iter().map(plain));
+            let Some(start) = fact.prompt.find("{}") else { continue };
+            let about = |name: &str| Asked {
+                subject: Some(name.to_owned()),
+                prompt: fact.prompt.replacen("{}", name, 1),
+                key: Some((at, start + name.len())),
+            };
             others.extend(names.iter().map(|name| about(name)));
             let others = near_subjects(fact.subject, NearUse::Measured);
             let is_free = |name: &&String| !subjects.contains(&name.to_lowercase());
@@ -115,17 +148,19 @@ impl BackgroundQuestions {
         &mut self,
         tokenizer: &Tokenizer,
         kind: BackgroundKind,
-        prompts: &[(Option<String>, String)],
+        prompts: &[Asked],
         size: BackgroundSize,
     ) -> Result<(), TokenizerError> {
         let (all, most) = (prompts.len(), size.most.min(prompts.len()));
         let mut seen = BTreeSet::new();
         for place in 0..most {
-            let (subject, prompt) = &prompts[(place * all / most + size.turn) % all];
+            let Asked { subject, prompt, key } = &prompts[(place * all / most + size.turn) % all];
             if seen.insert(prompt) {
+                let encoded = tokenizer.encode(prompt)?;
+                let key = key
+                    .and_then(|(fact, end)| Some((fact, Tokenizer::lookup_token(&encoded, end)?)));
                 let (subject, prompt) = (subject.clone(), prompt.clone());
-                let ids = tokenizer.encode(&prompt)?.ids;
-                self.questions.push(Question { kind, subject, prompt, ids });
+                self.questions.push(Question { kind, subject, prompt, ids: encoded.ids, key });
             }
         }
         Ok(())
@@ -136,6 +171,14 @@ impl BackgroundQuestions {
         self.questions.len()
     }
 
+    /// The prompts that are about another subject, up to its last token.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = OtherKey<'_>> {
+        self.questions.iter().enumerate().filter_map(|(question, it)| {
+            let (fact, lookup) = it.key?;
+            Some(OtherKey { question, fact, ids: &it.ids[..=lookup] })
+        })
+    }
+
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
         self.questions.is_empty()
@@ -143,7 +186,7 @@ impl BackgroundQuestions {
 
     /// The answers of the base.
     pub fn base(&self, base: &Decoder, progress: &dyn Progress) -> Result<BaseAnswers, ModelError> {
-        Ok(BaseAnswers(self.answers(base, progress)?))
+        Ok(BaseAnswers(self.answers(base, None, progress)?))
     }
 
     /// The shares of the base's answers that an edited model keeps.
@@ -154,8 +197,9 @@ impl BackgroundQuestions {
         tokenizer: &Tokenizer,
         progress: &dyn Progress,
     ) -> Result<Background, ModelError> {
-        let after = self.answers(edited, progress)?;
-        let answers = || base.0.iter().zip(&after);
+        let shown = self.answers(edited, Some(&base.0), progress)?;
+        let after: Vec<u32> = shown.iter().map(|it| it.token).collect();
+        let answers = || base.0.iter().map(|it| &it.token).zip(&after);
         let share = |kind| {
             let asked = self.questions.iter().zip(answers()).filter(|(it, _)| it.kind == kind);
             let kept = asked.clone().filter(|(_, (before, after))| before == after).count();
@@ -174,12 +218,18 @@ impl BackgroundQuestions {
             near: share(BackgroundKind::Near),
             own_prompts: share(BackgroundKind::OwnPrompts),
             moved: first_of_each(moved.collect()),
+            margins: base.0.iter().zip(&shown).map(MarginShift::of).collect(),
         })
     }
 
-    /// The most probable token after each prompt.
-    fn answers(&self, decoder: &Decoder, progress: &dyn Progress) -> Result<Vec<u32>, ModelError> {
-        let mut answers = Vec::with_capacity(self.questions.len());
+    /// The most probable token after each prompt, with its own lead or that of the answer `known`.
+    fn answers(
+        &self,
+        decoder: &Decoder,
+        known: Option<&[Answer]>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Answer>, ModelError> {
+        let mut answers: Vec<Answer> = Vec::with_capacity(self.questions.len());
         let mut rest = self.questions.as_slice();
         while !rest.is_empty() {
             progress.check()?;
@@ -192,10 +242,33 @@ impl BackgroundQuestions {
             let (group, later) = rest.split_at(count);
             let batch = Batch::new(&group.iter().map(|it| &it.ids).collect::<Vec<_>>());
             let logits = decoder.logits(&decoder.forward(&batch, None)?, &batch.last_rows())?;
-            answers.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+            let tokens = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+            for (token, row) in tokens.into_iter().zip(logits.to_vec2::<f32>()?) {
+                let of = known.map_or(token, |known| known[answers.len()].token);
+                answers.push(Answer { token, margin: margin(&row, of as usize) });
+            }
             rest = later;
         }
         Ok(answers)
+    }
+}
+
+/// A prompt that may be asked: the subject, and the fact and the end of the subject's last byte.
+struct Asked {
+    subject: Option<String>,
+    prompt: String,
+    key: Option<(usize, usize)>,
+}
+
+/// The lead of a token over the most probable other one: log-probabilities differ as logits do.
+fn margin(logits: &[f32], token: usize) -> f64 {
+    let others = logits.iter().enumerate().filter(|(at, _)| *at != token).map(|(_, it)| *it);
+    f64::from(logits[token]) - f64::from(others.fold(f32::NEG_INFINITY, f32::max))
+}
+
+impl MarginShift {
+    fn of((before, after): (&Answer, &Answer)) -> Self {
+        Self { before: before.margin, after: after.margin }
     }
 }
 
@@ -225,6 +298,9 @@ pub struct Background {
     pub own_prompts: Option<Interval>,
     /// Some of the answers that moved, of each kind in turn.
     pub moved: Vec<Moved>,
+    /// The lead of each answer, prompt by prompt; empty where several edits are pooled.
+    #[serde(skip)]
+    pub margins: Vec<MarginShift>,
 }
 
 impl Background {
@@ -241,6 +317,7 @@ impl Background {
             near: pool(|it| it.near),
             own_prompts: pool(|it| it.own_prompts),
             moved: first_of_each(moved),
+            margins: Vec::new(),
         }
     }
 }
@@ -312,6 +389,22 @@ mod tests {
         let pooled = Background::pooled(&[same, moved.clone()]).others.expect("names");
         let expected = (1. + moved.others.expect("names").mean) / 2.;
         assert!((pooled.mean - expected).abs() < 1e-12 && pooled.n == 2 * n);
+    }
+
+    #[test]
+    fn an_answer_leads_until_it_moves() {
+        assert_eq!(margin(&[1., 3.5, 2.], 1), 1.5);
+        assert_eq!(margin(&[1., 3.5, 2.], 0), -2.5);
+        let model = tiny();
+        let questions = questions(&model, BackgroundSize::default());
+        let base = questions.base(&model.decoder, &Silent).expect("answers");
+        let same = questions.compare(&base, &model.decoder, &model.tokenizer, &Silent);
+        let margins = same.expect("compared").margins;
+        assert_eq!(margins.len(), questions.len());
+        assert!(margins.iter().all(|it| it.before >= 0. && it.before == it.after));
+        let keys: Vec<_> = questions.keys().collect();
+        assert_eq!(keys.len(), questions.len() - 2, "but for the two own prompts");
+        assert!(keys.iter().all(|key| key.fact == 0 && !key.ids.is_empty()));
     }
 
     #[test]

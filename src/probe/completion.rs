@@ -1,6 +1,6 @@
 //! Prompts continued freely, by the base and by the edited model.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Choice, Decoder, Model, ModelError, generate};
 use crate::progress::Progress;
@@ -9,7 +9,7 @@ use crate::progress::Progress;
 const TOKENS: usize = 18;
 
 /// A prompt continued by both models.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
     /// The prompt that is continued.
     pub prompt: String,

@@ -1,7 +1,7 @@
 //! Scores of prompt sets under a decoder, with n and intervals.
 
 use candle_core::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::likelihood::{Query, likelihoods};
 use crate::math::{Interval, mean_interval, share_interval, share_mean_interval};
@@ -9,7 +9,7 @@ use crate::model::{Decoder, Tokenizer, TokenizerError};
 use crate::spec::{Comparison, PromptSet};
 
 /// The kind of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptKind {
     /// The edited statement.

@@ -1,6 +1,6 @@
 //! An audit as a report: the numbers check by check, what was not run, and the verdicts.
 
-use super::{Cell, Column, Report, Row, Section, Table, Unit};
+use super::{Cell, Column, Place, Report, Row, Section, Table, Unit};
 use crate::audit::{Audit, AuditMeasure, AuditVerdict, Check};
 use crate::progress::counted;
 
@@ -101,7 +101,8 @@ fn sentences(verdict: &AuditVerdict) -> Section {
     if verdict.reasons.len() > REASONS {
         lines.push(format!("And {} more in --json.", verdict.reasons.len() - REASONS));
     }
-    Section::titled(capitalised(&title)).block(lines.join("\n"))
+    let section = Section::titled(capitalised(&title)).block(lines.join("\n"));
+    Section { place: Place::Verdict, ..section }
 }
 
 fn capitalised(text: &str) -> String {

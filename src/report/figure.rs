@@ -1,11 +1,11 @@
 //! Figures of a report: series of points with axes, before anything is drawn.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::table::Unit;
 
 /// How a figure is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FigureKind {
     /// One line for each series.
@@ -19,14 +19,14 @@ pub enum FigureKind {
 }
 
 /// One axis of a figure.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Axis {
     /// Name of the axis.
     pub label: String,
     /// Unit of the axis.
     pub unit: Unit,
     /// Names of the positions 0, 1, 2, ...; empty where the axis is a number line.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ticks: Vec<String>,
 }
 
@@ -44,11 +44,12 @@ impl Axis {
 }
 
 /// Points of one kind.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Name of the series.
     pub label: String,
     /// Pairs of x and y.
+    #[serde(deserialize_with = "points")]
     pub points: Vec<[f64; 2]>,
 }
 
@@ -62,8 +63,14 @@ impl Series {
     }
 }
 
+/// Points as JSON holds them, which writes a number that is none as `null`.
+fn points<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[f64; 2]>, D::Error> {
+    let points = Vec::<[Option<f64>; 2]>::deserialize(from)?;
+    Ok(points.into_iter().map(|point| point.map(|it| it.unwrap_or(f64::NAN))).collect())
+}
+
 /// Series over two axes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// Title of the figure.
     pub title: String,
@@ -81,5 +88,10 @@ impl Figure {
     /// Lines without points.
     pub fn lines(title: impl Into<String>, x: Axis, y: Axis) -> Self {
         Self { title: title.into(), kind: FigureKind::Lines, x, y, series: Vec::new() }
+    }
+
+    /// The figure drawn in another way.
+    pub fn drawn_as(self, kind: FigureKind) -> Self {
+        Self { kind, ..self }
     }
 }

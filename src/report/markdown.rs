@@ -2,7 +2,8 @@
 
 use super::figure::Figure;
 use super::table::{Table, Unit};
-use super::{Block, Completion, Report, Section};
+use super::{Block, Completion, PromptShift, Report, Section};
+use crate::probe::probability_text;
 
 /// The most rows of a figure's table; the first and the last point are always among them.
 const ROWS: usize = 16;
@@ -29,6 +30,7 @@ fn block(block: &Block) -> String {
         Block::Table(found) => table(found),
         Block::Figure(found) => figure(found),
         Block::Completions(all) => completions(all),
+        Block::Prompts(all) => prompts(all),
         Block::Text(text) => format!("{text}\n"),
         Block::Verbatim(text) => fenced("text", text.trim_end()),
     }
@@ -98,6 +100,24 @@ fn figure(figure: &Figure) -> String {
     let heads: Vec<String> = [figure.x.label.clone()].into_iter().chain(heads).collect();
     let grid = grid(&heads, &vec![false; heads.len()], &rows.collect::<Vec<_>>());
     format!("{}: {}\n\n{grid}", figure.title, figure.y.label)
+}
+
+fn prompts(all: &[PromptShift]) -> String {
+    let is_compared = all.iter().any(|shift| shift.after.is_some());
+    let heads = ["prompt", "target", if is_compared { "before" } else { "P(target)" }];
+    let heads = heads.into_iter().chain(is_compared.then_some("after"));
+    let heads: Vec<String> = heads.map(str::to_owned).collect();
+    let rows = all.iter().map(|shift| {
+        let told = [Some(&shift.before), is_compared.then_some(&shift.after)];
+        let told = told.into_iter().flatten().map(|side| {
+            let probability = side.as_ref().and_then(|told| told.probability);
+            probability.map_or_else(String::new, probability_text)
+        });
+        let texts = [shift.prompt.clone(), shift.target.clone().unwrap_or_default()];
+        texts.into_iter().chain(told).collect()
+    });
+    let is_left: Vec<bool> = (0..heads.len()).map(|at| at < 2).collect();
+    grid(&heads, &is_left, &rows.collect::<Vec<_>>())
 }
 
 fn completions(all: &[Completion]) -> String {

@@ -1,8 +1,11 @@
 //! The outcome of a run as a report: answers, side effects, the scores of papers, trainings.
 
 use super::attack::attack_section;
+use super::details::{bleed_section, layer_section, loss_section, worst_section};
 use super::leaks::leak_section;
+use super::origin::requests;
 use super::passages::passage_section;
+use super::prompts::prompt_section;
 use super::secrets::secret_section;
 use super::{Axis, Block, Cell, Column, Figure, Report, Row, Scores, Section, Series, Table, Unit};
 use crate::math::Interval;
@@ -13,8 +16,10 @@ use crate::run::{CaseMeasures, CaseOutcome, EarlierFacts, GroupOutcome, Grouping
 /// The report of a run by the verb `command`.
 pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Report> {
     let mut report = Report::new(command, &outcome.model, outcome)?;
+    report.requests = requests(outcome);
     let sections = [
         Some(Section::from(free(outcome))),
+        prompt_section(outcome),
         forced(outcome),
         curve(outcome),
         leak_section(&outcome.leaks),
@@ -33,6 +38,13 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
     if !outcome.completions.is_empty() {
         report = report.section(outcome.completions.clone());
     }
+    let details = [
+        bleed_section(outcome),
+        worst_section(outcome),
+        loss_section(outcome),
+        layer_section(outcome),
+    ];
+    report.sections.extend(details.into_iter().flatten());
     if let Some(write) = &outcome.write {
         report = report
             .note("cost", format!("{:.2} s a fact{}", write.seconds_per_fact, cached(outcome)));

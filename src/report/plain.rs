@@ -9,7 +9,8 @@ use crate::spec::plain;
 use crate::verdict::{Reason, Verdict};
 
 impl Report {
-    /// The report with its texts escaped by [`plain`], and without its data.
+    /// The report with its texts escaped by [`plain`], and without what no terminal shows: its data
+    /// and what only a page lists.
     pub(super) fn plain(&self) -> Self {
         let note = |note: &Note| Note { label: plain(&note.label), text: plain(&note.text) };
         Self {
@@ -17,9 +18,11 @@ impl Report {
             command: self.command.clone(),
             model: plain(&self.model),
             verdict: self.verdict.as_ref().map(verdict),
+            requests: Vec::new(),
             sections: self.sections.iter().map(section).collect(),
             notes: self.notes.iter().map(note).collect(),
             next: self.next.as_deref().map(plain),
+            made: None,
             data: Value::Null,
         }
     }
@@ -37,6 +40,7 @@ fn verdict(verdict: &Verdict) -> Verdict {
 fn section(section: &Section) -> Section {
     Section {
         title: section.title.as_deref().map(plain),
+        place: section.place,
         blocks: section.blocks.iter().map(block).collect(),
     }
 }
@@ -46,6 +50,7 @@ fn block(block: &Block) -> Block {
         Block::Table(table) => Block::Table(in_table(table)),
         Block::Figure(figure) => Block::Figure(in_figure(figure)),
         Block::Completions(all) => Block::Completions(all.iter().map(completion).collect()),
+        Block::Prompts(all) => Block::Prompts(all.clone()),
         Block::Text(text) => Block::Text(plain(text)),
         Block::Verbatim(text) => Block::Verbatim(plain(text)),
     }

@@ -1,12 +1,14 @@
 //! Tables of a report: rows of cells under heads with units, before anything is formatted.
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::math::Interval;
 use crate::probe::probability_text;
 
 /// Unit of a number, which decides how it is formatted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A share in 0..1, written as such.
@@ -56,7 +58,7 @@ impl Unit {
 }
 
 /// Which model's numbers a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The base.
@@ -69,12 +71,12 @@ pub enum Side {
 }
 
 /// The head of a column and the unit of its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Column {
     /// Head of the column.
     pub head: String,
     /// A head over this and the neighboring columns of the same group; empty for none.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
     /// Unit of the column's numbers; without one, each row has its own.
     pub unit: Option<Unit>,
@@ -153,6 +155,28 @@ pub enum Cell {
     Text(String),
 }
 
+impl<'de> Deserialize<'de> for Cell {
+    /// Reads an entry back as it was: JSON tells a count, which has no point, from a number.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(from)?;
+        let number = |key: &str| value.get(key).and_then(Value::as_f64);
+        let count = |key: &str| value.get(key).and_then(Value::as_u64).map(|it| it as usize);
+        Ok(match &value {
+            Value::Null => Self::Empty,
+            Value::String(text) => Self::Text(text.clone()),
+            Value::Number(found) if found.is_u64() => {
+                Self::Count(found.as_u64().unwrap_or(0) as usize)
+            }
+            Value::Number(found) => Self::Number(found.as_f64().unwrap_or(f64::NAN)),
+            _ => match (number("low"), number("high"), count("count"), count("of")) {
+                (Some(low), Some(high), ..) => Self::Interval { low, high },
+                (_, _, Some(count), Some(of)) => Self::Of { count, of },
+                _ => return Err(D::Error::custom("an entry of a table is none of its kinds")),
+            },
+        })
+    }
+}
+
 impl Cell {
     /// The entry as text, its numbers in `unit`.
     pub fn format(&self, unit: Unit) -> String {
@@ -209,17 +233,17 @@ impl From<&Interval> for Cell {
 }
 
 /// One line of a table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The name of what was measured, as `--require` takes it.
     pub label: String,
     /// Unit of its numbers, in columns that have none of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
     /// One entry for each column.
     pub cells: Vec<Cell>,
     /// A note on what the numbers mean.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
     /// The number that `--require` compares; nothing where it was not measured.
     pub value: Option<f64>,
@@ -262,7 +286,7 @@ impl Row {
 }
 
 /// Rows under heads.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// The head over the labels, which tells tables with equal labels apart.
     pub label_head: String,
@@ -347,5 +371,21 @@ mod tests {
             .cell(Cell::Of { count: 1, of: 2 });
         let json = serde_json::to_string(&row.cells).expect("plain data");
         assert_eq!(json, r#"[0.5,3,null,{"count":1,"of":2}]"#);
+    }
+
+    #[test]
+    fn entries_are_read_back_as_they_were() {
+        let cells = [
+            Cell::Empty,
+            Cell::Number(3.),
+            Cell::Count(3),
+            Cell::Interval { low: -1., high: 2. },
+            Cell::Of { count: 0, of: 4 },
+            Cell::Text("null".into()),
+        ];
+        let json = serde_json::to_string(&cells).expect("plain data");
+        let read: Vec<Cell> = serde_json::from_str(&json).expect("as written");
+        assert_eq!(read, cells);
+        assert!(serde_json::from_str::<Cell>(r#"{"low":1}"#).is_err());
     }
 }

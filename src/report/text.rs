@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::figure::{Figure, FigureKind, Series};
 use super::table::{Side, Table, Unit};
-use super::{Block, Completion, Note, Report, Section};
+use super::{Block, Completion, Note, Place, Report, Section};
 use crate::verdict::{State, Verdict};
 
 /// The tone of a piece of text, by which it is coloured.
@@ -39,7 +39,8 @@ pub fn plain(_: Tone, text: &str) -> String {
 pub fn render(report: &Report, columns: usize, paint: Paint<'_>) -> String {
     let report = &report.plain();
     let page = Page { columns, paint, label: label_width(report) };
-    let mut parts: Vec<String> = report.sections.iter().map(|it| page.section(it)).collect();
+    let sections = report.sections.iter().filter(|section| section.place != Place::Detail);
+    let mut parts: Vec<String> = sections.map(|it| page.section(it)).collect();
     parts.extend(report.verdict.as_ref().map(|verdict| page.verdict(verdict)));
     parts.push(page.foot(&report.notes, report.next.as_deref()));
     parts.retain(|part| !part.is_empty());
@@ -63,14 +64,17 @@ const SQUEEZED: usize = 14;
 
 /// One column of labels for all tables of a report.
 fn label_width(report: &Report) -> usize {
-    let blocks = report.sections.iter().flat_map(|section| &section.blocks);
+    let sections = report.sections.iter().filter(|section| section.place != Place::Detail);
+    let blocks = sections.flat_map(|section| &section.blocks);
     let widths = blocks.flat_map(|block| match block {
         Block::Table(table) => {
             let labels = table.rows.iter().map(|row| row.label.width());
             labels.chain([table.label_head.width()]).collect::<Vec<_>>()
         }
         Block::Figure(figure) => figure.series.iter().map(|series| series.label.width()).collect(),
-        Block::Completions(_) | Block::Text(_) | Block::Verbatim(_) => Vec::new(),
+        Block::Completions(_) | Block::Prompts(_) | Block::Text(_) | Block::Verbatim(_) => {
+            Vec::new()
+        }
     });
     widths.filter(|width| *width <= WIDE).fold(NARROW, usize::max)
 }
@@ -97,6 +101,8 @@ impl Page<'_> {
             Block::Completions(all) => {
                 all.iter().map(|one| self.completion(one)).collect::<Vec<_>>().join("\n")
             }
+            // Their shares are rows of the tables above.
+            Block::Prompts(_) => String::new(),
             Block::Text(text) => self.prose(text),
             Block::Verbatim(text) => text.lines().map(|line| trimmed(line.to_owned())).collect(),
         }

@@ -4,6 +4,7 @@ mod measuring;
 
 use super::attack::Attack;
 use super::job::{Case, Job};
+use super::layer_norms::layer_norms;
 use super::measure::{AskedCase, TOGETHER, ask_all, ask_edited};
 use super::outcome::{CaseMeasures, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary};
 use super::plan::{Plan, Step};
@@ -270,6 +271,7 @@ impl<'a> Run<'a> {
             last.after = remembered(self.model, &decoder, sets, self.tools.progress)?;
         }
         let cases = self.case_outcomes(&decoder, is_isolated)?;
+        let bleed = self.bleed(&cases)?;
         if !is_isolated {
             self.leaks = self.leaks_of(&decoder, self.plan.edits(), 0)?;
             self.ask_secrets(&decoder)?;
@@ -283,6 +285,7 @@ impl<'a> Run<'a> {
         let mut outcome = Outcome {
             model: self.plan.model.clone(),
             write: self.summary(),
+            bleed,
             cases,
             groups: self.groups,
             trainings: self.trainings,
@@ -311,6 +314,7 @@ impl<'a> Run<'a> {
         }
         if !is_isolated && outcome.collapse.is_none() {
             let Edited { delta, keys, decoder } = self.left;
+            outcome.layer_norms = layer_norms(self.model, &delta)?;
             outcome.change = Some(ModelChange { delta, keys, decoder });
         }
         outcome.verdict = Some(judge::verdict(&outcome, &self.plan.thresholds));

@@ -6,8 +6,8 @@ use super::outcome::CaseMeasures;
 use crate::model::{Decoder, Model, ModelError};
 use crate::plan::PlannedEdit;
 use crate::probe::{
-    BackgroundFact, BackgroundQuestions, BackgroundSize, BaseAnswers, Measured, PromptKind,
-    Questions, SAID_TOKENS, SaidQuestions, measure, said,
+    BackgroundFact, BackgroundQuestions, BackgroundSize, BaseAnswers, Measured, OtherKey,
+    PromptKind, Questions, SAID_TOKENS, SaidQuestions, measure, said,
 };
 use crate::progress::{Inner, Progress};
 use crate::spec::{AboutSubject, Comparison, Insert, PromptSet};
@@ -105,6 +105,13 @@ impl CaseQuestions {
     /// The teacher-forced scores alone.
     pub(super) fn scores(&self, decoder: &Decoder) -> Result<Measured, RunError> {
         Ok(measure(decoder, &self.scores)?)
+    }
+}
+
+impl AskedCase {
+    /// The prompts about other subjects, up to their last token.
+    pub(super) fn other_keys(&self) -> impl Iterator<Item = OtherKey<'_>> {
+        self.questions.background.keys()
     }
 }
 

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::Grouping;
 use super::attack::Attack;
+use super::bleed::Bleed;
 use super::earlier::EarlierFacts;
 use super::job::Job;
+use super::layer_norms::LayerNorm;
 use super::plan::Plan;
 use super::train::{ReferenceOutcome, SetsMemory, TrainingOutcome};
 use crate::checkpoint::Rounding;
@@ -71,6 +73,12 @@ pub struct Outcome {
     /// Whether the facts of the patches that the run started from still hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierFacts>,
+    /// How alike other subjects' keys are, and what became of their answers; of one case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bleed: Vec<Bleed>,
+    /// How much each layer changed, where one model holds the whole change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layer_norms: Vec<LayerNorm>,
     /// The verdict; nothing where one model was only measured.
     pub verdict: Option<Verdict>,
     /// The change, where one model holds all of it.
@@ -234,6 +242,9 @@ pub struct FactOutcome {
     pub is_erased: bool,
     /// Number of evaluations of the loss.
     pub steps: usize,
+    /// Loss of each evaluation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<f64>,
     /// Loss at the end.
     pub loss: f64,
     /// The target's part of the loss, nats a token.
@@ -260,6 +271,7 @@ impl FactOutcome {
             target_new: edit.target_new.clone(),
             is_erased: edit.erase.is_some(),
             steps: value.steps.len(),
+            path: value.steps.iter().map(|step| step.loss).collect(),
             loss: last.map_or(f64::NAN, |step| step.loss),
             nll: last.map_or(f64::NAN, |step| step.nll),
             value_change: norm / value.value_norm,
@@ -277,6 +289,7 @@ impl FactOutcome {
             target_new: edit.target_new.clone(),
             is_erased: edit.erase.is_some(),
             steps: 0,
+            path: Vec::new(),
             loss: f64::NAN,
             nll: f64::NAN,
             value_change: 0.,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ModelArg;
 use super::values::duration;
+use super::{ModelArg, ReportArg};
 
 /// `rescribe verify`.
 #[derive(Args)]
@@ -35,11 +35,13 @@ pub struct VerifyArgs {
     /// Private P-256 key (PEM) to sign the record with [default: a new one, next to the record]
     #[arg(long, value_name = "FILE", requires = "out")]
     pub key: Option<PathBuf>,
-    /// Replace an earlier record, whose requests stay in the ledger
-    #[arg(long, requires = "out")]
+    #[command(flatten)]
+    pub report: ReportArg,
+    /// Replace an earlier record, whose requests stay in the ledger, and an earlier report
+    #[arg(long)]
     pub force: bool,
-    /// Keep in --json the names, answers and passages that are erased or forgotten; by default, salted
-    /// digests stand for them
+    /// Keep in --json and --report the names, answers and passages that are erased or forgotten; by
+    /// default, salted digests stand for them
     #[arg(long)]
     pub keep_spec: bool,
 }

@@ -7,7 +7,6 @@ use crate::cli::exit::Missed;
 use crate::cli::ui::Ui;
 use rescribe::checkpoint::{Record, record_of};
 use rescribe::gguf::describe;
-use rescribe::patch::plain;
 use rescribe::progress::counted;
 use rescribe::report::{Block, Column, Report, Row, Table};
 
@@ -22,13 +21,13 @@ pub fn run(file: &Path, ui: &Ui) -> anyhow::Result<()> {
             "changed": record.changed,
         })),
     });
-    let name = found.name.as_deref().map(plain).unwrap_or_default();
+    let name = found.name.as_deref().unwrap_or_default();
     let types: Vec<String> =
         found.types.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let text = format!(
         " gguf  {} · {} · {name}\n size  {:.1} M parameters in {}: {}\n",
-        plain(&found.kind),
-        plain(&found.architecture),
+        found.kind,
+        found.architecture,
         found.parameters as f64 / 1e6,
         counted(found.tensors, "tensor"),
         types.join(", "),
@@ -38,7 +37,7 @@ pub fn run(file: &Path, ui: &Ui) -> anyhow::Result<()> {
     if !found.changed.is_empty() {
         let mut table = Table::of_items("changes", [Column::new("rank")]);
         for (tensor, rank) in &found.changed {
-            table.push(Row::new(plain(tensor)).cell(*rank));
+            table.push(Row::new(tensor).cell(*rank));
         }
         report = report.section(table);
     }

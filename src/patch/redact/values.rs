@@ -49,6 +49,11 @@ const STATED: [&str; 8] =
 const PROSE: [&str; 4] = [VERDICT, "sections", "notes", "next"];
 /// Keys of a report under which models are quoted.
 const QUOTED: &str = "completions";
+/// Keys of a report whose entries are each about one fact: those that are not about a removed one
+/// are kept.
+const FACTS: [&str; 2] = ["requests", "prompts"];
+/// Key of a report that says how it was made.
+const MADE: &str = "made";
 
 /// Redacts the plan or the metrics of a recipe.
 pub(super) fn redact_plan(plan: &mut Value, redactor: &Redactor) {
@@ -59,10 +64,41 @@ pub(super) fn redact_plan(plan: &mut Value, redactor: &Redactor) {
 pub(super) fn redact_report(report: &mut Value, redactor: &Redactor) {
     let Value::Object(entries) = report else { return };
     for (key, value) in entries.iter_mut() {
-        match PROSE.contains(&key.as_str()) {
-            true => prose(value, redactor),
-            false => closed(key, value, redactor),
+        match key.as_str() {
+            MADE => made(value, redactor),
+            key if FACTS.contains(&key) => facts(value, redactor),
+            key if PROSE.contains(&key) => prose(value, redactor),
+            key => closed(key, value, redactor),
         }
+    }
+}
+
+/// Redacts the spec as that of a patch, and the command as a sentence.
+fn made(value: &mut Value, redactor: &Redactor) {
+    let spec = value.get("spec").and_then(Value::as_str).map(|spec| redactor.spec(spec));
+    prose(value, redactor);
+    if let (Some(spec), Some(place)) = (spec, value.get_mut("spec")) {
+        *place = Value::String(spec);
+    }
+}
+
+/// Redacts the entries that are about something removed or name it.
+fn facts(value: &mut Value, redactor: &Redactor) {
+    for fact in value.as_array_mut().into_iter().flatten() {
+        let is_removed = fact.get("is_erased").and_then(Value::as_bool).unwrap_or(true);
+        if is_removed || names(fact, redactor) {
+            closed("", fact, redactor);
+        }
+    }
+}
+
+/// Whether any text in a value names something that was removed.
+fn names(value: &Value, redactor: &Redactor) -> bool {
+    match value {
+        Value::String(text) => redactor.is_named_in(text),
+        Value::Array(items) => items.iter().any(|item| names(item, redactor)),
+        Value::Object(entries) => entries.values().any(|value| names(value, redactor)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -103,9 +139,10 @@ fn prose(value: &mut Value, redactor: &Redactor) {
         Value::Array(items) => items.iter_mut().for_each(|item| prose(item, redactor)),
         Value::Object(entries) => {
             for (key, value) in entries.iter_mut() {
-                match key == QUOTED {
-                    true => closed(key, value, redactor),
-                    false => prose(value, redactor),
+                match key.as_str() {
+                    QUOTED => closed(key, value, redactor),
+                    key if FACTS.contains(&key) => facts(value, redactor),
+                    _ => prose(value, redactor),
                 }
             }
         }

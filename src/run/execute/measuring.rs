@@ -7,6 +7,7 @@ use crate::plan::PlannedEdit;
 use crate::probe::{Damage, Leak, fluency};
 use crate::progress::Inner;
 use crate::run::attack::{ReferenceCurves, attack};
+use crate::run::bleed::{Bleed, bleed};
 use crate::run::job::Case;
 use crate::run::measure::{AskedCase, TOGETHER, ask_edited};
 use crate::run::outcome::{CaseMeasures, CaseOutcome};
@@ -118,6 +119,19 @@ impl Run<'_> {
             }
         };
         Ok(cases.map(outcome).collect())
+    }
+
+    /// How alike the keys of other subjects are, where the run has one case and writes facts.
+    pub(super) fn bleed(&self, outcomes: &[CaseOutcome]) -> Result<Vec<Bleed>, RunError> {
+        let (Some(write), [case], [asked]) =
+            (self.plan.write(), self.job.cases.as_slice(), self.cases.as_slice())
+        else {
+            return Ok(Vec::new());
+        };
+        match outcomes.first().and_then(|outcome| outcome.after.as_ref()) {
+            Some(after) => bleed(self.model, write, &case.asked, asked, after),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Measurements of the last model on the first `reached` cases.

@@ -32,6 +32,7 @@ fn fact(target: &str, relative_norm: f64, nll: f64) -> FactOutcome {
         target_new: target.into(),
         is_erased: false,
         steps: 25,
+        path: Vec::new(),
         loss: nll,
         nll,
         value_change: 1.,
@@ -56,6 +57,7 @@ fn outcome(facts: &[Written], paraphrases: &[Reworded], kept: usize) -> Outcome 
         near: None,
         own_prompts: None,
         moved: Vec::new(),
+        margins: Vec::new(),
     };
     let after = CaseMeasures {
         said: rewrites.chain(others).collect(),
