@@ -255,7 +255,7 @@ mod tests {
             ("rope_scaling", json!({"rope_type": "yarn"}), "\"rope_scaling.factor\" is missing"),
             ("head_dim", json!(5), "head_dim 5 is odd"),
             ("model_type", json!("falcon"), "model_type \"falcon\" is not supported"),
-            ("hidden_size", json!(-1), "key \"hidden_size\" is missing or is not"),
+            ("hidden_size", json!(-1), "hidden_size is -1, expected a whole number"),
             ("num_key_value_heads", json!(3), "2 attention heads cannot share 3"),
             ("quantization_config", json!({"bits": 4}), "quantization_config = "),
         ];
