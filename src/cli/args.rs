@@ -99,9 +99,9 @@ pub enum Command {
     VerifyRecord(VerifyRecordArgs),
     /// Complete a prompt, before and after
     Ask(AskArgs),
-    /// Write base model + patches as a Hugging Face folder or a GGUF file, or patches as an adapter
+    /// Write base model + patches as a folder or a GGUF file, or the patches as an adapter
     Export(ExportArgs),
-    /// Describe a model folder, a patch or a report
+    /// Describe a model folder, a patch, a GGUF file or a report
     Inspect(InspectArgs),
     /// List, compose, redact, verify and take apart patch files, and remove facts
     Patch(PatchArgs),

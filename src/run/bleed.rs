@@ -7,11 +7,10 @@
 use serde::Serialize;
 
 use super::RunError;
-use super::measure::AskedCase;
-use super::outcome::CaseMeasures;
 use crate::math::cosine;
 use crate::model::{Model, ModelError};
 use crate::plan::WritePlan;
+use crate::probe::{Background, OtherKey};
 use crate::rank_one::key::keys_at;
 
 /// Another subject under the prompt of a fact that was written.
@@ -25,16 +24,15 @@ pub struct Bleed {
     pub margin_after: f64,
 }
 
-/// The other subjects of a case whose facts `asked` are among those that `write` plans.
+/// The other subjects of a case whose facts `asked` are among those that `write` plans, and how
+/// their answers fared.
 pub(super) fn bleed(
     model: &Model,
     write: &WritePlan,
     asked: &[usize],
-    case: &AskedCase,
-    after: &CaseMeasures,
+    others: &[OtherKey<'_>],
+    background: &Background,
 ) -> Result<Vec<Bleed>, RunError> {
-    let Some(background) = &after.background else { return Ok(Vec::new()) };
-    let others: Vec<_> = case.other_keys().collect();
     let layer = write.layers.first().copied().unwrap_or(write.layer);
     let keys = |ids: &[&[u32]]| keys_at(&model.decoder, layer, ids).map_err(ModelError::from);
     let own = asked.iter().map(|at| {

@@ -153,6 +153,6 @@ fn an_adapter_is_written_for_patches_of_low_rank() {
         ["README.md", "adapter_config.json", "adapter_model.safetensors", "rescribe.json"];
     assert_eq!(names, expected);
     desk.fails(&line, 2, &["already exists", "--force"]);
-    desk.fails(&format!("{line} --force --check"), 2, &["--check compares a checkpoint"]);
-    desk.fails("export --format lora --model MODEL --out x", 3, &["needs a patch"]);
+    desk.fails(&format!("{line} --force --check"), 2, &["--check reads a whole model again"]);
+    desk.fails("export --format lora --model MODEL --out x", 2, &["made of patches"]);
 }

@@ -50,11 +50,11 @@ pub fn quoted(text: &str) -> String {
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), |quoted| quoted.into_owned())
 }
 
-/// The colours that this program writes, without what begins each and ends it.
-const COLOURS: [&str; 16] = [
-    "0", "1", "2", "4", "30", "31", "32", "33", "34", "35", "36", "37", "1;31", "1;35", "36;1",
-    "35;1",
-];
+/// Whether a number of an escape sequence means a colour, or bold, faint or underlined text, which
+/// is all that this program and its messages use.
+fn is_colour(number: &str) -> bool {
+    matches!(number.parse::<u8>(), Ok(0..=2 | 4 | 30..=37 | 39 | 90..=97))
+}
 
 /// The text with nothing in it that a terminal obeys but the colours of this program. Other texts are
 /// escaped where they are known to be a stranger's; here is the last place to do so.
@@ -74,7 +74,7 @@ pub fn own(text: &str) -> String {
 /// The rest of the escape sequence of a colour, where `text` begins with one.
 fn colour(text: &str) -> Option<&str> {
     let numbers = text.strip_prefix('[')?.split_once('m')?.0;
-    COLOURS.contains(&numbers).then(|| &text[..numbers.len() + 2])
+    numbers.split(';').all(is_colour).then(|| &text[..numbers.len() + 2])
 }
 
 /// JSON with those control characters escaped that it may hold as they are, and a terminal obeys.
@@ -100,6 +100,8 @@ mod tests {
             (format!("{red} a\tb\nç 好"), format!("{red} a\tb\nç 好")),
             ("\u{1b}[2J\u{1b}]0;title\u{7}".into(), "\\u{1b}[2J\\u{1b}]0;title\\u{7}".into()),
             ("\u{1b}[8mhidden\u{9b}2J\r".into(), "\\u{1b}[8mhidden\\u{9b}2J\\u{d}".into()),
+            ("\u{1b}[36;1;4mlink".into(), "\u{1b}[36;1;4mlink".into()),
+            ("\u{1b}[1;8m\u{1b}[m".into(), "\\u{1b}[1;8m\\u{1b}[m".into()),
             ("ends in \u{1b}".into(), "ends in \\u{1b}".into()),
             ("\u{1b}\u{1b}[0m\u{1b}[".into(), "\\u{1b}\u{1b}[0m\\u{1b}[".into()),
         ];

@@ -128,10 +128,12 @@ impl Run<'_> {
         else {
             return Ok(Vec::new());
         };
-        match outcomes.first().and_then(|outcome| outcome.after.as_ref()) {
-            Some(after) => bleed(self.model, write, &case.asked, asked, after),
-            None => Ok(Vec::new()),
-        }
+        let after = outcomes.first().and_then(|outcome| outcome.after.as_ref());
+        let Some(background) = after.and_then(|after| after.background.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let others: Vec<_> = asked.other_keys().collect();
+        bleed(self.model, write, &case.asked, &others, background)
     }
 
     /// Measurements of the last model on the first `reached` cases.
