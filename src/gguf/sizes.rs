@@ -4,6 +4,7 @@ use super::{
     error::GgufFault,
     metadata::{Metadata, key_of, required},
 };
+use crate::model::config::{DecoderConfig, Position};
 
 /// Sizes are bounded so that products of two of them fit into a machine word.
 const MAX_SIZE: u64 = 1 << 30;
@@ -44,6 +45,24 @@ pub(super) enum Size {
 }
 
 impl Sizes {
+    /// The sizes of a model.
+    pub(super) fn of(config: &DecoderConfig) -> Self {
+        Self {
+            layers: config.layers,
+            context: config.context,
+            hidden: config.hidden,
+            intermediate: config.intermediate,
+            heads: config.attention.heads,
+            key_heads: config.attention.kv_heads,
+            head: config.attention.head_dim,
+            rotated: match &config.position {
+                Position::Rotary(all) => 2 * all[0].inverse_frequencies.len(),
+                Position::Learned => config.attention.head_dim,
+            },
+            vocabulary: config.vocabulary,
+        }
+    }
+
     /// Reads the sizes; `vocabulary` is the number of rows of the embedding.
     pub(super) fn read(
         metadata: &Metadata<'_>,

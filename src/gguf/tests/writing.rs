@@ -265,7 +265,7 @@ fn what_the_form_has_no_place_for_is_named() {
     let rows = [
         ("gemma2", "what this model has for score_scale"),
         ("olmo3", "sight, rotary positions"),
-        ("smollm3", "what attention sees in some layers"),
+        ("smollm3", "what this model has for sight"),
         ("llama_f16_bias", "tensor \"model.layers.0.mlp.gate_proj.bias\""),
         ("gptj", "model_type \"gptj\""),
     ];
