@@ -126,6 +126,9 @@ fn write<C: Contents<Error = CheckpointError>>(
                 DraftFailure::Write(error) => return error,
                 DraftFailure::Contents(error) => error,
                 DraftFailure::Interrupted(interrupted) => interrupted.into(),
+                DraftFailure::TooLarge { tensor, kind: dtype, value } => {
+                    CheckpointError::TooLarge { tensor, dtype, bad: 1, largest: value.abs() }
+                }
                 DraftFailure::Encode(tensor, source) => {
                     CheckpointError::Compute { tensor, source: source.into() }
                 }
@@ -172,19 +175,11 @@ impl Contents for Changed<'_> {
         Ok(sums)
     }
 
-    fn stored(
-        &mut self,
-        tensor: &str,
-        kind: &str,
-        given: &[f32],
-        read: &[f32],
-    ) -> Result<(), CheckpointError> {
-        let bad = read.iter().filter(|value| !value.is_finite()).count();
-        if bad > 0 {
-            let largest = given.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
-            let (tensor, dtype) = (tensor.to_owned(), kind.to_owned());
-            return Err(CheckpointError::TooLarge { tensor, dtype, bad, largest });
-        }
+    fn watches(&self, tensor: &str) -> bool {
+        self.delta.changes.contains_key(tensor)
+    }
+
+    fn stored(&mut self, tensor: &str, kind: &str, read: &[f32]) -> Result<(), CheckpointError> {
         let Some((old, change)) = self.at_work.take() else { return Ok(()) };
         let edit = self.edit(tensor)?.expect("only a changed tensor is at work");
         let measured = edit.measured(kind, &old, &change, read)?;
@@ -206,7 +201,11 @@ impl Contents for NoNumbers {
         Err(CheckpointError::NoSuchMatrix { tensor: tensor.to_owned() })
     }
 
-    fn stored(&mut self, _: &str, _: &str, _: &[f32], _: &[f32]) -> Result<(), CheckpointError> {
+    fn watches(&self, _: &str) -> bool {
+        false
+    }
+
+    fn stored(&mut self, _: &str, _: &str, _: &[f32]) -> Result<(), CheckpointError> {
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::convert::{dequantise, row_length};
 use super::error::{GgufError, GgufFault};
 use super::header::GgufHeader;
 use super::keys::put_text;
-use super::order::Ordered;
+use super::order::{Order, Ordered};
 use super::tensor_type::{EditedAs, TensorType};
 use super::{Model, map};
 use crate::progress::{Interrupted, Progress};
@@ -60,23 +60,29 @@ pub(crate) trait Contents {
     /// The numbers of a tensor, as the model's folder stores it.
     fn numbers(&mut self, tensor: &str) -> Result<Vec<f32>, Self::Error>;
 
-    /// Receives a tensor's numbers as they were given, and as they will be read back; `kind` is the
-    /// type in which they are stored.
-    fn stored(
-        &mut self,
-        tensor: &str,
-        kind: &str,
-        given: &[f32],
-        read: &[f32],
-    ) -> Result<(), Self::Error>;
+    /// Whether what becomes of a tensor's numbers is of interest.
+    fn watches(&self, tensor: &str) -> bool;
+
+    /// Receives a watched tensor's numbers as they will be read back, in the order in which they were
+    /// given; `kind` is the type in which they are stored.
+    fn stored(&mut self, tensor: &str, kind: &str, read: &[f32]) -> Result<(), Self::Error>;
 }
 
 /// Why a draft could not be written.
 pub(crate) enum DraftFailure<E> {
     /// Of the numbers.
     Contents(E),
-    /// Of a tensor, by its name in the model.
+    /// Of a tensor, by its name in the file.
     Encode(String, candle_core::Error),
+    /// A number that the type of its tensor cannot hold.
+    TooLarge {
+        /// The tensor's name in the file.
+        tensor: String,
+        /// The type's name.
+        kind: String,
+        /// The number, or a neighbor in its block.
+        value: f32,
+    },
     /// Of the file.
     Write(std::io::Error),
     /// The user stopped it.
@@ -220,6 +226,7 @@ impl Drafted<'_> {
         progress: &dyn Progress,
     ) -> Result<u64, DraftFailure<C::Error>> {
         let (tensor, ordered) = match &self.content {
+            Content::Numbers(tensor, ordered) => (tensor, *ordered),
             Content::Bytes(bytes) => {
                 for piece in bytes.chunks(PIECE) {
                     progress.check().map_err(DraftFailure::Interrupted)?;
@@ -227,23 +234,52 @@ impl Drafted<'_> {
                 }
                 return Ok(bytes.len() as u64);
             }
-            Content::Numbers(tensor, ordered) => (tensor, *ordered),
         };
-        let encode = |error| DraftFailure::Encode(tensor.clone(), error);
         let given = contents.numbers(tensor).map_err(DraftFailure::Contents)?;
-        let bytes = self.kind.encode(ordered.to_file(given.clone()), ordered.columns);
-        let bytes = bytes.map_err(encode)?;
-        out.write_all(&bytes)?;
-        let read = dequantise(&self.name, self.kind, &bytes).map_err(|fault| match fault {
-            GgufFault::Dequantise { source, .. } => encode(source),
-            fault => encode(candle_core::Error::Msg(fault.to_string())),
-        })?;
-        let read = ordered.to_model(read);
-        let stored = contents.stored(tensor, &self.kind.name(), &given, &read);
-        stored.map_err(DraftFailure::Contents)?;
-        Ok(bytes.len() as u64)
+        let in_file = match ordered.order {
+            Order::Same => Cow::from(&given),
+            _ => Cow::from(ordered.to_file(given.clone())),
+        };
+        let is_watched = contents.watches(tensor);
+        let (mut written, mut read) = (0, Vec::new());
+        for rows in in_file.chunks(ordered.columns * (STEP / ordered.columns).max(1)) {
+            progress.check().map_err(DraftFailure::Interrupted)?;
+            let (bytes, values) = self.rounded(rows, ordered.columns)?;
+            out.write_all(&bytes)?;
+            written += bytes.len() as u64;
+            if is_watched {
+                read.extend(values);
+            }
+        }
+        if is_watched {
+            let (kind, read) = (self.kind.name(), ordered.to_model(read));
+            contents.stored(tensor, &kind, &read).map_err(DraftFailure::Contents)?;
+        }
+        Ok(written)
+    }
+
+    /// Some rows as they are stored, and as they are read back.
+    fn rounded<E>(
+        &self,
+        rows: &[f32],
+        columns: usize,
+    ) -> Result<(Vec<u8>, Vec<f32>), DraftFailure<E>> {
+        let encode = |error| DraftFailure::Encode(self.name.clone(), error);
+        let bytes = self.kind.encode(rows.to_vec(), columns).map_err(encode)?;
+        let read = dequantise(&self.name, self.kind, &bytes);
+        let read = read.map_err(|fault| encode(candle_core::Error::Msg(fault.to_string())))?;
+        match read.iter().position(|value| !value.is_finite()) {
+            None => Ok((bytes, read)),
+            Some(at) => Err(DraftFailure::TooLarge {
+                tensor: self.name.clone(),
+                kind: self.kind.name(),
+                value: rows[at],
+            }),
+        }
     }
 }
 
+/// Numbers that are rounded at once.
+const STEP: usize = 1 << 20;
 /// Bytes between two looks at whether the user wants to stop.
 const PIECE: usize = 32 << 20;
