@@ -26,6 +26,13 @@ use rescribe::verdict::Thresholds;
 
 pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
+    if let Some(out) = args.out.as_ref().filter(|out| export::is_gguf(out)) {
+        return Err(Usage(format!(
+            "--out {} would be a folder: rescribe export --out writes the patch into a GGUF file",
+            out.display()
+        ))
+        .into());
+    }
     let input = read_edit_input(&args.spec, bad_records(args.skip_bad))?;
     if let EditInput::Records(file) = &input {
         announce_left_out(file, ui);

@@ -46,7 +46,8 @@ fn format(args: &ExportArgs) -> Format {
     args.format.unwrap_or(usual)
 }
 
-fn is_gguf(path: &Path) -> bool {
+/// Whether a name is that of a GGUF file.
+pub fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 

@@ -113,6 +113,7 @@ fn flags_that_mean_nothing_are_refused_before_any_work() {
     for (flags, says) in rows {
         desk.fails(&format!("export --model no-such-model {flags}"), 2, &[says]);
     }
+    desk.fails("edit spec.toml --model MODEL --out x.gguf", 2, &["rescribe export"]);
     desk.ok("export --model MODEL --out base.gguf --quiet");
     desk.fails("export --model base.gguf --out x.gguf --type f16", 2, &["--edited-type"]);
     desk.fails("export --model MODEL --out x.gguf --format gguf-lora", 2, &["patch"]);
