@@ -13,6 +13,7 @@ mod failure;
 mod import;
 mod inspect;
 mod internal;
+mod locate;
 mod outputs;
 mod patch;
 mod plan;
@@ -79,6 +80,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Edit(args) => edit::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
+        Command::Locate(args) => locate::run(args, global, ui),
         Command::Compare(args) => compare::run(args, global, ui),
         Command::Probe(args) => probe::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),

@@ -40,6 +40,9 @@
 //!          source, gguf   probe
 //! ```
 //!
+//! [`locate`] traces, before anything is written, which layers and tokens of the base bring a fact's
+//! answer back.
+//!
 //! [`audit`] says afterwards, of any model and the spec that made it, what can still be found of the
 //! data and by which means; its record is in forms that other programs check.
 //!
@@ -72,6 +75,7 @@ pub mod delta;
 pub mod files;
 pub mod gguf;
 pub mod gradient;
+pub mod locate;
 mod math;
 pub mod model;
 pub mod objective;

@@ -12,6 +12,7 @@ mod figure;
 pub mod html;
 mod knowledge;
 mod leaks;
+mod locate;
 pub mod markdown;
 mod origin;
 mod outcome;
@@ -39,6 +40,7 @@ pub use compare::comparison_report;
 pub use figure::{Axis, Figure, FigureKind, Series};
 pub use knowledge::{KnowledgeReport, KnowledgeRow, MeasuredModel, Spread};
 pub use leaks::{ChannelSummary, leak_section, summarise};
+pub use locate::locate_report;
 pub use origin::{Made, Request};
 pub use outcome::outcome_report;
 pub use patches::{

@@ -27,6 +27,8 @@ mod integrity;
 #[cfg(unix)]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[path = "cli/locate.rs"]
+mod locate;
 #[path = "cli/outputs.rs"]
 mod outputs;
 #[path = "cli/passages.rs"]

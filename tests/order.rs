@@ -16,7 +16,7 @@ use std::path::Path;
 
 use imports::{Module, Sources};
 
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "progress",
     "files",
     "math",
@@ -33,6 +33,7 @@ const ORDER: [&str; 24] = [
     "checkpoint",
     "adapter",
     "gradient",
+    "locate",
     "probe",
     "verdict",
     "run",

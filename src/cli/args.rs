@@ -2,6 +2,7 @@
 
 mod atlas;
 mod cache;
+mod locate;
 mod patch;
 mod report;
 mod settings;
@@ -18,6 +19,7 @@ pub use atlas::{
     AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, AtlasZooArgs,
 };
 pub use cache::{CacheArgs, CacheVerb};
+pub use locate::LocateArgs;
 pub use patch::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchRemoveArgs,
     PatchSubtractArgs, PatchVerb, PatchVerifyArgs,
@@ -89,6 +91,8 @@ pub enum Command {
     Edit(EditArgs),
     /// Show what an edit would do, token by token
     Plan(PlanArgs),
+    /// Trace where a model holds the facts of a spec, and sweep the layers to write them in
+    Locate(LocateArgs),
     /// Measure a model, or two against each other, on prompts, records or a spec
     Probe(ProbeArgs),
     /// Compare ways to forget passages, with several seeds each; writes nothing

@@ -63,13 +63,19 @@ impl Decoder {
 
     /// The embedding of each token, [rows, hidden].
     pub fn embed(&self, batch: &Batch) -> Result<Tensor> {
-        let mut hidden = self.embedding.rows(&batch.ids)?;
-        if self.config.embedding_scale != 1. {
-            hidden = (hidden * f64::from(self.config.embedding_scale))?;
-        }
+        let hidden = self.token_embeddings(&batch.ids)?;
         let Some(table) = &self.positions else { return Ok(hidden) };
         let positions: Vec<u32> = batch.positions().map(|position| position as u32).collect();
         hidden + table.index_select(&Tensor::new(positions, self.device())?, 0)?
+    }
+
+    /// The embedding of each token without its position, [tokens, hidden].
+    pub(crate) fn token_embeddings(&self, ids: &[u32]) -> Result<Tensor> {
+        let hidden = self.embedding.rows(ids)?;
+        match self.config.embedding_scale {
+            1. => Ok(hidden),
+            scale => hidden * f64::from(scale),
+        }
     }
 
     /// All layers: the residual stream after the last, [rows, hidden].

@@ -1,7 +1,8 @@
 //! Methods of forgetting, relative to models that never saw the passages.
 
 use super::table::{Cell, Column, Row, Table, Unit};
-use super::{Report, Section};
+use super::{Axis, Figure, Report, Section, Series};
+use crate::gradient::PathPoint;
 use crate::probe::{Background, Said, SaidShares, SecretLeak};
 use crate::progress::counted;
 use crate::run::{Attack, CaseMeasures, Compared, Comparison, MethodRun, NEAR, SetsMemory};
@@ -81,8 +82,34 @@ pub fn comparison_report(comparison: &Comparison) -> serde_json::Result<Report> 
     if let Some(table) = attacked(comparison) {
         report = report.section(Section::titled(ATTACKED).block(table));
     }
+    report.sections.extend(paths(comparison));
     report.verdict = Some(verdict(comparison));
     Ok(report)
+}
+
+/// How the NLL of the passages and of the retain set went, step by step, for each method's first
+/// seed.
+fn paths(comparison: &Comparison) -> Option<Section> {
+    let axes = || (Axis::new("step", Unit::Count), Axis::new("NLL", Unit::Nats));
+    let drawn = |title: &str, value: fn(&PathPoint) -> Option<f64>| {
+        let (x, y) = axes();
+        let mut figure = Figure::lines(title, x, y);
+        for (method, runs) in by_method(comparison) {
+            let path = runs.first().map_or(&[][..], |run| &run.outcome.path);
+            let points = path.iter().filter_map(|it| Some([it.step as f64, value(it)?]));
+            let points: Vec<[f64; 2]> = points.collect();
+            if !points.is_empty() {
+                figure.series.push(Series::new(method.name(), points));
+            }
+        }
+        figure
+    };
+    let forgotten = drawn("Passages that should be forgotten", |it| Some(it.passages));
+    let retained = drawn("Passages that should stay", |it| it.retain);
+    let figures = [forgotten, retained].into_iter().filter(|figure| !figure.series.is_empty());
+    let section = Section::detail("The path of each method");
+    let section = figures.fold(section, Section::block);
+    (!section.blocks.is_empty()).then_some(section)
 }
 
 /// NLL of what was never seen, in the base.

@@ -140,6 +140,9 @@ fn section(section: &Section) -> Markup {
 
 fn usual_title(block: &Block) -> Option<&'static str> {
     match block {
+        Block::Table(table) if table.rows.iter().any(|row| row.label.ends_with(" extraction")) => {
+            Some("What is remembered of the passages")
+        }
         Block::Table(_) => Some("Measurements"),
         Block::Figure(_) => Some("Curves"),
         Block::Completions(_) => Some("Continued freely"),

@@ -30,6 +30,11 @@ pub fn temperature(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A width of noise, as a multiple of the spread of what it is added to.
+pub fn noise(text: &str) -> Result<f64, String> {
+    real(Reals::above_zero(1e3), text)
+}
+
 /// A duration.
 pub fn seconds(text: &str) -> Result<f64, String> {
     real(Reals::above_zero(1e12), text)

@@ -167,7 +167,7 @@ fn side(name: &str, words: &[String], same: usize) -> Markup {
 
 /// Kinds of prompts in the order in which they are shown.
 const KINDS: [(PromptKind, &str); 4] = [
-    (PromptKind::Rewrite, "Prompts of the edit"),
+    (PromptKind::Rewrite, "The facts themselves"),
     (PromptKind::Paraphrase, "Other wordings"),
     (PromptKind::Ripple, "What follows from it"),
     (PromptKind::Neighborhood, "Neighbors: their own answer should stay as probable"),

@@ -275,7 +275,7 @@ fn short(value: f64) -> String {
 }
 
 /// Room for the names of the rows of a heat map.
-const NAMES: f64 = 118.;
+const NAMES: f64 = 134.;
 const CELL: f64 = 22.;
 
 /// A row for each series, a field for each point, the darker the greater its number.

@@ -112,7 +112,7 @@ fn drawn(tile: &Tile, table: &Table, row: &Row, report: &Report) -> Markup {
                 span.after { (now.as_deref().unwrap_or("–")) }
             }
             @if let Some(found) = &track { (self::track(found)) }
-            p.quiet { (scope(table, row)) (limit(tile, report)) }
+            p.quiet { (scope(table, row, limit(tile, report))) }
         }
     }
 }
@@ -121,23 +121,23 @@ fn unit(row: &Row) -> Unit {
     row.unit.unwrap_or(Unit::Plain(2))
 }
 
-/// The number of observations and the interval.
-fn scope(table: &Table, row: &Row) -> String {
+/// The number of observations, the interval, and the threshold that the verdict compared it with.
+fn scope(table: &Table, row: &Row, limit: Option<f64>) -> String {
     let cell = |head: &str| {
         let at = table.columns.iter().position(|column| column.head == head)?;
         (row.cells.get(at)? != &Cell::Empty).then(|| table.text(row, at))
     };
     let n = cell("n").map(|n| format!("n = {n}"));
     let interval = cell("95 % interval").map(|it| format!("95 %: {it}"));
-    let parts: Vec<String> = n.into_iter().chain(interval).collect();
+    let limit = limit.map(|limit| format!("threshold {}", unit(row).format(limit)));
+    let parts: Vec<String> = n.into_iter().chain(interval).chain(limit).collect();
     parts.join(" · ")
 }
 
 /// The threshold that the verdict compared it with.
-fn limit(tile: &Tile, report: &Report) -> String {
+fn limit(tile: &Tile, report: &Report) -> Option<f64> {
     let mut reasons = report.verdict.iter().flat_map(|verdict| &verdict.reasons);
-    let limit = reasons.find(|reason| reason.measure == tile.label).and_then(|it| it.limit);
-    limit.map_or_else(String::new, |limit| format!(" · threshold {limit}"))
+    reasons.find(|reason| reason.measure == tile.label)?.limit
 }
 
 /// What the spec asked for, one by one.
