@@ -130,12 +130,19 @@ fn section(section: &Section) -> Markup {
     };
     html! {
         section class=[title.is_none().then_some("plain")] {
-            @if let Some(title) = title { h2 { (title) } }
+            @if let Some(title) = title { h2 { (capitalised(title)) } }
             @for (at, block) in section.blocks.iter().enumerate() {
                 (blocks::block(block, &name(at)))
             }
         }
     }
+}
+
+/// A title that begins with a capital letter.
+fn capitalised(title: &str) -> String {
+    let mut letters = title.chars();
+    let first = letters.next().map(|it| it.to_uppercase().collect::<String>());
+    first.unwrap_or_default() + letters.as_str()
 }
 
 fn usual_title(block: &Block) -> Option<&'static str> {

@@ -30,7 +30,10 @@ pub(super) fn header(report: &Report) -> Markup {
             p.kicker { "rescribe " (report.command) }
             h1 { (title(report)) }
             @if let Some(verdict) = &report.verdict {
-                p.state.(class(verdict.state)) { (named(verdict.state)) }
+                // A sentence alone says why nothing was judged.
+                @if verdict.state != State::NotMeasured {
+                    p.state.(class(verdict.state)) { (named(verdict.state)) }
+                }
                 p.lead { (verdict.sentence) }
             }
             @for section in verdicts {
