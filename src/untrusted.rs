@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::checkpoint::Record;
+use crate::files::seal_page;
 use crate::gguf;
 use crate::model::Tokenizer;
 use crate::model::config::DecoderConfig;
@@ -14,6 +15,8 @@ use crate::model::family::Family;
 use crate::model::weights::is_safetensors;
 use crate::patch::Composed;
 use crate::progress::Silent;
+use crate::report::html;
+use crate::report::text::{plain, render};
 use crate::source::{HubOptions, SourceOptions, resolve};
 use crate::spec::{
     BadRecords, SourceText, parse_passages, parse_prompts, parse_spec, read_edit_input,
@@ -49,6 +52,12 @@ pub fn config(bytes: &[u8]) -> bool {
     let Ok(value) = serde_json::from_slice(bytes) else { return false };
     let found: Result<(_, DecoderConfig), _> = Family::recognise(&value);
     found.is_ok()
+}
+
+/// The contents of a page that `--report` wrote, under a digest that fits; the report is then shown.
+pub fn page(bytes: &[u8]) -> bool {
+    let report = text(bytes).and_then(|contents| html::read(&seal_page(contents)).ok());
+    report.inspect(|report| drop(render(report, 80, &plain))).is_some()
 }
 
 /// A spec.

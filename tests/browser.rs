@@ -17,11 +17,17 @@ const WIDTHS: [u32; 3] = [400, 800, 1400];
 const PROBE: &str = "<script>
 const wide = [...document.querySelectorAll('body *')].filter(it =>
   !it.closest('.scroll > *') && it.getBoundingClientRect().right > innerWidth + 0.5);
-const page = document.documentElement;
-page.dataset.wide = wide.map(it => it.tagName + '.' + it.getAttribute('class')).join(' ');
-page.dataset.over = page.scrollWidth - innerWidth;
-page.dataset.width = innerWidth;
+parent.postMessage({
+  wide: wide.map(it => it.tagName + '.' + it.getAttribute('class')).join(' '),
+  over: document.documentElement.scrollWidth - innerWidth,
+  width: innerWidth,
+}, '*');
 </script>";
+
+/// A window narrower than 500 pixels is refused, so that the page is shown in a frame.
+const FRAME: &str = "<!doctype html><script>
+addEventListener('message', it => Object.assign(document.documentElement.dataset, it.data));
+</script><iframe src='probed.html' style='border: 0; height: 2000px; width: WIDTHpx'></iframe>";
 
 fn run(command: &mut Command) -> String {
     let output = command.output().expect("the program runs");
@@ -31,7 +37,7 @@ fn run(command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// The value of an attribute of the root element, as the browser left it.
+/// The value of an attribute of the root element, as the probe left it.
 fn attribute<'a>(dom: &'a str, name: &str) -> &'a str {
     let (_, rest) = dom.split_once(&format!("data-{name}=\"")).expect("the probe ran");
     rest.split_once('"').expect("an attribute ends").0
@@ -55,10 +61,13 @@ fn nothing_is_wider_than_the_window() {
     std::fs::write(&probed, head.to_owned() + &rest).expect("a writable folder");
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
     for width in WIDTHS {
+        let frame = folder.path().join("frame.html");
+        let text = FRAME.replace("WIDTH", &width.to_string());
+        std::fs::write(&frame, text).expect("a writable folder");
         let mut command = Command::new(&browser);
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]);
-        command.arg(format!("--window-size={width},2000")).arg("--dump-dom");
-        let dom = run(command.arg(format!("file://{}", probed.display())));
+        command.args(["--window-size=1500,2000", "--virtual-time-budget=5000", "--dump-dom"]);
+        let dom = run(command.arg(format!("file://{}", frame.display())));
         assert_eq!(attribute(&dom, "width"), width.to_string());
         assert_eq!(attribute(&dom, "over"), "0", "at {width} pixels");
         assert_eq!(attribute(&dom, "wide"), "", "at {width} pixels");

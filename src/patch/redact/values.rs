@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::Redactor;
 
 /// Keys whose texts are words of a closed set, or name a model or a measure.
-const WORDS: [&str; 28] = [
+const WORDS: [&str; 30] = [
     "channel",
+    "class",
     "command",
     "compared",
     "dtype",
@@ -26,6 +27,7 @@ const WORDS: [&str; 28] = [
     "retain_loss",
     "role",
     "side",
+    "site",
     "state",
     "stopped",
     "cut",

@@ -52,7 +52,7 @@ fn table(table: &Table, title: &str) -> Markup {
                     th scope="col" {
                         @if table.label_head.is_empty() { "measure" } @else { (table.label_head) }
                     }
-                    @if is_drawn { th.words scope="col" { "0 to 1" } }
+                    @if is_drawn { th.words.drawn scope="col" { "0 to 1" } }
                     @for column in &table.columns {
                         th.(class(column)) scope="col" { (column.head) }
                     }

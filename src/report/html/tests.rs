@@ -191,3 +191,19 @@ fn a_changed_page_is_not_read() {
     let shown = |report: &Report| text::render(report, 80, &text::plain);
     assert_eq!(shown(&read(&page).expect("read back")), shown(&report_with("Rome")));
 }
+
+#[test]
+fn no_page_of_a_stranger_breaks_the_reader() {
+    let page = render(&report_with("Rome")).expect("rendered");
+    let contents = crate::files::open_page(&page).expect("sealed").as_bytes();
+    let start = contents.len() - 4000;
+    let mut accepted = 0;
+    for at in (start..contents.len()).step_by(3) {
+        for byte in [b'0', b'}', b'"', contents[at] ^ 1] {
+            let mut changed = contents.to_vec();
+            changed[at] = byte;
+            accepted += usize::from(crate::untrusted::page(&changed));
+        }
+    }
+    assert!(accepted > 10 && accepted < 4000, "{accepted}");
+}
