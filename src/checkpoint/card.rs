@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::folder::within;
+use super::front_matter::{CardKind, front_matter};
 use super::transfer::put_file;
 use super::{CARD, CheckpointError, EditedTensor, ExportSummary, FILES, RECIPES, record};
 use crate::files::{FileError, read_regular};
@@ -84,16 +85,7 @@ fn read(path: &Path) -> Option<String> {
 fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
     let patches = sorted(patches);
     let model = &patches[0].recipe.model;
-    let mut text = String::from("---\n");
-    if is_hub_id(model) {
-        // JSON strings are YAML strings.
-        text += &format!("base_model: {}\n", Value::from(model.split('@').next()));
-    }
-    read(&base.join(CARD)).iter().flat_map(|card| license_lines(card)).for_each(|line| {
-        text += line;
-        text += "\n";
-    });
-    text += "tags:\n- rescribe\n- model-editing\n---\n\n";
+    let mut text = front_matter(base, model, CardKind::Checkpoint) + "\n";
     text += &format!("# {}, edited\n\n", plain(&single_line(model)));
     text += "The weights of this model were edited with rescribe. All tensors and files not named \
              here are byte-identical to those of the base model. ";
@@ -118,24 +110,6 @@ fn card(base: &Path, patches: &[Patch], summary: &ExportSummary) -> String {
     text
 }
 
-/// Whether a name has the form `org/name` or `org/name@revision`.
-fn is_hub_id(model: &str) -> bool {
-    let is_name = |part: &str| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(is_plain)
-    };
-    let id = model.split('@').next().unwrap_or_default();
-    id.split_once('/').is_some_and(|(org, name)| is_name(org) && is_name(name))
-}
-
-/// The entries about the licence in the front matter of a model card.
-fn license_lines(card: &str) -> impl Iterator<Item = &str> {
-    let front = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---")).map(|it| it.0);
-    front.unwrap_or_default().lines().filter(|line| {
-        ["license:", "license_name:", "license_link:"].iter().any(|key| line.starts_with(key))
-    })
-}
-
 fn single_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -149,28 +123,6 @@ fn fence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hub_ids_are_told_from_paths() {
-        for (model, expected) in [
-            ("HuggingFaceTB/SmolLM2-135M-Instruct", true),
-            ("org/name@main", true),
-            ("smollm2", false),
-            ("./models/a", false),
-            ("/models/a", false),
-            ("a/b/c", false),
-            ("~/model", false),
-        ] {
-            assert_eq!(is_hub_id(model), expected, "{model}");
-        }
-    }
-
-    #[test]
-    fn the_licence_is_taken_over_and_nothing_else() {
-        let card = "---\nlicense: apache-2.0\nlanguage: en\n---\nlicense: fake\n";
-        assert_eq!(license_lines(card).collect::<Vec<_>>(), ["license: apache-2.0"]);
-        assert_eq!(license_lines("license: mit\n").count(), 0);
-    }
 
     #[test]
     fn a_spec_cannot_end_its_code_block() {
