@@ -96,6 +96,8 @@ impl Page<'_> {
 
     fn block(&self, block: &Block) -> String {
         match block {
+            // Heads without rows would be read as numbers that are missing.
+            Block::Table(table) if table.rows.is_empty() => String::new(),
             Block::Table(table) => self.table(table),
             Block::Figure(figure) => self.figure(figure),
             Block::Completions(all) => {

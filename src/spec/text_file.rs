@@ -57,10 +57,29 @@ pub(super) fn read_text(path: &Path) -> Result<SourceText, SpecError> {
         return Err(SpecError::Mistaken { path: path.to_owned(), what });
     }
     match String::from_utf8(raw) {
-        Ok(text) => Ok(SourceText::new(&path.to_string_lossy(), &text)),
+        // Where a line ends depends on the editor; a model would take the difference for a token.
+        Ok(text) => Ok(SourceText::new(&path.to_string_lossy(), &text.replace("\r\n", "\n"))),
         Err(error) => Err(SpecError::NotText {
             path: path.to_owned(),
             offset: error.utf8_error().valid_up_to(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_reads_the_same_whatever_ends_its_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            read_text(&path).expect("a text").text().to_owned()
+        };
+        let text = "[[insert]]\nprompt = \"\"\"\nQuestion: {}?\nAnswer:\"\"\"\n";
+        assert_eq!(read("unix", text), text);
+        assert_eq!(read("windows", &text.replace('\n', "\r\n")), text);
     }
 }
