@@ -6,6 +6,7 @@ mod atlas;
 mod cache;
 mod compare;
 mod completions;
+mod doctor;
 mod edit;
 mod exit;
 mod export;
@@ -14,6 +15,7 @@ mod import;
 mod inspect;
 mod internal;
 mod locate;
+mod man;
 mod outputs;
 mod patch;
 mod plan;
@@ -93,7 +95,9 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Stats(args) => stats::run(args, global, ui),
         Command::Import(args) => import::run(args, ui),
         Command::Atlas(args) => atlas::run(args, global, ui),
+        Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
+        Command::Man(args) => man::run(args, ui),
     }
 }
 

@@ -26,6 +26,7 @@ mod judge;
 mod layer_norms;
 mod layers;
 mod measure;
+mod needs;
 mod outcome;
 mod plan;
 mod probe;
@@ -56,6 +57,7 @@ pub use execute::execute;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
 pub(crate) use judge::NEAR;
 pub use layer_norms::LayerNorm;
+pub use needs::Needs;
 pub(crate) use outcome::Remembered;
 pub use outcome::{
     CaseMeasures, CaseOutcome, Collapse, FactOutcome, GroupOutcome, ModelChange, Outcome,

@@ -12,6 +12,8 @@ mod collections;
 mod console;
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/erase.rs"]
 mod erase;
 #[path = "cli/families.rs"]

@@ -117,8 +117,13 @@ pub enum Command {
     Atlas(AtlasArgs),
     /// What the cache folder holds, and removing it
     Cache(CacheArgs),
+    /// What this machine offers, and which models fit it
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Write the manual pages of all commands into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Which model.
@@ -476,4 +481,23 @@ pub enum Dtype {
 #[derive(Args)]
 pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
+}
+
+/// `rescribe doctor`.
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Also say what this model needs: atlas, a folder, a .gguf file, or a Hub id
+    #[arg(long)]
+    pub model: Option<String>,
+}
+
+/// `rescribe man`.
+#[derive(Args)]
+pub struct ManArgs {
+    /// Folder to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Write into a folder that is not empty
+    #[arg(long)]
+    pub force: bool,
 }

@@ -54,6 +54,11 @@ pub fn run(args: &CacheArgs, ui: &Ui) -> anyhow::Result<()> {
     ui.show(&Report::new(verb, "", &data)?.section(table).section(sentence))
 }
 
+/// Bytes that rescribe keeps in the cache.
+pub fn bytes_held(cache: &Path) -> anyhow::Result<u64> {
+    Ok(entries(cache)?.iter().map(|entry| entry.bytes).sum())
+}
+
 /// An entry of the cache: a file, or a folder whose files belong together.
 struct Entry {
     path: PathBuf,

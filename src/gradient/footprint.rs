@@ -40,13 +40,14 @@ fn gib(bytes: u64) -> f64 {
 
 /// Rows of logits that exist at once.
 const LOGIT_ROWS: usize = 256;
-/// Program, tokenizer, scratch space of the products and what the allocator keeps: what a training
-/// of SmolLM2 took beyond the numbers that are counted here.
-const BASE: usize = 256 << 20;
 /// Micro-batches that are tried, in rows: three, two or one passage of 128 tokens.
 const ROWS: [usize; 3] = [TrainerSettings::ROWS, 256, 128];
 
 impl Footprint {
+    /// Program, tokenizer, scratch space of the products and what the allocator keeps: what a
+    /// training of SmolLM2 took beyond the numbers that are counted here.
+    pub const BASE: usize = 256 << 20;
+
     /// The sizes of a training under `settings`, where the model's weights are stored in `weights`
     /// bytes.
     pub fn new(
@@ -79,7 +80,7 @@ impl Footprint {
         };
         let logits = LOGIT_ROWS.max(self.longest) * config.vocabulary;
         let numbers = self.copies * self.trained + rows * kept + logits;
-        (4 * numbers + self.weights + BASE) as u64
+        (4 * numbers + self.weights + Self::BASE) as u64
     }
 }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 
 use super::config::DecoderConfig;
-use super::family::{Fusion, TensorNames};
+use super::family::{Family, Fusion, TensorNames};
 use super::role::{Kind, Role};
 use crate::ops::WeightLayout;
 
@@ -167,6 +167,12 @@ impl Parameters {
         });
         let module_prefix = names.module_prefix(prefix);
         Self { slots: slots.collect(), prefix: prefix.to_owned(), module_prefix }
+    }
+
+    /// The table of a family's model without files, under the first of its prefixes.
+    pub fn of_family(family: &'static Family, config: &DecoderConfig) -> Self {
+        let names = &family.names;
+        Self::new(names, config, names.prefixes.first().copied().unwrap_or_default())
     }
 
     /// All slots, in order; a tied head is the embedding and has none.
