@@ -330,3 +330,17 @@ fn what_is_too_wide_is_squeezed_before_it_overflows() {
           a note that has no room beside its row
     ");
 }
+
+#[test]
+fn a_table_without_rows_is_not_shown_and_orders_to_a_terminal_are_escaped() {
+    let mut table = Table::new("", [Column::after()]);
+    let report = Report::new("probe", "tiny", &()).expect("plain data");
+    assert_eq!(text::render(&report.clone().section(table.clone()), 80, &text::plain), "");
+    table.push(Row::new("\u{1b}[2J").cell("\u{9b}2J").note("\u{7}"));
+    let report = report.section(table).section("\u{1b}]0;title".to_owned()).note("a", "\u{8}");
+    let shown = text::render(&report, 80, &text::plain);
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    for part in ["\\u{1b}[2J", "\\u{9b}2J", "\\u{7}", "\\u{1b}]0;title", "\\u{8}"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
