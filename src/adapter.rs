@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::checkpoint::transfer::put_file;
-use crate::checkpoint::{self, CheckpointError, RECIPES, folder};
+use crate::checkpoint::{self, CardKind, CheckpointError, RECIPES, folder};
 use crate::delta::Change;
 use crate::files::{Building, FileError, Overwrite, check_target};
 use crate::gguf::{self, DraftError};
@@ -30,6 +30,7 @@ use crate::model::weights::header::Header;
 use crate::ops::WeightLayout;
 use crate::patch::{self, Patch, PatchError};
 use crate::progress::Progress;
+use crate::spec::plain;
 
 /// The weights of an adapter, as PEFT names the file.
 pub const WEIGHTS: &str = "adapter_model.safetensors";
@@ -125,7 +126,7 @@ pub fn export(
     put_file(&place(WEIGHTS), &safetensors(&named(&factors))?)?;
     let config = config(&summary, base, model.layout());
     put_file(&place(CONFIG), format!("{config:#}\n").as_bytes())?;
-    put_file(&place(checkpoint::CARD), card(base, &summary).as_bytes())?;
+    put_file(&place(checkpoint::CARD), card(&model.folder, base, &summary).as_bytes())?;
     checkpoint::record::write(temporary.path(), recipes(patches, &summary), progress)?;
     progress.check().map_err(CheckpointError::from)?;
     temporary.publish(&out, overwrite)?;
@@ -263,12 +264,9 @@ fn config(summary: &AdapterSummary, base: &str, layout: WeightLayout) -> serde_j
     })
 }
 
-fn card(base: &str, summary: &AdapterSummary) -> String {
-    let mut text = format!(
-        "---\nbase_model: {}\nlibrary_name: peft\ntags:\n- rescribe\n- model-editing\n- \
-         lora\n---\n\n",
-        serde_json::Value::from(base)
-    );
+fn card(folder: &Path, base: &str, summary: &AdapterSummary) -> String {
+    let mut text = checkpoint::front_matter(folder, base, CardKind::Adapter);
+    text += &format!("\nTo be loaded on {}.\n\n", code(base));
     text += "# An edit as a LoRA adapter\n\nThis adapter is the sum of the patches in ";
     text += &format!(
         "`{RECIPES}`, exactly: lora_alpha equals r, and so does the rank of every module's factors.\n\n"
@@ -278,6 +276,11 @@ fn card(base: &str, summary: &AdapterSummary) -> String {
         text += &format!("| `{module}` | {rank} | {norm:.4} |\n");
     }
     text
+}
+
+/// A name as code, whatever it holds.
+fn code(name: &str) -> String {
+    format!("`{}`", plain(name).replace('`', "'"))
 }
 
 /// The contents of a safetensors file with these f32 tensors.
