@@ -351,8 +351,8 @@ pub struct ExportArgs {
     /// How a GGUF file stores its edited matrices [default: as the others; f16 where they are
     /// quantised]
     #[arg(long, value_enum)]
-    pub edited_type: Option<EditedType>,
-    /// How a GGUF file that is made from a folder stores its matrices [default: as the folder does]
+    pub edited_type: Option<MatrixType>,
+    /// How a GGUF file that is made from a folder stores its matrices [default: stored]
     #[arg(long = "type", value_enum)]
     pub matrices: Option<MatrixType>,
     /// How the edited tensors of a checkpoint are stored [default: stored]
@@ -372,24 +372,9 @@ pub struct ExportArgs {
     pub check: bool,
 }
 
-/// A type in which a GGUF file stores matrices.
+/// How a GGUF file stores matrices.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
 pub enum MatrixType {
-    F32,
-    F16,
-    Bf16,
-    #[value(name = "q8_0")]
-    Q80,
-    #[value(name = "q4_0")]
-    Q40,
-    #[value(name = "q4_1")]
-    Q41,
-}
-
-/// How a GGUF file stores its edited matrices.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EditedType {
     /// In the types that they had before
     Stored,
     F32,

@@ -6,7 +6,7 @@ use anyhow::Context;
 use candle_core::Device;
 
 use super::{as_data, encoded, keys, last_logits, share, show_edited};
-use crate::cli::args::{EditedType, ExportArgs, MatrixType};
+use crate::cli::args::{ExportArgs, MatrixType};
 use crate::cli::exit::Usage;
 use crate::cli::outputs;
 use crate::cli::session::Session;
@@ -86,32 +86,25 @@ fn options<'a>(
     Ok(GgufOptions {
         original: session.gguf.as_deref(),
         name: &session.name,
-        matrices: args.matrices.map(matrix_type),
-        edited_as: args.edited_type.map_or(EditedAs::Usual, edited_as),
+        matrices: args.matrices.and_then(named),
+        edited_as: match args.edited_type {
+            None => EditedAs::Usual,
+            Some(given) => named(given).map_or(EditedAs::Stored, EditedAs::Type),
+        },
         keys: keys(session, patches)?,
     })
 }
 
-fn matrix_type(given: MatrixType) -> GgufType {
-    match given {
+/// The type that is named; nothing where it is the one of before.
+fn named(given: MatrixType) -> Option<GgufType> {
+    Some(match given {
+        MatrixType::Stored => return None,
         MatrixType::F32 => GgufType::F32,
         MatrixType::F16 => GgufType::F16,
         MatrixType::Bf16 => GgufType::Bf16,
         MatrixType::Q80 => GgufType::Q8_0,
         MatrixType::Q40 => GgufType::Q4_0,
         MatrixType::Q41 => GgufType::Q4_1,
-    }
-}
-
-fn edited_as(given: EditedType) -> EditedAs {
-    EditedAs::Type(match given {
-        EditedType::Stored => return EditedAs::Stored,
-        EditedType::F32 => GgufType::F32,
-        EditedType::F16 => GgufType::F16,
-        EditedType::Bf16 => GgufType::Bf16,
-        EditedType::Q80 => GgufType::Q8_0,
-        EditedType::Q40 => GgufType::Q4_0,
-        EditedType::Q41 => GgufType::Q4_1,
     })
 }
 
