@@ -203,7 +203,8 @@ impl Findings {
         match fits.collect::<Vec<_>>().as_slice() {
             [] => "too large".into(),
             [_, _, _] => "everything fits".into(),
-            some => format!("{} fits", some.join(", ")),
+            [only] => format!("{only} fits"),
+            some => format!("{} fit", some.join(" and ")),
         }
     }
 }

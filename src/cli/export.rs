@@ -224,7 +224,8 @@ fn show_edited(
 fn share(share: f64) -> String {
     match 100. * share {
         0. => "0 %".into(),
-        percent if percent < 0.1 => format!("{percent:.0e} %"),
+        percent if percent < 0.005 => format!("{percent:.0e} %"),
+        percent if percent < 0.1 => format!("{percent:.2} %"),
         percent => format!("{percent:.1} %"),
     }
 }

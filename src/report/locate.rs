@@ -75,14 +75,18 @@ fn said(trace: &CausalTrace) -> String {
         "Over {facts}, the base's own answer has the probability {clean:.3}, and {noisy:.3} with \
          noise on the subject."
     );
-    let peak = of(trace, TracedSite::Mlp, PositionClass::LastSubject);
-    let peak = peak.and_then(|it| it.peak(&trace.layers)).filter(|it| it.1 > 0.);
-    match peak {
-        Some((layer, effect)) => format!(
-            "{first} Of the MLPs at the last subject token, those around layer {layer} bring back \
-             most: {effect:.3}."
+    let peak = |class: PositionClass| {
+        let (layer, effect) = of(trace, TracedSite::Mlp, class)?.peak(&trace.layers)?;
+        (effect > 0.).then_some((class, layer, effect))
+    };
+    let peaks = PositionClass::ALL.into_iter().filter_map(peak);
+    match peaks.reduce(|best, other| if other.2 > best.2 { other } else { best }) {
+        Some((class, layer, effect)) => format!(
+            "{first} Of the MLPs, those around layer {layer} at the {} bring back most: \
+             {effect:.3}.",
+            class.name()
         ),
-        None => format!("{first} No MLP at the last subject token brings any of it back."),
+        None => format!("{first} No MLP brings any of it back."),
     }
 }
 
@@ -185,8 +189,8 @@ mod tests {
                 last token   0.300        0    0.250       0    0.200       2        1
 
           Over 1 fact, the base's own answer has the probability 0.600, and 0.100 with
-          noise on the subject. Of the MLPs at the last subject token, those around
-          layer 0 bring back most: 0.250.
+          noise on the subject. Of the MLPs, those around layer 0 at the last subject
+          token bring back most: 0.250.
 
              trace  3 of 6 layers · windows of 1 for MLP and attention · 10 draws of
                     noise, 0.120 wide, seed 0
