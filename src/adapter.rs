@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::checkpoint::transfer::put_file;
 use crate::checkpoint::{self, CardKind, CheckpointError, RECIPES, folder};
 use crate::delta::Change;
-use crate::files::{Building, FileError, Overwrite, check_target};
+use crate::files::{Building, FileError, Overwrite};
 use crate::gguf::{self, DraftError};
 use crate::model::Model;
 use crate::model::weights::element::Element;
@@ -113,12 +113,8 @@ pub fn export(
     overwrite: Overwrite,
     progress: &dyn Progress,
 ) -> Result<AdapterSummary, AdapterError> {
-    if patches.is_empty() {
-        return Err(AdapterError::NoPatch);
-    }
     let out = folder::destination(&model.folder, out, overwrite)?;
-    checkpoint::check_patches(&model.folder, &model.weights, patches, progress)?;
-    let factors = factors(model, patches)?;
+    let factors = factors(model, patches, progress)?;
     let summary = AdapterSummary::of(&out, &factors);
 
     let temporary = Building::beside(&out)?;
@@ -143,12 +139,8 @@ pub fn export_gguf(
     overwrite: Overwrite,
     progress: &dyn Progress,
 ) -> Result<AdapterSummary, AdapterError> {
-    if patches.is_empty() {
-        return Err(AdapterError::NoPatch);
-    }
-    check_target(out, overwrite, &checkpoint::GGUF, &[&model.folder])?;
-    checkpoint::check_patches(&model.folder, &model.weights, patches, progress)?;
-    let factors = factors(model, patches)?;
+    checkpoint::check_gguf_target(out, overwrite, &[&model.folder])?;
+    let factors = factors(model, patches, progress)?;
     let summary = AdapterSummary::of(out, &factors);
     let parts = factors.iter().map(|it| (it.tensor.as_str(), &it.a, &it.b));
     let draft = gguf::adapter(model, name, parts)?;
@@ -195,8 +187,17 @@ struct Factors {
     b: Tensor,
 }
 
-/// A and B of every changed tensor, filled up to one rank, sorted by module.
-fn factors(model: &Model, patches: &[Patch]) -> Result<Vec<Factors>, AdapterError> {
+/// A and B of every tensor that the patches change, filled up to one rank, sorted by module; the
+/// patches are checked against the base first.
+fn factors(
+    model: &Model,
+    patches: &[Patch],
+    progress: &dyn Progress,
+) -> Result<Vec<Factors>, AdapterError> {
+    if patches.is_empty() {
+        return Err(AdapterError::NoPatch);
+    }
+    checkpoint::check_patches(&model.folder, &model.weights, patches, progress)?;
     let delta = patch::compose(patches)?;
     let mut factors = Vec::new();
     for (tensor, change) in &delta.changes {

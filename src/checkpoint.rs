@@ -30,7 +30,7 @@ pub use edit::{EditedTensor, StoredDtype};
 pub use folder::EXPORT;
 pub use front_matter::{CardKind, front_matter};
 pub(crate) use gguf::write_adapter;
-pub use gguf::{GGUF, GgufOptions, GgufSummary, export_gguf};
+pub use gguf::{GGUF, GgufOptions, GgufSummary, check_gguf_target, export_gguf};
 pub use ollama::export_ollama;
 pub use record::{Record, record_of};
 pub use written::{Rounding, as_written};

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::edit::{Edit, EditedTensor, StoredDtype};
-use super::record::{self, Record};
+use super::record::{self, Record, record_of};
 use super::{CheckpointError, EditedKey, card, check_patches};
 use crate::delta::WeightDelta;
-use crate::files::{Kind, Overwrite, check_target, write_atomically};
+use crate::files::{FileError, Kind, Overwrite, check_target, write_atomically};
 use crate::gguf::{Contents, Draft, DraftFailure, EditedAs, GgufFile, GgufType, Types};
 use crate::model::Model;
 use crate::patch::{self, Patch};
@@ -29,6 +29,26 @@ pub const GGUF: Kind = Kind {
     },
 };
 
+/// The record next to a GGUF file as output: only one that is as it was written is replaced.
+const RECORD: Kind = Kind {
+    name: "the record of a GGUF file that rescribe wrote",
+    is_folder: false,
+    is_ours: |path| {
+        let file = path.with_extension("").with_extension("");
+        Record::beside(&file, &Silent).ok().flatten().is_some_and(|record| record.is_whole)
+    },
+};
+
+/// Checks that a GGUF file and its record may be written.
+pub fn check_gguf_target(
+    out: &Path,
+    overwrite: Overwrite,
+    uses: &[&Path],
+) -> Result<(), FileError> {
+    check_target(out, overwrite, &GGUF, uses)?;
+    check_target(&record_of(out), Overwrite::Replace, &RECORD, uses)
+}
+
 /// What a GGUF file is made of, and how.
 #[derive(Debug, Clone, Default)]
 pub struct GgufOptions<'a> {
@@ -43,6 +63,13 @@ pub struct GgufOptions<'a> {
     pub edited_as: EditedAs,
     /// Keys at which the effect of rounding is to be measured.
     pub keys: Vec<EditedKey>,
+}
+
+impl GgufOptions<'_> {
+    /// What is read while the file is written.
+    pub(super) fn uses<'p>(&'p self, model: &'p Model) -> Vec<&'p Path> {
+        [model.folder.as_path()].into_iter().chain(self.original).collect()
+    }
 }
 
 /// Summary of a GGUF file that was written.
@@ -72,8 +99,21 @@ pub fn export_gguf(
     options: &GgufOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<GgufSummary, CheckpointError> {
-    let uses: Vec<&Path> = [model.folder.as_path()].into_iter().chain(options.original).collect();
-    check_target(out, overwrite, &GGUF, &uses)?;
+    check_gguf_target(out, overwrite, &options.uses(model))?;
+    let summary = write_model(model, patches, out, overwrite, options, progress)?;
+    record::write_beside(out, card::recipes(&model.folder, patches, &summary.edited))?;
+    Ok(summary)
+}
+
+/// Writes the file without its record.
+pub(super) fn write_model(
+    model: &Model,
+    patches: &[Patch],
+    out: &Path,
+    overwrite: Overwrite,
+    options: &GgufOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<GgufSummary, CheckpointError> {
     check_patches(&model.folder, &model.weights, patches, progress)?;
     let delta = patch::compose(patches)?;
     let mut changed =
@@ -94,9 +134,7 @@ pub fn export_gguf(
     draft.warnings.iter().for_each(|warning| progress.warn(warning));
     let tensors = draft.len();
     let bytes = write(out, overwrite, &draft, &mut changed, progress)?;
-    let edited = changed.edited;
-    record::write_beside(out, card::recipes(&model.folder, patches, &edited))?;
-    Ok(GgufSummary { out: out.to_owned(), bytes, tensors, edited })
+    Ok(GgufSummary { out: out.to_owned(), bytes, tensors, edited: changed.edited })
 }
 
 /// Writes an adapter, which has no numbers of the model, and its record.

@@ -1,15 +1,11 @@
 //! A folder for Ollama: a Modelfile, and the GGUF file that it names.
 
-use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
-
-use super::gguf::{GgufOptions, GgufSummary, export_gguf};
-use super::record::{self, record_of};
+use super::gguf::{GgufOptions, GgufSummary, write_model};
 use super::transfer::put_file;
-use super::{CheckpointError, MODEL, MODELFILE, folder};
-use crate::files::{Building, FileError, Overwrite};
+use super::{CheckpointError, EXPORT, MODEL, MODELFILE, card, record};
+use crate::files::{self, Building, Overwrite};
 use crate::model::Model;
 use crate::patch::Patch;
 use crate::progress::Progress;
@@ -18,7 +14,8 @@ use crate::progress::Progress;
 ///
 /// # Errors
 ///
-/// As [`export_gguf`], and where `out` is a folder with anything but an export in it.
+/// As [`export_gguf`](super::export_gguf), and where `out` is a folder with anything but an export
+/// in it.
 pub fn export_ollama(
     model: &Model,
     patches: &[Patch],
@@ -27,16 +24,13 @@ pub fn export_ollama(
     options: &GgufOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<GgufSummary, CheckpointError> {
-    let out = folder::destination(&model.folder, out, overwrite)?;
+    files::check_target(out, overwrite, &EXPORT, &options.uses(model))?;
+    let out = files::resolved(out);
     let temporary = Building::beside(&out)?;
     let file = temporary.path().join(MODEL);
-    let summary = export_gguf(model, patches, &file, Overwrite::Refuse, options, progress)?;
+    let summary = write_model(model, patches, &file, Overwrite::Refuse, options, progress)?;
     put_file(&temporary.path().join(MODELFILE), format!("FROM ./{MODEL}\n").as_bytes())?;
-    // The record of the file becomes that of the folder.
-    let alone = record_of(&file);
-    let recipes = fs::read(&alone).map_err(FileError::reading(&alone))?;
-    let recipes: Value = serde_json::from_slice(&recipes).unwrap_or_default();
-    fs::remove_file(&alone).map_err(FileError::writing(&alone))?;
+    let recipes = card::recipes(&model.folder, patches, &summary.edited);
     record::write(temporary.path(), recipes, progress)?;
     temporary.publish(&out, overwrite)?;
     Ok(GgufSummary { out, ..summary })

@@ -2,6 +2,7 @@
 
 mod atlas;
 mod cache;
+mod export;
 mod locate;
 mod patch;
 mod report;
@@ -19,6 +20,7 @@ pub use atlas::{
     AtlasArgs, AtlasDataArgs, AtlasMeasureArgs, AtlasTrainArgs, AtlasVerb, AtlasZooArgs,
 };
 pub use cache::{CacheArgs, CacheVerb};
+pub use export::{EditedDtype, ExportArgs, Format, MatrixType};
 pub use locate::LocateArgs;
 pub use patch::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchRemoveArgs,
@@ -332,84 +334,6 @@ pub struct AskArgs {
     /// Seed of the sampling
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-}
-
-/// `rescribe export`.
-#[derive(Args)]
-pub struct ExportArgs {
-    #[command(flatten)]
-    pub model: ModelArg,
-    /// Patches to apply, each by its own --patch; their order does not matter
-    #[arg(long)]
-    pub patch: Vec<PathBuf>,
-    /// What to write [default: gguf where --out ends in .gguf, else checkpoint]
-    #[arg(long, value_enum)]
-    pub format: Option<Format>,
-    /// Folder to write, or file (.gguf)
-    #[arg(long)]
-    pub out: PathBuf,
-    /// How a GGUF file stores its edited matrices [default: as the others; f16 where they are
-    /// quantised]
-    #[arg(long, value_enum)]
-    pub edited_type: Option<MatrixType>,
-    /// How a GGUF file that is made from a folder stores its matrices [default: stored]
-    #[arg(long = "type", value_enum)]
-    pub matrices: Option<MatrixType>,
-    /// How the edited tensors of a checkpoint are stored [default: stored]
-    #[arg(long, value_enum)]
-    pub dtype: Option<EditedDtype>,
-    /// Overwrite an earlier export
-    #[arg(long)]
-    pub force: bool,
-    /// Make unedited weight files hard links to the base's, which then change with them
-    #[arg(long)]
-    pub link: bool,
-    /// Keep the names, answers and passages that a patch erased or forgot, if it still has them
-    #[arg(long)]
-    pub keep_spec: bool,
-    /// Load the folder with candle-transformers, or read the GGUF file again, and compare logits
-    #[arg(long)]
-    pub check: bool,
-}
-
-/// How a GGUF file stores matrices.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum MatrixType {
-    /// In the types that they had before
-    Stored,
-    F32,
-    F16,
-    Bf16,
-    #[value(name = "q8_0")]
-    Q80,
-    #[value(name = "q4_0")]
-    Q40,
-    #[value(name = "q4_1")]
-    Q41,
-}
-
-/// How an exported checkpoint stores the tensors that were edited.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EditedDtype {
-    /// As the base stores them
-    Stored,
-    /// As f32, so that no part of a small change is rounded away
-    F32,
-}
-
-/// The output of `rescribe export`.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A whole model: base + patches
-    Checkpoint,
-    /// The patches alone as a PEFT adapter, if all their changes are low-rank
-    Lora,
-    /// A whole model as one GGUF file, for llama.cpp; from a GGUF file, all but the edits as it is
-    Gguf,
-    /// The patches alone as a GGUF adapter, which keeps them beside quantised weights
-    GgufLora,
-    /// A folder with a Modelfile for `ollama create`, and the GGUF file that it names
-    Ollama,
 }
 
 /// `rescribe inspect`.

@@ -262,14 +262,29 @@ fn check(session: &Session, patches: &[Patch], out: &Path, ui: &Ui) -> anyhow::R
         }
     };
     let ours = last_logits(&edited, &prompts)?;
-    let pairs = ours.iter().flatten().zip(judged.iter().flatten());
-    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0., f32::max);
+    let worst = largest_difference(&ours, &judged);
     ui.note("check", &format!("largest difference to candle-transformers: {worst:.1e}"));
-    if !worst.is_finite() || worst > TOLERANCE {
-        let message = format!("logits differ by {worst:e}, more than {TOLERANCE:e}");
-        return Err(Missed(message).into());
-    }
+    within(worst, TOLERANCE)?;
     Ok(Some(worst))
+}
+
+/// The largest difference of logits; not a number where one of them is none.
+fn largest_difference(one: &[Vec<f32>], other: &[Vec<f32>]) -> f32 {
+    let pairs = one.iter().flatten().zip(other.iter().flatten());
+    pairs.map(|(a, b)| (a - b).abs()).fold(
+        0.,
+        |worst: f32, it| {
+            if it.is_nan() || it > worst { it } else { worst }
+        },
+    )
+}
+
+/// An error where logits differ by more than `tolerance`, or are not numbers.
+fn within(worst: f32, tolerance: f32) -> Result<(), Missed> {
+    if worst <= tolerance {
+        return Ok(());
+    }
+    Err(Missed(format!("logits differ by {worst:e}, more than {tolerance:e}")))
 }
 
 /// The ids of [`TEXTS`].
@@ -280,4 +295,18 @@ fn encoded(model: &Model) -> anyhow::Result<Vec<Vec<u32>>> {
 fn last_logits(decoder: &Decoder, prompts: &[Vec<u32>]) -> candle_core::Result<Vec<Vec<f32>>> {
     let batch = Batch::new(prompts);
     decoder.logits(&decoder.forward(&batch, None)?, &batch.last_rows())?.to_vec2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_that_differ_or_are_no_numbers_are_found() {
+        let rows = |values: [f32; 2]| vec![values.to_vec()];
+        assert_eq!(largest_difference(&rows([1., 2.]), &rows([1.5, 2.])), 0.5);
+        let broken = largest_difference(&rows([1., f32::NAN]), &rows([1., 2.]));
+        assert!(within(broken, f32::MAX).is_err());
+        assert!(within(0.5, 0.4).is_err() && within(0.5, 0.5).is_ok());
+    }
 }

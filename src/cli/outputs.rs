@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{EditArgs, ExportArgs, Format};
-use rescribe::checkpoint::{EXPORT, GGUF};
+use rescribe::checkpoint::{EXPORT, check_gguf_target};
 use rescribe::files::{FileError, Overwrite, check_target};
 use rescribe::gradient::SAVED_TRAINING;
 use rescribe::patch::PATCH_FILE;
@@ -39,11 +39,13 @@ pub fn of_edit(args: &EditArgs, spec: Option<&EditSpec>) -> Result<PathBuf, File
 pub fn check_export(args: &ExportArgs, format: Format) -> Result<(), FileError> {
     let model = args.model.model.as_deref().map(Path::new);
     let uses: Vec<&Path> = args.patch.iter().map(PathBuf::as_path).chain(model).collect();
-    let kind = match format {
-        Format::Gguf | Format::GgufLora => &GGUF,
-        Format::Checkpoint | Format::Lora | Format::Ollama => &EXPORT,
-    };
-    check_target(&args.out, overwrite(args.force), kind, &uses)
+    let overwrite = overwrite(args.force);
+    match format {
+        Format::Gguf | Format::GgufLora => check_gguf_target(&args.out, overwrite, &uses),
+        Format::Checkpoint | Format::Lora | Format::Ollama => {
+            check_target(&args.out, overwrite, &EXPORT, &uses)
+        }
+    }
 }
 
 /// Checks a patch file that is made of others.

@@ -10,7 +10,6 @@ use candle_core::Tensor;
 use super::draft::{Content, Draft, Drafted};
 use super::error::DraftError;
 use super::families;
-use super::from_model::{ALIGNMENT, VERSION};
 use super::keys::Keys;
 use super::order::{Order, Ordered};
 use super::tensor_type::TensorType;
@@ -59,12 +58,5 @@ pub(crate) fn adapter<'f>(
     keys.text("general.name", name);
     keys.text("adapter.type", "lora");
     keys.real("adapter.lora.alpha", rank as f32);
-    Ok(Draft {
-        version: VERSION,
-        keys: keys.bytes().to_vec().into(),
-        key_count: keys.count(),
-        alignment: ALIGNMENT,
-        tensors,
-        warnings: Vec::new(),
-    })
+    Ok(Draft::new(&keys, tensors))
 }

@@ -10,11 +10,16 @@ use memmap2::Mmap;
 use super::convert::{dequantise, row_length};
 use super::error::{GgufError, GgufFault};
 use super::header::GgufHeader;
-use super::keys::put_text;
+use super::keys::{Keys, put_text};
 use super::order::{Order, Ordered};
 use super::tensor_type::{EditedAs, TensorType};
 use super::{Model, map};
 use crate::progress::{Interrupted, Progress};
+
+/// The version of the format that is written.
+const VERSION: u32 = 3;
+/// The numbers of each tensor start at a multiple of so many bytes.
+const ALIGNMENT: u64 = 32;
 
 /// A GGUF file on this disk, mapped.
 pub(crate) struct GgufFile {
@@ -60,7 +65,7 @@ pub(crate) trait Contents {
     /// The numbers of a tensor, as the model's folder stores it.
     fn numbers(&mut self, tensor: &str) -> Result<Vec<f32>, Self::Error>;
 
-    /// Whether what becomes of a tensor's numbers is of interest.
+    /// Whether [`stored`](Self::stored) is to be told how a tensor was rounded.
     fn watches(&self, tensor: &str) -> bool;
 
     /// Receives a watched tensor's numbers as they will be read back, in the order in which they were
@@ -150,7 +155,19 @@ impl GgufFile {
     }
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    /// A file with these keys and tensors.
+    pub(super) fn new(keys: &Keys, tensors: Vec<Drafted<'a>>) -> Self {
+        Self {
+            version: VERSION,
+            keys: keys.bytes().to_vec().into(),
+            key_count: keys.count(),
+            alignment: ALIGNMENT,
+            tensors,
+            warnings: Vec::new(),
+        }
+    }
+
     /// How many tensors there are.
     pub(crate) fn len(&self) -> usize {
         self.tensors.len()

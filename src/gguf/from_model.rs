@@ -15,9 +15,6 @@ use super::tokens::FolderTokens;
 use crate::model::weights::element::Element;
 use crate::model::{Model, Role, Slot};
 
-/// The version of the format that is written.
-pub(super) const VERSION: u32 = 3;
-pub(super) const ALIGNMENT: u64 = 32;
 /// llama.cpp knows the blank before a text for SentencePiece alone.
 const NO_BLANK: &str = "the tokenizer puts a blank before a text, and llama.cpp does not: begin \
                         prompts with one there";
@@ -53,14 +50,7 @@ impl<'m> Draft<'m> {
         model_keys::put_general(&mut keys, family, name, &tensors);
         tensors.extend(model_keys::put_config(&mut keys, family, model, &sizes));
         tokens.put(&mut keys, sizes.vocabulary)?;
-        let mut draft = Draft {
-            version: VERSION,
-            keys: keys.bytes().to_vec().into(),
-            key_count: keys.count(),
-            alignment: ALIGNMENT,
-            tensors,
-            warnings: Vec::new(),
-        };
+        let mut draft = Draft::new(&keys, tensors);
         draft.warnings.extend(read_back::check(&draft, family, &tokens, config)?);
         draft.warnings.extend(tokens.lacks_prefix().then(|| NO_BLANK.to_owned()));
         Ok(draft)

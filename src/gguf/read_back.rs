@@ -10,9 +10,9 @@ use super::vocabulary::Vocabulary;
 use crate::model::config::DecoderConfig;
 use crate::model::family::Family;
 
-/// Reads the keys again, as an import would, and compares what they say with the model: what the
-/// form cannot say, or llama.cpp takes for granted, is found here. Tells what is left out and
-/// changes short texts in nothing.
+/// Reads the keys again, as an import would, and compares what they say with the model, which finds
+/// what the form cannot say and what llama.cpp takes for granted. Returns a warning where only long
+/// texts are read differently.
 pub(super) fn check(
     draft: &Draft<'_>,
     family: &'static GgufFamily,
@@ -60,8 +60,8 @@ fn compare(
     let window = config.sight.iter().filter_map(|sight| sight.window).min();
     match window.filter(|_| differences == ["sight"] && rotate_alike) {
         Some(window) => Ok(Some(format!(
-            "attention sees {window} tokens back in some layers, and another number in \
-             llama.cpp: only texts of up to {window} tokens are read alike"
+            "llama.cpp reads texts of more than {window} tokens differently: attention is limited \
+             to so many in some layers, and not so there"
         ))),
         None => Err(DraftError::NoPlace {
             what: format!("what this model has for {}", differences.join(", ")),

@@ -223,8 +223,7 @@ fn special(folder: &Path, tokenizer: &Tokenizer) -> BTreeMap<&'static str, u32> 
     if let Some(turn) = ends.into_iter().find(|id| special.get("eos") != Some(id)) {
         special.insert("eot", turn);
     }
-    let rows = tokenizer.get_vocab_size(true) as u32;
-    special.retain(|_, id| *id < rows);
+    special.retain(|_, id| tokenizer.id_to_token(*id).is_some());
     special
 }
 

@@ -57,6 +57,10 @@ fn an_edit_of_a_file_is_a_file_that_says_what_the_patch_says() {
     std::fs::write(desk.path("edited.gguf"), bytes).expect("a writable folder");
     desk.fails(&format!("{again} --force"), 2, &["edited.gguf", "not replaced"]);
     desk.fails("inspect edited.gguf", 1, &["not as they were exported: edited.gguf"]);
+    desk.write("noted.gguf.rescribe.json", "mine");
+    let noted = "export --model base.gguf --out noted.gguf --quiet";
+    desk.fails(noted, 2, &["noted.gguf.rescribe.json is not replaced"]);
+    assert_eq!(desk.read("noted.gguf.rescribe.json"), b"mine");
     let onto = "export --model base.gguf --out base.gguf --force --quiet";
     desk.fails(onto, 2, &["base.gguf"]);
 }

@@ -4,8 +4,8 @@
     python tests/readers/llama_cpp.py families target/release/rescribe
     python tests/readers/llama_cpp.py model FOLDER FILE.gguf [ADAPTER.gguf]
 
-`families` exports a fixture of each family, without what llama.cpp does not have (windows of some
-families, a scale of scores of one's own). `model` compares FILE, with ADAPTER, with FOLDER as Hugging
+`families` exports a fixture of each family, without what llama.cpp does not have (the windows of
+some families, other scales of attention scores). `model` compares FILE, with ADAPTER, with FOLDER as Hugging
 Face computes it in single precision. Both print, over random token ids, the median and the largest
 difference of log probabilities of the twenty most probable tokens, and how often the most probable one
 is the same. llama.cpp keeps keys and values in half precision, which alone makes some 1e-2.
@@ -27,7 +27,7 @@ import xllamacpp
 from transformers import AutoModelForCausalLM
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures"
-# What each fixture's config says more than a GGUF file can.
+# Changes to each fixture's config, after which it says nothing that a GGUF file cannot.
 FAMILIES = {
     "llama": {},
     "gpt2": {},

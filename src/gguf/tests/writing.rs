@@ -161,7 +161,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// A fixture whose config says less that no GGUF file can say, or nothing of the kind.
+/// A fixture with changes to its config, after which it says nothing that a GGUF file cannot.
 fn model_with(name: &str, changes: &Value) -> (tempfile::TempDir, crate::model::Model) {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixtures().join(name).join("model")).unwrap() {
@@ -232,7 +232,7 @@ fn windows_that_llama_cpp_does_not_have_are_told_of() {
         |name| Draft::of_model(&model(name), name, Types::default()).map(|it| it.warnings);
     for name in ["mistral", "qwen2", "starcoder2"] {
         let warnings = draft_of(name).unwrap();
-        let told = warnings.iter().any(|it| it.contains("texts of up to 6 tokens"));
+        let told = warnings.iter().any(|it| it.contains("texts of more than 6 tokens"));
         assert!(told, "{name}: {warnings:?}");
     }
 }
