@@ -134,11 +134,12 @@ pub(super) fn config(
         "head_dim": sizes.head,
         "hidden_act": names.activation,
         "max_position_embeddings": sizes.context,
-        "rope_theta": theta,
-        "rope_scaling": rope::scaling(header, model, theta)?,
-        "tie_word_embeddings": model.is_tied,
     }));
+    // Patches name the bytes of this file, in which keys keep their order.
     config.insert(names.epsilon.into(), epsilon(header, family)?.into());
+    config.insert("rope_theta".into(), theta.into());
+    config.insert("rope_scaling".into(), rope::scaling(header, model, theta)?);
+    config.insert("tie_word_embeddings".into(), model.is_tied.into());
     if config["rope_scaling"]["rope_type"] == "longrope"
         && let Some(original) = rope::original_context(header, model)?
     {
