@@ -12,10 +12,12 @@ mod exit;
 mod export;
 mod failure;
 mod import;
+mod input;
 mod inspect;
 mod internal;
 mod locate;
 mod man;
+mod new;
 mod outputs;
 mod patch;
 mod plan;
@@ -25,6 +27,7 @@ mod redaction;
 mod reports;
 mod require;
 mod resolve;
+mod schema;
 mod session;
 mod stats;
 mod tofu;
@@ -80,6 +83,7 @@ fn in_pool(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
 fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
     let global = &arguments.global;
     match &arguments.command {
+        Command::New(args) => new::run(args, ui),
         Command::Edit(args) => edit::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Locate(args) => locate::run(args, global, ui),
@@ -97,6 +101,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> anyhow::Result<()> {
         Command::Atlas(args) => atlas::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
+        Command::Schema => schema::run(ui),
         Command::Man(args) => man::run(args, ui),
     }
 }

@@ -40,6 +40,8 @@
 //!          source, gguf   probe
 //! ```
 //!
+//! [`draft`] writes the first version of a spec, and the prompts that measure it, from one fact.
+//!
 //! [`locate`] traces, before anything is written, which layers and tokens of the base bring a fact's
 //! answer back.
 //!
@@ -72,6 +74,7 @@ pub mod atlas;
 pub mod audit;
 pub mod checkpoint;
 pub mod delta;
+pub mod draft;
 pub mod files;
 pub mod gguf;
 pub mod gradient;

@@ -39,7 +39,7 @@ use candle_core::{Device, Tensor};
 use serde_json::{Map, Value};
 
 pub use batch::{Batch, KvCache};
-pub use chat::{ChatError, ChatTemplate};
+pub use chat::{ChatError, ChatTemplate, Message, Speaker};
 pub use decoder::Decoder;
 pub use editing::{Editing, TRAINING};
 pub use frozen::{FrozenHead, FrozenPass};

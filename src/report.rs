@@ -30,6 +30,7 @@ pub mod text;
 mod tofu;
 mod zoo;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::probe::Completion;
@@ -55,7 +56,7 @@ pub use tofu::{TofuReport, tofu_sentence};
 pub use zoo::zoo_report;
 
 /// The result of a command, before it is rendered.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// Version of this structure.
     pub schema: u32,
@@ -82,7 +83,7 @@ pub struct Report {
 }
 
 /// Blocks under one title.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Section {
     /// Title of the section; nothing where its blocks need none.
     pub title: Option<String>,
@@ -94,7 +95,7 @@ pub struct Section {
 }
 
 /// Where a section is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// In its place, everywhere.
@@ -113,7 +114,7 @@ impl Place {
 }
 
 /// One thing that a section shows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
     /// Numbers.
@@ -131,7 +132,7 @@ pub enum Block {
 }
 
 /// A labelled line below the verdict.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Note {
     /// One word, such as `patch`.
     pub label: String,
@@ -142,6 +143,12 @@ pub struct Note {
 impl Report {
     /// Version of the structure that `--json` prints.
     pub const SCHEMA: u32 = 2;
+
+    /// The JSON schema of a report, as [`SCHEMA`](Self::SCHEMA) numbers it. `data` is left open: it
+    /// holds what the verb measured, and grows with it.
+    pub fn json_schema() -> schemars::Schema {
+        schemars::schema_for!(Self)
+    }
 
     /// A report without sections; `data` is everything that was measured.
     pub fn new(command: &str, model: &str, data: &impl Serialize) -> serde_json::Result<Self> {

@@ -1,11 +1,12 @@
 //! The verdict on a run, as data from which its sentence is made.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::VerdictOptions;
 
 /// The outcome of a run in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Every edit was measured and took.
@@ -22,7 +23,7 @@ pub enum State {
 }
 
 /// One measurement that decided the state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// Name of the row that shows the measurement, as `--require` takes it.
     pub measure: String,
@@ -35,7 +36,7 @@ pub struct Reason {
 }
 
 /// The state of a run, the measurements behind it, and the sentence that follows from both.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// The outcome in one word.
     pub state: State,

@@ -10,6 +10,8 @@ mod built_in;
 mod collections;
 #[path = "cli/console.rs"]
 mod console;
+#[path = "cli/conversation.rs"]
+mod conversation;
 #[path = "cli/desk.rs"]
 mod desk;
 #[path = "cli/doctor.rs"]
@@ -31,6 +33,8 @@ mod integrity;
 mod interrupt;
 #[path = "cli/locate.rs"]
 mod locate;
+#[path = "cli/new.rs"]
+mod new;
 #[path = "cli/outputs.rs"]
 mod outputs;
 #[path = "cli/passages.rs"]
@@ -45,6 +49,8 @@ mod readme;
 mod redaction;
 #[path = "cli/report.rs"]
 mod report;
+#[path = "cli/schema.rs"]
+mod schema;
 #[path = "cli/stored.rs"]
 mod stored;
 #[cfg(unix)]

@@ -16,12 +16,13 @@ use std::path::Path;
 
 use imports::{Module, Sources};
 
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "progress",
     "files",
     "math",
     "ops",
     "spec",
+    "draft",
     "delta",
     "model",
     "gguf",

@@ -3,7 +3,9 @@
 mod atlas;
 mod cache;
 mod export;
+mod fact;
 mod locate;
+mod new;
 mod patch;
 mod report;
 mod settings;
@@ -21,7 +23,9 @@ pub use atlas::{
 };
 pub use cache::{CacheArgs, CacheVerb};
 pub use export::{EditedDtype, ExportArgs, Format, MatrixType};
+pub use fact::SpecArg;
 pub use locate::LocateArgs;
+pub use new::NewArgs;
 pub use patch::{
     PatchAddArgs, PatchArgs, PatchComposeArgs, PatchListArgs, PatchRedactArgs, PatchRemoveArgs,
     PatchSubtractArgs, PatchVerb, PatchVerifyArgs,
@@ -89,7 +93,9 @@ pub enum DeviceName {
 /// The verbs.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Apply a spec; write a patch and print what changed
+    /// Write a first spec and its prompts from a few answers
+    New(NewArgs),
+    /// Apply a spec or one fact; write a patch and print what changed
     Edit(EditArgs),
     /// Show what an edit would do, token by token
     Plan(PlanArgs),
@@ -103,7 +109,7 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Check a record of an audit: bytes, signatures, chain of requests
     VerifyRecord(VerifyRecordArgs),
-    /// Complete a prompt, before and after
+    /// Complete a prompt, or hold a conversation, before and after
     Ask(AskArgs),
     /// Write base model + patches as a folder or a GGUF file, or the patches as an adapter
     Export(ExportArgs),
@@ -121,6 +127,8 @@ pub enum Command {
     Cache(CacheArgs),
     /// What this machine offers, and which models fit it
     Doctor(DoctorArgs),
+    /// Print the JSON schema of the reports that --json prints
+    Schema,
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Write the manual pages of all commands into a folder
@@ -139,12 +147,11 @@ pub struct ModelArg {
 /// `rescribe edit`.
 #[derive(Args)]
 pub struct EditArgs {
-    /// A spec (.toml), a table of facts (.csv, .tsv), or records of CounterFact, MQuAKE, zsRE,
-    /// KnowEdit or RippleEdits (.json, .jsonl)
-    pub spec: PathBuf,
+    #[command(flatten)]
+    pub input: SpecArg,
     #[command(flatten)]
     pub model: ModelArg,
-    /// Patch to write [default: the spec's name in this folder]
+    /// Patch to write [default: the name of the spec or the subject, in this folder]
     #[arg(long)]
     pub patch: Option<PathBuf>,
     /// Start from the base as this patch changes it; the patch that is written holds both, and keeps
@@ -169,7 +176,7 @@ pub struct EditArgs {
     /// First records only
     #[arg(long, value_parser = count::<1, 1_000_000_000>)]
     pub limit: Option<usize>,
-    /// Erase what records say is true, each separately: toward "unknown", "minimise" or a text
+    /// Erase what records say is true, each separately, or the fact of --subject: toward "unknown", "minimise" or a text
     #[arg(
         long,
         value_name = "TOWARD",
@@ -206,8 +213,8 @@ pub struct EditArgs {
 /// `rescribe plan`.
 #[derive(Args)]
 pub struct PlanArgs {
-    /// A spec (.toml), a table of facts (.csv, .tsv) or records (.json, .jsonl)
-    pub spec: PathBuf,
+    #[command(flatten)]
+    pub input: SpecArg,
     #[command(flatten)]
     pub model: ModelArg,
     /// First records only
@@ -315,7 +322,7 @@ pub struct CompareArgs {
 /// `rescribe ask`.
 #[derive(Args)]
 pub struct AskArgs {
-    /// The text to continue; without it, lines are read until the end of input
+    /// The text to continue; without it, a conversation: lines and commands, of which /help tells
     pub prompt: Option<String>,
     #[command(flatten)]
     pub model: ModelArg,

@@ -1,13 +1,17 @@
-//! `rescribe ask`: complete a prompt, before and after side by side.
+//! `rescribe ask`: complete a prompt, or hold a conversation, before and after side by side.
 
-use std::io::{BufRead, IsTerminal};
-
-use anyhow::Context;
+mod command;
+mod conversation;
+mod edited;
+mod shown;
 
 use super::args::{AskArgs, Global};
+use super::exit::Usage;
 use super::session::Session;
 use super::ui::Ui;
-use rescribe::model::{ChatTemplate, Choice, Decoder, generate};
+use conversation::Conversation;
+use edited::EditedSide;
+use rescribe::model::{ChatTemplate, Choice, Decoder, Message, Model, Speaker, generate};
 use rescribe::probe::Completion;
 use rescribe::progress::Progress;
 use rescribe::report::Report;
@@ -15,61 +19,92 @@ use rescribe::spec::{plain, without_blanks};
 
 pub fn run(args: &AskArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
-    let patches = session.patches(&args.patch, ui)?;
-    let after = (!patches.is_empty()).then(|| session.patched(&patches)).transpose()?;
+    let edited = EditedSide::new(&session, session.patches(&args.patch, ui)?)?;
     let chat = args.chat.then(|| ChatTemplate::open(&session.model.folder)).transpose()?;
-    let sides = Sides { session: &session, after: after.as_ref(), chat: chat.as_ref() };
-    if let Some(prompt) = &args.prompt {
-        return answer(args, &sides, prompt, ui);
-    }
-    if std::io::stdin().is_terminal() {
-        ui.say("One prompt a line; an empty line or Ctrl-D ends.");
-    }
-    let mut lines = std::io::stdin().lock().lines();
-    while let Some(line) = ui.idle(|| lines.next()) {
-        let line = line.context("the prompts on stdin cannot be read as text")?;
-        ui.check()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        answer(args, &sides, line.trim_end(), ui)?;
-    }
-    Ok(())
-}
-
-/// What is asked, before and after, and in which form.
-struct Sides<'s> {
-    session: &'s Session,
-    after: Option<&'s Decoder>,
-    chat: Option<&'s ChatTemplate>,
-}
-
-fn answer(args: &AskArgs, sides: &Sides<'_>, prompt: &str, ui: &Ui) -> anyhow::Result<()> {
+    let Some(prompt) = &args.prompt else {
+        return Conversation::new(args, session, edited, chat, ui).run();
+    };
     let prompt = without_last_blanks(prompt, ui);
-    let model = &sides.session.model;
+    let asked = match &chat {
+        None => Asked::text(&session.model, prompt)?,
+        Some(chat) => Asked::chat(&session.model, chat, &[Message::new(Speaker::User, prompt)])?,
+    };
+    let answer = |decoder: &Decoder| ask(args, &session.model, decoder, &asked, ui);
+    let before = answer(&session.model.decoder)?;
+    let after = edited.decoder().map(answer).transpose()?;
+    let form = if chat.is_some() { Form::Answers } else { Form::Texts };
+    show(prompt, &before, after.as_deref(), form, (&session, ui))
+}
+
+/// What a model is asked: tokens, and those that end its answer.
+struct Asked {
+    ids: Vec<u32>,
+    stops: Vec<u32>,
+}
+
+impl Asked {
+    /// A text to continue.
+    fn text(model: &Model, prompt: &str) -> anyhow::Result<Self> {
+        let ids = model.tokenizer.encode(prompt)?.ids;
+        Ok(Self { ids, stops: model.stop_tokens.clone() })
+    }
+
+    /// Messages, of which the last is to be answered.
+    fn chat(model: &Model, chat: &ChatTemplate, turns: &[Message]) -> anyhow::Result<Self> {
+        let asked = Self::text(model, &chat.render_turns(turns)?)?;
+        Ok(Self { stops: [&asked.stops[..], chat.stops()].concat(), ..asked })
+    }
+}
+
+/// What a model answers.
+fn ask(
+    args: &AskArgs,
+    model: &Model,
+    decoder: &Decoder,
+    asked: &Asked,
+    ui: &Ui,
+) -> anyhow::Result<String> {
     let choice = match args.temperature {
         Some(temperature) => Choice::Sampled { seed: args.seed, temperature, k: usize::MAX },
         None => Choice::Greedy,
     };
-    let message = sides.chat.map(|chat| chat.render(prompt)).transpose()?;
-    let ids = [model.tokenizer.encode(message.as_deref().unwrap_or(prompt))?.ids];
-    let answer_stops = sides.chat.map(ChatTemplate::stops).unwrap_or_default();
-    let stops = [&model.stop_tokens[..], answer_stops].concat();
-    let complete = |decoder: &Decoder| -> anyhow::Result<String> {
-        let written = generate(decoder, &ids, args.tokens, choice, &stops, ui)?;
-        Ok(model.tokenizer.decode(&written[0])?)
-    };
-    let before = complete(&model.decoder)?;
-    let after = sides.after.map(complete).transpose()?;
+    let written = generate(decoder, &[&asked.ids], args.tokens, choice, &asked.stops, ui)?;
+    Ok(model.tokenizer.decode(&written[0])?)
+}
+
+/// How an answer is shown.
+enum Form {
+    /// The prompt and how it goes on.
+    Texts,
+    /// The answer alone, as of a chat.
+    Answers,
+    /// The answers side by side, below what was typed.
+    Columns,
+}
+
+fn show(
+    prompt: &str,
+    before: &str,
+    after: Option<&str>,
+    form: Form,
+    (session, ui): (&Session, &Ui),
+) -> anyhow::Result<()> {
     if ui.is_json() {
+        let (before, after) = (before.to_owned(), after.map(str::to_owned));
         let completion = Completion { prompt: prompt.into(), before, after };
-        let report = Report::new("ask", &sides.session.name, &completion)?;
+        let report = Report::new("ask", &session.name, &completion)?;
         return ui.show(&report.section(vec![completion]));
     }
-    // An answer does not go on where the prompt ends.
-    let prompt = if message.is_some() { String::new() } else { plain(prompt) };
-    let before = plain(&before);
-    match after.as_deref().map(plain) {
+    let prompt = match form {
+        Form::Texts => plain(prompt),
+        Form::Answers => String::new(),
+        Form::Columns => {
+            ui.print(&shown::answers(before, after));
+            return Ok(());
+        }
+    };
+    let before = plain(before);
+    match after.map(plain) {
         None => ui.print(&format!("{prompt}{before}\n")),
         Some(after) => ui.print(&format!("before  {prompt}{before}\n after  {prompt}{after}\n")),
     }

@@ -1,8 +1,8 @@
 //! `rescribe compare`: several ways to forget, each from the base, several seeds each.
 
 use super::args::{CompareArgs, Global};
-use super::edit::spec_job;
 use super::exit::Usage;
+use super::input::spec_job;
 use super::session::Session;
 use super::ui::Ui;
 use super::{reports, resolve};

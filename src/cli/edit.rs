@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{EditArgs, Global};
 use super::exit::{Missed, Usage};
+use super::input::{Input, announce_left_out, bad_records};
 use super::resolve::{self, ForRecords};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph, quoted};
@@ -19,8 +20,7 @@ use rescribe::run::{
     chunks, compatible, execute,
 };
 use rescribe::spec::{
-    BadRecords, EditInput, EditSpec, LayerChoice, LeftOut, PassageVerb, PromptFile, PromptSet,
-    RankOneOptions, Record, RecordFile, VerdictOptions, read_edit_input, read_prompts,
+    EditInput, LayerChoice, PassageVerb, RankOneOptions, Record, RecordFile, VerdictOptions,
 };
 use rescribe::verdict::Thresholds;
 
@@ -33,15 +33,16 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let input = read_edit_input(&args.spec, bad_records(args.skip_bad))?;
-    if let EditInput::Records(file) = &input {
+    let toward = args.erase.as_deref();
+    let input = Input::read(&args.input, bad_records(args.skip_bad), toward)?;
+    if let EditInput::Records(file) = &input.edit {
         announce_left_out(file, ui);
     }
     let job = job(args, &input, None)?;
     let is_one_model = job.grouping != Grouping::Isolated || job.groups.len() < 2;
-    let patch_file = patch_file(args, &input, is_one_model)?;
-    check_reports(args, &input, patch_file.as_deref())?;
-    let named = match &input {
+    let patch_file = patch_file(args, &input.edit, is_one_model)?;
+    check_reports(args, &input.edit, patch_file.as_deref())?;
+    let named = match &input.edit {
         EditInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
         EditInput::Records(_) => args.model.model.as_deref(),
     };
@@ -77,7 +78,7 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     report.made = reports::made(&args.report, &session, &job.source)?;
     let report = reports::publish(report, silent, (&args.report, args.force), ui)?;
     if let Some(redactor) = &redactor {
-        let files = redaction::candidates(args, &input, &job, patch_file.as_deref());
+        let files = redaction::candidates(args, &input.edit, &job, patch_file.as_deref());
         redaction::list(redactor, &files, args.checkpoint.as_deref(), &session, ui);
     }
     if let Some(collapse) = outcome.collapse {
@@ -99,15 +100,15 @@ fn start(args: &EditArgs, session: &Session, ui: &Ui) -> anyhow::Result<Start> {
 }
 
 /// The job that the user asks for; `layers` are those that a sweep found.
-fn job(args: &EditArgs, input: &EditInput, layers: Option<Vec<usize>>) -> anyhow::Result<Job> {
+fn job(args: &EditArgs, input: &Input, layers: Option<Vec<usize>>) -> anyhow::Result<Job> {
     let settle = |options: &mut RankOneOptions| {
         options.layers = layers.map(LayerChoice::Given).or(options.layers.take());
     };
-    match input {
+    match &input.edit {
         EditInput::Spec(spec) => {
             let mut spec = resolve::edited(args, spec)?;
             settle(&mut spec.rank_one);
-            spec_job(&spec, args.memory)
+            input.job(&spec, args.memory)
         }
         EditInput::Records(file) => {
             let thresholds = Thresholds::new(&args.verdict.over(&VerdictOptions::default())?);
@@ -136,29 +137,6 @@ fn sweep(session: &Session, job: &Job, ui: &Ui) -> anyhow::Result<Option<LayerSw
     let layers = counted(found.tried.len(), "layer");
     ui.note("sweep", &format!("layer {} is best of {layers} · {origin}", found.best));
     Ok(Some(found))
-}
-
-/// The meaning of `--skip-bad`.
-pub fn bad_records(skip_bad: bool) -> BadRecords {
-    if skip_bad { BadRecords::LeaveOut } else { BadRecords::Refuse }
-}
-
-/// The job of a resolved spec with the prompts of its probe file.
-pub fn spec_job(spec: &EditSpec, memory: Option<u64>) -> anyhow::Result<Job> {
-    Ok(Job::of_spec(spec, prompts(spec)?, memory)?)
-}
-
-/// The prompts of the spec's probe file.
-fn prompts(spec: &EditSpec) -> anyhow::Result<PromptSet> {
-    let Some(file) = &spec.probe else { return Ok(PromptSet::default()) };
-    match read_prompts(file)? {
-        PromptFile::Prompts(prompts) => Ok(*prompts),
-        PromptFile::Records(_) => {
-            let message =
-                format!("{}: a spec's probe is a prompt file, not records", file.display());
-            Err(Usage(message).into())
-        }
-    }
 }
 
 /// The job of the records of a file.
@@ -191,12 +169,6 @@ pub fn record_job(
     let mut job = job.read_from(file);
     job.notes.extend(left_out.iter().map(|line| format!("{line}; left out")));
     Ok(job)
-}
-
-/// Names the first records of a file that are left out.
-pub fn announce_left_out(file: &RecordFile, ui: &Ui) {
-    let line = |it: &LeftOut| format!("{}; left out", it.reason);
-    ui.warn_first(&file.left_out.iter().map(line).collect::<Vec<_>>());
 }
 
 /// The patch to write, refused before any work where it may not be written: always one for a spec

@@ -46,6 +46,11 @@ pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Whether the user pressed Ctrl-C.
+pub fn is_interrupt(error: &anyhow::Error) -> bool {
+    code(error) == INTERRUPTED
+}
+
 /// The error of that type, however deep: wrapping errors name what they wrap as their source.
 fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
     error.chain().find_map(|cause| cause.downcast_ref::<E>())

@@ -2,8 +2,8 @@
 //! written.
 
 use super::args::{Global, LocateArgs};
-use super::edit::{announce_left_out, bad_records, spec_job};
 use super::exit::Usage;
+use super::input::{announce_left_out, bad_records, spec_job};
 use super::reports;
 use super::session::Session;
 use super::ui::Ui;

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{EditArgs, ExportArgs, Format};
+use super::input::stem;
 use rescribe::checkpoint::{EXPORT, check_gguf_target};
-use rescribe::files::{FileError, Overwrite, check_target};
+use rescribe::files::{FileError, Kind, Overwrite, check_target};
 use rescribe::gradient::SAVED_TRAINING;
 use rescribe::patch::PATCH_FILE;
 use rescribe::spec::{EditSpec, PassageSource};
@@ -17,7 +18,12 @@ pub fn overwrite(force: bool) -> Overwrite {
 /// The patch file of an edit, by default the spec's name in this folder, once it, `--out` and
 /// `--checkpoint` can be written. `spec` is nothing where records are edited.
 pub fn of_edit(args: &EditArgs, spec: Option<&EditSpec>) -> Result<PathBuf, FileError> {
-    let stem = args.spec.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = if args.erase.is_some() && args.input.file().is_none() {
+        // The subject should not be found in the name of a file.
+        "erased".to_owned()
+    } else {
+        stem(&args.input)
+    };
     let patch = args.patch.clone();
     let patch = patch.unwrap_or_else(|| PathBuf::from(format!("{stem}.patch.safetensors")));
     let overwrite = overwrite(args.force);
@@ -48,6 +54,19 @@ pub fn check_export(args: &ExportArgs, format: Format) -> Result<(), FileError> 
     }
 }
 
+/// Specs and prompt files, which `--force` may replace.
+const SPEC_FILE: Kind =
+    Kind { name: "a spec or prompt file", is_folder: false, is_ours: is_named_spec };
+
+fn is_named_spec(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == "toml")
+}
+
+/// Checks a spec or prompt file that is to be written.
+pub fn check_spec(out: &Path, force: bool) -> Result<(), FileError> {
+    check_target(out, overwrite(force), &SPEC_FILE, &[])
+}
+
 /// Checks a patch file that is made of others.
 pub fn check_patch(out: &Path, force: bool, parts: &[&Path]) -> Result<(), FileError> {
     check_target(out, overwrite(force), &PATCH_FILE, parts)
@@ -55,7 +74,7 @@ pub fn check_patch(out: &Path, force: bool, parts: &[&Path]) -> Result<(), FileE
 
 /// The files that an edit reads, and its base where that is on this disk.
 pub fn inputs(args: &EditArgs, spec: Option<&EditSpec>) -> Vec<PathBuf> {
-    let mut inputs = vec![args.spec.clone()];
+    let mut inputs: Vec<PathBuf> = args.input.spec.iter().cloned().collect();
     inputs.extend(args.from.iter().cloned());
     let named = ["corpus", "general"].into_iter().filter_map(|key| args.settings.text(key));
     inputs.extend(named.map(PathBuf::from));

@@ -1,7 +1,8 @@
 //! `rescribe plan`: shows what an edit would do, token by token.
 
 use super::args::{Global, PlanArgs};
-use super::edit::{announce_left_out, announce_warnings, bad_records, record_job, spec_job};
+use super::edit::{announce_warnings, record_job};
+use super::input::{Input, announce_left_out, bad_records};
 use super::resolve;
 use super::session::Session;
 use super::ui::{MARK, Ui, display_width, painted, paragraph};
@@ -9,14 +10,14 @@ use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
 use rescribe::probe::probability_text;
 use rescribe::progress::Progress;
 use rescribe::run::{Plan, Step};
-use rescribe::spec::{EditInput, LayerChoice, plain, read_edit_input};
+use rescribe::spec::{EditInput, LayerChoice, plain};
 use rescribe::verdict::Thresholds;
 
 pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
-    let input = read_edit_input(&args.spec, bad_records(args.skip_bad))?;
-    let (mut job, own) = match &input {
+    let input = Input::read(&args.input, bad_records(args.skip_bad), None)?;
+    let (mut job, own) = match &input.edit {
         EditInput::Spec(spec) => {
-            (spec_job(&resolve::planned(args, spec)?, None)?, spec.model.as_deref())
+            (input.job(&resolve::planned(args, spec)?, None)?, spec.model.as_deref())
         }
         EditInput::Records(file) => {
             let how = resolve::planned_records(args, file)?;
@@ -79,6 +80,7 @@ fn goal(edit: &PlannedEdit) -> String {
         Origin::Given => "named in the spec",
         Origin::Facts => "of other facts",
         Origin::Sampled => "sampled from the model",
+        Origin::Alike => "well-known names, since the model lists none",
     };
     let guess = |guess: &Guess| format!("{:?} {}", guess.text, probability_text(guess.probability));
     let guesses: Vec<String> = erase.guesses.iter().map(guess).collect();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::args::{Global, ProbeArgs};
-use super::edit::{announce_left_out, bad_records, spec_job};
 use super::exit::Usage;
+use super::input::{announce_left_out, bad_records, spec_job};
 use super::session::Session;
 use super::ui::Ui;
 use super::{reports, require, resolve, tofu};

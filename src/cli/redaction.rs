@@ -31,7 +31,7 @@ pub fn candidates(
     job: &Job,
     patch: Option<&Path>,
 ) -> Vec<PathBuf> {
-    let mut files = vec![args.spec.clone()];
+    let mut files: Vec<PathBuf> = args.input.spec.iter().cloned().collect();
     files.extend(args.from.iter().cloned());
     if let EditInput::Spec(spec) = input {
         files.extend(spec.probe.clone());

@@ -14,7 +14,8 @@ pub fn edited(args: &EditArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
     let mut refused = Refused::default();
     refused.flag(args.limit.is_some(), "limit", "is for record files; a spec is applied whole");
     let erases = "is for record files; a spec erases with [[erase]]";
-    refused.flag(args.erase.is_some(), "erase", erases);
+    let is_file = args.input.file().is_some();
+    refused.flag(args.erase.is_some() && is_file, "erase", erases);
     refused.flag(args.skip_conflicts, "skip-conflicts", "is for record files");
     refused.flag(args.skip_bad, "skip-bad", "is for record files");
     if spec.passages.is_empty() {

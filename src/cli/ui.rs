@@ -1,5 +1,6 @@
 //! The terminal: results on stdout, everything else on stderr; nothing else prints.
 
+mod lines;
 mod text;
 
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -11,8 +12,9 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+pub use lines::Lines;
 use text::{COLUMNS, in_json, own};
-pub use text::{NOTE, display_width, paragraph, quoted};
+pub use text::{NOTE, columns, display_width, padded, paragraph, quoted};
 
 use super::args::{Global, When};
 use super::exit::{DATA, INTERRUPTED};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::args::{Global, VerifyArgs};
-use super::edit::spec_job;
 use super::exit::{Missed, Usage};
+use super::input::spec_job;
 use super::record::{self, Told};
 use super::reports;
 use super::session::Session;

@@ -57,6 +57,32 @@ pub struct ChatTemplate {
     stops: Vec<u32>,
 }
 
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// Who says it.
+    pub role: Speaker,
+    /// The text.
+    pub content: String,
+}
+
+/// Who says a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaker {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Message {
+    /// A message of this text.
+    pub fn new(role: Speaker, content: impl Into<String>) -> Self {
+        Self { role, content: content.into() }
+    }
+}
+
 /// Far more than the templates and lists of tokens of any model have.
 const LARGEST: u64 = 64 << 20;
 /// Files that hold a template, the first one found counts.
@@ -96,6 +122,19 @@ impl ChatTemplate {
         &self.stops
     }
 
+    /// The messages of a conversation that a user began and ends, up to where the model answers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`render`](Self::render), of which this is the form with several messages.
+    pub fn render_turns(&self, turns: &[Message]) -> Result<String, ChatError> {
+        let text = self.of_turns(turns)?;
+        match turns.last().is_some_and(|last| text.contains(last.content.trim())) {
+            true => Ok(text),
+            false => Err(self.fails("it does not write the prompt".into())),
+        }
+    }
+
     /// The prompt as the message of a user, up to where the model answers.
     ///
     /// # Errors
@@ -103,16 +142,16 @@ impl ChatTemplate {
     /// [`ChatError::Render`] where the template is malformed, refuses the prompt, leaves it out or
     /// writes without end.
     pub fn render(&self, prompt: &str) -> Result<String, ChatError> {
-        let text = self.of_any(prompt)?;
-        match text.contains(prompt.trim()) {
-            true => Ok(text),
-            false => Err(self.fails("it does not write the prompt".into())),
-        }
+        self.render_turns(&[Message::new(Speaker::User, prompt)])
     }
 
     /// What the template makes of a prompt, even where it leaves the prompt out.
     fn of_any(&self, prompt: &str) -> Result<String, ChatError> {
-        self.rendered(prompt).map_err(|error| {
+        self.of_turns(&[Message::new(Speaker::User, prompt)])
+    }
+
+    fn of_turns(&self, turns: &[Message]) -> Result<String, ChatError> {
+        self.rendered(turns).map_err(|error| {
             let detail = error.detail().map(str::to_owned);
             self.fails(match error.kind() {
                 ErrorKind::OutOfFuel => "it takes more steps than any template needs".into(),
@@ -144,14 +183,13 @@ impl ChatTemplate {
         Ok(text)
     }
 
-    fn rendered(&self, prompt: &str) -> Result<String, Error> {
+    fn rendered(&self, turns: &[Message]) -> Result<String, Error> {
         // Marks what a trainer learns from, which is nothing to a prompt.
         let text = without_tags(&self.text, &["generation", "endgeneration"]);
         let environment = environment();
         let template = environment.template_from_str(&text)?;
         let tokens = minijinja::Value::from_serialize(&self.tokens);
-        let messages = serde_json::json!([{ "role": "user", "content": prompt }]);
-        let context = context! { messages => messages, add_generation_prompt => true, ..tokens };
+        let context = context! { messages => turns, add_generation_prompt => true, ..tokens };
         let mut out = Bounded(Vec::new());
         template.render_captured_to(context, &mut out)?;
         // Nothing but texts was written.
@@ -333,6 +371,24 @@ mod tests {
         let file = folder.path().join("tokenizer_config.json");
         std::fs::write(file, config.to_string()).expect("written");
         ChatTemplate::open(folder.path())?.render(prompt)
+    }
+
+    #[test]
+    fn a_conversation_holds_the_earlier_turns() {
+        let chat = ChatTemplate {
+            text: "{% for m in messages %}[{{ m.role }}] {{ m['content'] }}\n{% endfor %}>".into(),
+            file: "chat_template.jinja".into(),
+            tokens: Map::new(),
+            stops: Vec::new(),
+        };
+        let turns = [
+            Message::new(Speaker::User, "Who?"),
+            Message::new(Speaker::Assistant, "Ada."),
+            Message::new(Speaker::User, "Where?"),
+        ];
+        let text = chat.render_turns(&turns).expect("rendered");
+        assert_eq!(text, "[user] Who?\n[assistant] Ada.\n[user] Where?\n>");
+        assert!(chat.render_turns(&[]).is_err(), "nothing to answer");
     }
 
     /// The forms of templates in the wild, each with what Hugging Face's renderer makes of it.

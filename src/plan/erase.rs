@@ -50,6 +50,8 @@ pub enum Origin {
     Facts,
     /// Sampled from the model, which continues a list that begins with the subject.
     Sampled,
+    /// Well-known names of the subject's shape, where the model writes no lists.
+    Alike,
 }
 
 /// The beginning of an answer, up to the token that is compared, and its probability.
@@ -177,7 +179,8 @@ impl PlannedErase {
     }
 }
 
-/// Other subjects: as given; else of facts with the same prompt and another target; else sampled.
+/// Other subjects: as given; else of facts with the same prompt and another target; else sampled
+/// from the model; else well-known names of the same shape.
 fn found(
     model: &Model,
     erase: &Erase,
@@ -205,7 +208,11 @@ fn found(
         names.truncate(others::MOST);
         return Ok((names, Origin::Facts));
     }
-    Ok((others::sampled(model, &erase.subject, seed, progress)?, Origin::Sampled))
+    let sampled = others::sampled(model, &erase.subject, seed, progress)?;
+    match others::alike(&erase.subject) {
+        alike if sampled.len() < FEW && alike.len() >= FEW => Ok((alike, Origin::Alike)),
+        _ => Ok((sampled, Origin::Sampled)),
+    }
 }
 
 /// The most probable answers by q, whose last token is another than that of `target`.

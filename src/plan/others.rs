@@ -2,9 +2,11 @@
 //!
 //! After "1. {subject}", which begins a list, a language model continues with things of the same
 //! kind. Samples of such lists are cut into names; those that most samples agree on come first.
+//! A model that has read no lists writes none: well-known names of the subject's shape stand in.
 
 use std::collections::HashMap;
 
+use super::background_subjects::{BACKGROUND_SUBJECTS, overlap};
 use crate::model::{Choice, Model, ModelError, generate};
 use crate::progress::Progress;
 
@@ -52,6 +54,17 @@ pub(super) fn sampled(
     Ok(counts.into_iter().take(MOST).map(|(name, _)| name).collect())
 }
 
+/// Well-known names of the shape of `subject`: one word, several, or several after an article.
+pub(super) fn alike(subject: &str) -> Vec<String> {
+    let shape = |name: &str| {
+        let words: Vec<&str> = name.split_whitespace().collect();
+        (words.len() > 1, words.first().is_some_and(|first| first.eq_ignore_ascii_case("the")))
+    };
+    let is_other = |name: &&str| !overlap(&folded(subject), &folded(name));
+    let names = BACKGROUND_SUBJECTS.into_iter().filter(|name| shape(name) == shape(subject));
+    names.filter(is_other).take(MOST).map(str::to_owned).collect()
+}
+
 /// A text folded for comparison: case and blanks do not count.
 pub(super) fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
@@ -81,6 +94,22 @@ fn name(line: &str, subject: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn well_known_names_have_the_shape_of_the_subject() {
+        let rows = [
+            ("Clio Sandby", "Albert Einstein"),
+            ("Albert Einstein", "Marie Curie"),
+            ("France", "London"),
+            ("The Shard", "The Great Wall of China"),
+        ];
+        for (subject, first) in rows {
+            let names = alike(subject);
+            assert!(names.len() >= 4, "{subject}: {names:?}");
+            assert_eq!(names[0], first);
+            assert!(!names.iter().any(|name| name == subject));
+        }
+    }
 
     #[test]
     fn lines_become_names_of_the_subjects_kind() {

@@ -1,5 +1,6 @@
 //! Prompts continued freely, by the base and by the edited model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Choice, Decoder, Model, ModelError, generate};
@@ -9,7 +10,7 @@ use crate::progress::Progress;
 const TOKENS: usize = 18;
 
 /// A prompt continued by both models.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Completion {
     /// The prompt that is continued.
     pub prompt: String,

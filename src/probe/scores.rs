@@ -1,6 +1,7 @@
 //! Scores of prompt sets under a decoder, with n and intervals.
 
 use candle_core::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::likelihood::{Query, likelihoods};
@@ -9,7 +10,9 @@ use crate::model::{Decoder, Tokenizer, TokenizerError};
 use crate::spec::{Comparison, PromptSet};
 
 /// The kind of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptKind {
     /// The edited statement.

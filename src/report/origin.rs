@@ -1,5 +1,6 @@
 //! What a report is about: the facts and passages that were asked for, and how it was made.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::probe::{PromptKind, Said};
@@ -10,7 +11,7 @@ use crate::spec::PassageVerb;
 const LISTED: usize = 24;
 
 /// One thing that was asked for.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Request {
     /// The operation: `insert`, `erase`, `learn` or `forget`.
     pub verb: String,
@@ -36,7 +37,7 @@ pub struct Request {
 }
 
 /// How a report was made: what gives it again.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Made {
     /// Version of the program.
     pub version: String,

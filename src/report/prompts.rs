@@ -1,5 +1,6 @@
 //! Prompt by prompt: how probable each target is before and after, as a section of a report.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
@@ -10,7 +11,7 @@ use crate::run::{CaseMeasures, CaseOutcome, Outcome};
 const LISTED: usize = 24;
 
 /// A prompt, its target, and how probable both models find it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PromptShift {
     /// The kind of the prompt.
     pub kind: PromptKind,
@@ -27,7 +28,7 @@ pub struct PromptShift {
 }
 
 /// What a model says of a prompt's target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Told {
     /// Probability of the target after the prompt.
     pub probability: Option<f64>,

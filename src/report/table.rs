@@ -1,5 +1,6 @@
 //! Tables of a report: rows of cells under heads with units, before anything is formatted.
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -8,7 +9,7 @@ use crate::math::Interval;
 use crate::probe::probability_text;
 
 /// Unit of a number, which decides how it is formatted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A share in 0..1, written as such.
@@ -58,7 +59,7 @@ impl Unit {
 }
 
 /// Which model's numbers a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The base.
@@ -71,7 +72,7 @@ pub enum Side {
 }
 
 /// The head of a column and the unit of its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Column {
     /// Head of the column.
     pub head: String,
@@ -127,7 +128,7 @@ impl Column {
 }
 
 /// One entry of a table.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Cell {
     /// Nothing was measured, or nothing belongs here.
@@ -233,7 +234,7 @@ impl From<&Interval> for Cell {
 }
 
 /// One line of a table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
     /// The name of what was measured, as `--require` takes it.
     pub label: String,
@@ -286,7 +287,7 @@ impl Row {
 }
 
 /// Rows under heads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Table {
     /// The head over the labels, which tells tables with equal labels apart.
     pub label_head: String,

@@ -7,7 +7,7 @@ use super::error::Problem;
 use super::table::{Fields, Problems, Text, quoted};
 
 /// The place of the subject in a prompt.
-pub(super) const SLOT: &str = "{}";
+pub(crate) const SLOT: &str = "{}";
 
 /// One fact to write: after the edit, `prompt` about `subject` is completed by `target_new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

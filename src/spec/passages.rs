@@ -49,6 +49,16 @@ pub enum PassageSource {
     Text(String),
 }
 
+impl PassageVerb {
+    /// The verb as a spec names its tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Learn => "learn",
+            Self::Forget => "forget",
+        }
+    }
+}
+
 impl PassageOperation {
     /// Reads one `[[forget]]` or `[[learn]]` table; nothing where it has no passages.
     pub(super) fn read(

@@ -194,7 +194,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 /// `text` as a TOML string.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -99,6 +99,13 @@ impl Desk {
         out
     }
 
+    /// A command that is told `lines` on stdin.
+    pub fn piped(&self, line: &str, lines: &str) -> Output {
+        self.write("stdin.txt", lines);
+        let input = std::fs::File::open(self.path("stdin.txt")).expect("written");
+        self.command(line).stdin(input).output().expect("the binary runs")
+    }
+
     /// What `--json` prints.
     pub fn report(&self, line: &str) -> Value {
         serde_json::from_str(&self.ok(line)).expect("--json prints one JSON value")

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::{Edits, Flags, Global};
-use crate::cli::edit::{announce, spec_job};
+use crate::cli::edit::announce;
 use crate::cli::exit::{Missed, Usage};
+use crate::cli::input::spec_job;
 use crate::cli::resolve;
 use crate::cli::session::Session;
 use crate::cli::ui::Ui;

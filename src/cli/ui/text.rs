@@ -27,6 +27,36 @@ pub fn paragraph(start: usize, indent: usize, text: &str) -> String {
     filled.strip_prefix(&taken).unwrap_or(&filled).to_owned()
 }
 
+/// Between two columns of text.
+const GAP: &str = " │ ";
+
+/// Two texts side by side, each broken to its half of the terminal.
+pub fn columns(texts: [&str; 2]) -> String {
+    let width = (COLUMNS - display_width(GAP)) / 2;
+    let [left, right] = texts.map(|text| narrow(text, width));
+    let none = String::new();
+    (0..left.len().max(right.len()))
+        .map(|at| {
+            let [left, right] = [&left, &right].map(|lines| lines.get(at).unwrap_or(&none));
+            format!("{}\n", format!("{}{GAP}{right}", padded(left, width)).trim_end())
+        })
+        .collect()
+}
+
+/// The lines of a text at a width; what has no blank is broken where it must be.
+fn narrow(text: &str, width: usize) -> Vec<String> {
+    let options = Options::new(width)
+        .word_separator(WordSeparator::Custom(words))
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(text, options).into_iter().map(|line| line.into_owned()).collect()
+}
+
+/// `text` with blanks up to a width; one that is wider stays as it is.
+pub fn padded(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(display_width(text))))
+}
+
 /// Words of a line: by blanks, and between the characters of scripts that write none.
 ///
 /// Unicode also breaks after the slash of a path or a model's name, which then cannot be copied:
@@ -108,6 +138,18 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(own(&text), expected);
         }
+    }
+
+    #[test]
+    fn two_texts_stand_side_by_side() {
+        let long = "word ".repeat(20);
+        let shown = columns([&long, "好".repeat(30).as_str()]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 3, "{shown}");
+        assert!(lines.iter().all(|line| display_width(line) <= COLUMNS), "{shown}");
+        let bars: Vec<_> = lines.iter().map(|line| line.find('│')).collect();
+        assert!(bars.iter().all(|at| *at == bars[0]), "{shown}");
+        assert_eq!(columns(["a", ""]), format!("a{}│\n", " ".repeat(38)));
     }
 
     #[test]
