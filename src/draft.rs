@@ -42,7 +42,7 @@ impl Draft {
     /// Drafts the probes of `fact`.
     pub fn of(fact: &Fact) -> Self {
         let prompt = fact.prompt();
-        let Some(relation) = Relation::of(prompt) else {
+        let Some(relation) = relations::stated(prompt) else {
             return Self {
                 paraphrases: relation::any_wording(&fact.rendered()),
                 ..Self::default()
@@ -113,8 +113,8 @@ fn neighbors(fact: &Fact, relation: &Relation) -> Vec<Neighbor> {
         .iter()
         .filter(|(name, answer)| {
             let name = name.to_lowercase();
-            !(name.contains(&subject) || subject.contains(&name))
-                && !is_same(answer, fact.target_new())
+            let is_own = name.contains(&subject) || subject.contains(&name);
+            !is_own && !is_same(answer, fact.target_new())
         })
         .partition(|(_, answer)| is_same(answer, fact.target_true()));
     let (most, most_had) = NEIGHBORS;

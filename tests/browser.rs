@@ -50,6 +50,10 @@ axe.run(document, { resultTypes: ['violations'] }).then(found => parent.postMess
 }, '*'));
 ";
 
+/// A wide line of grey on grey, and a drawing with two texts in one place.
+const FAULTS: &str = "<p style='width: 2000px; color: #777; background: #888'>grey</p>
+<svg width='90' height='30'><text y='20'>one</text><text y='20'>two</text></svg>";
+
 /// A window narrower than 500 pixels is refused, so that the page is shown in a frame.
 const FRAME: &str = "<!doctype html><script>
 addEventListener('message', it => {
@@ -81,6 +85,15 @@ fn page(folder: &Path, verb: &str, spec: &str, more: &[&str]) -> PathBuf {
     command.arg(verb).arg(&spec).arg("--report").arg(&page).arg("--keep-spec").args(more);
     run(command.current_dir(folder));
     page
+}
+
+/// Writes the page with the probe, whose scripts its own policy forbids.
+fn write_probed(folder: &Path, axe: &str, html: &str) {
+    let (head, rest) = html.split_once("<meta http-equiv").expect("a policy");
+    let (_, rest) = rest.split_once('>').expect("a tag ends");
+    let script = format!("<script>{axe}</script><script>{PROBE}</script></body>");
+    let text = head.to_owned() + &rest.replace("</body>", &script);
+    std::fs::write(folder.join("probed.html"), text).expect("writable");
 }
 
 /// What the probe finds on a page in a window of this width.
@@ -136,12 +149,7 @@ fn pages_are_laid_out_readable_and_accessible() {
     for page in pages {
         let html = std::fs::read_to_string(&page).expect("a page");
         assert!(html.len() < 300_000, "{}: {} bytes", page.display(), html.len());
-        // The page's own policy forbids scripts, the probe's included.
-        let (head, rest) = html.split_once("<meta http-equiv").expect("a policy");
-        let (_, rest) = rest.split_once('>').expect("a tag ends");
-        let script = format!("<script>{axe}</script><script>{PROBE}</script></body>");
-        let rest = rest.replace("</body>", &script);
-        std::fs::write(folder.join("probed.html"), head.to_owned() + &rest).expect("writable");
+        write_probed(folder, &axe, &html);
         for width in WIDTHS {
             let [dark, light] = SCHEMES.map(|(name, scheme)| {
                 let found = found(folder, width, scheme);
@@ -155,6 +163,13 @@ fn pages_are_laid_out_readable_and_accessible() {
                 found["layout"].clone()
             });
             assert_eq!(dark, light, "{} at {width} pixels", page.display());
+        }
+        // The probe sees what is wrong.
+        write_probed(folder, &axe, &html.replace("</body>", &format!("{FAULTS}</body>")));
+        let found = found(folder, WIDTHS[0], 0);
+        assert_ne!(found["over"], 0);
+        for (what, fault) in [("wide", "P."), ("crossing", "over"), ("violations", "contrast")] {
+            assert!(found[what].to_string().contains(fault), "{what}: {}", found[what]);
         }
     }
 }

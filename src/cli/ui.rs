@@ -208,11 +208,9 @@ impl Progress for Ui {
             }
             return;
         }
-        let bar = match total {
-            Some(total) => ProgressBar::new(total),
-            None => ProgressBar::new_spinner(),
-        };
-        bar.set_draw_target(ProgressDrawTarget::stderr());
+        // Of two bars, the one that is drawn last could not be removed.
+        self.close();
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         // Steps are counted; bytes and tokens are too many to be read.
         let style = ProgressStyle::with_template(match total {
             None => "{prefix:>13}  {spinner} {wide_msg}",
@@ -221,10 +219,8 @@ impl Progress for Ui {
         });
         bar.set_style(style.expect("a valid template").progress_chars("━━─"));
         bar.set_prefix(plain(name));
-        let old = self.bar().replace(bar);
-        if let Some(old) = old {
-            old.finish_and_clear();
-        }
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        *self.bar() = Some(bar);
     }
 
     fn advance(&self, done: u64, note: &str) {

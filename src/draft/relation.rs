@@ -1,6 +1,4 @@
-//! What relation a prompt states, and sentences with a name in them.
-
-use super::relations::RELATIONS;
+//! A relation between subjects and answers, and sentences with a name in them.
 
 /// A relation between a subject and an answer.
 #[derive(Debug)]
@@ -16,11 +14,10 @@ pub(super) struct Relation {
 }
 
 impl Relation {
-    /// The relation that a prompt states: the first of the table with a cue in it.
-    pub(super) fn of(prompt: &str) -> Option<&'static Self> {
+    /// Whether a prompt has one of the cues.
+    pub(super) fn is_stated_by(&self, prompt: &str) -> bool {
         let prompt = prompt.to_lowercase();
-        let has_cue = |it: &&Self| it.cues.iter().any(|cue| holds(&prompt, cue));
-        RELATIONS.iter().find(has_cue)
+        self.cues.iter().any(|cue| holds(&prompt, cue))
     }
 }
 

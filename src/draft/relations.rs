@@ -3,6 +3,11 @@
 
 use super::relation::Relation;
 
+/// The relation that a prompt states: the first of the table with a cue in it.
+pub(super) fn stated(prompt: &str) -> Option<&'static Relation> {
+    RELATIONS.iter().find(|it| it.is_stated_by(prompt))
+}
+
 /// The relations, the special ones before those whose cues are part of theirs.
 pub(super) const RELATIONS: &[Relation] = &[
     Relation {

@@ -1,7 +1,6 @@
 //! Drafts of facts, and the files that are written of them.
 
-use super::relation::Relation;
-use super::relations::RELATIONS;
+use super::relations::{RELATIONS, stated};
 use super::*;
 use crate::spec::{
     Erase, Insert, PassageSource, PassageVerb, PromptFile, Toward, parse_prompts, parse_spec,
@@ -49,7 +48,7 @@ fn the_relation_is_the_one_that_the_prompt_states() {
         ("{} transported", None),
     ];
     for (prompt, expected) in rows {
-        assert_eq!(Relation::of(prompt).map(|it| it.name), expected, "{prompt}");
+        assert_eq!(stated(prompt).map(|it| it.name), expected, "{prompt}");
     }
 }
 

@@ -75,7 +75,8 @@ impl<'a> Conversation<'a> {
             Some(_) => "A line is a message to the model; /chat off completes texts instead.",
             None => "A line is a text that the model continues.",
         };
-        self.ui.say(&format!("{how} /help lists the commands, Ctrl-D ends."));
+        let text = format!("{how} /help lists the commands, Ctrl-D ends.");
+        self.ui.say(&paragraph(0, 0, &text));
         Ok(())
     }
 
@@ -214,11 +215,7 @@ impl<'a> Conversation<'a> {
             return self.ui.print_json(&report);
         }
         let verdict = report.verdict.as_ref().map_or("", |verdict| verdict.sentence.as_str());
-        self.ui.print(&format!(
-            "{}\n{}\n",
-            paragraph(0, 0, verdict),
-            paragraph(0, 0, &told(&report))
-        ));
+        self.ui.print(&format!("{}\n{}", paragraph(0, 0, verdict), told(&report)));
         Ok(())
     }
 
@@ -239,10 +236,8 @@ impl<'a> Conversation<'a> {
         let [spec, patch] = self.edited.save(name)?;
         let model = model_flag(self.args.model.model.as_deref().unwrap_or_default());
         let from = EditedSide::from_flags(&self.args.patch);
-        let again =
-            format!("rescribe edit {}{model}{from} --keep-spec", quoted(&spec.to_string_lossy()));
-        let text = format!("Wrote {} and {}; again by: {again}", spec.display(), patch.display());
-        self.ui.say(&text);
+        let again = format!("rescribe edit {}{model}{from}", quoted(&spec.to_string_lossy()));
+        self.ui.say(&format!("Wrote {} and {}.\nAgain: {again}", spec.display(), patch.display()));
         Ok(())
     }
 }
@@ -256,11 +251,10 @@ fn template(session: &Session) -> anyhow::Result<Option<ChatTemplate>> {
     }
 }
 
-/// The measures of an edit in a line.
+/// The measures of an edit, a line each.
 fn told(report: &Report) -> String {
     let measures = report.measures();
     let value = |name: &&str| measures.iter().find(|(known, _)| known == name)?.1;
     let told = MEASURES.iter().filter_map(|name| Some((name, value(name)?)));
-    let told = told.map(|(name, value)| format!("{name} {}", probability_text(value)));
-    told.collect::<Vec<_>>().join(" · ")
+    told.map(|(name, value)| format!("{name:>17}  {}\n", probability_text(value))).collect()
 }
