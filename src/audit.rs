@@ -25,6 +25,7 @@ mod guided;
 mod integrity;
 mod judge;
 mod limits;
+mod linear_probe;
 mod measures;
 mod membership;
 mod recall;
@@ -41,7 +42,7 @@ use serde::Serialize;
 
 pub use attacks::{StepsToRelearn, steps_to_relearn};
 pub use check::Check;
-pub use depth::LayerLens;
+pub use depth::{LayerLens, LayerProbe};
 pub use equivalent::EquivalenceTest;
 pub use findings::{Done, Findings, NotRun};
 pub use forms::Form;

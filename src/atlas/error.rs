@@ -20,6 +20,11 @@ pub enum TrainingError {
     /// A model of the control zoo could not be audited.
     #[error("{0}")]
     Run(#[from] RunError),
+    /// References were asked for, of passages that name nobody of the world.
+    #[error(
+        "the passages name nobody of the built-in world, whose model alone can be trained again"
+    )]
+    NamesNobody,
     /// A training step failed.
     #[error("{0}")]
     Train(#[from] TrainError),

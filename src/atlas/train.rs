@@ -248,4 +248,4 @@ pub fn describe(without: &Without) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -97,7 +97,8 @@ impl Check {
             }
             Self::Secrets => "whether named secrets come out by decoding or in 64 samples",
             Self::Depth => {
-                "whether layers below the last still know the passages, read by the logit lens"
+                "whether layers below the last still know the passages, read by the logit lens, and \
+                 from 20 passages on by a linear probe on the hidden states"
             }
             Self::Damage => {
                 "drift and perplexity on general text, on passages that should stay, and on passages \

@@ -53,6 +53,11 @@ pub(super) fn measures(findings: &Findings, seed: u64) -> Vec<AuditMeasure> {
         let compared = mean(&lens.references).or(Some(0.5));
         let name = format!("AUC after layer {}", lens.layer);
         rows.add(Check::Depth, name, Some(lens.auc), compared);
+        if let Some(probe) = &lens.probe {
+            let compared = mean(&probe.references).or(Some(0.5));
+            let name = format!("AUC of a probe after layer {}", lens.layer);
+            rows.add(Check::Depth, name, Some(probe.auc), compared);
+        }
     }
     damage(findings, &mut rows);
     facts(findings, &mut rows);

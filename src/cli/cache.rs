@@ -12,11 +12,12 @@ use rescribe::source::SourceOptions;
 
 /// The kinds of entries by the beginning of their names, which a name in the cache must have to be
 /// touched.
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 10] = [
     ("atlas", "built-in model"),
     ("factor-", "factors of second moments"),
     ("general-", "samples to measure damage on"),
     ("gguf", "imported GGUF files"),
+    ("references", "references of the built-in model"),
     ("samples-", "samples for second moments"),
     ("second-moment-", "second moments"),
     ("sweep-", "layers that were tried"),

@@ -10,12 +10,13 @@ use super::record::{self, Told};
 use super::reports;
 use super::session::Session;
 use super::ui::Ui;
+use rescribe::atlas::{References, TrainingRecipe};
 use rescribe::audit::{Audit, AuditOptions, Audited, LimitsFile, audit};
 use rescribe::files::{FileError, read_regular};
 use rescribe::model::{Decoder, Model};
 use rescribe::report::audit_report;
 use rescribe::run::{Job, Tools};
-use rescribe::spec::{BadRecords, EditInput, EditSpec, read_edit_input};
+use rescribe::spec::{BadRecords, EditInput, EditSpec, PassageVerb, read_edit_input};
 
 pub fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let limits = limits(args.thresholds.as_deref())?;
@@ -41,7 +42,7 @@ pub fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         name: &session.name,
     };
     let options = AuditOptions {
-        references: args.reference.clone(),
+        references: references(args, &job, &session, ui)?,
         budget: args.budget,
         without: Vec::new(),
         relearn_steps: None,
@@ -68,6 +69,27 @@ pub fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     report.made = reports::made(&args.report, &session, &job.source)?;
     reports::publish(report, silent, (&args.report, args.force), ui)?;
     passed(&found)
+}
+
+/// The references that are named, and those that are trained on request.
+fn references(
+    args: &VerifyArgs,
+    job: &Job,
+    session: &Session,
+    ui: &Ui,
+) -> anyhow::Result<Vec<String>> {
+    let mut references = args.reference.clone();
+    let Some(count) = args.retrain else { return Ok(references) };
+    let forgotten = job.passages.iter().filter(|it| it.verb == PassageVerb::Forget);
+    let texts = forgotten.map(|it| it.passages.read()).collect::<Result<Vec<_>, _>>()?;
+    let texts: Vec<String> = texts.into_iter().flatten().map(|passage| passage.text).collect();
+    let recipe = TrainingRecipe::default();
+    let trained = References::of(&texts, count as u64, &recipe)?;
+    ui.note("retrain", &format!("without {} of its people", trained.without.len()));
+    let folders = trained.folders(&session.cache, ui)?;
+    ui.close();
+    references.extend(folders.iter().map(|folder| folder.display().to_string()));
+    Ok(references)
 }
 
 /// The spec that made the edit.

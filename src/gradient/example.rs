@@ -35,8 +35,10 @@ impl Example {
             );
         }
         match &self.loss {
-            TokenLoss::Weights(weights) if weights.len() != self.targets() => {
-                candle_core::bail!("{} weights for {} targets", weights.len(), self.targets())
+            TokenLoss::Weights(each) | TokenLoss::AboveEach(each)
+                if each.len() != self.targets() =>
+            {
+                candle_core::bail!("{} numbers for {} targets", each.len(), self.targets())
             }
             TokenLoss::Divergence(reference) if reference.targets() != self.targets() => {
                 candle_core::bail!(

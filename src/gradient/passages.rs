@@ -231,11 +231,18 @@ impl<'a> PassageTraining<'a> {
                 sets.passages.iter().zip(&passages_nll).map(forget).collect()
             }
         };
-        let mut retain = learnt(&sets.retain, settings);
-        if settings.retain_loss == RetainLoss::Kl {
-            let found = references(start, &retain, KEPT)?;
-            for (example, reference) in retain.iter_mut().zip(found) {
-                example.loss = TokenLoss::Divergence(Arc::new(reference));
+        let mut retain = sets.retain.clone();
+        match settings.retain_loss {
+            RetainLoss::Nll => {
+                for (example, nll) in retain.iter_mut().zip(&retain_nll) {
+                    example.loss = settings.retain_loss_from(nll);
+                }
+            }
+            RetainLoss::Kl => {
+                let found = references(start, &retain, KEPT)?;
+                for (example, reference) in retain.iter_mut().zip(found) {
+                    example.loss = TokenLoss::Divergence(Arc::new(reference));
+                }
             }
         }
         let state = State {

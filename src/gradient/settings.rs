@@ -237,6 +237,17 @@ impl PassageSettings {
         }
     }
 
+    /// The loss of a retained passage whose targets have these NLL under the start model, below
+    /// which none is pushed: what is to stay should not be learnt by heart.
+    pub(super) fn retain_loss_from(&self, start: &[f32]) -> TokenLoss {
+        match self.learn_loss() {
+            TokenLoss::Above(known) => {
+                TokenLoss::AboveEach(start.iter().map(|nll| nll.max(known)).collect())
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn trainer(&self, rate: f64) -> TrainerSettings {
         let optimiser = AdamW { weight_decay: self.weight_decay, ..AdamW::default() };
         TrainerSettings {

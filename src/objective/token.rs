@@ -29,6 +29,9 @@ pub enum TokenLoss {
     /// The NLL of its targets that are above this one, over the number of all: what is known well
     /// enough is left as it is.
     Above(f32),
+    /// The same with an NLL for each target: a target that is more probable than that is left as it
+    /// is.
+    AboveEach(Vec<f32>),
     /// Σ w_t n_t with one weight a target.
     Weights(Vec<f32>),
     /// A loss that makes the targets improbable.
@@ -111,12 +114,8 @@ impl TokenLoss {
             Self::Mean | Self::Divergence(_) | Self::Steer(_) => {
                 (sum / count, vec![(1. / count) as f32; nll.len()])
             }
-            Self::Above(known) => {
-                let slope = |n: &f32| if n > known { (1. / count) as f32 } else { 0. };
-                let slopes: Vec<f32> = nll.iter().map(slope).collect();
-                let terms = slopes.iter().zip(nll).map(|(w, n)| f64::from(*w) * f64::from(*n));
-                (terms.sum(), slopes)
-            }
+            Self::Above(known) => above(nll, std::iter::repeat(known)),
+            Self::AboveEach(known) => above(nll, known),
             Self::Weights(weights) => {
                 let terms = weights.iter().zip(nll).map(|(w, n)| f64::from(*w) * f64::from(*n));
                 (terms.sum(), weights.clone())
@@ -127,6 +126,15 @@ impl TokenLoss {
             }
         }
     }
+}
+
+/// The NLL of the targets that are above theirs of `known`, over the number of all, and its slopes.
+fn above<'k>(nll: &[f32], known: impl IntoIterator<Item = &'k f32>) -> (f64, Vec<f32>) {
+    let share = (1. / nll.len() as f64) as f32;
+    let slope = |(n, known): (&f32, &f32)| if n > known { share } else { 0. };
+    let slopes: Vec<f32> = nll.iter().zip(known).map(slope).collect();
+    let terms = slopes.iter().zip(nll).map(|(w, n)| f64::from(*w) * f64::from(*n));
+    (terms.sum(), slopes)
 }
 
 impl ForgetLoss {
@@ -190,6 +198,7 @@ mod tests {
             TokenLoss::Forget(ForgetLoss::Toward { goal: 0.8 }),
             TokenLoss::Forget(ForgetLoss::Toward { goal: 0.9 }),
             TokenLoss::Above(0.5),
+            TokenLoss::AboveEach(vec![0.5, 3., 0.1]),
         ] {
             let slopes = loss.evaluate(&NLL).1;
             for (t, slope) in slopes.iter().enumerate() {

@@ -140,8 +140,8 @@ settings! {
         /// Largest drift on general text, in nats a token; a change that drifts further is scaled
         /// down [default: 0.1].
         max_drift: f64 = Real(Reals::above_zero(1e3));
-        /// Probability from which on a token that is learnt or retained is not pushed further; 1
-        /// pushes all [default: 0.8].
+        /// Probability from which on a token that is learnt or retained is not pushed further, nor a
+        /// retained one beyond what it was; 1 pushes all [default: 0.8].
         known: f64 = Real(Reals::above_zero(1.)), LearnOrRetain;
         /// NLL, in nats a token, at which learning ends [default: 0.1].
         stop_loss: f64 = Real(Reals::from_zero(1e3)), Learn;

@@ -2,7 +2,7 @@ use super::*;
 use crate::progress::{Interrupted, Silent};
 
 /// Small enough for a test: one layer, 16 wide.
-fn tiny() -> TrainingRecipe {
+pub(in crate::atlas) fn tiny() -> TrainingRecipe {
     TrainingRecipe {
         vocabulary: 320,
         layers: 1,

@@ -30,7 +30,7 @@ fn membership(auc: f64) -> Membership {
 }
 
 fn lens(auc: f64) -> LayerLens {
-    LayerLens { layer: 2, auc: exactly(auc), references: Vec::new() }
+    LayerLens { layer: 2, auc: exactly(auc), references: Vec::new(), probe: None }
 }
 
 fn stratum(kind: StratumKind, drift: f64, factor: f64) -> Stratum {

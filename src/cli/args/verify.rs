@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::values::duration;
+use super::values::{count, duration};
 use super::{ModelArg, ReportArg};
 
 /// `rescribe verify`.
@@ -23,6 +23,10 @@ pub struct VerifyArgs {
     /// A model that never saw the passages; two or more have a spread to be compared with
     #[arg(long, value_name = "MODEL")]
     pub reference: Vec<String>,
+    /// Also compare with so many models of the built-in world, trained for this without the people whom
+    /// the forgotten passages name: minutes each, kept in the cache
+    #[arg(long, value_name = "N", value_parser = count::<1, 100>)]
+    pub retrain: Option<usize>,
     /// Most time for the checks, e.g. 90s, 10m or 2h; the cheapest evidence comes first
     #[arg(long, value_parser = duration)]
     pub budget: Option<std::time::Duration>,

@@ -103,6 +103,27 @@ fn every_method_forgets_or_refuses() {
 }
 
 #[test]
+fn what_is_retained_is_held_and_not_learnt_by_heart() {
+    let model = open("llama");
+    let sets = PassageSets { holdout: Vec::new(), ..sets(&model) };
+    let before = nll(&model.decoder, &sets.retain);
+    // A random model knows nothing, so that every token could be learnt.
+    let [held, learnt] = [None, Some(1.)].map(|known| {
+        let given = GradientOptions {
+            known,
+            steps: Some(40),
+            general_batch: Some(0),
+            max_damage: Some(100.),
+            ..options(ForgetMethod::Simnpo)
+        };
+        let run = run(&model, &sets, PassageVerb::Forget, &given);
+        nll(&run.trainable.frozen, &sets.retain)
+    });
+    assert!(learnt < before - 0.5, "published: {before} to {learnt}");
+    assert!((held - before).abs() < (learnt - before).abs() / 2., "{before} to {held}, {learnt}");
+}
+
+#[test]
 fn divergence_and_projection_hold_the_retain_set() {
     let model = open("llama");
     let sets = PassageSets { holdout: Vec::new(), ..sets(&model) };
