@@ -31,6 +31,8 @@ use tape::{Scratch, Tape, add};
 /// rest for these alone.
 pub struct FrozenPass<'a> {
     layers: &'a [DecoderLayer],
+    /// Number of the first of them in the decoder.
+    first: usize,
     rotary: Vec<RotaryTable>,
     tapes: Vec<Tape>,
     scratch: Scratch,
@@ -58,6 +60,7 @@ impl<'a> FrozenPass<'a> {
         let rotary = config.position.tables(&batch.spans)?;
         Ok(Self {
             layers: &decoder.layers[layers.clone()],
+            first: layers.start,
             rotary,
             tapes: layers.map(tape).collect(),
             scratch: Scratch::new(config, rows),
@@ -93,20 +96,31 @@ impl<'a> FrozenPass<'a> {
     /// The gradient with respect to what `start` wrote in the latest [`forward`](Self::forward),
     /// [rows, hidden], where `end` writes that with respect to what it gave, [read, hidden].
     pub fn backward(&mut self, end: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<&[f32]> {
+        self.backward_observed(end, &mut |_, _| {})
+    }
+
+    /// As [`backward`](Self::backward); `at_value` sees each layer's number and the gradient with
+    /// respect to its value, from the last layer to the first: [read, hidden] of the last one,
+    /// [rows, hidden] of the others.
+    pub fn backward_observed(
+        &mut self,
+        end: impl FnOnce(&mut [f32]) -> Result<()>,
+        at_value: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<&[f32]> {
         let (rotary, scratch) = (self.rotary.as_slice(), &mut self.scratch);
+        let (first, last) = (self.first, self.layers.len().wrapping_sub(1));
         end(&mut self.after)?;
         if let (Some(layer), Some(tape)) = (self.layers.last(), self.tapes.last()) {
-            tape.mlp_backward(layer, &mut self.after, scratch)?;
+            tape.mlp_backward(layer, &mut self.after, scratch, |g| at_value(first + last, g))?;
             let width = layer.attention.rule.shape.query_width();
             scatter(&mut scratch.query, &scratch.attended, &self.read, width);
             std::mem::swap(&mut scratch.query, &mut scratch.attended);
         }
         let width = self.after.len() / self.read.len();
         scatter(&mut self.stream, &self.after, &self.read, width);
-        let last = self.layers.len().wrapping_sub(1);
         for (i, (layer, tape)) in self.layers.iter().zip(&self.tapes).enumerate().rev() {
             if i < last {
-                tape.mlp_backward(layer, &mut self.stream, scratch)?;
+                tape.mlp_backward(layer, &mut self.stream, scratch, |g| at_value(first + i, g))?;
             }
             tape.attention_backward(layer, &mut self.stream, rotary, scratch)?;
         }

@@ -59,7 +59,7 @@ pub fn accumulate(
     progress: &dyn Progress,
 ) -> Result<(), ModelError> {
     let (width, mut kept) = (moment.width, Vec::new());
-    for group in batches(sequences) {
+    for group in batches(sequences, BATCH_ROWS) {
         progress.check()?;
         let batch = Batch::new(group);
         let mut recorder = Recorder::only([(layer, Site::Key)]);
@@ -79,12 +79,12 @@ pub fn accumulate(
     Ok(())
 }
 
-/// Runs of sequences of about [`BATCH_ROWS`] tokens.
-fn batches(sequences: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
+/// Runs of sequences of at most `most` tokens, or of a single one that has more.
+pub(super) fn batches(sequences: &[Vec<u32>], most: usize) -> Vec<&[Vec<u32>]> {
     let mut groups = Vec::new();
     let (mut start, mut rows) = (0, 0);
     for (at, sequence) in sequences.iter().enumerate() {
-        if rows > 0 && rows + sequence.len() > BATCH_ROWS {
+        if rows > 0 && rows + sequence.len() > most {
             groups.push(&sequences[start..at]);
             (start, rows) = (at, 0);
         }
@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn groups_are_filled_but_not_beyond_a_batch() {
         let sequences: Vec<Vec<u32>> = [600, 400, 100, 2000, 5].map(|n| vec![0; n]).to_vec();
-        let lengths: Vec<usize> = batches(&sequences).iter().map(|group| group.len()).collect();
+        let lengths: Vec<usize> =
+            batches(&sequences, BATCH_ROWS).iter().map(|group| group.len()).collect();
         assert_eq!(lengths, [1, 2, 1, 1]);
     }
 }

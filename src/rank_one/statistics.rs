@@ -4,20 +4,27 @@
 //! layer, token count, seed. Work is done in groups of sequences; after each group the sum so far
 //! is written, so that an interrupted run goes on where it stopped.
 
+mod gradients;
+
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use safetensors::Dtype;
 
-use super::matrix_file::{bytes_of, numbers_in};
+use super::matrix_file::{bytes_of, in_file, numbers_in};
 use super::second_moment::{SecondMoment, accumulate};
-use crate::files::{Sha256, keep_sealed, map_sealed, read_regular, write_sealed};
+use crate::files::{Sealed, Sha256, keep_sealed, map_sealed, read_regular, write_sealed};
+use crate::math::Entries;
 use crate::model::weights::header::Header;
 use crate::model::{Model, ModelError, Opening, SampleGroup, samples, text_pieces};
 use crate::ops::{Weight, WeightLayout};
 use crate::plan::MomentCost;
 use crate::progress::{Progress, counted};
 use crate::spec::{SourceText, corpus_of_data};
+
+pub use gradients::{gradient_moments, known_gradient_moment};
 
 /// The corpus that keys are collected over.
 #[derive(Debug, Clone)]
@@ -65,6 +72,16 @@ pub struct Obtained {
     pub was_cached: bool,
 }
 
+impl Obtained {
+    /// The sum, in its file where it could be kept there: that of wide layers takes gigabytes.
+    pub(super) fn into_entries(self, progress: &dyn Progress) -> Arc<dyn Entries> {
+        match parse(&self.file, self.moment.width, progress) {
+            Some(Parsed { file, range, .. }) => in_file(file, range),
+            None => Arc::new(self.moment.sum),
+        }
+    }
+}
+
 /// Sequences of one group of samples, and their length.
 const SAMPLES: (usize, usize) = (64, 64);
 /// Longest sequence cut from a text.
@@ -81,19 +98,8 @@ pub fn second_moment(
     progress: &dyn Progress,
 ) -> Result<Obtained, StatisticsError> {
     model.check_layer(layer)?;
-    std::fs::create_dir_all(cache).map_err(|error| StatisticsError::Cache {
-        folder: cache.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let text = corpus.file.as_deref().map(read).transpose()?;
-    let source = match &text {
-        Some(text) => format!("text {}", Sha256::of(text)),
-        None => format!("samples {SAMPLES:?} seed {}", corpus.seed),
-    };
-    let weights = model.weights_hash()?;
-    let base = format!("{weights} {} {} {source}", model.config_hash, model.tokenizer.hash());
-    let key = Sha256::of(format!("{base} layer {layer} tokens {}", corpus.tokens));
-    let file = cache.join(format!("second-moment-{key}.safetensors"));
+    let source = Source::new(model, corpus, cache)?;
+    let file = source.file("second-moment", &format!("layer {layer} tokens {}", corpus.tokens));
     let width = model.decoder.config().intermediate;
     if let Some((moment, _)) = load(&file, width, progress) {
         return Ok(Obtained { moment, file, was_cached: true });
@@ -101,7 +107,7 @@ pub fn second_moment(
     let partial = file.with_extension("partial");
     let (mut moment, mut group) =
         load(&partial, width, progress).unwrap_or_else(|| (SecondMoment::empty(width), 0));
-    let groups = Groups::new(model, corpus, text.as_deref(), Sha256::of(&base), cache)?;
+    let groups = source.groups()?;
     let total = corpus.tokens as u64;
     announce(model, layer, corpus.tokens - moment.tokens, &groups, progress);
     progress.phase("second moment", Some(total));
@@ -114,13 +120,56 @@ pub fn second_moment(
         write_sealed(&partial, &[&header(&moment, group), &bytes_of(&moment.sum)]).ok();
     }
     if moment.tokens == 0 {
-        let file = corpus.file.clone().unwrap_or_default();
-        return Err(StatisticsError::Corpus { file, reason: "has no sequence of 2 tokens".into() });
+        return Err(no_sequence(corpus));
     }
     keep_sealed(&file, &[&header(&moment, group), &bytes_of(&moment.sum)], progress);
     // A partial sum that is not removed costs disk space, nothing else.
     std::fs::remove_file(&partial).ok();
     Ok(Obtained { moment, file, was_cached: false })
+}
+
+fn no_sequence(corpus: &Corpus) -> StatisticsError {
+    let file = corpus.file.clone().unwrap_or_default();
+    StatisticsError::Corpus { file, reason: "has no sequence of 2 tokens".into() }
+}
+
+/// A corpus as one model reads it, and the folder in which its statistics are kept.
+struct Source<'a> {
+    model: &'a Model,
+    corpus: &'a Corpus,
+    text: Option<String>,
+    /// Names the weights, the tokenizer and the corpus.
+    base: String,
+    cache: &'a Path,
+}
+
+impl<'a> Source<'a> {
+    /// Creates the cache folder and reads the corpus.
+    fn new(model: &'a Model, corpus: &'a Corpus, cache: &'a Path) -> Result<Self, StatisticsError> {
+        std::fs::create_dir_all(cache).map_err(|error| StatisticsError::Cache {
+            folder: cache.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let text = corpus.file.as_deref().map(read).transpose()?;
+        let source = match &text {
+            Some(text) => format!("text {}", Sha256::of(text)),
+            None => format!("samples {SAMPLES:?} seed {}", corpus.seed),
+        };
+        let weights = model.weights_hash()?;
+        let base = format!("{weights} {} {} {source}", model.config_hash, model.tokenizer.hash());
+        Ok(Self { model, corpus, text, base, cache })
+    }
+
+    /// The file of a statistic of this corpus.
+    fn file(&self, kind: &str, what: &str) -> PathBuf {
+        let key = Sha256::of(format!("{} {what}", self.base));
+        self.cache.join(format!("{kind}-{key}.safetensors"))
+    }
+
+    fn groups(&self) -> Result<Groups<'a>, StatisticsError> {
+        let base = Sha256::of(&self.base);
+        Groups::new(self.model, self.corpus, self.text.as_deref(), base, self.cache)
+    }
 }
 
 /// Seconds from which on work is announced.
@@ -297,17 +346,32 @@ fn header(moment: &SecondMoment, groups: usize) -> Vec<u8> {
     Header::write(&metadata.into(), [("sum", Dtype::F64, &shape[..], bytes)])
 }
 
-/// The moment and the number of groups in it; nothing where the file is absent or another file.
-fn load(file: &Path, width: usize, progress: &dyn Progress) -> Option<(SecondMoment, usize)> {
-    let bytes = map_sealed(file, progress)?;
-    let header = Header::parse(&bytes).ok()?;
+/// A file of a sum.
+struct Parsed {
+    file: Sealed,
+    range: Range<usize>,
+    tokens: usize,
+    groups: usize,
+}
+
+/// The parts of a file; nothing where it is absent or another file.
+fn parse(file: &Path, width: usize, progress: &dyn Progress) -> Option<Parsed> {
+    let file = map_sealed(file, progress)?;
+    let header = Header::parse(&file).ok()?;
     let number = |key: &str| header.metadata.get(key)?.parse::<usize>().ok();
     let (tokens, groups) = (number("tokens")?, number("groups")?);
     let entry = header.tensors.get("sum")?;
     if entry.dtype != Dtype::F64 || entry.shape != [width, width] {
         return None;
     }
-    let sum = numbers_in(&bytes[entry.range.clone()]);
+    let range = entry.range.clone();
+    Some(Parsed { file, range, tokens, groups })
+}
+
+/// The moment and the number of groups in it; nothing where the file is absent or another file.
+fn load(file: &Path, width: usize, progress: &dyn Progress) -> Option<(SecondMoment, usize)> {
+    let Parsed { file, range, tokens, groups } = parse(file, width, progress)?;
+    let sum = numbers_in(&file[range]);
     let is_finite = sum.iter().all(|value| value.is_finite());
     is_finite.then_some((SecondMoment { sum, width, tokens }, groups))
 }

@@ -156,12 +156,13 @@ impl Tape {
     }
 
     /// Backward of [`mlp`](Self::mlp): `g` becomes the gradient of the stream before it,
-    /// and the scratch rows that of what attention read.
+    /// and the scratch rows that of what attention read; `at_value` sees that of the value.
     pub(super) fn mlp_backward(
         &self,
         layer: &DecoderLayer,
         g: &mut [f32],
         scratch: &mut Scratch,
+        at_value: impl FnOnce(&[f32]),
     ) -> Result<()> {
         let (mlp, of) = (&layer.mlp, self.lengths(g));
         if layer.is_parallel {
@@ -170,10 +171,12 @@ impl Tape {
         let (sum, part) = (&mut scratch.sum[..of.hidden], &mut scratch.hidden[..of.hidden]);
         let (up, inner) = (&self.up[..of.inner], &mut scratch.inner[..of.inner]);
         if layer.after_mlp.is_identity() {
+            at_value(g);
             mlp.down.write_gradient(inner, g)?;
         } else {
             let kept = &self.mlp_out[..of.hidden.min(self.mlp_out.len())];
             layer.after_mlp.write_gradient(sum, g, kept)?;
+            at_value(sum);
             mlp.down.write_gradient(inner, sum)?;
         }
         match &mlp.gate {
