@@ -28,7 +28,7 @@ mod verify;
 pub use base::{BaseHashes, Difference};
 pub use composed::Composed;
 pub use earlier::{Earlier, EditRecord, History};
-pub use facts::{HeldFact, without_facts};
+pub use facts::{HeldFact, LEFT_OUT, is_left_out, without_facts};
 pub use format::Malformed;
 pub use redact::Redactor;
 pub use seal::Broken;

@@ -13,6 +13,9 @@
 //! last layer, [`spread`] writes it into one layer or several, [`mod@solve`] is the same n×n
 //! solve for every method.
 //!
+//! What a change costs general text is known before it is written: [`mod@price`], from C and from
+//! S = E[g gᵀ] of the gradients at the value ([`gradient_moment`]).
+//!
 //! A fact to remove differs only in its loss: [`objective`](crate::objective).
 //!
 //! ROME, arXiv 2202.05262; MEMIT, 2210.07229; EMMET, 2403.14236; AlphaEdit, 2410.02355. One key
@@ -43,6 +46,7 @@ pub use context::{Asked, EditContexts};
 pub use error::RankOneError;
 pub use kept::Edited;
 pub use metric::Factored;
+pub use price::{PriceFactors, Prices};
 pub use second_moment::SecondMoment;
 pub use solve::{RankOneChange, Request, solve};
 pub use spread::{Writer, WrittenBatch};

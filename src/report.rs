@@ -19,6 +19,7 @@ mod outcome;
 mod passages;
 mod patches;
 mod plain;
+mod price;
 mod prompts;
 mod scores;
 mod secrets;
@@ -212,7 +213,7 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 54] = [
+const MEASURES: [&str; 55] = [
     "said",
     "said, paraphrased",
     "said, ripples",
@@ -223,6 +224,7 @@ const MEASURES: [&str; 54] = [
     "background",
     "near subjects",
     "drift",
+    "predicted drift",
     "perplexity",
     "efficacy",
     "paraphrase",

@@ -15,6 +15,7 @@
 
 mod attack;
 mod bleed;
+mod budget;
 mod chat;
 mod compare;
 mod earlier;
@@ -25,10 +26,12 @@ mod job;
 mod judge;
 mod layer_norms;
 mod layers;
+mod left_out;
 mod measure;
 mod needs;
 mod outcome;
 mod plan;
+mod price;
 mod probe;
 mod recall;
 mod references;
@@ -64,6 +67,7 @@ pub use outcome::{
     PassageMeasures, WriteSummary,
 };
 pub use plan::{Plan, Step};
+pub use price::{Price, PriceAgreement};
 pub use probe::probe;
 pub(crate) use recall::{secret_questions, secrets};
 pub use start::Start;

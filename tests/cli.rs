@@ -41,6 +41,8 @@ mod outputs;
 mod passages;
 #[path = "cli/patches.rs"]
 mod patches;
+#[path = "cli/price.rs"]
+mod price;
 #[path = "cli/probes.rs"]
 mod probes;
 #[path = "cli/readme.rs"]

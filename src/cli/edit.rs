@@ -84,7 +84,19 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     if let Some(collapse) = outcome.collapse {
         return Err(Missed(format!("{collapse}; no patch was written")).into());
     }
-    require::check(&requirements, &report)
+    require::check(&requirements, &report)?;
+    within_budget(&outcome, &plan)
+}
+
+/// Facts that a budget left out are no success.
+fn within_budget(outcome: &Outcome, plan: &Plan) -> anyhow::Result<()> {
+    let max_drift = plan.write().and_then(|write| write.batch.max_drift);
+    let left_out = outcome.facts().filter(|fact| fact.unwritten.is_some()).count();
+    let Some(max_drift) = max_drift.filter(|_| left_out > 0) else { return Ok(()) };
+    let (n, verb) = (outcome.facts().count(), if left_out == 1 { "was" } else { "were" });
+    let of = counted(n, "fact");
+    Err(Missed(format!("{left_out} of {of} {verb} left out to stay within max_drift {max_drift}"))
+        .into())
 }
 
 /// The patches that the edit starts from.

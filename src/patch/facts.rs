@@ -8,6 +8,16 @@ use super::{Composed, EditRecord, Recipe, rewrite};
 /// The tables of a spec that say what is done, in the order in which they are listed.
 const VERBS: [&str; 4] = ["insert", "erase", "forget", "learn"];
 
+/// Key of a recorded plan: the places, by the name of the table, of facts that are in the spec and
+/// were left out of the change.
+pub const LEFT_OUT: &str = "left_out";
+
+/// Whether a fact of the spec of an edit is not in its change.
+pub fn is_left_out(plan: &serde_json::Value, verb: &str, place: usize) -> bool {
+    let places = plan[LEFT_OUT][verb].as_array().into_iter().flatten();
+    places.filter_map(serde_json::Value::as_u64).any(|it| it == place as u64)
+}
+
 /// A fact, or passages, of a patch file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeldFact {
@@ -67,7 +77,8 @@ fn of_edit(at: usize, edit: &EditRecord<'_>) -> Vec<HeldFact> {
     for verb in VERBS {
         let value = document.get_ref().get(verb).and_then(|value| value.get_ref().as_array());
         let tables = value.into_iter().flatten().filter_map(|item| item.get_ref().as_table());
-        facts.extend(tables.enumerate().map(|(place, table)| held((at, edit), verb, place, table)));
+        let tables = tables.enumerate().filter(|(at, _)| !is_left_out(edit.plan, verb, *at));
+        facts.extend(tables.map(|(place, table)| held((at, edit), verb, place, table)));
     }
     facts
 }

@@ -128,5 +128,7 @@ pub(super) fn batch_settings(options: &RankOneOptions, method: Method) -> BatchS
         null_space: options.null_space.unwrap_or(NULL_SPACE),
         sequential: options.sequential,
         max_perplexity: options.max_perplexity.unwrap_or(2.),
+        max_drift: options.max_drift,
+        price: options.price,
     }
 }

@@ -60,4 +60,11 @@ pub struct BatchSettings {
     pub sequential: Option<usize>,
     /// Perplexity on held-out text, relative to the base, at which a sequence stops.
     pub max_perplexity: f64,
+    /// Largest drift on general text, in nats a token; facts that would pass it are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_drift: Option<f64>,
+    /// Whether statistics are collected that predict the drift; nothing: where they are cached, and
+    /// for many facts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<bool>,
 }

@@ -88,9 +88,16 @@ impl PriceFactors {
 
     /// The price of a change of the down projection, stored as `layout` says, in nats a token.
     pub fn price(&self, change: &Change, layout: WeightLayout) -> Result<f64> {
-        let (values, keys) = sides(change, layout)?;
-        let (of_values, of_keys) = (self.gradients.products(&values), self.keys.products(&keys));
-        Ok(0.5 * dot(&of_values, &of_keys))
+        Ok(match Sides::of(change, layout)? {
+            Sides::Factors { values, keys } => {
+                0.5 * dot(&self.gradients.products(&values), &self.keys.products(&keys))
+            }
+            Sides::Rows(rows) => {
+                let of_keys = self.keys.products(&rows);
+                let Moment { sum, tokens, .. } = &self.gradients;
+                0.5 * dot(sum.entries(), &of_keys) / (*tokens).max(1) as f64
+            }
+        })
     }
 
     /// The price ½ δᵀSδ of a change δ of the value at every token, in nats a token.
@@ -105,25 +112,28 @@ impl PriceFactors {
     }
 }
 
-/// Columns of U and of V, where ΔW = U Vᵀ; of a dense change U is the identity.
-fn sides(change: &Change, layout: WeightLayout) -> Result<(Vec<Vec<f64>>, Vec<Vec<f64>>)> {
-    let vectors = |rows: &Tensor| rows.to_dtype(DType::F64)?.to_vec2::<f64>();
-    match change {
-        Change::LowRank { left, right } => {
-            let (left, right) = (vectors(&left.t()?.contiguous()?)?, vectors(right)?);
-            Ok(match layout {
-                WeightLayout::OutIn => (left, right),
-                WeightLayout::InOut => (right, left),
-            })
-        }
-        Change::Dense(dense) => {
-            let rows = match layout {
-                WeightLayout::OutIn => vectors(dense)?,
-                WeightLayout::InOut => vectors(&dense.t()?.contiguous()?)?,
-            };
-            let unit = |i: usize| (0..rows.len()).map(|j| f64::from(u8::from(i == j))).collect();
-            Ok(((0..rows.len()).map(unit).collect(), rows))
-        }
+/// A change as the price takes it.
+enum Sides {
+    /// Columns of U and of V, where ΔW = U Vᵀ.
+    Factors { values: Vec<Vec<f64>>, keys: Vec<Vec<f64>> },
+    /// Rows of ΔW, of a dense change and of one whose factors are larger than their product.
+    Rows(Vec<Vec<f64>>),
+}
+
+impl Sides {
+    fn of(change: &Change, layout: WeightLayout) -> Result<Self> {
+        let rows = |matrix: &Tensor| matrix.to_dtype(DType::F64)?.to_vec2::<f64>();
+        let columns = |matrix: &Tensor| rows(&matrix.t()?.contiguous()?);
+        Ok(match (change.clone().compact()?, layout) {
+            (Change::LowRank { left, right }, WeightLayout::OutIn) => {
+                Self::Factors { values: columns(&left)?, keys: rows(&right)? }
+            }
+            (Change::LowRank { left, right }, WeightLayout::InOut) => {
+                Self::Factors { values: rows(&right)?, keys: columns(&left)? }
+            }
+            (Change::Dense(dense), WeightLayout::OutIn) => Self::Rows(rows(&dense)?),
+            (Change::Dense(dense), WeightLayout::InOut) => Self::Rows(columns(&dense)?),
+        })
     }
 }
 

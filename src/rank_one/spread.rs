@@ -25,7 +25,8 @@ use crate::model::{Decoder, Model, ValuePath};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::progress::Progress;
 
-/// Writes batches into a model, one after the other.
+/// Writes batches into a model, one after the other. A clone goes on by itself.
+#[derive(Clone)]
 pub struct Writer<'a> {
     model: &'a Model,
     plan: &'a WritePlan,
@@ -65,6 +66,11 @@ impl<'a> Writer<'a> {
     /// The model as edited so far.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// All changes so far.
+    pub fn delta(&self) -> &WeightDelta {
+        &self.delta
     }
 
     /// All changes and keys so far, and the model that has them.

@@ -24,7 +24,7 @@ use crate::plan::MomentCost;
 use crate::progress::{Progress, counted};
 use crate::spec::{SourceText, corpus_of_data};
 
-pub use gradients::{gradient_moments, known_gradient_moment};
+pub use gradients::{GRADIENT_TOKENS, gradient_moments, known_gradient_moment};
 
 /// The corpus that keys are collected over.
 #[derive(Debug, Clone)]

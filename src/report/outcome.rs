@@ -5,6 +5,7 @@ use super::details::{bleed_section, layer_section, loss_section, worst_section};
 use super::leaks::leak_section;
 use super::origin::requests;
 use super::passages::passage_section;
+use super::price::{price_figure, price_row, price_section};
 use super::prompts::prompt_section;
 use super::secrets::secret_section;
 use super::{Axis, Block, Cell, Column, Figure, Report, Row, Scores, Section, Series, Table, Unit};
@@ -22,6 +23,7 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         prompt_section(outcome),
         forced(outcome),
         curve(outcome),
+        price_section(outcome),
         leak_section(&outcome.leaks),
         secret_section(&outcome.secrets),
         moved(outcome),
@@ -39,6 +41,7 @@ pub fn outcome_report(outcome: &Outcome, command: &str) -> serde_json::Result<Re
         report = report.section(outcome.completions.clone());
     }
     let details = [
+        price_figure(outcome),
         bleed_section(outcome),
         worst_section(outcome),
         loss_section(outcome),
@@ -240,6 +243,9 @@ fn stayed(outcome: &Outcome, moments: &Moments<'_>, table: &mut Table) {
             has_right_after,
             table,
         );
+    }
+    if let Some(row) = price_row(outcome, has_right_after) {
+        table.push(row);
     }
     if let Some(retain) = &outcome.retain {
         damage_rows(

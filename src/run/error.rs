@@ -9,6 +9,7 @@ use crate::plan::PlanError;
 use crate::progress::Interrupted;
 use crate::rank_one::RankOneError;
 use crate::rank_one::factors::FactorError;
+use crate::rank_one::statistics::StatisticsError;
 use crate::spec::{SecretsNotFound, SpecError};
 
 /// A run that could not be planned or finished; nothing was written to disk but caches.
@@ -152,6 +153,12 @@ pub enum RunError {
     /// One checkpoint file for two trainings.
     #[error("--checkpoint holds one training; split the spec")]
     TwoTrainings,
+}
+
+impl From<StatisticsError> for RunError {
+    fn from(error: StatisticsError) -> Self {
+        Self::Factor(error.into())
+    }
 }
 
 impl RunError {

@@ -3,11 +3,13 @@
 mod measuring;
 
 use super::attack::Attack;
+use super::budget::Budget;
 use super::job::{Case, Job};
 use super::layer_norms::layer_norms;
 use super::measure::{AskedCase, TOGETHER, ask_all, ask_edited};
 use super::outcome::{CaseMeasures, Collapse, GroupOutcome, ModelChange, Outcome, WriteSummary};
 use super::plan::{Plan, Step};
+use super::price::{Price, PriceAgreement};
 use super::references::measure_references;
 use super::ripples::without_ripples;
 use super::tools::Tools;
@@ -15,7 +17,7 @@ use super::train::{TrainedModel, TrainingOutcome, remembered, train};
 use super::train_plan::TrainPlan;
 use super::write::{FactWriter, WrittenGroup};
 use super::{Grouping, RunError, earlier, general, judge, layers, recall};
-use crate::delta::Keys;
+use crate::delta::{Keys, WeightDelta};
 use crate::gradient::PassageSets;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
@@ -25,7 +27,7 @@ use crate::probe::{
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
-use crate::rank_one::{Edited, RankOneError};
+use crate::rank_one::{Edited, Prices, RankOneError};
 
 /// Tokens of general text on which a run measures damage.
 pub(crate) const GENERAL_TOKENS: usize = 2_000;
@@ -72,6 +74,8 @@ struct Run<'a> {
     from_cache: usize,
     fluency_before: Option<f64>,
     collapse: Option<Collapse>,
+    /// What prices the changes of facts, where that is known.
+    prices: Option<Prices>,
     /// The sets that the last training reports on.
     reported: Option<PassageSets>,
     /// The result of all steps so far; of isolated groups, that of the last one.
@@ -110,6 +114,7 @@ impl<'a> Run<'a> {
             from_cache: 0,
             fluency_before: None,
             collapse: None,
+            prices: None,
             reported: None,
             left: job.start.edited(model)?,
         })
@@ -120,12 +125,14 @@ impl<'a> Run<'a> {
         let (model, tools) = (self.model, self.tools);
         let corpus = self.job.rank_one.corpus.as_ref();
         let factored = layers::ready(model, write, corpus, tools.cache, tools.progress)?;
+        self.prices = layers::prices(model, write, corpus, tools.cache, tools.progress)?;
+        let budget = Budget::of(model, write, self.prices.as_ref(), tools)?;
         let weights = self.job.start.weights(model.weights_hash()?);
         let store = ValueStore::open(tools.cache, weights)?;
         let is_sequential = self.plan.grouping == Grouping::Sequential;
         let start = self.left.clone();
         let into = || (start.clone(), is_sequential);
-        let new = || FactWriter::new(model, write, &factored, &store, into());
+        let new = || FactWriter::new(model, write, (&factored, &store), into(), budget.as_ref());
         let prompts = self.fluency_prompts();
         if is_sequential {
             self.fluency_before = self.fluency(&model.decoder, &prompts)?;
@@ -153,7 +160,8 @@ impl<'a> Run<'a> {
                 written => written?,
             };
             first += size;
-            self.measure_group(writer.decoder(), first, written, &prompts)?;
+            let price = self.price(writer.delta())?;
+            self.measure_group(writer.decoder(), first, (written, price), &prompts)?;
             if is_sequential && self.has_collapsed(write) {
                 break;
             }
@@ -192,7 +200,7 @@ impl<'a> Run<'a> {
         &mut self,
         decoder: &Decoder,
         written_to: usize,
-        written: WrittenGroup,
+        (written, price): (WrittenGroup, Option<Price>),
         prompts: &[String],
     ) -> Result<(), RunError> {
         let first = written_to - written.facts.len();
@@ -228,10 +236,16 @@ impl<'a> Run<'a> {
             relative_norms: written.relative_norms,
             reached: written.reached,
             damage,
+            price,
             fluency,
             seconds: written.seconds,
         });
         Ok(())
+    }
+
+    fn price(&self, delta: &WeightDelta) -> Result<Option<Price>, RunError> {
+        let price = self.prices.as_ref().map(|prices| Price::of(prices, delta)).transpose()?;
+        Ok(price.flatten())
     }
 
     fn has_collapsed(&mut self, write: &WritePlan) -> bool {
@@ -282,6 +296,17 @@ impl<'a> Run<'a> {
             }
             false => self.damage_of_group(&decoder, false)?,
         };
+        let prices = self.groups.iter().filter_map(|group| group.price);
+        let price = match is_isolated {
+            true => Price::mean(&prices.collect::<Vec<_>>()),
+            false => self.price(&self.left.delta)?,
+        };
+        let priced = self
+            .groups
+            .iter()
+            .filter_map(|group| Some((group.price?, group.damage.as_ref()?.drift.mean)));
+        let price_agreement = PriceAgreement::of(&priced.collect::<Vec<_>>());
+        let is_changed = self.is_changed();
         let mut outcome = Outcome {
             model: self.plan.model.clone(),
             write: self.summary(),
@@ -293,6 +318,8 @@ impl<'a> Run<'a> {
             secrets: self.secrets,
             attack: self.attack,
             damage,
+            price,
+            price_agreement,
             fluency_before: self.fluency_before,
             collapse: self.collapse,
             rounding,
@@ -312,13 +339,19 @@ impl<'a> Run<'a> {
                 earlier::measure(model, &self.job.start, [&start, &decoder], progress)?;
             outcome.without_ripples = without_ripples(model, self.job, self.plan, self.tools)?;
         }
-        if !is_isolated && outcome.collapse.is_none() {
+        if !is_isolated && outcome.collapse.is_none() && is_changed {
             let Edited { delta, keys, decoder } = self.left;
             outcome.layer_norms = layer_norms(self.model, &delta)?;
             outcome.change = Some(ModelChange { delta, keys, decoder });
         }
         outcome.verdict = Some(judge::verdict(&outcome, &self.plan.thresholds));
         Ok(outcome)
+    }
+
+    /// Whether anything was written or trained: a budget may leave out all facts.
+    fn is_changed(&self) -> bool {
+        let mut facts = self.groups.iter().flat_map(|group| &group.facts);
+        !self.trainings.is_empty() || facts.any(|fact| fact.unwritten.is_none())
     }
 
     fn summary(&self) -> Option<WriteSummary> {

@@ -1,4 +1,4 @@
-//! The second moments of the layers that are written, factored for solves.
+//! The statistics of the layers that are written: second moments factored for solves, and prices.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +6,20 @@ use super::RunError;
 use crate::model::Model;
 use crate::plan::WritePlan;
 use crate::progress::{Progress, counted};
-use crate::rank_one::Factored;
 use crate::rank_one::factors::ready_layer;
-use crate::rank_one::statistics::Corpus;
+use crate::rank_one::statistics::{
+    Corpus, GRADIENT_TOKENS, Obtained, gradient_moments, known_gradient_moment, second_moment,
+};
+use crate::rank_one::{Factored, PriceFactors, Prices};
+
+/// The text that statistics are collected from: `corpus`, or the model's own samples.
+fn corpus_of(plan: &WritePlan, corpus: Option<&PathBuf>) -> Corpus {
+    Corpus {
+        file: corpus.cloned(),
+        tokens: plan.settings.second_moment_tokens,
+        seed: plan.settings.seed,
+    }
+}
 
 /// The factored second moment C of each of the plan's layers; `corpus` is a text in place of the
 /// model's own samples.
@@ -19,11 +30,7 @@ pub(super) fn ready(
     cache: &Path,
     progress: &dyn Progress,
 ) -> Result<Vec<Factored>, RunError> {
-    let corpus = Corpus {
-        file: corpus.cloned(),
-        tokens: plan.settings.second_moment_tokens,
-        seed: plan.settings.seed,
-    };
+    let corpus = corpus_of(plan, corpus);
     let mut ready = Vec::new();
     for layer in &plan.layers {
         let started = progress.now();
@@ -38,4 +45,60 @@ pub(super) fn ready(
         ready.push(found.factored);
     }
     Ok(ready)
+}
+
+/// Facts from which on the statistics of prices cost little beside the rest of a run.
+const MANY: usize = 10;
+
+/// What prices the changes of the plan's layers. Nothing where the statistics are neither asked for
+/// nor cached nor worth their time, or where the model is not on the CPU.
+pub(super) fn prices(
+    model: &Model,
+    plan: &WritePlan,
+    corpus: Option<&PathBuf>,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Option<Prices>, RunError> {
+    let is_refused = plan.batch.price == Some(false);
+    if is_refused || !model.decoder.device().is_cpu() {
+        return Ok(None);
+    }
+    let corpus = corpus_of(plan, corpus);
+    let few = Corpus { tokens: corpus.tokens.min(GRADIENT_TOKENS), ..corpus.clone() };
+    let is_asked_for = plan.batch.price == Some(true) || plan.batch.max_drift.is_some();
+    let is_wanted = is_asked_for || plan.edits.len() >= MANY;
+    let gradients: Option<Vec<Obtained>> = match is_wanted {
+        true => Some(computed(model, plan, &few, cache, progress)?),
+        false => {
+            let known = |layer: &usize| known_gradient_moment(model, *layer, &few, cache, progress);
+            plan.layers.iter().map(known).collect::<Result<_, _>>()?
+        }
+    };
+    let Some(gradients) = gradients else { return Ok(None) };
+    let mut factors = Vec::new();
+    for (layer, gradients) in plan.layers.iter().zip(gradients) {
+        let keys = second_moment(model, *layer, &corpus, cache, progress)?;
+        let name = model.down_projection_name(*layer).to_owned();
+        factors.push((name, PriceFactors::new(keys, gradients, progress)));
+    }
+    Ok(Some(Prices::new(factors.into_iter().collect(), model.layout())))
+}
+
+fn computed(
+    model: &Model,
+    plan: &WritePlan,
+    corpus: &Corpus,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<Obtained>, RunError> {
+    let started = progress.now();
+    let found = gradient_moments(model, &plan.layers, corpus, cache, progress)?;
+    let seconds = (progress.now() - started).as_secs_f64();
+    if let Some(one) = found.iter().find(|it| !it.was_cached) {
+        let layers = super::plan::layers(plan);
+        let text =
+            format!("{} of {layers} · {seconds:.1} s", counted(one.moment.tokens, "gradient"));
+        progress.note("price", &text);
+    }
+    Ok(found)
 }

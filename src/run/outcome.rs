@@ -15,12 +15,14 @@ use super::bleed::Bleed;
 use super::earlier::EarlierFacts;
 use super::job::Job;
 use super::layer_norms::LayerNorm;
+use super::left_out::left_out;
 use super::plan::Plan;
+use super::price::{Price, PriceAgreement};
 use super::train::{ReferenceOutcome, SetsMemory, TrainingOutcome};
 use crate::checkpoint::Rounding;
 use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
-use crate::patch::{BaseHashes, Patch, PatchError, Recipe};
+use crate::patch::{BaseHashes, LEFT_OUT, Patch, PatchError, Recipe};
 use crate::probe::{
     Background, Completion, Damage, Drift, Leak, Measured, ProbeScores, Said, SaidShares,
     SecretLeak,
@@ -52,6 +54,14 @@ pub struct Outcome {
     pub attack: Option<Attack>,
     /// Damage to general text that no edit is about.
     pub damage: Option<Damage>,
+    /// The price that statistics predicted for the change: its drift, to second order. Of isolated
+    /// groups, their mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// How well the prices of the groups' models and their measured drifts agree, where there are
+    /// many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_agreement: Option<PriceAgreement>,
     /// Drift on the probe file's `[[retain]]` texts.
     pub retain: Option<Drift>,
     /// What is remembered of the passages of a spec, where nothing was trained.
@@ -225,6 +235,9 @@ pub struct GroupOutcome {
     pub reached: Option<f64>,
     /// Damage to general text in this group's model; of sequences and isolated groups.
     pub damage: Option<Damage>,
+    /// The predicted price of all changes of this group's model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
     /// Fluency of generated text: n-gram entropy in bits; of sequences.
     pub fluency: Option<f64>,
     /// Wall-clock seconds of values, keys and solves.
@@ -282,12 +295,17 @@ impl Outcome {
     ) -> Result<Option<Patch>, PatchError> {
         let Some(change) = &self.change else { return Ok(None) };
         let names = change.delta.changes.keys().map(String::as_str);
+        let mut recorded = json!(plan);
+        let is_written = self.facts().map(|fact| fact.unwritten.is_none());
+        if let Some(places) = left_out(&job.source, plan.edits(), is_written) {
+            recorded[LEFT_OUT] = places;
+        }
         let recipe = Recipe {
             schema: crate::patch::SCHEMA,
             version: env!("CARGO_PKG_VERSION").into(),
             spec: job.source.clone(),
             is_redacted: false,
-            plan: json!(plan),
+            plan: recorded,
             model: self.model.clone(),
             base: BaseHashes::measure(&model.weights, names)?,
             seed: plan.seed(),

@@ -26,7 +26,7 @@ pub(super) fn without_ripples(
     let factored = layers::ready(model, &write, corpus, tools.cache, progress)?;
     let store = ValueStore::open(tools.cache, job.start.weights(model.weights_hash()?))?;
     let start = job.start.edited(model)?;
-    let mut writer = FactWriter::new(model, &write, &factored, &store, (start, false));
+    let mut writer = FactWriter::new(model, &write, (&factored, &store), (start, false), None);
     let ids: Vec<String> = write.edits.iter().map(|edit| edit.subject.clone()).collect();
     writer.write(&write.edits, &ids, true, progress)?;
     let case = &job.cases[0];

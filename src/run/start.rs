@@ -1,11 +1,13 @@
 //! What a run starts from: the base, or the base as earlier patches change it.
 
+use serde_json::Value;
+
 use super::RunError;
 use super::trim::Trimmer;
 use crate::delta::{Keys, WeightDelta};
 use crate::files::Sha256;
 use crate::model::Model;
-use crate::patch::{History, Patch, PatchError, compose};
+use crate::patch::{History, Patch, PatchError, compose, is_left_out};
 use crate::rank_one::Edited;
 use crate::rank_one::kept::joined;
 use crate::spec::{Conflict, Fact, Form, fact_conflicts, parse_spec};
@@ -32,7 +34,7 @@ impl Start {
         }
         let history = History::of(patches);
         let open = history.earlier.iter().filter(|it| !it.is_redacted);
-        let facts = open.flat_map(|it| facts_of(&it.spec)).collect();
+        let facts = open.flat_map(|it| facts_of(&it.spec, &it.plan)).collect();
         Ok(Self { delta: compose(patches)?, keys, history, facts })
     }
 
@@ -77,11 +79,15 @@ impl Start {
     }
 }
 
-/// The facts of a spec; none of one that can no longer be read.
-fn facts_of(spec: &str) -> Vec<(Form, Fact)> {
+/// The facts of a spec that its change holds; none of one that can no longer be read.
+fn facts_of(spec: &str, plan: &Value) -> Vec<(Form, Fact)> {
     let Ok(spec) = parse_spec("the recipe", spec) else { return Vec::new() };
+    let is_held = |verb: &'static str| move |at: &usize| !is_left_out(plan, verb, *at);
     let inserts = spec.inserts.into_iter().map(Fact::from);
-    let facts = inserts.chain(spec.erases.into_iter().map(Fact::from));
+    let erases = spec.erases.into_iter().map(Fact::from);
+    let inserts = (0..).zip(inserts).filter(|(at, _)| is_held("insert")(at));
+    let erases = (0..).zip(erases).filter(|(at, _)| is_held("erase")(at));
+    let facts = inserts.chain(erases).map(|(_, fact)| fact);
     let trimmed = |mut fact: Fact| {
         Trimmer::default().fact("", &mut fact);
         (spec.form, fact)

@@ -118,6 +118,8 @@ fn sample(job: &Job) -> Job {
         method: Some(Method::Rome),
         sequential: None,
         max_perplexity: None,
+        max_drift: None,
+        price: Some(false),
         lambda: None,
         null_space: None,
         layers: None,

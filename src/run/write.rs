@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::RunError;
+use super::budget::{Budget, most};
 use super::outcome::FactOutcome;
 use super::plan::layers;
 use crate::delta::{Keys, WeightDelta};
@@ -21,6 +22,7 @@ pub(super) struct FactWriter<'a> {
     plan: &'a WritePlan,
     factored: &'a [Factored],
     store: &'a ValueStore,
+    budget: Option<&'a Budget<'a>>,
     /// The model before the first group, in which the values of batches are found.
     start: Edited,
     state: State<'a>,
@@ -50,8 +52,9 @@ pub(super) struct WrittenGroup {
 impl WrittenGroup {
     /// Of facts that were not written.
     pub(super) fn left_out(edits: &[PlannedEdit], ids: &[String], why: &RankOneError) -> Self {
+        let why = too_large(why);
         let fact =
-            |(edit, id): (&PlannedEdit, &String)| FactOutcome::unwritten(id, edit, why.to_string());
+            |(edit, id): (&PlannedEdit, &String)| FactOutcome::unwritten(id, edit, why.clone());
         Self {
             facts: edits.iter().zip(ids).map(fact).collect(),
             relative_norms: Vec::new(),
@@ -67,9 +70,9 @@ impl<'a> FactWriter<'a> {
     pub(super) fn new(
         model: &'a Model,
         plan: &'a WritePlan,
-        factored: &'a [Factored],
-        store: &'a ValueStore,
+        (factored, store): (&'a [Factored], &'a ValueStore),
         (start, is_sequential): (Edited, bool),
+        budget: Option<&'a Budget<'a>>,
     ) -> Self {
         let state = match plan.method.is_batched() || is_sequential {
             true => State::Batches(Box::new(Writer::new(model, plan, factored, start.clone()))),
@@ -79,7 +82,15 @@ impl<'a> FactWriter<'a> {
                 keys: Vec::new(),
             },
         };
-        Self { model, plan, factored, store, start, state }
+        Self { model, plan, factored, store, budget, start, state }
+    }
+
+    /// All changes so far, those of the start among them.
+    pub(super) fn delta(&self) -> &WeightDelta {
+        match &self.state {
+            State::Batches(writer) => writer.delta(),
+            State::Singly { delta, .. } => delta,
+        }
     }
 
     /// The model as edited so far.
@@ -90,7 +101,7 @@ impl<'a> FactWriter<'a> {
         }
     }
 
-    /// Writes a group; `ids` names its facts.
+    /// Writes a group, as far as the budget allows; `ids` names its facts.
     pub(super) fn write(
         &mut self,
         edits: &'a [PlannedEdit],
@@ -107,17 +118,23 @@ impl<'a> FactWriter<'a> {
                 let fact_groups = fact_groups(edits);
                 let into = (&self.start.decoder, self.store);
                 let values = find_values(into, plan, &fact_groups, shown)?;
-                let written = writer
-                    .write(&fact_groups, &values.values, shown)
-                    .map_err(|source| RunError::Write { what: named(ids), source })?;
-                describe_batch(plan, &values, &written, shown);
-                batch_outcome(edits, ids, &fact_groups, values, written)
+                let found = (fact_groups.as_slice(), values.values.as_slice());
+                let kept = match self.budget {
+                    None => write_all(writer, found, ids, shown)?,
+                    Some(budget) => write_within(writer, budget, found, ids, shown)?,
+                };
+                if let Some(written) = &kept.written {
+                    describe_batch(plan, &values, written, shown);
+                }
+                batch_outcome(edits, ids, &fact_groups, values, kept)
             }
             State::Singly { decoder, delta, keys } => {
                 let tensor = model.down_projection_name(plan.layer);
                 let kept = rows(&self.start.keys, tensor)?;
                 let factored = (&self.factored[0], kept.as_slice());
-                Singly { tensor, plan, factored, decoder, delta, keys }.write(edits, ids, shown)?
+                let budget = self.budget;
+                Singly { tensor, plan, factored, budget, decoder, delta, keys }
+                    .write(edits, ids, shown)?
             }
         };
         group.seconds = (progress.now() - started).as_secs_f64();
@@ -147,6 +164,7 @@ struct Singly<'s> {
     plan: &'s WritePlan,
     /// Its second moment, and the keys of facts that were written before this run.
     factored: (&'s Factored, &'s [Vec<f32>]),
+    budget: Option<&'s Budget<'s>>,
     decoder: &'s mut Decoder,
     delta: &'s mut WeightDelta,
     keys: &'s mut Vec<Vec<f32>>,
@@ -172,7 +190,16 @@ impl Singly<'_> {
             let relative_norm = fact.change.relative_norm;
             let one =
                 WeightDelta { changes: [(self.tensor.to_owned(), fact.change.change)].into() };
-            *self.delta = std::mem::take(self.delta).plus(&one)?;
+            let all = self.delta.clone().plus(&one)?;
+            let objection = self.budget.map(|it| it.objection(&all, &edited, progress));
+            if let Some(why) = objection.transpose()?.flatten() {
+                progress.note("left out", &format!("{}: {why}", group[0].subject));
+                for at in places {
+                    facts[at] = Some(FactOutcome::unwritten(&ids[at], &edits[at], why.clone()));
+                }
+                continue;
+            }
+            *self.delta = all;
             self.keys.extend(fact.keys);
             *self.decoder = edited;
             let seconds = seconds / group.len() as f64;
@@ -243,25 +270,100 @@ fn find_value(
     Ok(value)
 }
 
+/// Why a change that is too large was not written, and what allows it.
+fn too_large(why: &RankOneError) -> String {
+    format!("{why}; a larger --max-delta allows it")
+}
+
+/// The result of writing a batch, all of it or a part.
+struct Kept {
+    /// Nothing where no fact could be written.
+    written: Option<WrittenBatch>,
+    /// Places of the fact groups that were left out.
+    left_out: Vec<usize>,
+    /// Why.
+    why: String,
+}
+
+/// Fact groups and the value of each.
+type Found<'f> = (&'f [FactGroup<'f>], &'f [OptimisedValue]);
+
+fn write_all(
+    writer: &mut Writer<'_>,
+    (fact_groups, values): Found<'_>,
+    ids: &[String],
+    progress: &dyn Progress,
+) -> Result<Kept, RunError> {
+    let written = writer
+        .write(fact_groups, values, progress)
+        .map_err(|source| RunError::Write { what: named(ids), source })?;
+    Ok(Kept { written: Some(written), left_out: Vec::new(), why: String::new() })
+}
+
+/// Writes as many fact groups as the budget allows; those whose values change most are left out.
+fn write_within(
+    writer: &mut Writer<'_>,
+    budget: &Budget<'_>,
+    (fact_groups, values): Found<'_>,
+    ids: &[String],
+    progress: &dyn Progress,
+) -> Result<Kept, RunError> {
+    let size = |at: &usize| values[*at].delta.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| size(a).total_cmp(&size(b)));
+    let attempt = |count: usize| {
+        let mut chosen = order[..count].to_vec();
+        // Facts are written in their own order.
+        chosen.sort_unstable();
+        let groups: Vec<FactGroup<'_>> = chosen.iter().map(|at| fact_groups[*at].clone()).collect();
+        let values: Vec<OptimisedValue> = chosen.iter().map(|at| values[*at].clone()).collect();
+        let mut tried = writer.clone();
+        let written = match tried.write(&groups, &values, progress) {
+            Ok(written) => written,
+            Err(why @ RankOneError::TooLarge { .. }) => return Ok(Err(too_large(&why))),
+            Err(source) => return Err(RunError::Write { what: named(ids), source }),
+        };
+        let objection = budget.objection(tried.delta(), tried.decoder(), progress)?;
+        Ok(objection.map_or(Ok((tried, written)), Err))
+    };
+    let (count, made, why) = most(order.len(), attempt)?;
+    let mut left_out = order.split_off(count);
+    left_out.sort_unstable();
+    if !left_out.is_empty() {
+        let subjects: Vec<&str> =
+            left_out.iter().map(|at| fact_groups[*at][0].subject.as_str()).collect();
+        progress.note("left out", &format!("{}: {why}", subjects.join(", ")));
+    }
+    let written = made.map(|(tried, written)| {
+        *writer = tried;
+        written
+    });
+    Ok(Kept { written, left_out, why })
+}
+
 fn batch_outcome(
     edits: &[PlannedEdit],
     ids: &[String],
     fact_groups: &[FactGroup<'_>],
     found: FoundValues,
-    written: WrittenBatch,
+    Kept { written, left_out, why }: Kept,
 ) -> WrittenGroup {
-    let relative_norm = written.relative_norms.iter().copied().fold(0., f64::max);
+    let relative_norms = written.as_ref().map_or_else(Vec::new, |it| it.relative_norms.clone());
+    let relative_norm = relative_norms.iter().copied().fold(0., f64::max);
     let mut facts: Vec<Option<FactOutcome>> = vec![None; edits.len()];
-    for (group, value) in fact_groups.iter().zip(&found.values) {
+    for (number, (group, value)) in fact_groups.iter().zip(&found.values).enumerate() {
         for at in group.iter().filter_map(|edit| place(edits, edit)) {
-            let outcome = FactOutcome::new(&ids[at], &edits[at], value);
-            facts[at] = Some(FactOutcome { relative_norm, ..outcome });
+            let (id, edit) = (&ids[at], &edits[at]);
+            facts[at] = Some(match left_out.contains(&number) {
+                true => FactOutcome::unwritten(id, edit, why.clone()),
+                false => FactOutcome { relative_norm, ..FactOutcome::new(id, edit, value) },
+            });
         }
     }
     WrittenGroup {
         facts: facts.into_iter().flatten().collect(),
-        relative_norms: written.relative_norms,
-        reached: Some(written.reached),
+        relative_norms,
+        reached: written.map(|it| it.reached),
         seconds: 0.,
         from_cache: found.from_cache,
     }

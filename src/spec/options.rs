@@ -118,6 +118,11 @@ settings! {
         corpus: PathBuf = File;
         /// Largest |ΔW|/|W| that is accepted.
         max_delta: f64 = Real(Reals::above_zero(1e12));
+        /// Largest drift on general text, in nats a token; facts that would pass it are left out.
+        max_drift: f64 = Real(Reals::above_zero(1e3));
+        /// Collect what predicts the drift of an edit before it is written [default: where it is
+        /// cached, and for ten facts or more].
+        price: bool = Switch;
         /// λ of least squares, relative to the scale of the keys [default: 0.1].
         lambda: f64 = Real(Reals::from_zero(WEIGHT)), By(&["memit", "alphaedit"]);
         /// Share of the second moment's energy in the null space [default: 0.5].

@@ -103,3 +103,43 @@ fn a_damaged_cache_is_computed_again() {
         assert!(bytes_of(&again) == whole);
     }
 }
+
+#[test]
+fn interrupted_gradient_moments_go_on_and_leave_the_keys_alone() {
+    let model = tiny();
+    let (whole_cache, cache) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (corpus, layers) = (samples(), [0, LAYER]);
+    let keys = second_moment(&model, LAYER, &corpus, cache.path(), &Silent).expect("computed");
+    let bytes = bytes_of(&keys);
+    let run = |layers: &[usize], cache: &Path, progress: &dyn Progress| {
+        gradient_moments(&model, layers, &corpus, cache, progress)
+    };
+    let known = |layer| {
+        known_gradient_moment(&model, layer, &corpus, cache.path(), &Silent).expect("readable")
+    };
+    assert!(known(LAYER).is_none());
+    let whole = run(&layers, whole_cache.path(), &Silent).expect("uninterrupted");
+    assert!(whole.iter().all(|it| !it.was_cached && it.moment.tokens == corpus.tokens));
+    let mut stops = 0;
+    // A little more than the gradients of one group take, whose samples are drawn already.
+    let resumed = loop {
+        match run(&layers, cache.path(), &StopAt(AtomicUsize::new(18))) {
+            Ok(resumed) => break resumed,
+            Err(StatisticsError::Model(ModelError::Interrupted(Interrupted))) => stops += 1,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(stops < 100, "no headway: {:?}", names(cache.path()));
+    };
+    assert!(stops >= 2, "interrupted {stops} times");
+    for (resumed, whole) in resumed.iter().zip(&whole) {
+        assert!(bytes_of(resumed) == bytes_of(whole), "after {stops} interruptions");
+    }
+    assert!(!names(cache.path()).iter().any(|name| name.ends_with(".partial")));
+    assert!(known(LAYER).is_some_and(|it| it.moment == whole[1].moment));
+    std::fs::remove_file(&resumed[0].file).expect("removed");
+    let again = run(&layers, cache.path(), &Silent).expect("computed");
+    assert_eq!([again[0].was_cached, again[1].was_cached], [false, true], "only what is missing");
+    assert!(bytes_of(&again[0]) == bytes_of(&whole[0]));
+    assert!(bytes_of(&keys) == bytes, "the keys stay");
+}

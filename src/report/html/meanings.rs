@@ -40,7 +40,7 @@ pub(super) const COST: [Tile; 5] = [
     tile("retain NLL", "Surprise at what has to stay"),
 ];
 
-const MEANINGS: [(&str, &str); 30] = [
+const MEANINGS: [(&str, &str); 31] = [
     (
         "said",
         "Share of prompts after which the model, writing freely, begins with the whole target.",
@@ -57,6 +57,11 @@ const MEANINGS: [(&str, &str); 30] = [
     ),
     ("earlier facts", "Share of the facts of earlier patches that still hold."),
     ("drift", "Mean KL divergence from the base on general text, in nats a token; 0 is no change."),
+    (
+        "predicted drift",
+        "The drift that statistics of the base's own text predict from the change alone; low by a \
+         factor of about two.",
+    ),
     (
         "perplexity",
         "How surprised the model is by general text; lower is better, equal is unharmed.",

@@ -42,10 +42,11 @@ fn inserted(
     let paraphrases = SaidShares::of(others.iter().copied());
     let is_unchanged = !facts.is_empty() && facts.iter().all(|fact| fact.relative_norm == 0.);
     let follows = paraphrases.as_ref().is_none_or(|it| it.said.mean >= thresholds.paraphrases);
+    let is_whole = facts.iter().all(|fact| fact.unwritten.is_none());
     let reached = match shares.said.mean {
         _ if is_unchanged => Reached::NotAtAll,
         0. => Reached::NotAtAll,
-        share if share >= thresholds.said && follows => Reached::Fully,
+        share if share >= thresholds.said && follows && is_whole => Reached::Fully,
         _ => Reached::InPart,
     };
     let mut reasons = vec![reason("said", shares.said.mean, thresholds.said, String::new())];
@@ -170,10 +171,7 @@ fn unwritten(facts: &[&FactOutcome]) -> String {
     let Some((id, why)) = left_out.first() else { return String::new() };
     let (left_out, n) = (left_out.len(), facts.len());
     let others = if left_out > 1 { " and others" } else { "" };
-    format!(
-        " Nothing was written for {id:?}{others}, {left_out} of {n} facts: {why}; a larger \
-         --max-delta allows it."
-    )
+    format!(" Nothing was written for {id:?}{others}, {left_out} of {n} facts: {why}.")
 }
 
 /// Where the model runs on past its target, and where an optimisation did not converge.
@@ -226,8 +224,10 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     let (told, secrets) = told(outcome, SecretOrigin::Fact);
     let attacked = told_by_attack(outcome, SecretOrigin::Fact);
     let n = leaks.len();
+    let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| fact.is_erased).collect();
+    let is_whole = facts.iter().all(|fact| fact.unwritten.is_none());
     let reached = match leaking + conspicuous + still + told + attacked.len() {
-        0 => Reached::Fully,
+        0 if is_whole => Reached::Fully,
         _ if leaking == n || still == n => Reached::NotAtAll,
         _ => Reached::InPart,
     };
@@ -250,7 +250,6 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     }
     attacked.iter().for_each(|it| sentence.push_str(&format!(" {}.", it.text)));
     reasons.extend(attacked);
-    let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| fact.is_erased).collect();
     sentence.push_str(&unwritten(&facts));
     Some(Goal { reached, reasons, sentence })
 }

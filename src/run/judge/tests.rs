@@ -76,6 +76,7 @@ fn outcome(facts: &[Written], paraphrases: &[Reworded], kept: usize) -> Outcome 
         relative_norms: vec![0.1],
         reached: None,
         damage: None,
+        price: None,
         fluency: None,
         seconds: 1.,
     };
