@@ -38,9 +38,8 @@ pub(super) fn price_figure(outcome: &Outcome) -> Option<Section> {
         (predicted > 0. && drift > 0.).then(|| [predicted.log10(), drift.log10()])
     });
     figure.series.push(Series::new("change", points.collect::<Vec<_>>()));
-    let sentence = "Each mark is one model. The prediction needs the change and statistics of the \
-                    base's own text; it leaves out that the tokens of a text act together, which \
-                    makes it low.";
+    let sentence = "Each mark is one model. The prediction needs only the change and statistics of \
+                    the base, collected from other text than the drift is measured on.";
     let section = Section::detail("What the changes were predicted to cost").block(figure);
     Some(section.block(sentence.to_owned()))
 }

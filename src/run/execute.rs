@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         let (model, tools) = (self.model, self.tools);
         let corpus = self.job.rank_one.corpus.as_ref();
         let factored = layers::ready(model, write, corpus, tools.cache, tools.progress)?;
-        self.prices = layers::prices(model, write, corpus, tools.cache, tools.progress)?;
+        self.prices = layers::prices(model, write, tools.cache, tools.progress)?;
         let budget = Budget::of(model, write, self.prices.as_ref(), tools)?;
         let weights = self.job.start.weights(model.weights_hash()?);
         let store = ValueStore::open(tools.cache, weights)?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::RunError;
+use crate::math::Random;
 use crate::model::Model;
 use crate::plan::WritePlan;
 use crate::progress::{Progress, counted};
@@ -11,15 +12,6 @@ use crate::rank_one::statistics::{
     Corpus, GRADIENT_TOKENS, Obtained, gradient_moments, known_gradient_moment, second_moment,
 };
 use crate::rank_one::{Factored, PriceFactors, Prices};
-
-/// The text that statistics are collected from: `corpus`, or the model's own samples.
-fn corpus_of(plan: &WritePlan, corpus: Option<&PathBuf>) -> Corpus {
-    Corpus {
-        file: corpus.cloned(),
-        tokens: plan.settings.second_moment_tokens,
-        seed: plan.settings.seed,
-    }
-}
 
 /// The factored second moment C of each of the plan's layers; `corpus` is a text in place of the
 /// model's own samples.
@@ -30,7 +22,11 @@ pub(super) fn ready(
     cache: &Path,
     progress: &dyn Progress,
 ) -> Result<Vec<Factored>, RunError> {
-    let corpus = corpus_of(plan, corpus);
+    let corpus = Corpus {
+        file: corpus.cloned(),
+        tokens: plan.settings.second_moment_tokens,
+        seed: plan.settings.seed,
+    };
     let mut ready = Vec::new();
     for layer in &plan.layers {
         let started = progress.now();
@@ -52,10 +48,12 @@ const MANY: usize = 10;
 
 /// What prices the changes of the plan's layers. Nothing where the statistics are neither asked for
 /// nor cached nor worth their time, or where the model is not on the CPU.
+///
+/// The text is other samples than those of the solve's C: a change is solved so as to spare those,
+/// and would seem to cost half of what it does.
 pub(super) fn prices(
     model: &Model,
     plan: &WritePlan,
-    corpus: Option<&PathBuf>,
     cache: &Path,
     progress: &dyn Progress,
 ) -> Result<Option<Prices>, RunError> {
@@ -63,21 +61,22 @@ pub(super) fn prices(
     if is_refused || !model.decoder.device().is_cpu() {
         return Ok(None);
     }
-    let corpus = corpus_of(plan, corpus);
-    let few = Corpus { tokens: corpus.tokens.min(GRADIENT_TOKENS), ..corpus.clone() };
+    let seed = Random::named(plan.settings.seed, "prices").bits();
+    let text = Corpus { file: None, tokens: GRADIENT_TOKENS, seed };
     let is_asked_for = plan.batch.price == Some(true) || plan.batch.max_drift.is_some();
     let is_wanted = is_asked_for || plan.edits.len() >= MANY;
     let gradients: Option<Vec<Obtained>> = match is_wanted {
-        true => Some(computed(model, plan, &few, cache, progress)?),
+        true => Some(computed(model, plan, &text, cache, progress)?),
         false => {
-            let known = |layer: &usize| known_gradient_moment(model, *layer, &few, cache, progress);
+            let known =
+                |layer: &usize| known_gradient_moment(model, *layer, &text, cache, progress);
             plan.layers.iter().map(known).collect::<Result<_, _>>()?
         }
     };
     let Some(gradients) = gradients else { return Ok(None) };
     let mut factors = Vec::new();
     for (layer, gradients) in plan.layers.iter().zip(gradients) {
-        let keys = second_moment(model, *layer, &corpus, cache, progress)?;
+        let keys = second_moment(model, *layer, &text, cache, progress)?;
         let name = model.down_projection_name(*layer).to_owned();
         factors.push((name, PriceFactors::new(keys, gradients, progress)));
     }

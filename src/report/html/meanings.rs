@@ -59,8 +59,7 @@ const MEANINGS: [(&str, &str); 31] = [
     ("drift", "Mean KL divergence from the base on general text, in nats a token; 0 is no change."),
     (
         "predicted drift",
-        "The drift that statistics of the base's own text predict from the change alone; low by a \
-         factor of about two.",
+        "The drift that statistics of the base predict from the change alone, before it is measured.",
     ),
     (
         "perplexity",
