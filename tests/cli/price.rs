@@ -42,11 +42,9 @@ fn the_price_is_shown_where_it_is_known_and_changes_nothing() {
     assert!(text.contains("predicted drift"), "{text}");
     let report = desk.report(&format!("{EDIT} --require predicted-drift<=1000 --json"));
     let price = &report["data"]["price"];
-    let (predicted, drift) =
-        (price["predicted"].as_f64(), report["data"]["damage"]["drift"]["mean"].as_f64());
-    let ratio = drift.expect("measured") / predicted.expect("from the cache");
-    assert!((0.02..50.).contains(&ratio), "measured {drift:?}, predicted {predicted:?}");
-    assert!(price["squared_norm"].as_f64() > Some(0.));
+    for key in ["predicted", "squared_norm"] {
+        assert!(price[key].as_f64() > Some(0.), "{key} from the cache: {price}");
+    }
     assert!(desk.read("spec.patch.safetensors") == patch, "a price changes no patch");
     let silent = desk.json(&format!("{EDIT} --price=false --json"));
     assert!(silent["price"].is_null(), "{silent}");
@@ -89,7 +87,8 @@ fn halved(desk: &Desk, line: &str) -> (f64, Value) {
 fn facts_that_would_pass_the_budget_are_left_out_and_named() {
     let desk = Desk::new();
     desk.write("records.json", &records(6));
-    let start = "edit records.json --model MODEL --max-delta 100 --max-perplexity 1e9";
+    // Small changes, whose drifts add up.
+    let start = "edit records.json --model MODEL --max-delta 100 --max-perplexity 1e9 --clamp 0.3";
     for how in
         ["--method memit --layers 0-1 --sequential 3", "--method rome --layers 1 --sequential 1"]
     {
