@@ -115,6 +115,18 @@ fn an_edit_took_only_if_the_model_says_it_when_asked_freely() {
 }
 
 #[test]
+fn a_fact_that_was_left_out_is_no_success_even_if_it_is_said() {
+    let mut both = outcome(&[("Rome", " Rome.", 0.1), ("Oslo", " Oslo.", 0.1)], &[], 64);
+    assert_eq!(judged(&both).state, State::Took);
+    let fact = &mut both.groups[0].facts[1];
+    (fact.unwritten, fact.relative_norm) = (Some("it costs too much".into()), 0.);
+    let found = judged(&both);
+    assert_eq!(found.state, State::TookInPart);
+    let named = "Nothing was written for \"Oslo\", 1 of 2 facts: it costs too much.";
+    assert!(found.sentence.contains(named), "{}", found.sentence);
+}
+
+#[test]
 fn sentences_say_what_was_measured() {
     let took = judged(&outcome(&[("Rome", " Rome.", 0.1)], &[("Rome", " Rome.")], 63));
     assert_eq!(
