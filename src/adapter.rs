@@ -20,10 +20,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::checkpoint::transfer::put_file;
-use crate::checkpoint::{self, CardKind, CheckpointError, RECIPES, folder};
+use crate::checkpoint::{
+    self, ADAPTER, CardKind, CheckpointError, EXPORT, GgufOptions, MODEL, MODELFILE, RECIPES,
+    folder,
+};
 use crate::delta::Change;
-use crate::files::{Building, FileError, Overwrite};
-use crate::gguf::{self, DraftError};
+use crate::files::{Building, FileError, Overwrite, check_target, resolved};
+use crate::gguf::{self, Draft, DraftError};
 use crate::model::Model;
 use crate::model::weights::element::Element;
 use crate::model::weights::header::Header;
@@ -142,11 +145,43 @@ pub fn export_gguf(
     checkpoint::check_gguf_target(out, overwrite, &[&model.folder])?;
     let factors = factors(model, patches, progress)?;
     let summary = AdapterSummary::of(out, &factors);
-    let parts = factors.iter().map(|it| (it.tensor.as_str(), &it.a, &it.b));
-    let draft = gguf::adapter(model, name, parts)?;
-    let recipes = recipes(patches, &summary);
-    checkpoint::write_adapter(out, overwrite, &draft, recipes, progress)?;
+    let draft = draft(model, name, &factors)?;
+    checkpoint::write_adapter(out, overwrite, &draft, progress)?;
+    checkpoint::record::write_beside(out, recipes(patches, &summary))?;
     Ok(summary)
+}
+
+/// Writes a folder for `ollama create`: the unedited model, the sum of `patches` as a GGUF adapter,
+/// and a Modelfile that puts the one on the other.
+///
+/// The model may be quantised; the adapter's numbers are not.
+pub fn export_ollama(
+    model: &Model,
+    patches: &[Patch],
+    out: &Path,
+    overwrite: Overwrite,
+    options: &GgufOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<AdapterSummary, AdapterError> {
+    check_target(out, overwrite, &EXPORT, &options.uses(model))?;
+    let out = resolved(out);
+    let factors = factors(model, patches, progress)?;
+    let summary = AdapterSummary::of(&out, &factors);
+    let draft = draft(model, options.name, &factors)?;
+    let temporary = Building::beside(&out)?;
+    let place = |name: &str| temporary.path().join(name);
+    checkpoint::write_model(model, &[], &place(MODEL), Overwrite::Refuse, options, progress)?;
+    checkpoint::write_adapter(&place(ADAPTER), Overwrite::Refuse, &draft, progress)?;
+    let lines = format!("FROM ./{MODEL}\nADAPTER ./{ADAPTER}\n");
+    put_file(&place(MODELFILE), lines.as_bytes())?;
+    checkpoint::record::write(temporary.path(), recipes(patches, &summary), progress)?;
+    temporary.publish(&out, overwrite)?;
+    Ok(summary)
+}
+
+/// The GGUF file of these factors in the making.
+fn draft(model: &Model, name: &str, factors: &[Factors]) -> Result<Draft<'static>, DraftError> {
+    gguf::adapter(model, name, factors.iter().map(|it| (it.tensor.as_str(), &it.a, &it.b)))
 }
 
 impl AdapterSummary {

@@ -21,18 +21,20 @@ mod gguf;
 mod listing;
 mod ollama;
 pub(crate) mod record;
+mod sums;
 pub(crate) mod transfer;
 mod widen;
 mod written;
 
-pub use cross_check::{Judgement, judge_logits};
-pub use edit::{EditedTensor, StoredDtype};
+pub use cross_check::{Agreement, Judgement, cross_check, largest_difference};
+pub use edit::StoredDtype;
 pub use folder::EXPORT;
 pub use front_matter::{CardKind, front_matter};
-pub(crate) use gguf::write_adapter;
 pub use gguf::{GGUF, GgufOptions, GgufSummary, check_gguf_target, export_gguf};
+pub(crate) use gguf::{write_adapter, write_model};
 pub use ollama::export_ollama;
 pub use record::{Record, record_of};
+pub use sums::EditedTensor;
 pub use written::{Rounding, as_written};
 
 use crate::files::{Building, FileError, Overwrite, Sha256};
@@ -51,9 +53,11 @@ const FILES: &str = "files";
 /// The model card of an exported folder.
 pub const CARD: &str = "README.md";
 /// The file of an exported folder that `ollama create` reads.
-const MODELFILE: &str = "Modelfile";
+pub(crate) const MODELFILE: &str = "Modelfile";
 /// The GGUF file next to it.
-const MODEL: &str = "model.gguf";
+pub(crate) const MODEL: &str = "model.gguf";
+/// The GGUF adapter next to an unedited one.
+pub(crate) const ADAPTER: &str = "adapter.gguf";
 
 /// Options of an export.
 #[derive(Debug, Clone)]

@@ -215,7 +215,7 @@ impl<'a> Model<'a> {
             family: self.family,
             sizes: &self.sizes,
             is_tied: self.is_tied,
-            has_biases: self.family.has_biases(self.header),
+            biases: self.family.biases(self.header),
         };
         let special = self.vocabulary.special();
         let mut config = self.family.config_of(self.header, &described)?;

@@ -1,15 +1,9 @@
-//! One edited tensor: W + ΔW in f32, rounded once to its dtype, and the error of that rounding.
-//!
-//! With D = stored − W, the change that the file gets, and E = D − ΔW, all in f64: the residual is
-//! ‖E‖ / ‖ΔW‖; the share of the change that is lost is 1 − ⟨D, ΔW⟩ / ‖ΔW‖², which is 1 where every
-//! weight is rounded back to its old value and near 0 where rounding errors only scatter about the
-//! change; and at a key k the share of the intended change of the value that was lost is
-//! ‖E k‖ / ‖ΔW k‖.
+//! One edited tensor: W + ΔW in f32, rounded once to its dtype.
 
-use candle_core::{DType, Device};
 use safetensors::Dtype;
 use serde::Serialize;
 
+use super::sums::{EditedTensor, Sums};
 use super::transfer::Copy;
 use super::{CheckpointError, EditedKey, EditsByShard, KeySide};
 use crate::delta::{Change, WeightDelta};
@@ -18,30 +12,6 @@ use crate::model::weights::element::Element;
 
 /// Elements that are added and rounded at once.
 const PIECE: usize = 1 << 18;
-
-/// Summary of the edit of one tensor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EditedTensor {
-    /// Name of the tensor.
-    pub name: String,
-    /// Shape of the tensor.
-    pub shape: Vec<usize>,
-    /// Type of the tensor as written, as the file's format names it.
-    pub dtype: String,
-    /// The bound on the rank of the change, where it is a product.
-    pub rank: Option<usize>,
-    /// Frobenius norm of the change, ‖ΔW‖.
-    pub change_norm: f64,
-    /// Relative norm of the change, ‖ΔW‖ / ‖W‖, Frobenius.
-    pub relative_norm: f64,
-    /// The share of the change lost to rounding, 1 − ⟨stored − W, ΔW⟩ / ‖ΔW‖²; below 0 where
-    /// rounding enlarged the change.
-    pub share_lost: f64,
-    /// The rounding residual ‖E‖ / ‖ΔW‖, where E is the error that rounding added to the change.
-    pub rounding_residual: f64,
-    /// The largest ‖E k‖ / ‖ΔW k‖ over the keys in the options, where there are any.
-    pub key_residual: Option<f64>,
-}
 
 /// Receives the number of a piece's first element, its bytes, and the values that they read back
 /// as.
@@ -120,9 +90,9 @@ impl<'a> Edit<'a> {
         self
     }
 
-    /// W and ΔW.
-    pub(super) fn numbers(&self) -> Result<(Vec<f32>, Vec<f32>), CheckpointError> {
-        Ok((self.weights.load_vec(self.name)?, self.dense()?))
+    /// W + ΔW, to be taken piece by piece.
+    pub(super) fn sums(&self) -> Result<Sums<'a>, CheckpointError> {
+        Sums::of((self.name, self.change), self.weights, self.keys.clone())
     }
 
     /// How the tensor will be stored, and in how many bytes.
@@ -153,122 +123,26 @@ impl<'a> Edit<'a> {
     /// Adds and rounds piece by piece; `take` gets the number of the first element of a piece, its
     /// bytes, and the values that they read back as.
     fn round(&self, take: &mut Take<'_>) -> Result<EditedTensor, CheckpointError> {
-        let (old, change) = self.numbers()?;
-        let mut errors = Vec::with_capacity(old.len());
-        let mut bytes = Vec::new();
-        let mut sums = vec![0.0; PIECE];
-        let mut stored = vec![0.0; PIECE];
-        for (old, change) in old.chunks(PIECE).zip(change.chunks(PIECE)) {
-            let (sums, stored) = (&mut sums[..old.len()], &mut stored[..old.len()]);
-            for (sum, (old, change)) in sums.iter_mut().zip(old.iter().zip(change)) {
-                *sum = old + change;
-            }
+        let mut all = self.sums()?;
+        let (mut bytes, mut stored) = (Vec::new(), Vec::new());
+        let step = all.columns * (PIECE / all.columns).max(1);
+        for start in (0..all.elements).step_by(step) {
+            let sums = all.next(start..all.elements.min(start + step))?;
             bytes.clear();
-            self.element.round_into(sums, &mut bytes);
-            match self.element.widen(&bytes, stored) {
-                0 => take(errors.len(), &bytes, stored)?,
-                bad => return Err(self.too_large(bad, sums)?),
+            self.element.round_into(&sums, &mut bytes);
+            stored.resize(sums.len(), 0.);
+            match self.element.widen(&bytes, &mut stored) {
+                0 => take(start, &bytes, &stored)?,
+                bad => return Err(self.too_large(bad, &sums)?),
             }
-            errors.extend(lost(stored, old, change));
+            all.rounded(&stored);
         }
-        self.describe(self.element.dtype().to_string(), &old, &change, &errors)
-    }
-
-    /// The summary of a tensor of which `stored` will be read back, in a type of another format.
-    pub(super) fn measured(
-        &self,
-        dtype: &str,
-        old: &[f32],
-        change: &[f32],
-        stored: &[f32],
-    ) -> Result<EditedTensor, CheckpointError> {
-        let errors: Vec<f32> = lost(stored, old, change).collect();
-        self.describe(dtype.to_owned(), old, change, &errors)
-    }
-
-    fn dense(&self) -> Result<Vec<f32>, CheckpointError> {
-        let dense = self.change.to_dense().and_then(|dense| {
-            dense.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
-        });
-        dense.map_err(|e| CheckpointError::Compute {
-            tensor: self.name.to_owned(),
-            source: e.into(),
-        })
+        Ok(all.described(self.element.dtype().to_string()))
     }
 
     fn too_large(&self, bad: usize, sums: &[f32]) -> Result<CheckpointError, CheckpointError> {
         let largest = sums.iter().fold(0.0, |largest: f32, sum| largest.max(sum.abs()));
         let (tensor, dtype) = (self.name.to_owned(), self.element.dtype().to_string());
         Ok(CheckpointError::TooLarge { tensor, dtype, bad, largest })
-    }
-
-    fn describe(
-        &self,
-        dtype: String,
-        old: &[f32],
-        change: &[f32],
-        errors: &[f32],
-    ) -> Result<EditedTensor, CheckpointError> {
-        let shape = self.weights.shape(self.name)?.to_vec();
-        let columns = shape.last().copied().unwrap_or(1);
-        let at_key = |key: &&EditedKey| {
-            ratio(norm(product(errors, columns, key)), norm(product(change, columns, key)))
-        };
-        let square: f64 = widened(change).map(|change| change * change).sum();
-        let change_norm = square.sqrt();
-        // ⟨D, ΔW⟩ = ‖ΔW‖² + ⟨E, ΔW⟩, whose second part alone is what was lost.
-        let loss: f64 = widened(errors).zip(widened(change)).map(|(e, change)| -e * change).sum();
-        Ok(EditedTensor {
-            name: self.name.to_owned(),
-            dtype,
-            rank: self.change.rank(),
-            change_norm,
-            relative_norm: ratio(change_norm, norm(widened(old))),
-            share_lost: ratio(loss, square),
-            rounding_residual: ratio(norm(widened(errors)), change_norm),
-            key_residual: self.keys.iter().map(at_key).reduce(f64::max),
-            shape,
-        })
-    }
-}
-
-/// E = (stored − W) − ΔW.
-fn lost<'v>(
-    stored: &'v [f32],
-    old: &'v [f32],
-    change: &'v [f32],
-) -> impl Iterator<Item = f32> + use<'v> {
-    stored.iter().zip(old).zip(change).map(|((&stored, &old), &change)| {
-        (f64::from(stored) - f64::from(old) - f64::from(change)) as f32
-    })
-}
-
-fn widened(values: &[f32]) -> impl Iterator<Item = f64> {
-    values.iter().map(|&value| f64::from(value))
-}
-
-fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
-    values.into_iter().map(|value| value * value).sum::<f64>().sqrt()
-}
-
-/// The ratio `part / whole`, or 0 where both are 0.
-fn ratio(part: f64, whole: f64) -> f64 {
-    if part == 0.0 { 0.0 } else { part / whole }
-}
-
-/// The product M k or kᵀ M for the matrix M that has `columns` columns.
-fn product(matrix: &[f32], columns: usize, key: &EditedKey) -> Vec<f64> {
-    let rows = matrix.chunks(columns);
-    match key.side {
-        KeySide::Columns => {
-            rows.map(|row| widened(row).zip(widened(&key.key)).map(|(m, k)| m * k).sum()).collect()
-        }
-        KeySide::Rows => {
-            let mut value = vec![0.0; columns];
-            for (row, k) in rows.zip(widened(&key.key)) {
-                value.iter_mut().zip(widened(row)).for_each(|(value, m)| *value += m * k);
-            }
-            value
-        }
     }
 }

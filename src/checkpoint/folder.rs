@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{FILES, MODEL, MODELFILE, RECIPES};
+use super::{ADAPTER, FILES, MODEL, MODELFILE, RECIPES};
 use crate::files::{self, FileError, Kind, Overwrite};
 use crate::model::TRAINING;
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub(crate) fn free_destination(out: &Path, overwrite: Overwrite) -> Result<PathB
 }
 
 /// Usual files of a model or an adapter and of their documentation, in addition to numbered shards.
-const USUAL: [&str; 18] = [
+const USUAL: [&str; 19] = [
     "README.md",
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -52,6 +52,7 @@ const USUAL: [&str; 18] = [
     "tokenizer_config.json",
     "vocab.json",
     MODEL,
+    ADAPTER,
     MODELFILE,
     RECIPES,
     TRAINING,

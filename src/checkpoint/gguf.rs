@@ -5,12 +5,14 @@
 //! `tokenizer.json`. Next to the file stands its record, with the recipes of the patches and the
 //! file's digest.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::edit::{Edit, EditedTensor, StoredDtype};
+use super::edit::{Edit, StoredDtype};
 use super::record::{self, Record, record_of};
+use super::sums::{EditedTensor, Sums};
 use super::{CheckpointError, EditedKey, card, check_patches};
 use crate::delta::WeightDelta;
 use crate::files::{FileError, Kind, Overwrite, check_target, write_atomically};
@@ -67,7 +69,7 @@ pub struct GgufOptions<'a> {
 
 impl GgufOptions<'_> {
     /// What is read while the file is written.
-    pub(super) fn uses<'p>(&'p self, model: &'p Model) -> Vec<&'p Path> {
+    pub(crate) fn uses<'p>(&'p self, model: &'p Model) -> Vec<&'p Path> {
         [model.folder.as_path()].into_iter().chain(self.original).collect()
     }
 }
@@ -106,7 +108,7 @@ pub fn export_gguf(
 }
 
 /// Writes the file without its record.
-pub(super) fn write_model(
+pub(crate) fn write_model(
     model: &Model,
     patches: &[Patch],
     out: &Path,
@@ -137,17 +139,14 @@ pub(super) fn write_model(
     Ok(GgufSummary { out: out.to_owned(), bytes, tensors, edited: changed.edited })
 }
 
-/// Writes an adapter, which has no numbers of the model, and its record.
+/// Writes an adapter, which has no numbers of the model, without its record.
 pub(crate) fn write_adapter(
     out: &Path,
     overwrite: Overwrite,
     draft: &Draft<'_>,
-    recipes: serde_json::Value,
     progress: &dyn Progress,
 ) -> Result<u64, CheckpointError> {
-    let bytes = write(out, overwrite, draft, &mut NoNumbers, progress)?;
-    record::write_beside(out, recipes)?;
-    Ok(bytes)
+    write(out, overwrite, draft, &mut NoNumbers, progress)
 }
 
 fn write<C: Contents<Error = CheckpointError>>(
@@ -187,43 +186,52 @@ struct Changed<'a> {
     model: &'a Model,
     delta: &'a WeightDelta,
     keys: &'a [EditedKey],
-    /// The tensor whose numbers were given last, W and ΔW.
-    at_work: Option<(Vec<f32>, Vec<f32>)>,
+    /// The changed tensor whose numbers are being given.
+    at_work: Option<Sums<'a>>,
     edited: Vec<EditedTensor>,
 }
 
-impl Changed<'_> {
-    fn edit<'t>(&'t self, tensor: &'t str) -> Result<Option<Edit<'t>>, CheckpointError> {
-        let Some(change) = self.delta.changes.get(tensor) else { return Ok(None) };
-        let edit = Edit::new(tensor, change, &self.model.weights, StoredDtype::Stored)?;
-        Ok(Some(edit.at(self.keys)))
+impl<'a> Changed<'a> {
+    fn sums(&self, tensor: &str) -> Result<Option<Sums<'a>>, CheckpointError> {
+        let Some((name, change)) = self.delta.changes.get_key_value(tensor) else {
+            return Ok(None);
+        };
+        let edit = Edit::new(name, change, &self.model.weights, StoredDtype::Stored)?;
+        Ok(Some(edit.at(self.keys).sums()?))
     }
 }
 
 impl Contents for Changed<'_> {
     type Error = CheckpointError;
 
-    fn numbers(&mut self, tensor: &str) -> Result<Vec<f32>, CheckpointError> {
-        let Some(edit) = self.edit(tensor)? else {
-            return Ok(self.model.weights.load_vec(tensor)?);
-        };
-        let (old, change) = edit.numbers()?;
-        let sums = old.iter().zip(&change).map(|(old, change)| old + change).collect();
-        self.at_work = Some((old, change));
-        Ok(sums)
+    fn numbers(
+        &mut self,
+        tensor: &str,
+        elements: Range<usize>,
+    ) -> Result<Vec<f32>, CheckpointError> {
+        if elements.start == 0 {
+            self.at_work = self.sums(tensor)?;
+        }
+        match &mut self.at_work {
+            Some(sums) => sums.next(elements),
+            None => Ok(self.model.weights.load_elements(tensor, elements)?),
+        }
     }
 
     fn watches(&self, tensor: &str) -> bool {
         self.delta.changes.contains_key(tensor)
     }
 
-    fn stored(&mut self, tensor: &str, kind: &str, read: &[f32]) -> Result<(), CheckpointError> {
-        let Some((old, change)) = self.at_work.take() else { return Ok(()) };
-        let edit = self.edit(tensor)?.expect("only a changed tensor is at work");
-        let measured = edit.measured(kind, &old, &change, read)?;
+    fn stored(&mut self, _: &str, read: &[f32]) -> Result<(), CheckpointError> {
+        self.at_work.as_mut().expect("a watched tensor is at work").rounded(read);
+        Ok(())
+    }
+
+    fn finished(&mut self, tensor: &str, kind: &str) -> Result<(), CheckpointError> {
+        let sums = self.at_work.take().expect("a watched tensor is at work");
         // An embedding that is the head as well is written twice.
         if self.edited.iter().all(|known| known.name != tensor) {
-            self.edited.push(measured);
+            self.edited.push(sums.described(kind.to_owned()));
         }
         Ok(())
     }
@@ -235,7 +243,7 @@ struct NoNumbers;
 impl Contents for NoNumbers {
     type Error = CheckpointError;
 
-    fn numbers(&mut self, tensor: &str) -> Result<Vec<f32>, CheckpointError> {
+    fn numbers(&mut self, tensor: &str, _: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
         Err(CheckpointError::NoSuchMatrix { tensor: tensor.to_owned() })
     }
 
@@ -243,7 +251,11 @@ impl Contents for NoNumbers {
         false
     }
 
-    fn stored(&mut self, _: &str, _: &str, _: &[f32]) -> Result<(), CheckpointError> {
+    fn stored(&mut self, _: &str, _: &[f32]) -> Result<(), CheckpointError> {
+        Ok(())
+    }
+
+    fn finished(&mut self, _: &str, _: &str) -> Result<(), CheckpointError> {
         Ok(())
     }
 }

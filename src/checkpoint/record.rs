@@ -58,7 +58,7 @@ pub(crate) fn write(
 }
 
 /// Writes the record of a single file, which lists nothing but this file.
-pub(super) fn write_beside(file: &Path, mut recipes: Value) -> Result<(), CheckpointError> {
+pub(crate) fn write_beside(file: &Path, mut recipes: Value) -> Result<(), CheckpointError> {
     recipes[HASHES] = json!({ name_of(file): Sha256::of_file(file)? });
     let text = sealed(recipes);
     Ok(write_atomically(&record_of(file), Overwrite::Replace, |out| {

@@ -135,6 +135,27 @@ fn the_share_that_rounding_takes_is_what_the_file_does_not_gain() {
 }
 
 #[test]
+fn the_summary_does_not_depend_on_the_pieces() {
+    let world = World::new();
+    let weights = world.weights();
+    let change = Change::Dense(matrix(2, &[0.5, -0.25, 0.125, 1. / 3., 2., 1e-3]));
+    let keys = [(KeySide::Columns, vec![1., -2., 0.3]), (KeySide::Rows, vec![0.7, 0.1])];
+    let keys = keys.map(|(side, key)| EditedKey { tensor: "up".into(), key, side });
+    let summary = |step: usize| {
+        let keys = keys.iter().collect();
+        let mut sums = sums::Sums::of(("up", &change), &weights, keys).expect("it fits");
+        for start in (0..6).step_by(step) {
+            let piece = sums.next(start..start + step).expect("read");
+            let stored: Vec<f32> = piece.iter().map(|it| (it * 4.).round() / 4.).collect();
+            sums.rounded(&stored);
+        }
+        sums.described("X".into())
+    };
+    assert_eq!(summary(3), summary(6));
+    assert!(summary(3).key_residual.is_some_and(|lost| lost > 0. && lost < 1.));
+}
+
+#[test]
 fn the_written_decoder_is_that_of_the_written_folder() {
     use crate::model::{Batch, Decoder, Model};
     let fixture =

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::edit::{Edit, EditedTensor};
+use super::edit::Edit;
 use super::listing::Source;
+use super::sums::EditedTensor;
 use super::transfer::{Transfer, put_file};
 use super::{CheckpointError, EditsByShard};
 use crate::files::FileError;

@@ -6,7 +6,8 @@ use candle_core::Tensor;
 use serde::Serialize;
 
 use super::CheckpointError;
-use super::edit::{Edit, EditedTensor, StoredDtype};
+use super::edit::{Edit, StoredDtype};
+use super::sums::EditedTensor;
 use crate::delta::WeightDelta;
 use crate::model::{Decoder, Model};
 

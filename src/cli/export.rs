@@ -14,7 +14,7 @@ use super::ui::{NOTE, Ui, paragraph};
 use rescribe::checkpoint::{
     self, EditedKey, EditedTensor, ExportOptions, ExportSummary, KeySide, Rounding, StoredDtype,
 };
-use rescribe::checkpoint::{Judgement, judge_logits};
+use rescribe::checkpoint::{Agreement, Judgement, cross_check};
 use rescribe::model::{Batch, Decoder, Model};
 use rescribe::ops::WeightLayout;
 use rescribe::patch::Patch;
@@ -36,6 +36,7 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         Format::GgufLora => adapter::gguf(args, &session, &patches, ui),
         Format::Gguf => gguf::file(args, &session, &patches, ui),
         Format::Ollama => gguf::ollama(args, &session, &patches, ui),
+        Format::OllamaLora => gguf::ollama_adapter(args, &session, &patches, ui),
         Format::Checkpoint => folder(args, &session, &patches, ui),
     }
 }
@@ -53,9 +54,10 @@ pub fn is_gguf(path: &Path) -> bool {
 
 /// Refuses flags that mean nothing for a format.
 fn check_flags(args: &ExportArgs, format: Format) -> Result<(), Usage> {
-    let is_adapter = matches!(format, Format::Lora | Format::GgufLora);
+    let is_adapter = matches!(format, Format::Lora | Format::GgufLora | Format::OllamaLora);
     let (is_folder, is_gguf_model) =
         (format == Format::Checkpoint, matches!(format, Format::Gguf | Format::Ollama));
+    let has_matrices = is_gguf_model || format == Format::OllamaLora;
     let needs_file = matches!(format, Format::Gguf | Format::GgufLora);
     let rows = [
         (
@@ -75,7 +77,7 @@ fn check_flags(args: &ExportArgs, format: Format) -> Result<(), Usage> {
             args.edited_type.is_some() && !is_gguf_model,
             "--edited-type is for a GGUF file of the whole model",
         ),
-        (args.matrices.is_some() && !is_gguf_model, "--type is for a GGUF file of the whole model"),
+        (args.matrices.is_some() && !has_matrices, "--type is for a GGUF file of the whole model"),
         (
             needs_file != is_gguf(&args.out),
             match needs_file {
@@ -100,12 +102,13 @@ fn folder(args: &ExportArgs, session: &Session, patches: &[Patch], ui: &Ui) -> a
     };
     let summary = write(session, patches, &args.out, options, ui)?;
     show(&summary, session, ui)?;
-    let difference =
+    let agreement =
         args.check.then(|| check(session, patches, &args.out, ui)).transpose()?.flatten();
     let data = serde_json::json!({
         "out": args.out,
         "edited": as_data(&summary.edited),
-        "largest_logit_difference": difference,
+        "largest_layer_difference": agreement.as_ref().map(Agreement::worst),
+        "largest_logit_difference": agreement.as_ref().map(|agreement| agreement.logits),
     });
     let sentence = format!(
         "{} holds the model with {}; it loads wherever the base loads.",
@@ -246,45 +249,47 @@ const TEXTS: [&str; 3] = [
     "Water boils when",
 ];
 
-/// Two f32 implementations that sum in different orders, over a few dozen layers.
+/// Logits of two f32 implementations that sum in different orders, over a few dozen layers.
 const TOLERANCE: f32 = 2e-2;
 
-/// Largest difference of logits between model + patch in memory and candle-transformers on `out`.
-fn check(session: &Session, patches: &[Patch], out: &Path, ui: &Ui) -> anyhow::Result<Option<f32>> {
-    let model = &session.model;
-    let edited = session.patched(patches)?;
-    let prompts = encoded(model)?;
-    let judged = match judge_logits(out, model.decoder.config(), &prompts)? {
-        Judgement::Logits(judged) => judged,
+/// Two such implementations of one layer, relative to the largest entry.
+const LAYER_TOLERANCE: f32 = 1e-3;
+
+/// How far candle-transformers, on `out`, is from model + patch in memory; nothing where it cannot
+/// tell.
+fn check(
+    session: &Session,
+    patches: &[Patch],
+    out: &Path,
+    ui: &Ui,
+) -> anyhow::Result<Option<Agreement>> {
+    let prompts = encoded(&session.model)?;
+    let agreement = match cross_check(out, &session.patched(patches)?, &prompts, ui)? {
+        Judgement::Compared(agreement) => agreement,
         Judgement::Unable(reason) => {
             ui.note("check", &format!("{reason}; nothing was compared"));
             return Ok(None);
         }
     };
-    let ours = last_logits(&edited, &prompts)?;
-    let worst = largest_difference(&ours, &judged);
-    ui.note("check", &format!("largest difference to candle-transformers: {worst:.1e}"));
-    within(worst, TOLERANCE)?;
-    Ok(Some(worst))
+    ui.close();
+    let (worst, logits) = (agreement.worst(), agreement.logits);
+    let text = format!(
+        "largest difference to candle-transformers: {worst:.1e} of the largest entry after any of \
+         {}, {logits:.1e} in logits",
+        counted(agreement.layers.len(), "layer")
+    );
+    ui.note("check", &paragraph(NOTE, NOTE, &text));
+    within("layers, relative to their largest entry,", worst, LAYER_TOLERANCE)?;
+    within("logits", logits, TOLERANCE)?;
+    Ok(Some(agreement))
 }
 
-/// The largest difference of logits; not a number where one of them is none.
-fn largest_difference(one: &[Vec<f32>], other: &[Vec<f32>]) -> f32 {
-    let pairs = one.iter().flatten().zip(other.iter().flatten());
-    pairs.map(|(a, b)| (a - b).abs()).fold(
-        0.,
-        |worst: f32, it| {
-            if it.is_nan() || it > worst { it } else { worst }
-        },
-    )
-}
-
-/// An error where logits differ by more than `tolerance`, or are not numbers.
-fn within(worst: f32, tolerance: f32) -> Result<(), Missed> {
+/// An error where `what` differs by more than `tolerance`, or by what is no number.
+fn within(what: &str, worst: f32, tolerance: f32) -> Result<(), Missed> {
     if worst <= tolerance {
         return Ok(());
     }
-    Err(Missed(format!("logits differ by {worst:e}, more than {tolerance:e}")))
+    Err(Missed(format!("{what} differ by {worst:e}, more than {tolerance:e}")))
 }
 
 /// The ids of [`TEXTS`].
@@ -302,11 +307,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logits_that_differ_or_are_no_numbers_are_found() {
-        let rows = |values: [f32; 2]| vec![values.to_vec()];
-        assert_eq!(largest_difference(&rows([1., 2.]), &rows([1.5, 2.])), 0.5);
-        let broken = largest_difference(&rows([1., f32::NAN]), &rows([1., 2.]));
-        assert!(within(broken, f32::MAX).is_err());
-        assert!(within(0.5, 0.4).is_err() && within(0.5, 0.5).is_ok());
+    fn what_differs_or_is_no_number_is_missed() {
+        assert!(within("logits", f32::NAN, f32::MAX).is_err());
+        assert!(within("logits", 0.5, 0.4).is_err() && within("logits", 0.5, 0.5).is_ok());
     }
 }

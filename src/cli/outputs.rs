@@ -48,7 +48,7 @@ pub fn check_export(args: &ExportArgs, format: Format) -> Result<(), FileError> 
     let overwrite = overwrite(args.force);
     match format {
         Format::Gguf | Format::GgufLora => check_gguf_target(&args.out, overwrite, &uses),
-        Format::Checkpoint | Format::Lora | Format::Ollama => {
+        Format::Checkpoint | Format::Lora | Format::Ollama | Format::OllamaLora => {
             check_target(&args.out, overwrite, &EXPORT, &uses)
         }
     }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -11,7 +12,7 @@ use super::convert::{dequantise, row_length};
 use super::error::{GgufError, GgufFault};
 use super::header::GgufHeader;
 use super::keys::{Keys, put_text};
-use super::order::{Order, Ordered};
+use super::order::Ordered;
 use super::tensor_type::{EditedAs, TensorType};
 use super::{Model, map};
 use crate::progress::{Interrupted, Progress};
@@ -62,15 +63,17 @@ pub(crate) trait Contents {
     /// Why there are none.
     type Error;
 
-    /// The numbers of a tensor, as the model's folder stores it.
-    fn numbers(&mut self, tensor: &str) -> Result<Vec<f32>, Self::Error>;
+    /// Some numbers of a tensor, as the model's folder stores it: whole rows, from the first on.
+    fn numbers(&mut self, tensor: &str, elements: Range<usize>) -> Result<Vec<f32>, Self::Error>;
 
     /// Whether [`stored`](Self::stored) is to be told how a tensor was rounded.
     fn watches(&self, tensor: &str) -> bool;
 
-    /// Receives a watched tensor's numbers as they will be read back, in the order in which they were
-    /// given; `kind` is the type in which they are stored.
-    fn stored(&mut self, tensor: &str, kind: &str, read: &[f32]) -> Result<(), Self::Error>;
+    /// Receives the numbers of a watched tensor that were given last, as they will be read back.
+    fn stored(&mut self, tensor: &str, read: &[f32]) -> Result<(), Self::Error>;
+
+    /// A watched tensor was written whole; `kind` is the type in which it is stored.
+    fn finished(&mut self, tensor: &str, kind: &str) -> Result<(), Self::Error>;
 }
 
 /// Why a draft could not be written.
@@ -252,25 +255,29 @@ impl Drafted<'_> {
                 return Ok(bytes.len() as u64);
             }
         };
-        let given = contents.numbers(tensor).map_err(DraftFailure::Contents)?;
-        let in_file = match ordered.order {
-            Order::Same => Cow::from(&given),
-            _ => Cow::from(ordered.to_file(given.clone())),
-        };
-        let is_watched = contents.watches(tensor);
-        let (mut written, mut read) = (0, Vec::new());
-        for rows in in_file.chunks(ordered.columns * (STEP / ordered.columns).max(1)) {
-            progress.check().map_err(DraftFailure::Interrupted)?;
-            let (bytes, values) = self.rounded(rows, ordered.columns)?;
-            out.write_all(&bytes)?;
-            written += bytes.len() as u64;
+        let (is_watched, elements) = (contents.watches(tensor), self.shape.iter().product());
+        let step = ordered.step(elements, STEP);
+        let mut written = 0;
+        for start in (0..elements).step_by(step) {
+            let range = start..elements.min(start + step);
+            let given = contents.numbers(tensor, range).map_err(DraftFailure::Contents)?;
+            let mut read = Vec::new();
+            for rows in ordered.to_file(given).chunks(ordered.rows(STEP)) {
+                progress.check().map_err(DraftFailure::Interrupted)?;
+                let (bytes, values) = self.rounded(rows, ordered.columns)?;
+                out.write_all(&bytes)?;
+                written += bytes.len() as u64;
+                if is_watched {
+                    read.extend(values);
+                }
+            }
             if is_watched {
-                read.extend(values);
+                let read = ordered.to_model(read);
+                contents.stored(tensor, &read).map_err(DraftFailure::Contents)?;
             }
         }
         if is_watched {
-            let (kind, read) = (self.kind.name(), ordered.to_model(read));
-            contents.stored(tensor, &kind, &read).map_err(DraftFailure::Contents)?;
+            contents.finished(tensor, &self.kind.name()).map_err(DraftFailure::Contents)?;
         }
         Ok(written)
     }

@@ -201,6 +201,15 @@ pub enum DraftError {
         /// The types that can be written.
         known: String,
     },
+    /// A family that no program reads as GGUF.
+    #[error(
+        "models of model_type {model_type:?} cannot be written as GGUF: llama.cpp has a name for \
+         them, and does not compute them"
+    )]
+    NoProgram {
+        /// The model's type.
+        model_type: String,
+    },
     /// Something that the model has and the form has not.
     #[error("a GGUF file of architecture {architecture:?} has no place for {what}")]
     NoPlace {

@@ -3,6 +3,7 @@
 mod gemma;
 mod gpt2;
 mod llama;
+mod olmo;
 mod others;
 mod qwen;
 mod standard;
@@ -10,9 +11,9 @@ mod standard;
 use super::error::{DraftError, GgufFault};
 use super::family::{GgufFamily, at_layer};
 use super::metadata::{Metadata, required};
-use super::order::Order::{self, Same};
+use super::order::Order;
+use crate::model::Slot;
 use crate::model::config::DecoderConfig;
-use crate::model::{Role, Slot};
 
 static FAMILIES: [&GgufFamily; 14] = [
     &llama::FAMILY,
@@ -24,7 +25,7 @@ static FAMILIES: [&GgufFamily; 14] = [
     &gemma::GEMMA,
     &gemma::GEMMA2,
     &gemma::GEMMA3,
-    &others::OLMO2,
+    &olmo::OLMO2,
     &others::PHI3,
     &others::STARCODER2,
     &others::STABLELM,
@@ -34,6 +35,9 @@ static FAMILIES: [&GgufFamily; 14] = [
 /// The family as which a model is written, by the `model_type` of its folder.
 pub(super) fn of_model(config: &DecoderConfig) -> Result<&'static GgufFamily, DraftError> {
     let name = config.model_type.as_str();
+    if name == "gptj" {
+        return Err(DraftError::NoProgram { model_type: name.to_owned() });
+    }
     let family = FAMILIES.iter().find(|family| family.model_types.contains(&name));
     family.copied().ok_or_else(|| {
         let known = FAMILIES.iter().flat_map(|family| family.model_types).copied();
@@ -50,10 +54,6 @@ pub(super) fn place_of(
     slot: &Slot,
 ) -> Result<(&'static str, String, Order), DraftError> {
     let named = |stem: &str| format!("{}.weight", at_layer(stem, slot.layer.unwrap_or_default()));
-    // llama.cpp has the name, and no program for it.
-    if (config.model_type.as_str(), slot.role) == ("gptj", Role::Down) {
-        return Ok(("gptj", named("blk.{}.ffn_down"), Same));
-    }
     let family = of_model(config)?;
     let mut stored = family.parts(1).map(|(stored, ..)| stored);
     match stored.find(|stored| stored.role == Some(slot.role)) {

@@ -12,6 +12,7 @@ use super::{
 use serde_json::{Map, Value};
 
 use crate::model::Role;
+use crate::model::config::Biases;
 use crate::model::family::{Family, TensorNames};
 
 /// A JSON object; keys keep their order.
@@ -23,8 +24,9 @@ pub(super) struct GgufFamily {
     pub(super) architecture: &'static str,
     /// The `model_type`s of folders that are written so; the first is that of an import.
     pub(super) model_types: &'static [&'static str],
-    /// Keys after the prefix that are understood; any other key is refused.
-    pub(super) keys: &'static [&'static str],
+    /// Keys after the prefix that are understood, in groups that families share; any other key is
+    /// refused.
+    pub(super) keys: &'static [&'static [&'static str]],
     /// Keys that `config.json` has under another name.
     pub(super) paired: &'static [Paired],
     /// All tensors that it may hold, in groups that families share; any other is refused.
@@ -40,8 +42,8 @@ pub(super) struct Described<'a> {
     pub(super) family: &'a GgufFamily,
     pub(super) sizes: &'a Sizes,
     pub(super) is_tied: bool,
-    /// The biases that some models of the family have are there.
-    pub(super) has_biases: bool,
+    /// Which of the biases that some models of the family have are there.
+    pub(super) biases: Biases,
 }
 
 /// A key, and what `config.json` calls the same number.
@@ -158,7 +160,8 @@ impl GgufFamily {
     }
 
     fn understands(&self, name: &str) -> bool {
-        self.keys.contains(&name) || self.paired.iter().any(|pair| pair.key == name)
+        self.keys.iter().any(|group| group.contains(&name))
+            || self.paired.iter().any(|pair| pair.key == name)
     }
 
     /// The contents of `config.json`, without the token ids.
@@ -176,12 +179,17 @@ impl GgufFamily {
         Ok(config)
     }
 
-    /// Whether the biases that some models have are those of this file.
-    pub(super) fn has_biases(&self, header: &GgufHeader<'_>) -> bool {
-        let optional = self.parts(1).filter(|(stored, ..)| stored.has_optional_bias);
-        optional
-            .map(|(stored, ..)| format!("{}.bias", at_layer(stored.stem, 0)))
-            .any(|name| header.tensors.contains_key(name.as_str()))
+    /// Which of the biases that some models have are those of this file: of attention, of the MLP.
+    pub(super) fn biases(&self, header: &GgufHeader<'_>) -> Biases {
+        let has = |is_mlp: bool| {
+            let optional = self.parts(1).filter(|(stored, ..)| stored.has_optional_bias);
+            optional
+                .filter(|(stored, ..)| stored.is_of_mlp() == is_mlp)
+                .map(|(stored, ..)| format!("{}.bias", at_layer(stored.stem, 0)))
+                .any(|name| header.tensors.contains_key(name.as_str()))
+        };
+        let attention = has(false);
+        Biases { query_key_value: attention, output: attention, mlp: has(true), head: false }
     }
 
     /// The weights and biases of its table, layer by layer: the entry, which of the two, the layer.
@@ -199,7 +207,7 @@ impl GgufFamily {
         sizes: &Sizes,
         is_tied: bool,
     ) -> Result<Vec<Planned<'a>>, GgufFault> {
-        let has_biases = self.has_biases(header);
+        let biases = self.biases(header);
         let mut unused = header.tensors.clone();
         let mut planned = Vec::new();
         for (stored, part, layer) in self.parts(sizes.layers) {
@@ -208,7 +216,7 @@ impl GgufFamily {
                 match stored.role {
                     // A head may be left out, and so may what no tensor is made of.
                     None | Some(Role::Head) => continue,
-                    Some(_) if part == "bias" && !stored.has_bias && !has_biases => continue,
+                    Some(_) if part == "bias" && !stored.needs_bias(biases) => continue,
                     Some(_) => return Err(GgufFault::MissingTensor(name)),
                 }
             };
@@ -233,6 +241,15 @@ impl GgufFamily {
 }
 
 impl Stored {
+    fn is_of_mlp(&self) -> bool {
+        matches!(self.role, Some(Role::Gate | Role::Up | Role::Down))
+    }
+
+    /// Whether it has a bias in a model that has those of the optional ones.
+    fn needs_bias(&self, optional: Biases) -> bool {
+        self.has_bias || if self.is_of_mlp() { optional.mlp } else { optional.query_key_value }
+    }
+
     /// Its weight, and its bias, of each layer where it belongs to one.
     fn parts(
         &'static self,

@@ -60,6 +60,10 @@ impl Number {
     fn integer(self) -> Option<i128> {
         if let Number::Integer(value) = self { Some(value) } else { None }
     }
+
+    fn flag(self) -> Option<bool> {
+        if let Number::Bool(value) = self { Some(value) } else { None }
+    }
 }
 
 impl Scalar {
@@ -196,6 +200,14 @@ impl<'a> Metadata<'a> {
             Some(Value::List(List::Texts(texts))) => Ok(Some(texts)),
             Some(_) => self.wrong(key, "a list of texts"),
         }
+    }
+
+    /// A list of exactly `count` flags.
+    pub(super) fn flags(&self, key: &str, count: usize) -> Result<Option<Vec<bool>>, GgufFault> {
+        const EXPECTED: &str = "a list of true or false";
+        let Some(numbers) = self.numbers(key, count, EXPECTED)? else { return Ok(None) };
+        let flags: Option<Vec<bool>> = numbers.into_iter().map(Number::flag).collect();
+        flags.map_or_else(|| self.wrong(key, EXPECTED), |list| Ok(Some(list)))
     }
 
     /// A list of exactly `count` integers.

@@ -29,6 +29,24 @@ pub(super) struct Ordered {
 }
 
 impl Ordered {
+    /// Numbers of so many whole rows as come near `count`.
+    pub(super) fn rows(self, count: usize) -> usize {
+        self.columns * (count / self.columns).max(1)
+    }
+
+    /// How many of all `elements` can be put in order at once: near `count` where the order of a
+    /// part depends on no other, else all.
+    pub(super) fn step(self, elements: usize, count: usize) -> usize {
+        match self.order {
+            Order::Same | Order::OneMore => self.rows(count),
+            Order::RotaryPairs => {
+                let head = self.head * self.columns;
+                head * (count / head).max(1)
+            }
+            Order::HeadsApart | Order::Transposed => elements.max(1),
+        }
+    }
+
     /// Numbers of the Hugging Face tensor, in the order of the file.
     pub(super) fn to_file(self, values: Vec<f32>) -> Vec<f32> {
         match self.order {
@@ -127,6 +145,24 @@ mod tests {
         let folder = [0., 1., 10., 11., 20., 21., 100., 101., 110., 111., 120., 121.];
         let file = [0., 1., 100., 101., 10., 11., 110., 111., 20., 21., 120., 121.];
         assert_eq!(ordered.to_file(folder.to_vec()), file);
+    }
+
+    #[test]
+    fn pieces_in_order_are_the_whole_in_order() {
+        let values: Vec<f32> = (0..96).map(|value| value as f32).collect();
+        let rows = [
+            (Order::Same, 10),
+            (Order::OneMore, 10),
+            (Order::RotaryPairs, 24),
+            (Order::HeadsApart, 96),
+            (Order::Transposed, 96),
+        ];
+        for (order, step) in rows {
+            let ordered = Ordered { order, columns: 2, head: 4 };
+            assert_eq!(ordered.step(96, 10 + 16 * usize::from(step == 24)), step, "{order:?}");
+            let pieces = values.chunks(step).flat_map(|piece| ordered.to_file(piece.to_vec()));
+            assert_eq!(pieces.collect::<Vec<_>>(), ordered.to_file(values.clone()), "{order:?}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) fn check(
         family,
         sizes: &Sizes::of(config),
         is_tied: config.is_tied,
-        has_biases: config.biases.query_key_value,
+        biases: config.biases,
     };
     let read = family.config_of(&header, &described).map_err(unread)?;
     let (_, read) =

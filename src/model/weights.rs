@@ -312,6 +312,23 @@ impl Weights {
         Ok(values)
     }
 
+    /// Some elements of the tensor, widened as in [`Self::load_f32`].
+    pub(crate) fn load_elements(
+        &self,
+        name: &str,
+        elements: Range<usize>,
+    ) -> Result<Vec<f32>, WeightsError> {
+        let element = self.element(name)?;
+        let (shard, entry) = self.find(name)?;
+        let mut values = vec![0.0; elements.len()];
+        let start = entry.range.start + elements.start * element.size();
+        let range = start..start + elements.len() * element.size();
+        let bad = element.widen(&shard.map[range.clone()], &mut values);
+        shard.give_back(range);
+        shard.finite(name, bad, entry.range.len() / element.size())?;
+        Ok(values)
+    }
+
     /// The digest of dtype, shape and bytes: of `"F32 [2, 3]\n"` followed by the tensor as stored.
     pub fn sha256(&self, name: &str) -> Result<Sha256, WeightsError> {
         let (shard, entry) = self.find(name)?;

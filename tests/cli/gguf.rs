@@ -76,6 +76,13 @@ fn adapters_and_folders_for_other_programs() {
     assert!(holds("blk.1.ffn_down.weight.lora_a") && holds("blk.1.ffn_down.weight.lora_b"));
     let told = desk.ok("inspect a.gguf");
     assert!(told.contains("adapter · llama") && told.contains("ffn_down.weight"), "{told}");
+    // The unedited file as it is, and the adapter next to it.
+    desk.ok(&format!("{export} --format ollama-lora --out both --quiet"));
+    assert_eq!(desk.names("both"), ["Modelfile", "adapter.gguf", "model.gguf", "rescribe.json"]);
+    assert_eq!(desk.read("both/Modelfile"), b"FROM ./model.gguf\nADAPTER ./adapter.gguf\n");
+    assert!(desk.read("both/model.gguf") == desk.read("base.gguf"));
+    assert!(desk.read("both/adapter.gguf") == adapter);
+    desk.ok(&format!("{export} --format ollama-lora --out both --quiet --force"));
     desk.ok(&format!("{export} --format ollama --out o --quiet"));
     assert_eq!(desk.names("o"), ["Modelfile", "model.gguf", "rescribe.json"]);
     assert_eq!(desk.read("o/Modelfile"), b"FROM ./model.gguf\n");
@@ -110,6 +117,8 @@ fn flags_that_mean_nothing_are_refused_before_any_work() {
         ("--format lora --patch p --out x.gguf", "what is written is a folder"),
         ("--format checkpoint --out x.gguf", "what is written is a folder"),
         ("--format gguf-lora --patch p --out x.gguf --edited-type f16", "--edited-type"),
+        ("--format ollama-lora --patch p --out x --edited-type f16", "--edited-type"),
+        ("--format ollama-lora --out x", "--patch"),
         ("--out x --type f16", "--type"),
         ("--out x.gguf --dtype f32", "--dtype is for a checkpoint"),
         ("--out x.gguf --link", "--link is for a checkpoint"),

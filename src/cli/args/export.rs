@@ -39,7 +39,7 @@ pub struct ExportArgs {
     /// Keep the names, answers and passages that a patch erased or forgot, if it still has them
     #[arg(long)]
     pub keep_spec: bool,
-    /// Load the folder with candle-transformers, or read the GGUF file again, and compare logits
+    /// Compare the folder with candle-transformers layer by layer, or logits of the GGUF file, read again
     #[arg(long)]
     pub check: bool,
 }
@@ -82,4 +82,6 @@ pub enum Format {
     GgufLora,
     /// A folder with a Modelfile for `ollama create`, and the GGUF file that it names
     Ollama,
+    /// As ollama, with the patches as a GGUF adapter on the unedited model
+    OllamaLora,
 }

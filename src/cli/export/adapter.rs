@@ -20,7 +20,8 @@ pub fn peft(
     let overwrite = outputs::overwrite(args.force);
     let summary = adapter::export(&session.model, &base, patches, &args.out, overwrite, ui)?;
     ui.close();
-    show(&summary, &format!("is a LoRA adapter of rank {} for", summary.rank), &base, session, ui)
+    let what = format!("is a LoRA adapter of rank {} for", summary.rank);
+    ui.show(&report(&summary, &what, &base, session)?)
 }
 
 /// Writes the patches as a GGUF adapter.
@@ -35,16 +36,16 @@ pub fn gguf(
         adapter::export_gguf(&session.model, &session.name, patches, &args.out, overwrite, ui)?;
     ui.close();
     let what = format!("is a GGUF adapter of rank {} (llama.cpp: --lora) for", summary.rank);
-    show(&summary, &what, &base, session, ui)
+    ui.show(&report(&summary, &what, &base, session)?)
 }
 
-fn show(
+/// The sentence and the table of an adapter that was written.
+pub(super) fn report(
     summary: &AdapterSummary,
     what: &str,
     base: &str,
     session: &Session,
-    ui: &Ui,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Report> {
     let mut table =
         Table::of_items("module", [Column::new("rank"), Column::of("norm", Unit::Plain(4))]);
     for module in &summary.modules {
@@ -56,12 +57,12 @@ fn show(
         counted(summary.modules.len(), "module")
     );
     let report = Report::new("export", &session.name, summary)?.section(table);
-    ui.show(&report.section(sentence))
+    Ok(report.section(sentence))
 }
 
 /// The base as an adapter names it: a Hub id, or a path as the user wrote it. An absolute path is of
 /// this machine alone, and tells others whose it is.
-fn base(args: &ExportArgs, session: &Session) -> String {
+pub(super) fn base(args: &ExportArgs, session: &Session) -> String {
     let given = args.model.model.as_deref().unwrap_or(&session.name);
     match std::path::Path::new(given).is_absolute() {
         true => session.name.clone(),

@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::Context;
 use candle_core::Device;
 
-use super::{
-    TOLERANCE, as_data, encoded, keys, largest_difference, last_logits, share, show_edited, within,
-};
+use super::{TOLERANCE, as_data, encoded, keys, last_logits, share, show_edited, within};
 use crate::cli::args::{ExportArgs, MatrixType};
 use crate::cli::exit::Usage;
 use crate::cli::outputs;
 use crate::cli::session::Session;
 use crate::cli::ui::{NOTE, Ui, paragraph};
+use rescribe::adapter;
+use rescribe::checkpoint::largest_difference;
 use rescribe::checkpoint::{EditedTensor, GgufOptions, GgufSummary, export_gguf, export_ollama};
 use rescribe::gguf::{self, EditedAs, GgufType, ImportOptions};
 use rescribe::model::Model;
@@ -66,14 +66,36 @@ pub fn ollama(
     let summary = export_ollama(&session.model, patches, &args.out, overwrite, &options, ui)?;
     ui.close();
     show(&summary, session, ui)?;
-    let out = args.out.display();
     let data = serde_json::json!({ "out": args.out, "edited": as_data(&summary.edited) });
     let sentence = format!(
-        "{out} holds the model with {} and its Modelfile.",
+        "{} holds the model with {} and its Modelfile.",
+        args.out.display(),
         counted(summary.edited.len(), "edited tensor")
     );
-    let mut report = Report::new("export", &session.name, &data)?.section(sentence);
-    report.next = Some(format!("ollama create my-model -f {out}/Modelfile"));
+    let report = Report::new("export", &session.name, &data)?.section(sentence);
+    show_ollama(report, &args.out, ui)
+}
+
+/// Writes a folder with a Modelfile that puts an adapter on the unedited model.
+pub fn ollama_adapter(
+    args: &ExportArgs,
+    session: &Session,
+    patches: &[Patch],
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let overwrite = outputs::overwrite(args.force);
+    let options = options(args, session, patches)?;
+    let (model, out) = (&session.model, &args.out);
+    let summary = adapter::export_ollama(model, patches, out, overwrite, &options, ui)?;
+    ui.close();
+    let what = format!("holds a GGUF adapter of rank {} and a Modelfile for", summary.rank);
+    let base = super::adapter::base(args, session);
+    show_ollama(super::adapter::report(&summary, &what, &base, session)?, out, ui)
+}
+
+/// Shows a report, and what to do with a folder for Ollama.
+fn show_ollama(mut report: Report, out: &Path, ui: &Ui) -> anyhow::Result<()> {
+    report.next = Some(format!("ollama create my-model -f {}/Modelfile", out.display()));
     ui.show(&report)
 }
 
@@ -171,8 +193,8 @@ fn check(
     }
     let ours = last_logits(&session.patched(patches)?, &prompts)?;
     let read = last_logits(&again.decoder, &prompts)?;
-    let worst = largest_difference(&ours, &read);
+    let worst = largest_difference(&ours.concat(), &read.concat());
     ui.note("check", &format!("largest difference of logits, read again: {worst:.1e}"));
-    within(worst, tolerance)?;
+    within("logits", worst, tolerance)?;
     Ok(worst)
 }

@@ -25,7 +25,7 @@ const TENSORS: &[Stored] = &[
 pub(super) static FAMILY: GgufFamily = GgufFamily {
     architecture: "gpt2",
     model_types: &["gpt2"],
-    keys: &[
+    keys: &[&[
         "block_count",
         "context_length",
         "embedding_length",
@@ -33,7 +33,7 @@ pub(super) static FAMILY: GgufFamily = GgufFamily {
         "vocab_size",
         "attention.head_count",
         "attention.layer_norm_epsilon",
-    ],
+    ]],
     paired: &[],
     tensors: &[TENSORS],
     config: |header, model| {

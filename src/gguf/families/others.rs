@@ -1,36 +1,11 @@
-//! Families that differ from llama in their norms, biases or the order of their projections: OLMo 2,
-//! Phi 3, StarCoder 2, StableLM and GPT-NeoX.
+//! Families that differ from llama in their norms, biases or the order of their projections: Phi 3,
+//! StarCoder 2, StableLM and GPT-NeoX.
 
 use super::super::family::{GgufFamily, Paired, Stored};
 use super::super::order::Order::{HeadsApart, Same};
-use super::super::sizes::Size::{FusedHeads, Hidden, Keys, Queries, TwiceIntermediate};
+use super::super::sizes::Size::{FusedHeads, Hidden, TwiceIntermediate};
 use super::standard::{self, Names, tensor, with_bias, with_optional_bias};
 use crate::model::Role;
-
-pub(super) static OLMO2: GgufFamily = GgufFamily {
-    architecture: "olmo2",
-    model_types: &["olmo2", "olmo3"],
-    keys: standard::KEYS,
-    paired: &[],
-    tensors: &[
-        &[standard::EMBEDDING, standard::OUTPUT, standard::FINAL_NORM, standard::HEAD],
-        &standard::projections(Same),
-        &[
-            tensor(Role::QueryNorm, "blk.{}.attn_q_norm", &[Queries], Same),
-            tensor(Role::KeyNorm, "blk.{}.attn_k_norm", &[Keys], Same),
-            tensor(Role::PostAttentionNorm, "blk.{}.post_attention_norm", &[Hidden], Same),
-            tensor(Role::PostMlpNorm, "blk.{}.post_ffw_norm", &[Hidden], Same),
-        ],
-        standard::GATED,
-    ],
-    config: |header, model| {
-        let names = Names { class: "Olmo2ForCausalLM", ..standard::LLAMA };
-        let mut config = standard::config(header, model, &names)?;
-        config.insert("attention_bias".into(), false.into());
-        Ok(config)
-    },
-    pre_tokenizer: None,
-};
 
 pub(super) static PHI3: GgufFamily = GgufFamily {
     architecture: "phi3",
@@ -126,7 +101,7 @@ pub(super) static STABLELM: GgufFamily = GgufFamily {
             activation: "silu",
         };
         let mut config = standard::config(header, model, &names)?;
-        config.insert("use_qkv_bias".into(), model.has_biases.into());
+        config.insert("use_qkv_bias".into(), model.biases.query_key_value.into());
         Ok(config)
     },
     pre_tokenizer: None,

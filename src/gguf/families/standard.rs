@@ -11,8 +11,10 @@ use super::super::rope;
 use super::super::sizes::Size::{self, Hidden, Intermediate, Queries, Vocabulary};
 use crate::model::Role;
 
+/// The keys of most families.
+pub(super) const KEYS: &[&[&str]] = &[SIZES];
 /// Sizes, and the encoding of positions.
-pub(super) const KEYS: &[&str] = &[
+pub(super) const SIZES: &[&str] = &[
     "block_count",
     "context_length",
     "embedding_length",
@@ -48,9 +50,10 @@ pub(super) const DOWN: Stored =
     tensor(Role::Down, "blk.{}.ffn_down", &[Hidden, Intermediate], Same);
 pub(super) const FINAL_NORM: Stored = tensor(Role::FinalNorm, "output_norm", &[Hidden], Same);
 pub(super) const HEAD: Stored = tensor(Role::Head, "output", &[Vocabulary, Hidden], Same);
+pub(super) const GATE: Stored =
+    tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same);
 /// A gated MLP.
-pub(super) const GATED: &[Stored] =
-    &[tensor(Role::Gate, "blk.{}.ffn_gate", &[Intermediate, Hidden], Same), UP, DOWN];
+pub(super) const GATED: &[Stored] = &[GATE, UP, DOWN];
 
 pub(super) const fn tensor(
     role: Role,

@@ -118,7 +118,11 @@ fn missing_and_surplus_tensors_are_refused() {
     );
     assert_refused(
         |file| file.add("blk.0.ffn_up.bias", &[128], GgmlDType::F32),
-        "tensor \"blk.0.ffn_up.bias\" has no place in a model of architecture \"llama\"",
+        "tensor \"blk.0.ffn_gate.bias\" is missing",
+    );
+    assert_refused(
+        |file| file.add("blk.0.ffn_norm.bias", &[64], GgmlDType::F32),
+        "tensor \"blk.0.ffn_norm.bias\" has no place in a model of architecture \"llama\"",
     );
 }
 
