@@ -54,6 +54,9 @@ const EIGHT_BILLION: Shape = Shape {
     is_tied: false,
 };
 
+/// Llama-3-8B with an eighth of its layers: each tensor is as large.
+const FOUR_LAYERS: Shape = Shape { layers: 4, ..EIGHT_BILLION };
+
 /// Bytes of a shard, about.
 const SHARD: usize = 2 << 30;
 
@@ -292,4 +295,34 @@ fn one_billion_weights_are_edited_in_little_more_memory_than_they_take() {
 #[ignore = "writes 16 GB and takes an hour"]
 fn eight_billion_weights_are_edited_in_20_gb() {
     check("eight_billion", &EIGHT_BILLION, (20 * GB, 4 * GB));
+}
+
+#[test]
+#[ignore = "writes 8 GB and takes minutes"]
+fn exports_of_wide_layers_take_less_than_1_gb() {
+    let folder = workplace("four_layers");
+    if !folder.join("model/config.json").exists() {
+        write(&folder.join("model"), &FOUR_LAYERS);
+    }
+    fs::write(folder.join("edit.toml"), SPEC).expect("written");
+    if !folder.join("rome.patch").exists() {
+        run(&folder, &["edit", "edit.toml", "--model", "model", "--patch", "rome.patch"]);
+    }
+    let export = ["export", "--model", "model", "--patch", "rome.patch", "--out"];
+    for arguments in [
+        &["out"][..],
+        &["out", "--dtype", "f32"],
+        &["out.gguf"],
+        &["out.gguf", "--type", "f16"],
+        &["out.gguf", "--type", "q8_0"],
+        &["out", "--format", "lora"],
+        &["out.gguf", "--format", "gguf-lora"],
+    ] {
+        let peaks = run(&folder, &[&export[..], arguments].concat());
+        assert!(peaks.anonymous < GB, "{arguments:?}: {peaks:?}");
+        for file in ["out.gguf", "out.gguf.rescribe.json"] {
+            let _ = fs::remove_file(folder.join(file));
+        }
+        let _ = fs::remove_dir_all(folder.join("out"));
+    }
 }
