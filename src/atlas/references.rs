@@ -116,7 +116,7 @@ mod tests {
         let recipe = TrainingRecipe::default();
         let passages = [person.passage.clone(), unread.passage.clone()];
         let references = References::of(&passages, 2, &recipe).expect("named");
-        assert_eq!(references.without, [person.name.clone()]);
+        assert_eq!(references.without, std::slice::from_ref(&person.name));
         let nobody = References::of(&["The goose slept.".to_owned()], 2, &recipe);
         assert!(matches!(nobody, Err(TrainingError::NamesNobody)));
     }

@@ -64,7 +64,8 @@ impl<'a> Budget<'a> {
         let Some(drift) = damage.map(|damage| damage.drift.mean) else { return Ok(None) };
         self.ratio.set(price.filter(|price| *price > 0.).map(|price| drift / price));
         // A drift that is not a number is within no budget.
-        Ok((!(drift <= self.max_drift)).then(|| self.beyond(drift)))
+        let is_within = drift <= self.max_drift;
+        Ok((!is_within).then(|| self.beyond(drift)))
     }
 
     fn beyond(&self, drift: f64) -> String {
