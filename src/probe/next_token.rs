@@ -9,7 +9,7 @@ use crate::model::{Batch, Decoder, ModelError, Recorder, Site, Tokenizer};
 /// A token that may follow, and how probable it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NextToken {
-    /// The text of the token, with the blank before it.
+    /// The text of the token, with the blank before it; of one that no text shows, its name.
     pub text: String,
     /// Its probability, from 0 to 1.
     pub probability: f64,
@@ -58,6 +58,8 @@ fn most_probable(
     order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
     let token = |id: usize| {
         let text = tokenizer.decode(&[id as u32])?;
+        // Tokens that no text shows, such as the end, have names.
+        let text = if text.is_empty() { tokenizer.piece(id as u32) } else { text };
         Ok(NextToken { text, probability: f64::from(probabilities[id]) })
     };
     order.into_iter().take(n).map(token).collect()
@@ -85,6 +87,7 @@ mod tests {
         let all = next_tokens(&model.decoder, &model.tokenizer, &ids, usize::MAX).expect("tokens");
         let sum: f64 = all.iter().map(|it| it.probability).sum();
         assert!((sum - 1.).abs() < 1e-4, "{sum}");
+        assert!(all.iter().all(|it| !it.text.is_empty()), "a token without a name");
         assert!(all.is_sorted_by(|a, b| a.probability >= b.probability));
         let written =
             generate(&model.decoder, &[&ids], 1, Choice::Greedy, &[], &Silent).expect("a token");

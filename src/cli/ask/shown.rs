@@ -11,13 +11,18 @@ const TOKEN: usize = 12;
 
 /// Two answers side by side, or one.
 pub fn answers(before: &str, after: Option<&str>) -> String {
-    let (before, after) = (plain(before.trim()), after.map(|text| plain(text.trim())));
+    let (before, after) = (answer(before), after.map(answer));
     match after {
         None => format!("{before}\n"),
         Some(after) => {
             columns([&heading("before"), &heading("after")]) + &columns([&before, &after])
         }
     }
+}
+
+fn answer(text: &str) -> String {
+    let text = plain(text.trim());
+    if text.is_empty() { "(the text ends here)".to_owned() } else { text }
 }
 
 fn heading(text: &str) -> String {
