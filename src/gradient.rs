@@ -22,6 +22,7 @@ mod look_ahead;
 mod mean_nll;
 mod memory;
 mod passages;
+mod precondition;
 mod relearn;
 mod schedule;
 mod sets;

@@ -17,6 +17,7 @@ pub mod family;
 mod frozen;
 mod generate;
 mod holder;
+mod inputs;
 mod joint;
 mod load;
 mod mlp;

@@ -1,11 +1,12 @@
 //! How many bytes a training needs, and what is given up where there are fewer.
 //!
 //! Four f32 stand for a trained value (itself, gradient, two moments; a fifth, its copy, where
-//! forgetting looks ahead), in addition to the weights of the model as they are stored. Activations
-//! grow with the rows that pass through the layers at once: smaller
+//! forgetting looks ahead), in addition to the weights of the model as they are stored; a preconditioner
+//! holds up to the square of each input's width. Activations grow with the rows that pass through the layers at once: smaller
 //! micro-batches, whose gradients are added, cost little time; running each layer twice costs a
 //! third more arithmetic and leaves one row of `hidden` a layer.
 
+use super::precondition;
 use super::settings::PassageSettings;
 use super::trainer_settings::TrainerSettings;
 use crate::model::config::DecoderConfig;
@@ -20,6 +21,8 @@ pub struct Footprint {
     pub trained: usize,
     /// Numbers that are held for each of them.
     pub copies: usize,
+    /// Numbers of the preconditioner.
+    pub preconditioner: usize,
     /// Tokens of the longest sequence.
     pub longest: usize,
 }
@@ -63,7 +66,11 @@ impl Footprint {
         };
         let trained = parameters.iter().filter(|slot| rule.trains(slot)).map(values).sum();
         let copies = if settings.relearn > 0 { 5 } else { 4 };
-        Self { weights, trained, copies, longest }
+        let preconditioner = match settings.precondition {
+            true => precondition::numbers(parameters, rule),
+            false => 0,
+        };
+        Self { weights, trained, copies, preconditioner, longest }
     }
 
     /// Bytes at the peak of a training.
@@ -79,7 +86,8 @@ impl Footprint {
             false => config.layers * layer,
         };
         let logits = LOGIT_ROWS.max(self.longest) * config.vocabulary;
-        let numbers = self.copies * self.trained + rows * kept + logits;
+        let held = self.copies * self.trained + self.preconditioner;
+        let numbers = held + rows * kept + logits;
         (4 * numbers + self.weights + Self::BASE) as u64
     }
 }
@@ -143,7 +151,8 @@ mod tests {
     fn short_memory_takes_smaller_steps_and_then_runs_layers_twice() {
         let model = open("llama");
         let config = model.decoder.config();
-        let footprint = Footprint { weights: 1000, trained: 1000, copies: 4, longest: 64 };
+        let footprint =
+            Footprint { weights: 1000, trained: 1000, copies: 4, preconditioner: 0, longest: 64 };
         let fitted = |memory| {
             let mut settings = learning();
             settings.fit(footprint, config, memory)?;

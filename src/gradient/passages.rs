@@ -27,6 +27,7 @@ use super::head::{measure, references};
 use super::landing::{Budget, keep_budget, land};
 use super::look_ahead::look_ahead;
 use super::mean_nll::{mean, means};
+use super::precondition::Preconditioner;
 use super::schedule::Order;
 use super::sets::PassageSets;
 use super::settings::PassageSettings;
@@ -79,6 +80,11 @@ pub fn train(
     let mut run = PassageTraining::new(model, start, sets, settings)?;
     let trainable = model.trainable_from(start, &settings.rule)?;
     let mut trainer = Trainer::new(trainable, settings.trainer(rate));
+    if settings.precondition {
+        let parameters = &trainer.trainable().parameters;
+        let general = &sets.general.trained;
+        trainer.precondition(Preconditioner::new(start, general, parameters, progress)?);
+    }
     let mut identity = checkpoint.map(|_| Identity::new(&run.identity(), Sha256::random()));
     if let Some(saved) = checkpoint.filter(|saved| saved.file.exists()) {
         let cursor = trainer.restore(&saved.file)?;

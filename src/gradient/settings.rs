@@ -63,6 +63,8 @@ pub struct PassageSettings {
     pub weight_decay: f64,
     /// Remove the part of the gradient that would raise the retain loss.
     pub project: bool,
+    /// Keep steps away from the directions that general text takes in what the linear maps read.
+    pub precondition: bool,
     /// Largest norm of the gradient; larger ones are scaled down.
     pub clip: f64,
     /// Tokens that pass through the layers at once; the gradients of a step's parts are added.
@@ -154,6 +156,10 @@ impl PassageSettings {
             _ => Trained::All,
         };
         let seed = options.seed.unwrap_or(0);
+        let general_batch = options.general_batch.unwrap_or(match extent.has_retain {
+            true => batch.div_ceil(2),
+            false => batch,
+        });
         let (layers, rank) = (options.layers.clone(), options.rank);
         let default_rate = usual_rate(verb, rank, extent);
         Self {
@@ -184,16 +190,14 @@ impl PassageSettings {
                 _ => 0,
             },
             relearn_rate: 0.5 * usual_rate(PassageVerb::Learn, rank, extent),
-            general_batch: options.general_batch.unwrap_or(match extent.has_retain {
-                true => batch.div_ceil(2),
-                false => batch,
-            }),
+            general_batch,
             general_weight: options.general_weight.unwrap_or(GENERAL_WEIGHT),
             max_drift: options.max_drift.unwrap_or(MAX_DRIFT),
             known: options.known.unwrap_or(KNOWN),
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
+            precondition: options.precondition.unwrap_or(true) && general_batch > 0,
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),

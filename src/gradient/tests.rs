@@ -2,6 +2,7 @@
 
 mod general;
 mod passages;
+mod precondition;
 mod relearn;
 
 use std::path::Path;

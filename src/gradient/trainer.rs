@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::TrainError;
 use super::example::{Example, runs};
 use super::lanes::Lanes;
+use super::precondition::Preconditioner;
 use super::state;
 use super::trainer_settings::TrainerSettings;
 use crate::math::{Moments, Step, sum_of_squares};
@@ -38,6 +39,7 @@ pub struct Trainer {
     moments: Vec<Moments>,
     steps: u64,
     lanes: Lanes,
+    preconditioner: Preconditioner,
 }
 
 impl Trainer {
@@ -45,7 +47,19 @@ impl Trainer {
     pub fn new(trainable: Trainable, settings: TrainerSettings) -> Self {
         let zeros = trainable.parameters.iter().map(|p| Moments::zeros(p.values.elem_count()));
         let lanes = Lanes::new(&trainable, settings.lanes);
-        Self { moments: zeros.collect(), trainable, settings, steps: 0, lanes }
+        Self {
+            moments: zeros.collect(),
+            trainable,
+            settings,
+            steps: 0,
+            lanes,
+            preconditioner: Preconditioner::default(),
+        }
+    }
+
+    /// Takes the steps from now on in the variables of `preconditioner`.
+    pub(super) fn precondition(&mut self, preconditioner: Preconditioner) {
+        self.preconditioner = preconditioner;
     }
 
     /// One step on Σ scale · loss over the examples.
@@ -191,11 +205,14 @@ impl Trainer {
             _ => 1.,
         };
         let rate = self.settings.rate * self.settings.schedule.share(step);
-        for (parameter, moments) in self.trainable.parameters.iter().zip(&mut self.moments) {
+        let parameters = self.trainable.parameters.iter().zip(&mut self.moments).enumerate();
+        for (at, (parameter, moments)) in parameters {
             let now = Step { number: step, rate, scale, decays: parameter.decays() };
+            let optimiser = self.settings.optimiser;
             let mut gradient = parameter.gradient.lock();
-            with_values_mut(&parameter.values, |values| {
-                self.settings.optimiser.update(values, &mut gradient, moments, now);
+            with_values_mut(&parameter.values, |values| match self.preconditioner.side(at) {
+                None => optimiser.update(values, &mut gradient, moments, now),
+                Some(side) => side.step(values, &mut gradient, moments, &optimiser, now),
             })?;
         }
         self.steps = step;

@@ -59,6 +59,11 @@ pub struct Step {
 const BLOCK: usize = 1 << 15;
 
 impl AdamW {
+    /// What weight decay leaves of a value in this step, as a share.
+    pub fn decay(&self, step: Step) -> f64 {
+        if step.decays { 1. - step.rate * self.weight_decay } else { 1. }
+    }
+
     /// One step of one tensor; leaves the gradient at zero, ready for the next sum.
     ///
     /// # Panics
@@ -68,7 +73,7 @@ impl AdamW {
         assert_eq!(lengths, [x.len(); 3], "values, gradient and moments are of one length");
         let bias = |beta: f64| 1. - beta.powi(step.number.min(i32::MAX as u64) as i32);
         let (first_bias, second_bias) = (bias(self.beta1), bias(self.beta2));
-        let decay = if step.decays { 1. - step.rate * self.weight_decay } else { 1. };
+        let decay = self.decay(step);
         let constants = Constants {
             scale: step.scale as f32,
             beta1: self.beta1 as f32,

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::inputs::Seen;
 use crate::ops::{
     Activation, Gradient, Weight, WeightLayout, activate, add_bias, gate, linear, linear_collecting,
 };
@@ -16,6 +17,8 @@ pub(super) struct Projection {
     pub(super) gradient: Option<Gradient>,
     /// A low-rank change added to the weight: W + left · right in its stored orientation.
     pub(super) adapter: Option<LowRank>,
+    /// Where the rows that it reads are noted.
+    pub(super) seen: Option<Seen>,
 }
 
 /// The factors of a low-rank change.
@@ -29,10 +32,13 @@ pub(super) struct LowRank {
 
 impl Projection {
     pub(super) fn new(weight: Weight, layout: WeightLayout, bias: Option<Tensor>) -> Self {
-        Self { weight, layout, bias, gradient: None, adapter: None }
+        Self { weight, layout, bias, gradient: None, adapter: None, seen: None }
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if let Some(seen) = &self.seen {
+            seen.note(x);
+        }
         let (weight, layout, bias) = (&self.weight, self.layout, self.bias.as_ref());
         let y = match &self.gradient {
             None => weight.linear(x, layout, bias)?,

@@ -72,6 +72,16 @@ impl Role {
         matches!(self, Self::Gate | Self::Up | Self::Down)
     }
 
+    /// The first of the linear maps of a layer that read the same rows as this one.
+    pub fn reads_with(self) -> Option<Self> {
+        match self {
+            Self::Query | Self::Key | Self::Value => Some(Self::Query),
+            Self::Gate | Self::Up => Some(Self::Up),
+            Self::Output | Self::Down => Some(self),
+            _ => None,
+        }
+    }
+
     pub(super) fn exists(self, config: &DecoderConfig) -> bool {
         match self {
             Self::Positions => matches!(config.position, Position::Learned),

@@ -15,7 +15,7 @@ use super::norm::RowNorm;
 use super::parameters::{Slice, Slot};
 use super::{Model, ModelError};
 use crate::delta::{Change, WeightDelta};
-use crate::ops::{Gradient, Weight, with_values, with_values_mut};
+use crate::ops::{Gradient, Weight, WeightLayout, with_values, with_values_mut};
 
 /// Which weights are trained, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -59,6 +59,19 @@ impl Parameter {
     /// Whether weight decay applies: to matrices, not to norms and biases.
     pub fn decays(&self) -> bool {
         self.slot.is_matrix()
+    }
+
+    /// The axis of its values that meets what the linear map reads: of the whole matrix, or of the
+    /// factor that comes first. None for all else.
+    pub fn input_axis(&self) -> Option<usize> {
+        if !self.slot.is_matrix() || !self.slot.role.is_linear() {
+            return None;
+        }
+        match (self.slot.layout, self.factor) {
+            (WeightLayout::OutIn, Factor::Whole | Factor::Right) => Some(1),
+            (WeightLayout::InOut, Factor::Whole | Factor::Left) => Some(0),
+            _ => None,
+        }
     }
 }
 

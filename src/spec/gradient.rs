@@ -149,6 +149,9 @@ settings! {
         weight_decay: f64 = Real(Reals::from_zero(1e6));
         /// Remove the part of the gradient that would raise the loss of retained and general text.
         project: bool = Switch, Retain, LearnOrBy(WITH_RETAIN);
+        /// Keep steps away from the directions that general text takes in what matrices read
+        /// [default: true].
+        precondition: bool = Switch;
         /// After forgetting, learn half of the passages again and see whether the other half comes
         /// back; also quantise [default: where that takes seconds].
         attack: bool = Switch, Forget;
