@@ -197,7 +197,9 @@ impl PassageSettings {
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
-            precondition: options.precondition.unwrap_or(true) && general_batch > 0,
+            // To learn with all weights asks for another rate, which depends on the model.
+            precondition: general_batch > 0
+                && options.precondition.unwrap_or(verb == PassageVerb::Forget || rank.is_some()),
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),

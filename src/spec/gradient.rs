@@ -150,7 +150,7 @@ settings! {
         /// Remove the part of the gradient that would raise the loss of retained and general text.
         project: bool = Switch, Retain, LearnOrBy(WITH_RETAIN);
         /// Keep steps away from the directions that general text takes in what matrices read
-        /// [default: true].
+        /// [default: true to forget and with a rank].
         precondition: bool = Switch;
         /// After forgetting, learn half of the passages again and see whether the other half comes
         /// back; also quantise [default: where that takes seconds].
