@@ -18,12 +18,14 @@ mod general;
 mod head;
 mod landing;
 mod lanes;
+mod little_read;
 mod look_ahead;
 mod mean_nll;
 mod memory;
 mod passages;
 mod precondition;
 mod relearn;
+mod repselect;
 mod schedule;
 mod sets;
 mod settings;
@@ -31,12 +33,13 @@ mod state;
 mod sweep;
 mod trainer;
 mod trainer_settings;
+mod undo;
 
 pub use closure::{NearDuplicate, near_duplicates};
 pub use data::{examples, prompt};
 pub use example::Example;
 pub use footprint::{Footprint, TooLarge};
-pub use general::{GeneralText, without_runs_of};
+pub use general::{GeneralText, without_mentions, without_runs_of};
 pub(crate) use head::in_logits;
 pub use head::{is_argmax, measure, references};
 pub use landing::{Budget, Cut};
@@ -54,6 +57,7 @@ pub use trainer_settings::TrainerSettings;
 pub use crate::objective::{ForgetLoss, Outcome, Reference, Steer, TokenLoss};
 
 use crate::files::FileError;
+use crate::math::NoConvergence;
 use crate::model::ModelError;
 use crate::progress::Interrupted;
 
@@ -85,6 +89,9 @@ pub enum TrainError {
     /// The model cannot be trained so.
     #[error("{0}")]
     Model(#[from] ModelError),
+    /// A gradient has no leading directions.
+    #[error("{0}")]
+    NoConvergence(#[from] NoConvergence),
     /// A computation failed.
     #[error("{0}")]
     Compute(#[from] candle_core::Error),

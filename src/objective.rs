@@ -4,12 +4,13 @@
 //! a loss meets the decoder. An [`Objective`] names the rows that it reads; whoever runs the
 //! decoder hands them over and takes their gradient back. Losses of tokens are in [`token`],
 //! divergences from earlier distributions of a decoder in `drift` and `reference`, the
-//! answers of a model that never knew a fact in `answer`, the end of a target in `end`, a hidden
-//! state in `steer`.
+//! answers of a model that never knew a fact in `answer`, the end of a target in `end`, an
+//! answer that shows on the way in `lens`, a hidden state in `steer`.
 
 pub(crate) mod answer;
 pub(crate) mod drift;
 pub(crate) mod end;
+pub(crate) mod lens;
 pub mod reference;
 pub mod steer;
 pub mod token;

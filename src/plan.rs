@@ -17,6 +17,7 @@ mod prefixes;
 mod script;
 mod settings;
 mod sinks;
+mod wordings;
 
 use std::sync::Arc;
 
@@ -28,9 +29,10 @@ pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use located::Located;
 pub use moment_cost::MomentCost;
 pub use near_subjects::{NearUse, near_subjects};
-pub use never_knew::{mean_answer, never_knew};
+pub use never_knew::{mean_answer, never_knew, never_knew_at};
 pub use script::is_unspaced;
 pub use settings::{BatchSettings, Settings};
+pub use wordings::{WORDINGS, Wording};
 
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
@@ -188,7 +190,9 @@ fn planned(
     let layers = layers(model, method, options)?;
     let layer = *layers.last().expect("at least one layer");
     let cost = MomentCost::new(&model.decoder, layer, options.corpus.is_none());
-    let settings = settings(options, cost.default_tokens());
+    let is_unknown = |fact: &Fact| matches!(fact, Fact::Erase(it) if it.toward == Toward::Unknown);
+    let erases = facts.iter().any(is_unknown);
+    let settings = settings(options, cost.default_tokens(), erases);
     let ends = (settings.end_weight > 0.).then(|| Ends::new(model)).transpose()?;
     let prefixes = prefixes::sampled(model, &settings, progress)?;
     let mut warnings = Vec::new();
@@ -325,7 +329,8 @@ impl Planning<'_> {
                 let alone = std::slice::from_ref(fact);
                 let facts = if self.is_separate { alone } else { self.facts };
                 let seed = self.settings.seed;
-                let planned = PlannedErase::new(model, erase, facts, seed, self.progress)?;
+                let mut planned = PlannedErase::new(model, erase, facts, seed, self.progress)?;
+                planned.add_wordings(model, erase, self.settings.wordings)?;
                 warnings.extend(planned.warnings(erase));
                 Some(planned)
             }

@@ -171,7 +171,9 @@ impl ForRecords {
         }
         let reason = "is not used: no two of these records are written into one model";
         refused.flag(self.is_each_alone() && self.skip_conflicts, "skip-conflicts", reason);
-        for Unused { key, reason, .. } in Uses::of_facts(method).unused(&self.rank_one) {
+        for Unused { key, reason, .. } in
+            Uses::of_facts(method, self.erase.is_some()).unused(&self.rank_one)
+        {
             // Rome writes one fact at a time; a sequence of it keeps what earlier records wrote.
             let is_sequence_of_one =
                 key == Some("sequential") && self.rank_one.sequential == Some(1);

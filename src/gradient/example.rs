@@ -40,7 +40,9 @@ impl Example {
             {
                 candle_core::bail!("{} numbers for {} targets", each.len(), self.targets())
             }
-            TokenLoss::Divergence(reference) if reference.targets() != self.targets() => {
+            TokenLoss::Divergence(reference) | TokenLoss::JensenShannon(reference)
+                if reference.targets() != self.targets() =>
+            {
                 candle_core::bail!(
                     "a reference of {} targets for {}",
                     reference.targets(),

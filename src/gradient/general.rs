@@ -140,6 +140,32 @@ impl<'a> Drift<'a> {
     }
 }
 
+/// Takes out the sequences that tell of the passages: those with a short run of tokens that stands
+/// in a passage, and neither in retained nor in held-out text, as a name does. Runs are as short
+/// as leave half of the sequences.
+pub fn without_mentions(
+    sequences: &mut Vec<Example>,
+    passages: &[Example],
+    others: [&[Example]; 2],
+) {
+    const RUNS: [usize; 4] = [3, 4, 6, 8];
+    for run in RUNS {
+        let windows = |set: &[Example]| -> HashSet<Vec<u32>> {
+            set.iter().flat_map(|it| it.ids.windows(run).map(<[u32]>::to_vec)).collect()
+        };
+        let known: HashSet<Vec<u32>> = others.into_iter().flat_map(windows).collect();
+        let told: HashSet<Vec<u32>> = windows(passages).difference(&known).cloned().collect();
+        let tells = |it: &Example| it.ids.windows(run).any(|window| told.contains(window));
+        let kept: Vec<bool> = sequences.iter().map(|it| !tells(it)).collect();
+        let count = kept.iter().filter(|kept| **kept).count();
+        if 2 * count >= sequences.len() || run == RUNS[RUNS.len() - 1] {
+            let mut kept = kept.into_iter();
+            sequences.retain(|_| kept.next().unwrap_or(false));
+            return;
+        }
+    }
+}
+
 /// Takes out the sequences that repeat a run of the passages: to hold them would be to hold what is
 /// to be forgotten.
 pub fn without_runs_of(sequences: &mut Vec<Example>, passages: &[Example]) {

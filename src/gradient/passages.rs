@@ -8,6 +8,7 @@
 //! the passages are known.
 
 mod path;
+mod select;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use super::example::Example;
 use super::general::{Drift, Kept, Steering};
 use super::head::{measure, references};
 use super::landing::{Budget, keep_budget, land};
+use super::little_read::little_read;
 use super::look_ahead::look_ahead;
 use super::mean_nll::{mean, means};
 use super::precondition::Preconditioner;
@@ -32,10 +34,10 @@ use super::schedule::Order;
 use super::sets::PassageSets;
 use super::settings::PassageSettings;
 use super::trainer::Trainer;
+use super::undo::disturb;
 use crate::files::Sha256;
 use crate::model::{Decoder, Model, Trainable};
-use crate::objective::Outcome;
-use crate::objective::TokenLoss;
+use crate::objective::{Outcome, Reference, TokenLoss};
 use crate::progress::Progress;
 use crate::spec::{ForgetMethod, PassageVerb, RetainLoss};
 
@@ -92,9 +94,18 @@ pub fn train(
         (run.state, identity) = (state, Some(stated));
     }
     progress.phase(settings.verb.phase(), Some(settings.steps));
+    if trainer.steps() == 0 && settings.noise > 0. {
+        disturb(trainer.trainable(), (settings.noise, settings.noise_scale), settings.seed)?;
+    }
     let mut stopped = run.state.stopped;
+    let drift = Drift::new(start, &sets.general.checked)?;
     while stopped.is_none() {
-        stopped = run.step(&mut trainer, progress)?;
+        stopped = match settings.method {
+            ForgetMethod::Repselect if settings.verb == PassageVerb::Forget => {
+                run.select(&mut trainer, &drift, progress)?
+            }
+            _ => run.step(&mut trainer, progress)?,
+        };
         run.state.stopped = stopped;
         if let Some(saved) = checkpoint
             && (stopped.is_some() || trainer.steps().is_multiple_of(saved.every))
@@ -113,7 +124,6 @@ pub fn train(
         true => None,
         false => {
             progress.phase("drift", None);
-            let drift = Drift::new(start, checked)?;
             Some(keep_budget(&trainable, &drift, &sets.passages, settings.max_drift)?)
         }
     };
@@ -224,11 +234,18 @@ impl<'a> PassageTraining<'a> {
         let holdout = means(&measure(start, &sets.holdout)?);
         let holdout = (!holdout.is_empty()).then(|| mean(&holdout));
         let goal = goal(settings.verb, sets, holdout).map(|(nll, _)| nll);
-        let is_idk = settings.method == ForgetMethod::Idk;
-        let losses = match (settings.verb, is_idk) {
+        let losses = match (settings.verb, settings.method) {
             (PassageVerb::Learn, _) => learnt(&sets.passages, settings),
-            (PassageVerb::Forget, true) => refusals(model, &sets.passages)?,
-            (PassageVerb::Forget, false) => {
+            (PassageVerb::Forget, ForgetMethod::Idk) => refusals(model, &sets.passages)?,
+            (PassageVerb::Forget, ForgetMethod::Jensun) => {
+                let unknown = little_read(start, &sets.passages, KEPT)?;
+                let toward = |(example, unknown): (&Example, Reference)| {
+                    let loss = TokenLoss::JensenShannon(Arc::new(unknown));
+                    Example { loss, ..example.clone() }
+                };
+                sets.passages.iter().zip(unknown).map(toward).collect()
+            }
+            (PassageVerb::Forget, _) => {
                 let forget = |(example, nll): (&Example, &Vec<f32>)| {
                     let sum = nll.iter().map(|n| f64::from(*n)).sum();
                     let loss = TokenLoss::Forget(settings.forget_loss(sum, goal));
@@ -307,7 +324,8 @@ impl<'a> PassageTraining<'a> {
         let general = self.state.steering.draw(settings.general_batch);
         let general = self.general.examples(&general, self.state.steering.weight())?;
         let kept = [kept, general].concat();
-        let relearnt = match self.goal() {
+        let is_ahead = settings.method == ForgetMethod::LookAhead;
+        let relearnt = match self.goal().filter(|_| is_ahead) {
             Some((goal, _)) => look_ahead(trainer, &self.sets.passages, goal, settings, progress)?,
             None => None,
         };
@@ -363,6 +381,10 @@ impl<'a> PassageTraining<'a> {
         if settings.verb == PassageVerb::Learn {
             let is_learnt = is_epoch && point.passages <= settings.stop_loss;
             return Ok(if is_learnt { Some(Stopped::Learnt) } else { ended });
+        }
+        // What was disturbed is learnt again to the end.
+        if settings.noise > 0. {
+            return Ok(ended);
         }
         // Last seen values are as old as an epoch: what they suggest is measured before it counts.
         let damage = self.damage(|retained| last_seen(&self.retain_start, retained));

@@ -49,6 +49,15 @@ pub struct PassageSettings {
     pub relearn: usize,
     /// Rate of those steps.
     pub relearn_rate: f64,
+    /// Share α of every weight that undo gives up.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise: f64,
+    /// Size β of the random weights in their place, relative to those of a new model.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise_scale: f64,
+    /// Leading directions of each matrix's gradient that repselect takes back.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub collapse: usize,
     /// Sequences of general text in a step.
     pub general_batch: usize,
     /// Weight of general text, λ, at first and at least.
@@ -73,6 +82,15 @@ pub struct PassageSettings {
     pub recompute: bool,
     /// Seed of draws and first factors.
     pub seed: u64,
+}
+
+/// Settings of a method without the key are those from before there was one.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// What a training is about, as far as its defaults depend on it.
@@ -119,6 +137,10 @@ const GENERAL_WEIGHT: f64 = 4.;
 /// everything: the same 8 paragraphs then cost unrelated ones 2.8 % of perplexity instead of 5.3.
 const KNOWN: f64 = 0.8;
 
+/// Share of the weights that undo gives up, and the size of what takes its place.
+const NOISE: f64 = 0.5;
+const NOISE_SCALE: f64 = 0.1;
+
 /// Rates between the lowest and the highest of `auto`.
 const RATE_STEP: f64 = 3.;
 
@@ -132,9 +154,10 @@ impl PassageSettings {
     /// Defaults for whatever the user left out.
     pub fn new(options: &GradientOptions, verb: PassageVerb, extent: &Extent) -> Self {
         let method = options.method.unwrap_or_default();
+        let forgets_by = |one| verb == PassageVerb::Forget && method == one;
         let batch = options.batch.unwrap_or(4);
         let epoch = extent.sequences.div_ceil(batch).max(1) as u64;
-        let steps = options.steps.map_or(20 * epoch, |steps| steps as u64);
+        let steps = options.steps.map_or(usual_steps(verb, method, epoch), |steps| steps as u64);
         let beta = match method {
             // The slope halves as the NLL rises by 1.1 nats a token, whatever a passage's length.
             ForgetMethod::Npo => 1. / extent.targets,
@@ -142,7 +165,9 @@ impl PassageSettings {
             _ => 4.5,
         };
         let forget_weight = match method {
-            ForgetMethod::GradientDifference | ForgetMethod::LookAhead => FORGET_WEIGHT,
+            ForgetMethod::GradientDifference | ForgetMethod::LookAhead | ForgetMethod::Undo => {
+                FORGET_WEIGHT
+            }
             // Its loss is of the sum over tokens.
             ForgetMethod::Npo => FORGET_WEIGHT / extent.targets,
             // Its slope stays until the NLL is at δ; with δ = 0 it falls from the start.
@@ -153,15 +178,20 @@ impl PassageSettings {
         };
         let trained = match options.train {
             Some(TrainChoice::Mlp) => Trained::Mlp,
+            None if forgets_by(ForgetMethod::Repselect) => Trained::Mlp,
             _ => Trained::All,
         };
         let seed = options.seed.unwrap_or(0);
+        let is_undo = forgets_by(ForgetMethod::Undo);
         let general_batch = options.general_batch.unwrap_or(match extent.has_retain {
+            _ if is_undo => 2 * batch,
             true => batch.div_ceil(2),
             false => batch,
         });
         let (layers, rank) = (options.layers.clone(), options.rank);
-        let default_rate = usual_rate(verb, rank, extent);
+        // Undo learns again most of what the model knew.
+        let rate_of = if is_undo { PassageVerb::Learn } else { verb };
+        let default_rate = usual_rate(rate_of, rank, extent);
         Self {
             verb,
             method,
@@ -178,7 +208,11 @@ impl PassageSettings {
             }),
             forget_weight: options.forget_weight.unwrap_or(forget_weight),
             retain_weight: match method {
-                ForgetMethod::GradientAscent if verb == PassageVerb::Forget => 0.,
+                ForgetMethod::GradientAscent | ForgetMethod::Repselect
+                    if verb == PassageVerb::Forget =>
+                {
+                    0.
+                }
                 _ => options.retain_weight.unwrap_or(1.),
             },
             beta: options.beta.unwrap_or(beta),
@@ -187,10 +221,17 @@ impl PassageSettings {
             max_damage: options.max_damage.unwrap_or(0.1),
             relearn: match method {
                 ForgetMethod::LookAhead => options.relearn.unwrap_or(12),
+                ForgetMethod::Repselect => options.relearn.unwrap_or(1),
                 _ => 0,
             },
             relearn_rate: 0.5 * usual_rate(PassageVerb::Learn, rank, extent),
             general_batch,
+            noise: if is_undo { options.noise.unwrap_or(NOISE) } else { 0. },
+            noise_scale: if is_undo { options.noise_scale.unwrap_or(NOISE_SCALE) } else { 0. },
+            collapse: match method {
+                ForgetMethod::Repselect => options.collapse.unwrap_or(extent.hidden.div_ceil(8)),
+                _ => 0,
+            },
             general_weight: options.general_weight.unwrap_or(GENERAL_WEIGHT),
             max_drift: options.max_drift.unwrap_or(MAX_DRIFT),
             known: options.known.unwrap_or(KNOWN),
@@ -199,7 +240,11 @@ impl PassageSettings {
             project: options.project.unwrap_or(false),
             // To learn with all weights asks for another rate, which depends on the model.
             precondition: general_batch > 0
-                && options.precondition.unwrap_or(verb == PassageVerb::Forget || rank.is_some()),
+                && options.precondition.unwrap_or(match verb {
+                    // Undo learns general text again.
+                    PassageVerb::Forget => !is_undo,
+                    PassageVerb::Learn => rank.is_some(),
+                }),
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),
@@ -229,9 +274,13 @@ impl PassageSettings {
                 ForgetLoss::SimNpo { beta: self.beta, delta }
             }
             ForgetMethod::LookAhead => ForgetLoss::Toward { goal: goal.unwrap_or(f64::INFINITY) },
-            ForgetMethod::GradientDifference | ForgetMethod::GradientAscent | ForgetMethod::Idk => {
-                ForgetLoss::Ascent
-            }
+            // To pull them down to the goal would be to learn them.
+            ForgetMethod::Undo => ForgetLoss::Until { goal: goal.unwrap_or(f64::INFINITY) },
+            ForgetMethod::GradientDifference
+            | ForgetMethod::GradientAscent
+            | ForgetMethod::Repselect
+            | ForgetMethod::Jensun
+            | ForgetMethod::Idk => ForgetLoss::Ascent,
         }
     }
 
@@ -255,16 +304,27 @@ impl PassageSettings {
     }
 
     pub(super) fn trainer(&self, rate: f64) -> TrainerSettings {
+        let is_undo = self.noise > 0.;
+        let end = if is_undo { End::Cosine(0.05) } else { End::Constant };
         let optimiser = AdamW { weight_decay: self.weight_decay, ..AdamW::default() };
         TrainerSettings {
             rate,
-            schedule: Schedule { warm_up: self.warm_up, total: self.steps, end: End::Constant },
+            schedule: Schedule { warm_up: self.warm_up, total: self.steps, end },
             optimiser,
             clip: Some(self.clip),
             micro_rows: self.micro_rows,
             recompute: self.recompute,
             ..TrainerSettings::default()
         }
+    }
+}
+
+/// Most steps, where a pass over the passages takes `epoch`.
+fn usual_steps(verb: PassageVerb, method: ForgetMethod, epoch: u64) -> u64 {
+    match (verb, method) {
+        (PassageVerb::Forget, ForgetMethod::Repselect) => 1,
+        (PassageVerb::Forget, ForgetMethod::Undo) => 100 * epoch,
+        _ => 20 * epoch,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Gradients of every kind of weight against differences of the loss, and resuming to the bit.
 
 mod general;
+mod lasting;
 mod passages;
 mod precondition;
 mod relearn;

@@ -132,6 +132,36 @@ impl Trainer {
         Ok(())
     }
 
+    /// Changes each gradient so far, given the shape of its tensor; the norm of them all.
+    pub(super) fn change_gradients<E>(
+        &self,
+        mut change: impl FnMut(&[usize], &mut [f32]) -> Result<(), E>,
+    ) -> Result<f64, TrainError>
+    where
+        TrainError: From<E>,
+    {
+        let mut squares = 0.;
+        for parameter in &self.trainable.parameters {
+            let mut gradient = parameter.gradient.lock();
+            change(parameter.values.dims(), &mut gradient)?;
+            squares += sum_of_squares(&gradient);
+        }
+        Ok(squares.sqrt())
+    }
+
+    /// x ← x − rate · g; the gradients stay.
+    pub(super) fn descend(&self, rate: f64) -> Result<(), TrainError> {
+        for parameter in &self.trainable.parameters {
+            let gradient = parameter.gradient.lock();
+            with_values_mut(&parameter.values, |values| {
+                for (value, slope) in values.iter_mut().zip(gradient.iter()) {
+                    *value -= rate as f32 * slope;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
     /// The gradients so far; zeros take their place.
     fn take_gradients(&self) -> Vec<Vec<f32>> {
         let take = |parameter: &Parameter| {
@@ -179,7 +209,7 @@ impl Trainer {
         Ok(outcomes)
     }
 
-    fn forget_gradients(&self) {
+    pub(super) fn forget_gradients(&self) {
         for parameter in &self.trainable.parameters {
             parameter.gradient.lock().fill(0.);
         }

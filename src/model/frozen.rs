@@ -73,6 +73,16 @@ impl<'a> FrozenPass<'a> {
     /// The residual stream after the last layer at the rows that are read, [read, hidden], where
     /// `start` writes the one before the first layer, [rows, hidden].
     pub fn forward(&mut self, start: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<&[f32]> {
+        self.forward_observed(start, &mut |_, _| {})
+    }
+
+    /// As [`forward`](Self::forward); `at_stream` sees each layer's number and the residual stream
+    /// after it, [rows, hidden], of all layers but the last.
+    pub fn forward_observed(
+        &mut self,
+        start: impl FnOnce(&mut [f32]) -> Result<()>,
+        at_stream: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<&[f32]> {
         let (rotary, scratch) = (self.rotary.as_slice(), &mut self.scratch);
         start(&mut self.stream)?;
         let last = self.layers.len().wrapping_sub(1);
@@ -80,6 +90,7 @@ impl<'a> FrozenPass<'a> {
             tape.attention(layer, &self.stream, rotary, scratch)?;
             if i < last {
                 tape.mlp(layer, &mut self.stream, scratch)?;
+                at_stream(self.first + i, &self.stream);
             }
         }
         let width = self.after.len() / self.read.len();
@@ -107,6 +118,18 @@ impl<'a> FrozenPass<'a> {
         end: impl FnOnce(&mut [f32]) -> Result<()>,
         at_value: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<&[f32]> {
+        self.backward_joined(end, at_value, &mut |_, _| {})
+    }
+
+    /// As [`backward_observed`](Self::backward_observed), of a loss that also reads streams on the
+    /// way: `at_stream` adds its gradient with respect to the stream after a layer, [rows, hidden],
+    /// of all layers but the last.
+    pub fn backward_joined(
+        &mut self,
+        end: impl FnOnce(&mut [f32]) -> Result<()>,
+        at_value: &mut dyn FnMut(usize, &[f32]),
+        at_stream: &mut dyn FnMut(usize, &mut [f32]),
+    ) -> Result<&[f32]> {
         let (rotary, scratch) = (self.rotary.as_slice(), &mut self.scratch);
         let (first, last) = (self.first, self.layers.len().wrapping_sub(1));
         end(&mut self.after)?;
@@ -120,6 +143,7 @@ impl<'a> FrozenPass<'a> {
         scatter(&mut self.stream, &self.after, &self.read, width);
         for (i, (layer, tape)) in self.layers.iter().zip(&self.tapes).enumerate().rev() {
             if i < last {
+                at_stream(first + i, &mut self.stream);
                 tape.mlp_backward(layer, &mut self.stream, scratch, |g| at_value(first + i, g))?;
             }
             tape.attention_backward(layer, &mut self.stream, rotary, scratch)?;

@@ -31,7 +31,7 @@ pub(crate) const STOP: f64 = 0.1;
 const CERTAIN: f64 = 1e-6;
 
 /// A probability too small for any guess to find; an excess below it does not count.
-const UNSEEN: f32 = 1e-4;
+pub(super) const UNSEEN: f32 = 1e-4;
 
 /// The goal of the rows after one context.
 #[derive(Clone)]

@@ -34,6 +34,18 @@ impl Reference {
         reference
     }
 
+    /// Several references of as many kept tokens, one after the other.
+    pub(crate) fn joined(parts: Vec<Self>) -> Self {
+        let kept = parts.first().map_or(1, |part| part.kept);
+        let (mut ids, mut probabilities) = (Vec::new(), Vec::new());
+        for part in parts {
+            assert_eq!(part.kept, kept, "as many kept tokens in each part");
+            ids.extend(part.ids);
+            probabilities.extend(part.probabilities);
+        }
+        Self { kept, ids, probabilities }
+    }
+
     fn push(&mut self, row: &[f32]) {
         let shift = crate::ops::log_sum_exp(row);
         let mut order: Vec<u32> = (0..row.len() as u32).collect();
@@ -69,6 +81,35 @@ impl Reference {
             row[*id as usize] = scale * (q - p);
         }
         divergence(p, &q, rest)
+    }
+
+    /// The Jensen-Shannon divergence at a target whose logits are `row`, which becomes its gradient
+    /// times `scale`.
+    ///
+    /// With m = (p + q) / 2 it is ½ KL(p ‖ m) + ½ KL(q ‖ m), at most ln 2. Its derivative with
+    /// respect to q_j is ½ ln(q_j / m_j), and to logit j q_j (½ ln(q_j / m_j) − ½ KL(q ‖ m)),
+    /// where the tokens that are not kept count as one outcome.
+    pub(crate) fn descend_bounded(&self, target: usize, row: &mut [f32], scale: f32) -> f64 {
+        let shift = crate::ops::log_sum_exp(row);
+        vectorised(
+            #[inline(always)]
+            || row.iter_mut().for_each(|x| *x = exp(*x - shift)),
+        );
+        let (ids, p) = self.kept(target);
+        let q: Vec<f32> = ids.iter().map(|id| row[*id as usize]).collect();
+        let rest = Rest::of(p, &q);
+        let half = |a: f64, b: f64| if a > FLOOR { (2. * a / (a + b)).ln() } else { 0. };
+        let pairs = p.iter().zip(&q).map(|(p, q)| (f64::from(*p), f64::from(*q)));
+        let pairs: Vec<(f64, f64)> = pairs.chain([(rest.p, rest.q)]).collect();
+        let of_p: f64 = pairs.iter().map(|(p, q)| p * half(*p, *q)).sum();
+        let of_q: f64 = pairs.iter().map(|(p, q)| q * half(*q, *p)).sum();
+        let slope = |(p, q): (f64, f64)| 0.5 * (half(q, p) - of_q);
+        let others = scale * slope((rest.p, rest.q)) as f32;
+        row.iter_mut().for_each(|q| *q *= others);
+        for (id, pair) in ids.iter().zip(&pairs) {
+            row[*id as usize] = scale * (pair.1 * slope(*pair)) as f32;
+        }
+        0.5 * (of_p + of_q)
     }
 
     /// The divergence at a target whose logits are `row`.
@@ -138,6 +179,45 @@ mod tests {
         let some = Reference::new(&start, 12, 4).descend(0, &mut now.clone(), 1.);
         assert!((all - expected).abs() < 1e-5, "{all}, {expected}");
         assert!(some > 0. && some <= all + 1e-6, "{some} of {all}");
+    }
+
+    #[test]
+    fn the_bounded_divergence_is_the_formula_and_its_gradient_the_difference() {
+        let (start, now) = (logits(6, 10), logits(7, 10));
+        let softmax = |row: &[f32]| -> Vec<f64> {
+            let total: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+            row.iter().map(|x| f64::from(*x).exp() / total).collect()
+        };
+        let naive = |now: &[f32]| -> f64 {
+            let (p, q) = (softmax(&start), softmax(now));
+            let middle: Vec<f64> = p.iter().zip(&q).map(|(p, q)| 0.5 * (p + q)).collect();
+            let kl =
+                |a: &[f64]| -> f64 { a.iter().zip(&middle).map(|(a, m)| a * (a / m).ln()).sum() };
+            0.5 * kl(&p) + 0.5 * kl(&q)
+        };
+        let all = Reference::new(&start, 10, 10);
+        let value = all.descend_bounded(0, &mut now.clone(), 1.);
+        assert!((value - naive(&now)).abs() < 1e-6, "{value}, {}", naive(&now));
+        let some = Reference::new(&start, 10, 3);
+        for reference in [&all, &some] {
+            let mut slopes = now.clone();
+            let value = reference.descend_bounded(0, &mut slopes, 1.);
+            assert!(value > 0. && value < std::f64::consts::LN_2, "{value}");
+            for j in 0..10 {
+                let at = |step: f32| {
+                    let mut moved = now.clone();
+                    moved[j] += step;
+                    reference.descend_bounded(0, &mut moved, 1.)
+                };
+                let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
+                let error = (difference - f64::from(slopes[j])).abs();
+                // Second differences of order step² and the rounding of f32 exponentials.
+                assert!(error < 5e-4, "logit {j}: {} by hand, {difference}", slopes[j]);
+            }
+        }
+        let mut same = start.clone();
+        assert!(all.descend_bounded(0, &mut same, 1.).abs() < 1e-6);
+        assert!(same.iter().all(|slope| slope.abs() < 1e-6), "{same:?}");
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum TokenLoss {
     Forget(ForgetLoss),
     /// The mean divergence KL(reference ‖ model) at its targets.
     Divergence(Arc<Reference>),
+    /// The mean Jensen-Shannon divergence from the reference at its targets.
+    JensenShannon(Arc<Reference>),
     /// The distance of a hidden state from a vector, at the rows that predict its targets.
     Steer(Steer),
 }
@@ -87,9 +89,13 @@ impl TokenLoss {
         let nll: Vec<f32> = row_nll.map(|((row, shift), id)| shift - row[*id as usize]).collect();
         let (mut loss, slopes) = self.evaluate(&nll);
         let rows = logits.par_chunks_exact_mut(vocabulary);
-        if let Self::Divergence(reference) = self {
+        if let Self::Divergence(reference) | Self::JensenShannon(reference) = self {
             let scale = scale / targets.len() as f32;
-            let parts = rows.enumerate().map(|(at, row)| reference.descend(at, row, scale));
+            let is_bounded = matches!(self, Self::JensenShannon(_));
+            let parts = rows.enumerate().map(|(at, row)| match is_bounded {
+                true => reference.descend_bounded(at, row, scale),
+                false => reference.descend(at, row, scale),
+            });
             let parts: Vec<f64> = parts.collect();
             loss = parts.iter().sum::<f64>() / targets.len() as f64;
         } else {
@@ -111,7 +117,7 @@ impl TokenLoss {
         let count = nll.len() as f64;
         let sum: f64 = nll.iter().map(|n| f64::from(*n)).sum();
         match self {
-            Self::Mean | Self::Divergence(_) | Self::Steer(_) => {
+            Self::Mean | Self::Divergence(_) | Self::JensenShannon(_) | Self::Steer(_) => {
                 (sum / count, vec![(1. / count) as f32; nll.len()])
             }
             Self::Above(known) => above(nll, std::iter::repeat(known)),

@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::PlanError;
 use super::never_knew::never_knew;
 use super::others::{self, folded};
+use super::tokenise;
+use super::wordings::{Wording, framed};
 use crate::model::{Model, ModelError};
 use crate::progress::{Progress, counted};
 use crate::spec::{Erase, Fact, Toward};
@@ -29,6 +31,9 @@ pub struct PlannedErase {
     pub unknown: f64,
     /// The most probable answers by q, other than the true target.
     pub guesses: Vec<Guess>,
+    /// Further wordings in which the fact is erased.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wordings: Vec<Wording>,
 }
 
 /// The prompt about another subject.
@@ -107,6 +112,7 @@ impl PlannedErase {
             known: 0.,
             unknown: 0.,
             guesses: Vec::new(),
+            wordings: Vec::new(),
             target_true,
         };
         planned.lead_in(model, own)?;
@@ -133,6 +139,33 @@ impl PlannedErase {
             self.guesses = guesses(model, &q, &self.target_true[..=lead])?;
             if self.is_known() {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `count` further wordings of a fact that is erased toward "unknown", as far as they fit
+    /// the model's context.
+    pub(super) fn add_wordings(
+        &mut self,
+        model: &Model,
+        erase: &Erase,
+        count: usize,
+    ) -> Result<(), PlanError> {
+        if self.toward != Toward::Unknown {
+            return Ok(());
+        }
+        let lead = &self.target_true[..self.lead];
+        for framed in framed(&erase.prompt, count) {
+            let prompt = tokenise(model, "", &framed, &erase.subject)?;
+            let about = |other: &OtherSubject| -> Result<Vec<u32>, PlanError> {
+                let ids = model.tokenizer.encode(&framed.replacen("{}", &other.subject, 1))?.ids;
+                Ok([&ids, lead].concat())
+            };
+            let others: Vec<Vec<u32>> = self.others.iter().map(about).collect::<Result<_, _>>()?;
+            let longest = others.iter().map(Vec::len).chain([prompt.ids.len() + lead.len()]).max();
+            if longest < Some(model.decoder.config().context) {
+                self.wordings.push(Wording { prompt, others });
             }
         }
         Ok(())

@@ -1,14 +1,35 @@
 //! The answer of a model that never knew a fact: the mean of its answers about other subjects.
 
+use std::ops::Range;
+
 use candle_core::{D, Result, Tensor};
 
-use crate::model::{Batch, Decoder};
+use crate::model::{Batch, Decoder, Recorder, Site};
 
 /// The distribution q `[vocabulary]`, from the prompt about other subjects; `token` is o.
 pub fn never_knew(decoder: &Decoder, others: &[Vec<u32>], token: u32) -> Result<Vec<f32>> {
     let batch = Batch::new(others);
     let logits = decoder.logits(&decoder.forward(&batch, None)?, &batch.last_rows())?;
     mean_answer(&logits, token)
+}
+
+/// q(o) as the logit lens reads it after each of `layers`, ascending: the head applied to the
+/// residual stream there.
+pub fn never_knew_at(
+    decoder: &Decoder,
+    others: &[Vec<u32>],
+    token: u32,
+    layers: Range<usize>,
+) -> Result<Vec<f32>> {
+    let batch = Batch::new(others);
+    let mut recorder = Recorder::of(layers.clone().map(|layer| (layer, Site::Residual)));
+    decoder.observe(&batch, None, &mut recorder)?;
+    let read = |layer| {
+        let stream = recorder.take(layer, Site::Residual)?;
+        let logits = decoder.logits(&stream, &batch.last_rows())?;
+        Ok(mean_answer(&logits, token)?[token as usize])
+    };
+    layers.map(read).collect()
 }
 
 /// The distribution q from the logits of the prompts about other subjects, [others, vocabulary].

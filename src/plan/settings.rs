@@ -32,6 +32,12 @@ pub struct Settings {
     /// moment.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub near_weight: f64,
+    /// Frames of other wordings that an erased prompt is also optimised in.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub wordings: usize,
+    /// Weight of an erased answer where the residual stream shows it after a layer on the way.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lens_weight: f64,
     /// Weight of the spread of the subject's own keys, relative to the second moment.
     pub scatter_weight: f64,
     /// Tokens that the second moment is measured on.
@@ -47,6 +53,10 @@ pub struct Settings {
 /// Plans and digests of a run without the setting are those from before there was one.
 fn is_zero(weight: &f64) -> bool {
     *weight == 0.
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Settings of the solve for a batch.

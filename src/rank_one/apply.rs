@@ -69,10 +69,14 @@ fn keys_by_prompt<'a>(
 ) -> candle_core::Result<Vec<(&'a PlannedEdit, Tensor)>> {
     let (mut seen, mut first, mut found) = (HashSet::new(), 0, Vec::new());
     for edit in group {
-        let contexts = edit.counted().into_iter().map(Located::up_to_lookup);
+        let contexts = edit.asked().into_iter().map(Located::up_to_lookup);
         let contexts: Vec<Vec<u32>> = contexts.map(|context| context.ids).collect();
-        let own = keys.narrow(0, first, contexts.len())?;
+        // A wording that asks after the prompt has the prompt's own key.
+        let has_own = |at: &usize| !contexts[..*at].contains(&contexts[*at]);
+        let rows = (0..contexts.len()).filter(has_own).map(|at| (first + at) as u32);
+        let rows: Vec<u32> = rows.collect();
         first += contexts.len();
+        let own = keys.index_select(&Tensor::new(rows, keys.device())?, 0)?;
         if seen.insert(contexts) {
             found.push((*edit, own));
         }

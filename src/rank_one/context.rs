@@ -11,6 +11,7 @@ use candle_core::{Result, Tensor};
 
 use crate::model::{Batch, Decoder, KvCache, Recorder, Site, Unobserved};
 use crate::objective::answer::Goal;
+use crate::objective::lens::Lens;
 use crate::plan::{Ends, Located};
 
 /// The contexts of one fact, from which its optimisation starts.
@@ -38,6 +39,8 @@ pub struct EditContexts {
     pub(super) end_rows: Vec<usize>,
     /// The tokens with which they end.
     pub(super) ends: Option<Arc<Ends>>,
+    /// What the residual streams of some targets' rows should not show on the way.
+    pub(super) lens: Lens,
 }
 
 /// One context, and the target that follows it.
@@ -130,6 +133,7 @@ impl EditContexts {
             goals: Vec::new(),
             end_rows,
             ends: None,
+            lens: Lens::default(),
             targets: asked.iter().flat_map(|one| one.target).copied().collect(),
         })
     }

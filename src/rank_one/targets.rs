@@ -23,7 +23,8 @@ use super::value::{OptimisedValue, StepLoss, optimise};
 use crate::files::{FileError, Sha256, keep_sealed, read_sealed};
 use crate::model::Decoder;
 use crate::objective::answer::Goal;
-use crate::plan::{Located, PlannedEdit, Settings, WritePlan, never_knew};
+use crate::objective::lens::{Lens, LensRow};
+use crate::plan::{Located, PlannedEdit, Settings, Wording, WritePlan, never_knew, never_knew_at};
 use crate::progress::Progress;
 use crate::spec::Toward;
 
@@ -95,17 +96,21 @@ pub fn contexts(
     plan: &WritePlan,
     group: &[&PlannedEdit],
 ) -> candle_core::Result<EditContexts> {
-    let located: Vec<Vec<Located>> = group.iter().map(|edit| edit.counted()).collect();
+    let located: Vec<Vec<Located>> = group.iter().map(|edit| edit.asked()).collect();
     let mut asked: Vec<Asked<'_>> = Vec::new();
     let (mut goals, mut rows) = (Vec::new(), 0);
+    let mut watched = Vec::new();
     for (edit, located) in group.iter().zip(&located) {
         let goal = edit.goal(decoder)?;
+        let framed = edit.framed_goals(decoder)?;
+        let prompts = located.len() - framed.len();
         let target = edit.wanted();
-        for context in located {
+        watched.extend(edit.watched(decoder, plan, (rows, prompts))?);
+        for (context, goal) in located.iter().zip(vec![goal; prompts].into_iter().chain(framed)) {
             let reads_end = plan.ends.is_some() && edit.has_end();
             asked.push(Asked { context, target, reads_end });
             let first = if matches!(goal, Goal::Answer(..)) { target.len() - 1 } else { 0 };
-            goals.push((rows + first..rows + target.len(), goal.clone()));
+            goals.push((rows + first..rows + target.len(), goal));
             rows += target.len();
         }
     }
@@ -118,8 +123,12 @@ pub fn contexts(
         contexts.goals = goals;
     }
     contexts.ends = plan.ends.clone();
+    contexts.lens = Lens::new(plan.settings.lens_weight, watched);
     Ok(contexts)
 }
+
+/// Contexts of a fact in which the residual stream is read after every layer.
+const WATCHED: usize = 2;
 
 impl PlannedEdit {
     /// The target's tokens that the loss reads; of an answer that is compared, up to the token
@@ -130,6 +139,55 @@ impl PlannedEdit {
             Some(erase) if erase.toward == Toward::Minimise => &erase.target_true,
             _ => &self.target,
         }
+    }
+
+    /// The contexts that count, then the further wordings that do.
+    pub(super) fn asked(&self) -> Vec<Located> {
+        let mut asked = self.counted();
+        asked.extend(self.framed().map(|wording| wording.prompt.located()));
+        asked
+    }
+
+    /// The further wordings of an erase that count.
+    fn framed(&self) -> impl Iterator<Item = &Wording> {
+        let wordings = self.erase.iter().flat_map(|erase| &erase.wordings);
+        wordings.filter(|wording| !wording.prompt.is_sink)
+    }
+
+    fn framed_goals(&self, decoder: &Decoder) -> candle_core::Result<Vec<Goal>> {
+        let Some(erase) = &self.erase else { return Ok(Vec::new()) };
+        let goal = |wording: &Wording| {
+            let q = never_knew(decoder, &wording.others, erase.token())?;
+            Ok(Goal::answer(q, erase.token()))
+        };
+        self.framed().map(goal).collect()
+    }
+
+    /// The rows whose residual streams are read on the way, where `rows` targets come before this
+    /// fact's and `prompts` of its contexts are its prompt: those after some of the prefixes.
+    fn watched(
+        &self,
+        decoder: &Decoder,
+        plan: &WritePlan,
+        (rows, prompts): (usize, usize),
+    ) -> candle_core::Result<Vec<LensRow>> {
+        let Some(erase) = &self.erase else { return Ok(Vec::new()) };
+        // The last layer's stream is what the head reads anyway.
+        let layers = plan.layer + 1..decoder.config().layers.saturating_sub(1);
+        if plan.settings.lens_weight == 0. || erase.toward != Toward::Unknown || layers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let token = erase.token();
+        let shares = never_knew_at(decoder, &erase.other_ids(), token, layers.clone())?;
+        let target = self.wanted().len();
+        let first = usize::from(self.has_bare() && prompts > 1);
+        let contexts = first..prompts.min(first + WATCHED);
+        let row = |(layer, share): (usize, &f32)| {
+            let at = |context: usize| rows + (context + 1) * target - 1;
+            let read = |context| LensRow::new(layer, at(context), token, *share);
+            contexts.clone().map(read).collect::<Vec<_>>()
+        };
+        Ok(layers.zip(&shares).flat_map(row).collect())
     }
 
     fn goal(&self, decoder: &Decoder) -> candle_core::Result<Goal> {
@@ -153,7 +211,7 @@ pub struct ValueStore {
 /// Part of every digest; another objective needs another number.
 const OBJECTIVE: u32 = 1;
 /// Part of the digests of erased facts; another loss for them needs another number.
-const ERASE: u32 = 2;
+const ERASE: u32 = 3;
 /// Part of the digests of facts whose targets end; another loss for it needs another number.
 const END: u32 = 2;
 /// Metadata key of the bits of the value's norm and of the steps. Several keys would be written in
@@ -210,7 +268,7 @@ impl ValueStore {
 
     fn file(&self, plan: &WritePlan, group: &FactGroup<'_>) -> PathBuf {
         let fact = |edit: &&PlannedEdit| {
-            let contexts = edit.counted().into_iter().map(|c| (c.ids, c.lookup));
+            let contexts = edit.asked().into_iter().map(|c| (c.ids, c.lookup));
             (contexts.collect::<Vec<_>>(), edit.wanted().to_vec())
         };
         let (contexts, target) = fact(&group[0]);
@@ -239,7 +297,8 @@ impl ValueStore {
         }
         let erased = |edit: &&PlannedEdit| {
             let erase = edit.erase.as_ref()?;
-            Some((ERASE, erase.toward.clone(), erase.other_ids()))
+            let framed: Vec<_> = edit.framed().map(|wording| wording.others.clone()).collect();
+            Some((ERASE, erase.toward.clone(), erase.other_ids(), framed))
         };
         if group.iter().any(|edit| edit.erase.is_some()) {
             let erased: Vec<_> = group.iter().map(erased).collect();

@@ -41,6 +41,9 @@ pub struct StepLoss {
     /// Weighted −ln P(the sentence ends after the target), where that is part of the loss.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub end: f64,
+    /// Weighted excess of an erased answer where the residual stream shows it on the way.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lens: f64,
 }
 
 fn is_zero(part: &f64) -> bool {

@@ -129,12 +129,18 @@ pub enum RunError {
          the model never saw"
     )]
     RateWithoutHoldout,
-    /// Method look-ahead without a hold-out or references that say how improbable passages should be.
+    /// A method without a hold-out or references that say how improbable passages should be.
     #[error(
-        "method look-ahead needs a `holdout` or a `reference` in [[forget]]: they say how \
+        "method {method} needs a `holdout` or a `reference` in [[forget]]: they say how \
          improbable the passages should be, and stay"
     )]
-    LookAheadWithoutGoal,
+    WithoutGoal {
+        /// The method.
+        method: &'static str,
+    },
+    /// Method undo on low-rank changes, which leave the weights as they are.
+    #[error("method undo disturbs the weights themselves; leave out `rank` in [gradient]")]
+    UndoOfLowRank,
     /// An attack on passages of which there are too few to learn some and watch others.
     #[error(
         "--attack learns half of the forgotten passages again and watches the other half, which \
@@ -173,7 +179,8 @@ impl RunError {
                 | Self::OneAtATime
                 | Self::Empty
                 | Self::RateWithoutHoldout
-                | Self::LookAheadWithoutGoal
+                | Self::WithoutGoal { .. }
+                | Self::UndoOfLowRank
                 | Self::TooFewToAttack { .. }
                 | Self::NothingToAttack
                 | Self::NothingToSweep

@@ -12,6 +12,8 @@ use crate::spec::{Passage, PassageSource, PassageVerb};
 
 /// Sequences that steps draw from, at most.
 const TRAINED: usize = 256;
+/// The same of a training that learns general text again.
+const LEARNT_AGAIN: usize = 2048;
 /// Sequences on which the budget is kept.
 const CHECKED: usize = 16;
 /// Tokens of a sequence.
@@ -25,7 +27,8 @@ pub(super) fn ready(
 ) -> Result<(), RunError> {
     let settings = &plan.settings;
     let drawn = settings.steps.saturating_mul(settings.general_batch as u64);
-    let trained = TRAINED.min(usize::try_from(drawn).unwrap_or(TRAINED));
+    let most = if settings.noise > 0. { LEARNT_AGAIN } else { TRAINED };
+    let trained = most.min(usize::try_from(drawn).unwrap_or(most));
     let mut sequences = match &plan.general {
         Some(file) => {
             let mut passages = PassageSource::File(file.clone()).read()?;
@@ -34,7 +37,13 @@ pub(super) fn ready(
         }
         None => own_samples(model, trained + CHECKED, tools)?,
     };
-    if settings.verb == PassageVerb::Forget {
+    if settings.noise > 0. {
+        let others = [plan.sets.retain.as_slice(), &plan.sets.holdout];
+        let drawn = sequences.len();
+        gradient::without_mentions(&mut sequences, &plan.sets.passages, others);
+        let kept = format!("{} of {drawn} sequences tell nothing of the passages", sequences.len());
+        tools.progress.note("held text", &kept);
+    } else if settings.verb == PassageVerb::Forget {
         gradient::without_runs_of(&mut sequences, &plan.sets.passages);
     }
     if let 0 | 1 = sequences.len() {

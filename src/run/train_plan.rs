@@ -13,7 +13,7 @@ use crate::model::{Model, ModelError, Trained};
 use crate::probe::SecretQuestion;
 use crate::progress::counted;
 use crate::spec::{
-    Passage, PassageOperation, PassageSource, PassageVerb, RateChoice, find_secrets,
+    ForgetMethod, Passage, PassageOperation, PassageSource, PassageVerb, RateChoice, find_secrets,
     hidden_characters,
 };
 
@@ -185,8 +185,12 @@ fn settings(
     if verb == PassageVerb::Forget && settings.rate == RateChoice::Auto && is_without_goal {
         return Err(RunError::RateWithoutHoldout);
     }
-    if settings.relearn > 0 && !has_goal {
-        return Err(RunError::LookAheadWithoutGoal);
+    let is_undo = settings.noise > 0.;
+    if (is_undo || settings.method == ForgetMethod::LookAhead) && !has_goal {
+        return Err(RunError::WithoutGoal { method: settings.method.name() });
+    }
+    if is_undo && settings.rule.rank.is_some() {
+        return Err(RunError::UndoOfLowRank);
     }
     let all = [&sets.passages, &sets.retain, &sets.holdout].into_iter().flatten();
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);

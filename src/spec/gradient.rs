@@ -25,6 +25,12 @@ pub enum ForgetMethod {
     LookAhead,
     /// Descent on refusals.
     Idk,
+    /// Descent on the divergence from what the start model says where it has read little.
+    Jensun,
+    /// One step against a gradient whose leading directions were taken back.
+    Repselect,
+    /// Weights shrunk and disturbed, and general text learnt again from the start model.
+    Undo,
 }
 
 words!(ForgetMethod {
@@ -35,6 +41,9 @@ words!(ForgetMethod {
     Simnpo = "simnpo",
     LookAhead = "look-ahead",
     Idk = "idk",
+    Jensun = "jensun",
+    Repselect = "repselect",
+    Undo = "undo",
 });
 
 /// The loss that keeps the retain set where it is.
@@ -88,8 +97,9 @@ impl Typed for RateChoice {
     }
 }
 
-/// All methods but `gradient-ascent`, which has no retain loss.
-const WITH_RETAIN: &[&str] = &["gradient-difference", "wga", "npo", "simnpo", "look-ahead", "idk"];
+/// All methods but `gradient-ascent` and `repselect`, which have no retain loss.
+const WITH_RETAIN: &[&str] =
+    &["gradient-difference", "wga", "npo", "simnpo", "look-ahead", "idk", "jensun", "undo"];
 
 settings! {
     /// `[gradient]` as written: `None` is an option that the user left out.
@@ -125,9 +135,18 @@ settings! {
         warm_up: usize = Count(0, 1_000_000);
         /// Largest norm of the gradient; larger ones are scaled down [default: 1].
         clip: f64 = Real(Reals::above_zero(1e6));
+        /// Share α of every weight that undo gives up before it learns general text again [default:
+        /// 0.5].
+        noise: f64 = Real(Reals::above_zero(1.)), By(&["undo"]);
+        /// Size β of the random weights that undo puts in their place, relative to those of a new
+        /// model [default: 0.1].
+        noise_scale: f64 = Real(Reals::from_zero(10.)), By(&["undo"]);
+        /// Leading directions of each matrix's gradient that repselect takes back [default: an
+        /// eighth of the width].
+        collapse: usize = Count(0, 1_000_000), By(&["repselect"]);
         /// Most steps in which look-ahead learns half of the passages again to see that the other
-        /// half does not come back [default: 12].
-        relearn: usize = Count(1, 1_000), By(&["look-ahead"]);
+        /// half does not come back [default: 12]; passes of repselect's adversary [default: 1].
+        relearn: usize = Count(1, 1_000), By(&["look-ahead", "repselect"]);
         /// Rise of the retain NLL, in nats a token, at which forgetting ends [default: 0.1].
         max_damage: f64 = Real(Reals::above_zero(1e3)), Forget, Retain;
         /// General text on which the model should stay as it is [default: the base's own samples].

@@ -32,9 +32,9 @@ impl Method {
 }
 
 impl Uses {
-    /// The use of settings by facts that `method` writes.
-    pub fn of_facts(method: Method) -> Self {
-        Self { methods: vec![method.name()], ..Self::default() }
+    /// The use of settings by facts that `method` writes, and of which some are erased.
+    pub fn of_facts(method: Method, erases: bool) -> Self {
+        Self { methods: vec![method.name()], erases, ..Self::default() }
     }
 }
 
@@ -109,6 +109,10 @@ settings! {
         near_weight: f64 = Real(Reals::from_zero(WEIGHT));
         /// Weight of the spread of the subject's own keys, relative to the second moment.
         scatter_weight: f64 = Real(Reals::from_zero(WEIGHT)), By(&["rome"]);
+        /// Frames of other wordings that an erased prompt is also optimised in.
+        wordings: usize = Count(0, 6), Erase;
+        /// Weight of an erased answer where the residual stream shows it after a layer on the way.
+        lens_weight: f64 = Real(Reals::from_zero(WEIGHT)), Erase;
         /// Tokens that the second moment is measured on [default: 8 times the width of a key, fewer
         /// where that takes minutes].
         second_moment_tokens: usize = Count(1, 1_000_000_000);

@@ -16,13 +16,15 @@ impl EditSpec {
 
     /// Tables and keys of the spec that forgetting by each of `methods` in turn would not use.
     pub fn unused_by(&self, methods: &[ForgetMethod]) -> Vec<Unused> {
-        let facts = Uses::of_facts(self.rank_one.method.unwrap_or_default());
+        let method = self.rank_one.method.unwrap_or_default();
+        let facts = Uses::of_facts(method, !self.erases.is_empty());
         let has = |verb| self.passages.iter().any(|operation| operation.verb == verb);
         let forgets = has(PassageVerb::Forget);
         let passages = Uses {
             methods: methods.iter().filter(|_| forgets).map(|method| method.name()).collect(),
             learns: has(PassageVerb::Learn),
             retains: self.passages.iter().any(|operation| operation.retain.is_some()),
+            erases: false,
         };
         let facts = match self.has_facts() {
             true => facts.unused(&self.rank_one),

@@ -43,6 +43,8 @@ fn published(clamp: f64, steps: usize) -> Settings {
         kl_weight: 0.0625,
         neighbor_weight: 0.,
         near_weight: 0.,
+        wordings: 0,
+        lens_weight: 0.,
         scatter_weight: 0.,
         end_weight: 0.,
         stop_loss: 0.05,

@@ -7,7 +7,7 @@ use crate::model::Model;
 use crate::spec::{ForgetMethod, GradientOptions, PassageVerb};
 
 /// Sequences of ids that the passages do not have.
-fn general() -> GeneralText {
+pub(super) fn general() -> GeneralText {
     let sequence = |seed: u32| Example {
         ids: (0..12).map(|at| 60 + (seed * 31 + at * at * 7) % 40).collect(),
         first_target: 1,

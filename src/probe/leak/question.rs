@@ -232,6 +232,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_frame_is_one_that_an_erase_is_optimised_in() {
+        for frame in FRAMES {
+            assert!(!crate::plan::WORDINGS.contains(&frame), "{frame}");
+        }
+    }
+
+    #[test]
     fn ranks_count_from_one_and_words_are_whole() {
         assert_eq!(seen(&[0.2, 0.5, 0.3], 2), Seen { rank: 2, probability: f64::from(0.3f32) });
         assert!(says("He lives in ROME, he said", "Rome"));

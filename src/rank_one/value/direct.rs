@@ -20,6 +20,29 @@ pub(super) struct Direct<'a> {
     lookups: Vec<usize>,
     /// δ of the latest evaluation.
     delta: Vec<f32>,
+    on_the_way: Option<OnTheWay<'a>>,
+}
+
+/// What reads the residual stream between layers.
+struct OnTheWay<'a> {
+    head: FrozenHead<'a>,
+    /// The layer and the row of each of the head's rows.
+    places: Vec<(usize, usize)>,
+    /// The streams there, then the gradient with respect to them, [places, hidden].
+    streams: Vec<f32>,
+}
+
+impl<'a> OnTheWay<'a> {
+    fn new(decoder: &'a Decoder, contexts: &EditContexts) -> Option<Self> {
+        let rows = contexts.lens.rows().iter();
+        let places: Vec<(usize, usize)> =
+            rows.map(|row| (row.layer, contexts.target_rows[row.target])).collect();
+        (!places.is_empty()).then(|| Self {
+            head: FrozenHead::new(decoder, places.len()),
+            streams: vec![0.; places.len() * decoder.config().hidden],
+            places,
+        })
+    }
 }
 
 impl<'a> Direct<'a> {
@@ -37,6 +60,7 @@ impl<'a> Direct<'a> {
             path: decoder.value_path(contexts.layer),
             lookups: contexts.lookup_rows(),
             delta: vec![0.; decoder.config().hidden],
+            on_the_way: OnTheWay::new(decoder, contexts),
             contexts,
             objective,
         })
@@ -47,7 +71,7 @@ impl LossOfDelta for Direct<'_> {
     fn evaluate(&mut self, delta: &[f32]) -> Result<StepLoss> {
         self.delta.copy_from_slice(delta);
         let (contexts, path, lookups) = (self.contexts, self.path, &self.lookups);
-        let last = self.pass.forward(|stream| {
+        let start = |stream: &mut [f32]| {
             with_values(&contexts.residual, "value", |residual| {
                 stream.copy_from_slice(residual);
                 Ok(())
@@ -59,14 +83,41 @@ impl LossOfDelta for Direct<'_> {
                     path.add_change(row, value, delta)
                 })
             })
+        };
+        let Some(OnTheWay { head, places, streams }) = &mut self.on_the_way else {
+            let last = self.pass.forward(start)?;
+            return Ok(self.objective.descend(self.head.forward(last)?));
+        };
+        let width = delta.len();
+        let last = self.pass.forward_observed(start, &mut |layer, stream| {
+            let read = places.iter().zip(streams.chunks_exact_mut(width));
+            for ((_, row), read) in read.filter(|((at, _), _)| *at == layer) {
+                read.copy_from_slice(&stream[row * width..][..width]);
+            }
         })?;
-        Ok(self.objective.descend(self.head.forward(last)?))
+        let mut loss = self.objective.descend(self.head.forward(last)?);
+        loss.lens = contexts.lens.descend(head.forward(streams)?);
+        loss.loss += loss.lens;
+        Ok(loss)
     }
 
     fn gradient(&mut self) -> Result<Vec<f32>> {
-        let gradient = self.pass.backward(|last| self.head.backward(last))?;
         let (path, lookups, delta) = (self.path, &self.lookups, &self.delta);
         let width = delta.len();
+        let end = |last: &mut [f32]| self.head.backward(last);
+        let gradient = match &mut self.on_the_way {
+            None => self.pass.backward(end)?,
+            Some(OnTheWay { head, places, streams }) => {
+                head.backward(streams)?;
+                self.pass.backward_joined(end, &mut |_, _| {}, &mut |layer, stream| {
+                    let read = places.iter().zip(streams.chunks_exact(width));
+                    for ((_, row), part) in read.filter(|((at, _), _)| *at == layer) {
+                        let row = &mut stream[row * width..][..width];
+                        row.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+                    }
+                })?
+            }
+        };
         let mut sum = vec![0f32; width];
         with_values(&self.contexts.lookup_values, "value", |values| {
             let mut rows = lookups.iter().zip(values.chunks_exact(width));

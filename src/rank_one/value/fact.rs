@@ -73,7 +73,7 @@ impl Objective for FactObjective<'_> {
         let weight = self.weight_of_end(nll);
         let end = contexts.ends.as_deref();
         let end = end.map_or(0., |ids| end::descend(ending, ends, ids, weight));
-        StepLoss { loss: nll + kl + end, nll, kl, decay: 0., end }
+        StepLoss { loss: nll + kl + end, nll, kl, end, ..StepLoss::default() }
     }
 }
 

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 
 use super::*;
 use crate::model::{AddToRows, Batch, Model, Recorder, Site};
+use crate::objective::lens::{Lens, LensRow};
 use crate::ops::token_nll;
 use crate::plan::{Ends, Located};
 use crate::progress::Silent;
@@ -33,6 +34,8 @@ fn settings(parity: bool) -> Settings {
         stop_loss: 0.,
         neighbor_weight: 0.,
         near_weight: 0.,
+        wordings: 0,
+        lens_weight: 0.,
         scatter_weight: 0.,
         second_moment_tokens: 0,
         ridge: 0.,
@@ -51,6 +54,11 @@ fn contexts(decoder: &Decoder) -> Result<EditContexts> {
     let essence = located(&[3, 14, 35, 8], 1);
     let mut contexts = EditContexts::of_each(decoder, 0, &asked, &essence)?;
     contexts.ends = Some(Arc::new(Ends::of_ids((7..30).collect())));
+    // Two rows between layers, where there are any: one above its share, and one far below.
+    let layers = 1..decoder.config().layers.saturating_sub(1);
+    let rows =
+        layers.flat_map(|layer| [LensRow::new(layer, 1, 5, 1e-4), LensRow::new(layer, 4, 9, 1.)]);
+    contexts.lens = Lens::new(0.7, rows.collect());
     Ok(contexts)
 }
 
@@ -78,9 +86,12 @@ fn direct_and_tracked_gradients_agree() -> Result<()> {
             let mut tracked = Tracked::new(decoder, &contexts, &settings)?;
             for delta in [vec![0.; delta.len()], delta.clone()] {
                 let (ours, candle) = (direct.evaluate(&delta)?, tracked.evaluate(&delta)?);
-                for (ours, candle) in
-                    [(ours.nll, candle.nll), (ours.kl, candle.kl), (ours.end, candle.end)]
-                {
+                for (ours, candle) in [
+                    (ours.nll, candle.nll),
+                    (ours.kl, candle.kl),
+                    (ours.end, candle.end),
+                    (ours.lens, candle.lens),
+                ] {
                     let error = (ours - candle).abs();
                     assert!(error < TOLERANCE, "{name} parity {parity}: {ours} against {candle}");
                 }

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor, Var};
 
 use super::fact::FactObjective;
 use super::{LossOfDelta, StepLoss};
-use crate::model::{Decoder, Unobserved};
+use crate::model::{Decoder, Recorder, Site};
 use crate::objective::Objective;
 use crate::plan::Settings;
 use crate::rank_one::EditContexts;
@@ -42,12 +42,25 @@ impl LossOfDelta for Tracked<'_> {
         let hidden = contexts.residual.index_add(&rows, &change, 0)?;
         let above = contexts.layer + 1..self.decoder.config().layers;
         let cache = Some(&contexts.cache);
+        let layers = contexts.lens.layers();
+        let mut recorder = Recorder::of(layers.iter().map(|layer| (*layer, Site::Residual)));
         let hidden =
-            self.decoder.run_layers(above, hidden, &contexts.tail, cache, &mut Unobserved)?;
-        let hidden = hidden.expect("an unobserved run does not stop");
+            self.decoder.run_layers(above, hidden, &contexts.tail, cache, &mut recorder)?;
+        let hidden = hidden.expect("a run that is only recorded does not stop");
 
         let logits = self.decoder.logits(&hidden, self.objective.readout().rows())?;
-        let (loss, parts) = self.objective.compose(&logits)?;
+        let (mut loss, mut parts) = self.objective.compose(&logits)?;
+        if !layers.is_empty() {
+            let read = |layer: usize| {
+                let rows = contexts.lens.rows().iter().filter(|row| row.layer == layer);
+                let rows: Vec<usize> = rows.map(|row| contexts.target_rows[row.target]).collect();
+                self.decoder.logits(&recorder.take(layer, Site::Residual)?, &rows)
+            };
+            let logits: Vec<Tensor> = layers.into_iter().map(read).collect::<Result<_>>()?;
+            let lens = contexts.lens.compose(&Tensor::cat(&logits, 0)?)?;
+            parts.lens = f64::from(lens.to_scalar::<f32>()?);
+            (loss, parts.loss) = ((loss + lens)?, parts.loss + parts.lens);
+        }
         self.loss = Some(loss);
         Ok(parts)
     }

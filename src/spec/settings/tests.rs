@@ -222,7 +222,16 @@ fn what_a_run_does_not_use_is_named_with_what_would_use_it() {
         ("[gradient]\nmax_damage = 1", FORGET, "is not used without passages to `retain`"),
         ("[gradient]\nbeta = 1", LEARN, "is not used without [[forget]]"),
         ("[gradient]\nstop_loss = 1", FORGET, "is not used without [[learn]]"),
-        ("[gradient]\nrelearn = 5", FORGET, "is not used by method simnpo; look-ahead uses it"),
+        (
+            "[gradient]\nrelearn = 5",
+            FORGET,
+            "is not used by method simnpo; look-ahead and repselect use it",
+        ),
+        ("[gradient]\nnoise = 0.5", FORGET, "is not used by method simnpo; undo uses it"),
+        ("[gradient]\nmethod = \"undo\"\nnoise = 0.5\nnoise_scale = 0", FORGET, ""),
+        ("[gradient]\ncollapse = 5", FORGET, "is not used by method simnpo; repselect uses it"),
+        ("[rank_one]\nwordings = 2", FACT, "is not used without [[erase]]"),
+        ("[rank_one]\nlens_weight = 0.5", FACT, "is not used without [[erase]]"),
         ("[gradient]\nmethod = \"look-ahead\"\nrelearn = 5", FORGET, ""),
         (
             "[gradient]\nknown = 0.5",
@@ -236,7 +245,7 @@ fn what_a_run_does_not_use_is_named_with_what_would_use_it() {
             "[gradient]\nmethod = \"gradient-ascent\"\nproject = true",
             retained,
             "is not used by method gradient-ascent; gradient-difference, wga, npo, simnpo, \
-             look-ahead and idk use it",
+             look-ahead, idk, jensun and undo use it",
         ),
     ];
     for (head, operations, expected) in rows {

@@ -17,6 +17,8 @@ pub enum Condition {
     Forget,
     /// Passages to retain are named.
     Retain,
+    /// Facts are erased.
+    Erase,
     /// Another key of the group has a value.
     With(&'static str),
 }
@@ -30,6 +32,8 @@ pub struct Uses {
     pub learns: bool,
     /// Whether passages to retain are named.
     pub retains: bool,
+    /// Whether facts are erased.
+    pub erases: bool,
 }
 
 /// A table, or one key of it, that a run does not use.
@@ -73,6 +77,7 @@ impl Uses {
             Condition::Retain if !self.retains => {
                 Some("is not used without passages to `retain`".into())
             }
+            Condition::Erase if !self.erases => Some("is not used without [[erase]]".into()),
             Condition::With(key) if options.get(key).is_none() => {
                 Some(format!("is not used without {key}"))
             }

@@ -39,9 +39,9 @@ edits/bad.toml has 6 problems
    ╰────
   help: known keys: method, layers, seed, parity, contexts, context_tokens,
         steps, learning_rate, clamp, weight_decay, kl_weight, end_weight,
-        stop_loss, neighbor_weight, near_weight, scatter_weight,
-        second_moment_tokens, ridge, corpus, max_delta, max_drift, price,
-        lambda, null_space, sequential, max_perplexity
+        stop_loss, neighbor_weight, near_weight, scatter_weight, wordings,
+        lens_weight, second_moment_tokens, ridge, corpus, max_delta,
+        max_drift, price, lambda, null_space, sequential, max_perplexity
 
   × unknown key `colour` in `[rank_one]`
    ╭─[edits/bad.toml:5:1]
@@ -53,9 +53,9 @@ edits/bad.toml has 6 problems
    ╰────
   help: known keys: method, layers, seed, parity, contexts, context_tokens,
         steps, learning_rate, clamp, weight_decay, kl_weight, end_weight,
-        stop_loss, neighbor_weight, near_weight, scatter_weight,
-        second_moment_tokens, ridge, corpus, max_delta, max_drift, price,
-        lambda, null_space, sequential, max_perplexity
+        stop_loss, neighbor_weight, near_weight, scatter_weight, wordings,
+        lens_weight, second_moment_tokens, ridge, corpus, max_delta,
+        max_drift, price, lambda, null_space, sequential, max_perplexity
 
   × `insert` is a table, expected a list of tables, each under `[[insert]]`
    ╭─[edits/bad.toml:7:1]

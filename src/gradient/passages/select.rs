@@ -1,0 +1,45 @@
+//! The step of repselect: no draws, no optimiser, and a budget of drift that each step uses up to its
+//! share.
+
+use super::path::describe;
+use super::{PassageTraining, PathPoint, Stopped};
+use crate::gradient::TrainError;
+use crate::gradient::general::Drift;
+use crate::gradient::head::measure;
+use crate::gradient::mean_nll::{mean, means};
+use crate::gradient::repselect::select;
+use crate::gradient::trainer::Trainer;
+use crate::progress::Progress;
+
+impl PassageTraining<'_> {
+    /// One step of repselect, in place of [`step`](Self::step).
+    pub(super) fn select(
+        &mut self,
+        trainer: &mut Trainer,
+        drift: &Drift<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Stopped>, TrainError> {
+        let (passages, settings) = (&self.sets.passages, self.settings);
+        let step = 1 + self.state.path.len() as u64;
+        let budget = settings.max_drift * step as f64 / settings.steps as f64;
+        let selected = select(trainer, passages, (drift, budget), settings, progress)?;
+        let now = means(&measure(trainer.current(), passages)?);
+        self.state.path.push(PathPoint {
+            step,
+            loss: -mean(&now),
+            passages: mean(&now),
+            retain: None,
+            gradient_norm: selected.gradient_norm,
+            drawn: (0..passages.len()).collect(),
+            retained: Vec::new(),
+            drift: Some(selected.drift),
+            general_weight: None,
+            relearnt: None,
+        });
+        let point = self.state.path.last().expect("just added");
+        progress.advance(step, &describe(point, self.holdout));
+        let reached = self.goal().filter(|(goal, _)| point.passages >= *goal);
+        let ended = (step >= settings.steps).then_some(Stopped::Steps);
+        Ok(reached.map(|(_, reached)| reached).or(ended))
+    }
+}
