@@ -91,6 +91,7 @@ fn first_code(outcome: Result<anyhow::Result<()>, String>, ranks: &Ranks, ui: &U
 fn other_code(outcome: Result<anyhow::Result<()>, String>, ranks: &Ranks, ui: &Ui) -> u8 {
     let failed = match outcome {
         Ok(Ok(())) => ranks.finish(ui).err().map(|error| error.to_string()),
+        Ok(Err(error)) if failure::is_ended(&error) => None,
         Ok(Err(error)) => {
             if failure::is_interrupt(&error) {
                 // Where all ranks were asked to stop, the first one says so.

@@ -143,7 +143,11 @@ impl Ranks {
 
     /// The processes that a link connects; one of them alone needs none.
     pub fn over(link: Box<dyn Link>) -> Self {
-        let post = (link.size() > 1).then(|| Post::new(link));
+        if link.size() == 1 {
+            link.close();
+            return Self::alone();
+        }
+        let post = Some(Post::new(link));
         Self { post, ..Self::alone() }
     }
 

@@ -9,8 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Records that the tests edit and probe.
-const RECORDS: &str = "6";
+/// Records that the tests edit.
+const RECORDS: &str = "9";
+/// A tiny model, and how it is edited in a moment.
+const MODEL: [&str; 2] =
+    ["--model", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model")];
+const SETTINGS: [&str; 8] =
+    ["--layer", "1", "--max-delta", "100", "--second-moment-tokens", "300", "--steps", "6"];
 
 /// A folder with records of the built-in world, and the cache of all tests, which holds what would
 /// be the same in each.
@@ -57,8 +62,9 @@ fn said(output: &Output) -> String {
 
 /// The words of an edit of a few records, and more.
 fn edit<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    let words = ["edit", "data/records.json", "--limit", RECORDS, "--steps", "6", "--json"];
-    [&words[..], &["--threads", "1"], more].concat()
+    let limit: &[&str] = if more.contains(&"--limit") { &[] } else { &["--limit", RECORDS] };
+    let words = ["edit", "data/records.json", "--json", "--threads", "1"];
+    [&words[..], limit, &MODEL, &SETTINGS, more].concat()
 }
 
 /// The JSON of a run without what differs from run to run: times, ranks, and where values came from.
@@ -103,8 +109,9 @@ fn a_killed_edit_goes_on_from_its_journal_to_the_same_result() {
     let room = Room::new();
     let whole = measured(&room.succeed(&edit(&[])));
     let kept = edit(&["--journal", "journal"]);
-    let mut child = room.rescribe().args(&kept).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = child.spawn().expect("the binary runs");
+    let mut command = room.rescribe();
+    command.args(&kept).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the binary runs");
     // The head, the base's answers and some records.
     wait_for_lines(&room.path("journal"), 4);
     child.kill().expect("killed");
@@ -119,7 +126,7 @@ fn a_killed_edit_goes_on_from_its_journal_to_the_same_result() {
     let other = room.rescribe().args(edit(&["--journal", "journal", "--ridge", "0.02"])).output();
     let other = other.expect("the binary runs");
     assert_eq!(other.status.code(), Some(2), "{}", said(&other));
-    let expected = "journal is the journal of another job: edit data/records.json of atlas";
+    let expected = "journal is the journal of another job: edit data/records.json of model";
     assert!(said(&other).contains(expected), "{}", said(&other));
     let records = room.rescribe().args(edit(&["--journal", "data/records.json"])).output();
     let records = records.expect("the binary runs");
@@ -130,11 +137,12 @@ fn a_killed_edit_goes_on_from_its_journal_to_the_same_result() {
 #[test]
 fn a_journal_without_room_is_one_error_and_keeps_what_it_has() {
     let room = Room::new();
-    let whole = measured(&room.succeed(&edit(&[])));
-    // Blocks of 1024 bytes; a signal that is ignored becomes an error of the write.
-    let script =
-        format!("trap '' XFSZ; ulimit -f 24; exec {} \"$@\"", env!("CARGO_BIN_EXE_rescribe"));
     let kept = edit(&["--journal", "journal"]);
+    let whole = measured(&room.succeed(&edit(&["--journal", "whole"])));
+    let size = std::fs::metadata(room.path("whole")).expect("a journal").len();
+    // In blocks of 512 bytes. A signal that is ignored becomes an error of the write.
+    let limit = format!("trap '' XFSZ; ulimit -f {};", size * 3 / 4 / 512);
+    let script = format!("{limit} exec {} \"$@\"", env!("CARGO_BIN_EXE_rescribe"));
     let mut full = room.prepared(Command::new("sh"));
     let full = full.args(["-c", &script, "sh"]).args(&kept).output().expect("a shell");
     assert_eq!(full.status.code(), Some(3), "{}", said(&full));
@@ -145,7 +153,7 @@ fn a_journal_without_room_is_one_error_and_keeps_what_it_has() {
         said(&full)
     );
     let lines = std::fs::read(room.path("journal")).expect("a journal");
-    assert!(lines.len() > 1024 && lines.iter().any(|byte| *byte == b'\n'));
+    assert!((lines.len() as u64) < size && lines.len() > 1024, "{} bytes", lines.len());
     assert_eq!(measured(&room.succeed(&kept)), whole);
 }
 
@@ -191,10 +199,11 @@ mod over_mpi {
     fn an_edit_and_a_probe_have_the_same_bits_on_any_number_of_ranks() {
         let room = Room::new();
         let probe = ["probe", "data/records.json", "--limit", "40", "--json", "--threads", "1"];
+        let probe = [&probe[..], &MODEL].concat();
         for words in [
             edit(&[]),
             edit(&["--erase"]),
-            edit(&["--method", "memit", "--batch", "3"]),
+            edit(&["--method", "memit", "--batch", "4"]),
             probe.to_vec(),
         ] {
             let alone = measured(&room.succeed(&words));
@@ -207,6 +216,32 @@ mod over_mpi {
                 let by_rank = whole["ranks"].as_array().map_or(0, Vec::len);
                 assert_eq!(by_rank, if ranks == 1 { 0 } else { ranks });
             }
+        }
+    }
+
+    #[test]
+    fn a_comparison_has_the_same_bits_on_any_number_of_ranks_and_is_resumed() {
+        let room = Room::new();
+        let spec = "[gradient]\nsteps = 3\nbatch = 1\ngeneral_batch = 0\nmax_drift = 100\n\
+                    attack = false\n[[forget]]\npassages = \"data/forget.txt\"\n\
+                    retain = \"data/retain.txt\"\n";
+        let first = |file: &str, passages: usize| {
+            let text = std::fs::read_to_string(room.path(file)).expect("passages");
+            let some: Vec<&str> = text.split("\n\n").take(passages).collect();
+            std::fs::write(room.path(file), some.join("\n\n")).expect("a write");
+        };
+        first("data/forget.txt", 3);
+        first("data/retain.txt", 3);
+        std::fs::write(room.path("forget.toml"), spec).expect("a spec");
+        let words = ["compare", "forget.toml", "--methods", "npo,simnpo", "--seeds", "2", "--json"];
+        let words = [&words[..], &["--threads", "1"], &MODEL].concat();
+        let alone = measured(&room.succeed(&words));
+        for ranks in [2, 4] {
+            let kept = [&words[..], &["--journal", "journal"]].concat();
+            let found = run(&room, ranks, &kept);
+            assert!(found.status.success(), "{}", said(&found));
+            assert_eq!(measured(&found), alone, "{ranks} ranks");
+            assert_eq!(said(&found).contains("4 of 4 runs are done"), ranks == 4);
         }
     }
 
@@ -255,8 +290,9 @@ mod over_mpi {
     #[test]
     fn a_rank_that_is_killed_ends_the_job_and_another_number_of_ranks_goes_on() {
         let room = Room::new();
-        let whole = measured(&room.succeed(&edit(&[])));
-        let kept = edit(&["--journal", "journal"]);
+        let many = |more: &[&'static str]| edit(&[&["--limit", "60"], more].concat());
+        let whole = measured(&room.succeed(&many(&[])));
+        let kept = many(&["--journal", "journal"]);
         let mut command = mpirun(&room, 4);
         let child = command.args(&kept).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = child.spawn().expect("mpirun");
@@ -277,12 +313,9 @@ mod over_mpi {
     fn a_rank_that_cannot_go_on_is_named_and_ends_the_job() {
         let room = Room::new();
         let mut command = mpirun(&room, 1);
-        let limit = ["--limit", "5"];
         command.args(edit(&["--journal", "journal"]));
         command.args([":", "-n", "1", env!("CARGO_BIN_EXE_rescribe")]);
-        let other: Vec<&str> =
-            edit(&[]).iter().map(|it| if *it == RECORDS { limit[1] } else { it }).collect();
-        let told = said(&command.args(other).output().expect("mpirun"));
+        let told = said(&command.args(edit(&["--limit", "5"])).output().expect("mpirun"));
         assert!(told.contains("rank 1 came to before (1 tasks)"), "{told}");
         assert_eq!(told.matches("Error:").count(), 1, "{told}");
 

@@ -57,6 +57,11 @@ pub fn in_one_line(error: &anyhow::Error) -> String {
     line.replace('\n', " ")
 }
 
+/// Whether another rank ended the job.
+pub fn is_ended(error: &anyhow::Error) -> bool {
+    matches!(find(error), Some(RankError::Ended))
+}
+
 /// Whether a threshold was missed by work that was done.
 pub fn is_missed(error: &anyhow::Error) -> bool {
     code(error) == MISSED

@@ -65,11 +65,10 @@ fn a_rank_that_fails_is_named_and_what_was_finished_is_kept() {
             0 => (1..3).for_each(|rank| {
                 ranks.post.as_ref().expect("ranks").send(rank, &Message::End).expect("sent");
             }),
-            _ => {
-                if let Some(error) = &error {
-                    ranks.fail(&error.to_string());
-                }
-            }
+            _ => match &error {
+                Some(RankError::Ended) | None => {}
+                Some(error) => ranks.fail(&error.to_string()),
+            },
         }
         error.map(|error| error.to_string())
     });

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::journal::JournalArg;
 use super::values::count;
 
 /// `rescribe atlas`.
