@@ -39,7 +39,7 @@ pub use references::References;
 pub use tokenizer::END_OF_TEXT;
 pub use train::{Training, TrainingSummary, describe};
 pub use world::{Group, World};
-pub use zoo::{Control, Zoo, ZooRun, zoo};
+pub use zoo::{Control, Zoo, ZooRun, zoo, zoo_identity};
 
 /// The seed of the world: its people are the same for every training.
 pub const WORLD_SEED: u64 = 0;

@@ -65,7 +65,10 @@
 //! | efficacy, paraphrase score, neighborhood score | teacher-forced shares, as papers score |
 //! | drift | mean per-token KL(before ‖ after) on text that no edit is about |
 //! | recital | the longest run of a passage that greedy decoding gives word for word |
+//! | rank | a process of a run on many machines |
 //! | extraction strength | 1 − k*/T: how much of a passage follows from its own beginning |
+//!
+//! [`ranks`] shares a run out over many machines, and keeps a journal from which it goes on.
 //!
 //! Nothing in the library prints, reads the clock or the environment; see [`progress`].
 
@@ -88,6 +91,7 @@ pub mod plan;
 pub mod probe;
 pub mod progress;
 pub mod rank_one;
+pub mod ranks;
 pub mod report;
 pub mod run;
 pub mod source;

@@ -35,6 +35,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::probe::Completion;
+use crate::ranks::RankWork;
 use crate::verdict::Verdict;
 
 pub use audit::audit_report;
@@ -76,6 +77,9 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// A command to try next, which can be pasted into a shell.
     pub next: Option<String>,
+    /// What each process did, where there were several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<RankWork>,
     /// How the report was made; nothing where only the program knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
@@ -162,6 +166,7 @@ impl Report {
             sections: Vec::new(),
             notes: Vec::new(),
             next: None,
+            ranks: Vec::new(),
             made: None,
             data: serde_json::to_value(data)?,
         })

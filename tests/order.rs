@@ -16,9 +16,10 @@ use std::path::Path;
 
 use imports::{Module, Sources};
 
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "progress",
     "files",
+    "ranks",
     "math",
     "ops",
     "spec",

@@ -5,6 +5,7 @@ use crate::files::FileError;
 use crate::gradient::TrainError;
 use crate::model::ModelError;
 use crate::progress::Interrupted;
+use crate::ranks::RankError;
 use crate::run::RunError;
 
 /// A training of the built-in model that could not be done, or a measurement.
@@ -20,6 +21,9 @@ pub enum TrainingError {
     /// A model of the control zoo could not be audited.
     #[error("{0}")]
     Run(#[from] RunError),
+    /// Other ranks or the journal failed.
+    #[error("{0}")]
+    Ranks(#[from] RankError),
     /// References were asked for, of passages that name nobody of the world.
     #[error(
         "the passages name nobody of the built-in world, whose model alone can be trained again"

@@ -21,6 +21,7 @@ use crate::audit::{AuditMeasure, AuditOptions, AuditState, Audited, Check, Limit
 use crate::files::{Sha256, keep_sealed, read_sealed};
 use crate::model::{Decoder, Model};
 use crate::progress::{Inner, Progress};
+use crate::ranks::Shared;
 use crate::run::Tools;
 use lesson::Lessons;
 
@@ -138,8 +139,8 @@ const RELEARN_STEPS: u64 = 10;
 /// Checks that the zoo leaves out, for their cost.
 const WITHOUT: [Check; 3] = [Check::Sampled, Check::LowRank, Check::Guided];
 
-/// Makes and audits every control for each seed; `cache` keeps each result, so that a run that was
-/// stopped goes on.
+/// Makes and audits every control for each seed, on all ranks; the cache keeps each result, so that a
+/// run that was stopped goes on.
 ///
 /// # Errors
 ///
@@ -148,36 +149,50 @@ pub fn zoo(
     model: &Model,
     seeds: &[u64],
     limits: &LimitsFile,
-    cache: &Path,
-    progress: &dyn Progress,
+    tools: &Tools<'_>,
 ) -> Result<Zoo, TrainingError> {
+    let Tools { cache, progress, ranks, .. } = *tools;
     let world = World::generate(super::WORLD_SEED);
-    let mut runs = Vec::new();
-    for seed in seeds {
-        let mut keeper = None;
-        for control in Control::ALL {
-            let key = format!("{VERSION} {seed} {control:?} {:?}", limits.limits);
-            let kept = cache.join(format!("zoo-{}.json", &Sha256::of(key).to_string()[..16]));
-            let known = read_sealed(&kept, progress)
-                .and_then(|bytes| serde_json::from_slice::<ZooRun>(&bytes).ok());
-            if let Some(run) = known {
-                runs.push(run);
-                continue;
-            }
-            let text = format!("seed {seed}, {}", control.name());
-            progress.note("zoo", &text);
-            if keeper.is_none() {
-                keeper = Some(Keeper::new(model, &world, *seed, cache, progress)?);
-            }
-            let keeper = keeper.as_ref().expect("it was just made");
-            let run = keeper.run(control, limits)?;
-            progress.note("verdict", run.state.name());
-            let bytes = serde_json::to_vec(&run).expect("plain data");
-            keep_sealed(&kept, &[&bytes], progress);
-            runs.push(run);
+    let which: Vec<(u64, Control)> =
+        seeds.iter().flat_map(|seed| Control::ALL.map(|control| (*seed, control))).collect();
+    let label = |at: usize| format!("seed {}, {}", which[at].0, which[at].1.name());
+    let job = zoo_identity(model, seeds, limits)?;
+    let work = Shared { job, name: "models", tasks: which.len(), label: &label };
+    let mut keeper: Option<Keeper<'_>> = None;
+    // The trainings show what they do themselves.
+    let runs = ranks.share(&work, &Inner(progress), &mut |at| {
+        let (seed, control) = which[at];
+        let key = format!("{VERSION} {seed} {control:?} {:?}", limits.limits);
+        let kept = cache.join(format!("zoo-{}.json", &Sha256::of(key).to_string()[..16]));
+        let known = read_sealed(&kept, progress)
+            .and_then(|bytes| serde_json::from_slice::<ZooRun>(&bytes).ok());
+        if let Some(run) = known {
+            return Ok(run);
         }
-    }
+        progress.note("zoo", &label(at));
+        // The models of a seed follow each other, and share the model that they begin with.
+        let keeper = match keeper.take().filter(|keeper| keeper.seed == seed) {
+            Some(known) => keeper.insert(known),
+            None => keeper.insert(Keeper::new(model, &world, seed, cache, progress)?),
+        };
+        let run = keeper.run(control, limits)?;
+        progress.note("verdict", run.state.name());
+        let bytes = serde_json::to_vec(&run).expect("plain data");
+        keep_sealed(&kept, &[&bytes], progress);
+        Ok::<_, TrainingError>(run)
+    })?;
     Ok(Zoo { limits: limits.clone(), runs })
+}
+
+/// The digest of everything that decides what the zoo finds.
+pub fn zoo_identity(
+    model: &Model,
+    seeds: &[u64],
+    limits: &LimitsFile,
+) -> Result<Sha256, TrainingError> {
+    let (version, weights) = (env!("CARGO_PKG_VERSION"), model.weights_hash()?);
+    let all = format!("zoo {VERSION} {version} {weights} {seeds:?} {:?}", limits.limits);
+    Ok(Sha256::of(all))
 }
 
 /// What the controls of a seed share.

@@ -4,6 +4,7 @@ mod atlas;
 mod cache;
 mod export;
 mod fact;
+mod journal;
 mod locate;
 mod new;
 mod patch;
@@ -24,6 +25,7 @@ pub use atlas::{
 pub use cache::{CacheArgs, CacheVerb};
 pub use export::{EditedDtype, ExportArgs, Format, MatrixType};
 pub use fact::SpecArg;
+pub use journal::JournalArg;
 pub use locate::LocateArgs;
 pub use new::NewArgs;
 pub use patch::{
@@ -207,6 +209,8 @@ pub struct EditArgs {
     #[arg(long, default_value_t = 20, value_parser = count::<1, 1_000_000>, requires = "checkpoint")]
     pub checkpoint_every: usize,
     #[command(flatten)]
+    pub journal: JournalArg,
+    #[command(flatten)]
     pub settings: Flags<Edits>,
     #[command(flatten)]
     pub verdict: Flags<Verdict>,
@@ -280,6 +284,8 @@ pub struct ProbeArgs {
         default_missing_value = "true"
     )]
     pub attack: Option<bool>,
+    #[command(flatten)]
+    pub journal: JournalArg,
     /// Keep in --json and --report the names, answers and passages that are erased or forgotten; by
     /// default, salted digests stand for them
     #[arg(long)]
@@ -308,6 +314,8 @@ pub struct CompareArgs {
     /// Memory limit for each training, e.g. 2G
     #[arg(long, value_parser = bytes)]
     pub memory: Option<u64>,
+    #[command(flatten)]
+    pub journal: JournalArg,
     #[command(flatten)]
     pub report: ReportArg,
     /// Overwrite an earlier report

@@ -11,21 +11,23 @@ use super::exit::{Missed, Usage};
 use super::outputs::overwrite;
 use super::session::Session;
 use super::ui::Ui;
-use super::verify;
+use super::{ranks, verify};
 use rescribe::atlas::{self, DATA_FILE, Training, TrainingRecipe, WORLD_SEED, Without, World};
 use rescribe::checkpoint::EXPORT;
 use rescribe::files::{FileError, Overwrite, check_target, read_regular, write_atomically};
 use rescribe::gradient::{Checkpointing, SAVED_TRAINING};
 use rescribe::model::TRAINING;
 use rescribe::progress::counted;
+use rescribe::ranks::Ranks;
 use rescribe::report::{KnowledgeReport, MeasuredModel, Report, markdown, zoo_report};
+use rescribe::run::Tools;
 
-pub fn run(args: &AtlasArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+pub fn run(args: &AtlasArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> anyhow::Result<()> {
     match &args.verb {
         AtlasVerb::Train(args) => train(args, ui),
         AtlasVerb::Measure(args) => measure(args, global, ui),
         AtlasVerb::Data(args) => data(args, ui),
-        AtlasVerb::Zoo(args) => zoo(args, global, ui),
+        AtlasVerb::Zoo(args) => zoo(args, global, (ranks, ui)),
     }
 }
 
@@ -143,12 +145,18 @@ fn data(args: &AtlasDataArgs, ui: &Ui) -> anyhow::Result<()> {
 }
 
 /// Makes and audits the control zoo; a control that the audit gets wrong is a difference.
-fn zoo(args: &AtlasZooArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+fn zoo(args: &AtlasZooArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> anyhow::Result<()> {
     let limits = verify::limits(args.thresholds.as_deref())?;
-    let session = Session::open(None, global, ui)?;
-    let zoo = atlas::zoo(&session.model, &args.seeds, &limits, &session.cache, ui)?;
+    let session = ranks.first_on_rank_0(ui, || Session::open(None, global, ui))?;
+    let job = atlas::zoo_identity(&session.model, &args.seeds, &limits)?;
+    ranks::keep(&args.journal, ranks, job, "atlas zoo")?;
+    let tools = Tools { ranks, ..Tools::new(&session.cache, ui) };
+    let zoo = atlas::zoo(&session.model, &args.seeds, &limits, &tools)?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
     ui.close();
-    let report = zoo_report(&zoo)?;
+    let report = ranks::noted(zoo_report(&zoo)?, ranks);
     match args.markdown && !ui.is_json() {
         true => ui.print(&markdown::render(&report)),
         false => ui.show(&report)?,

@@ -5,12 +5,13 @@ use super::exit::Usage;
 use super::input::spec_job;
 use super::session::Session;
 use super::ui::Ui;
-use super::{reports, resolve};
+use super::{ranks, reports, resolve};
+use rescribe::ranks::Ranks;
 use rescribe::report::comparison_report;
-use rescribe::run::{Tools, compare};
+use rescribe::run::{Tools, compare, identity};
 use rescribe::spec::{BadRecords, EditInput, EditSpec, PassageVerb, read_edit_input};
 
-pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+pub fn run(args: &CompareArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> anyhow::Result<()> {
     reports::check(&args.report, args.force, &[&args.spec])?;
     let EditInput::Spec(spec) = read_edit_input(&args.spec, BadRecords::Refuse)? else {
         let message = format!("{} holds records; compare takes a spec", args.spec.display());
@@ -19,18 +20,25 @@ pub fn run(args: &CompareArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     check(&spec)?;
     let mut job = spec_job(&resolve::compared(args, &spec)?, args.memory)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
-    let mut session = Session::open(name, global, ui)?;
+    let mut session = ranks.first_on_rank_0(ui, || Session::open(name, global, ui))?;
     job.put_to(&mut session.model)?;
+    let about = format!("compare {} of {}", args.spec.display(), session.name);
+    let what = format!("compare {:?} {}", args.methods, args.seeds);
+    ranks::keep(&args.journal, ranks, identity(&session.model, &job, &what)?, &about)?;
     let tools = Tools {
+        ranks,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
         ..Tools::new(&session.cache, ui)
     };
     let what = (args.methods.as_slice(), args.seeds as u64);
     let mut comparison = compare(&session.model, &session.name, &job, what, &tools)?;
     comparison.retraining_seconds = args.retraining_seconds;
+    if !ranks.is_first() {
+        return Ok(());
+    }
     let redactor = job.redactor()?;
     let silent = redactor.as_ref().filter(|_| !args.keep_spec);
-    let mut report = comparison_report(&comparison)?;
+    let mut report = ranks::noted(comparison_report(&comparison)?, ranks);
     report.made = reports::made(&args.report, &session, &job.source)?;
     reports::publish(report, silent, (&args.report, args.force), ui).map(drop)
 }

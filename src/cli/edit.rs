@@ -9,22 +9,23 @@ use super::input::{Input, announce_left_out, bad_records};
 use super::resolve::{self, ForRecords};
 use super::session::{self, Session};
 use super::ui::{NOTE, Ui, paragraph, quoted};
-use super::{export, outputs, redaction, reports, require};
+use super::{export, outputs, ranks, redaction, reports, require};
 use rescribe::checkpoint::ExportOptions;
 use rescribe::gradient::Checkpointing;
 use rescribe::patch::Patch;
 use rescribe::progress::{Progress, counted};
+use rescribe::ranks::Ranks;
 use rescribe::report::{outcome_report, sweep_section};
 use rescribe::run::{
     Compatible, Grouping, Job, LayerSweep, Outcome, Plan, RunError, Start, Tools, TrainPlan,
-    chunks, compatible, execute,
+    chunks, compatible, execute, identity,
 };
 use rescribe::spec::{
     EditInput, LayerChoice, PassageVerb, RankOneOptions, Record, RecordFile, VerdictOptions,
 };
 use rescribe::verdict::Thresholds;
 
-pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+pub fn run(args: &EditArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
     if let Some(out) = args.out.as_ref().filter(|out| export::is_gguf(out)) {
         return Err(Usage(format!(
@@ -46,18 +47,23 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         EditInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
         EditInput::Records(_) => args.model.model.as_deref(),
     };
-    let mut session = Session::open(named, global, ui)?;
+    let mut session = ranks.first_on_rank_0(ui, || Session::open(named, global, ui))?;
     let start = start(args, &session, ui)?;
     let mut job = ready(job, start.clone(), &mut session)?;
-    let sweep = sweep(&session, &job, ui)?;
+    let about = format!("edit {} of {}", args.input.name(), session.name);
+    ranks::keep(&args.journal, ranks, identity(&session.model, &job, "edit")?, &about)?;
+    let sweep = sweep(&session, &job, (ranks, ui))?;
     if let Some(sweep) = &sweep {
         let layers = sweep.layers(&session.model, job.rank_one.method.unwrap_or_default());
         job = ready(self::job(args, &input, Some(layers))?, start, &mut session)?;
     }
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce(&plan, ui);
-    let outcome = executed(args, &session, &job, &plan, global, ui)?;
-    let mut report = outcome_report(&outcome, "edit")?;
+    let outcome = executed(args, &session, &job, &plan, global, (ranks, ui))?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
+    let mut report = ranks::noted(outcome_report(&outcome, "edit")?, ranks);
     report.sections.extend(sweep.as_ref().map(sweep_section));
     let redactor = job.redactor()?;
     let silent = redactor.as_ref().filter(|_| !args.keep_spec);
@@ -79,7 +85,8 @@ pub fn run(args: &EditArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let report = reports::publish(report, silent, (&args.report, args.force), ui)?;
     if let Some(redactor) = &redactor {
         let files = redaction::candidates(args, &input.edit, &job, patch_file.as_deref());
-        redaction::list(redactor, &files, args.checkpoint.as_deref(), &session, ui);
+        let saved = (args.checkpoint.as_deref(), args.journal.journal.as_deref());
+        redaction::list(redactor, &files, saved, &session, ui);
     }
     if let Some(collapse) = outcome.collapse {
         return Err(Missed(format!("{collapse}; no patch was written")).into());
@@ -139,11 +146,15 @@ fn ready(mut job: Job, start: Start, session: &mut Session) -> anyhow::Result<Jo
 }
 
 /// Tries layers on the facts, where that is asked for.
-fn sweep(session: &Session, job: &Job, ui: &Ui) -> anyhow::Result<Option<LayerSweep>> {
+fn sweep(
+    session: &Session,
+    job: &Job,
+    (ranks, ui): (&Ranks, &Ui),
+) -> anyhow::Result<Option<LayerSweep>> {
     if job.rank_one.layers != Some(LayerChoice::Sweep) {
         return Ok(None);
     }
-    let tools = Tools::new(&session.cache, ui);
+    let tools = Tools { ranks, ..Tools::new(&session.cache, ui) };
     let found = LayerSweep::new(&session.model, &session.name, job, &tools)?;
     let origin = if found.was_cached { "from the cache" } else { "tried now" };
     let layers = counted(found.tried.len(), "layer");
@@ -244,7 +255,7 @@ fn executed(
     job: &Job,
     plan: &Plan,
     global: &Global,
-    ui: &Ui,
+    (ranks, ui): (&Ranks, &Ui),
 ) -> anyhow::Result<Outcome> {
     let checkpoint = args
         .checkpoint
@@ -256,6 +267,7 @@ fn executed(
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
         checkpoint: checkpoint.as_ref(),
         stored_as: args.out.as_ref().map(|_| export::stored(args.dtype)),
+        ranks,
     };
     Ok(execute(&session.model, job, plan, &tools)?)
 }

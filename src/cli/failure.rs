@@ -1,7 +1,5 @@
 //! Reports errors, each with its exit code and a hint at a fix.
 
-use std::process::ExitCode;
-
 use super::exit::{DATA, INTERRUPTED, MISSED, Missed, USAGE, Usage};
 use super::ui::{CAUSE, ERROR, HINT, Ui};
 use rescribe::checkpoint::CheckpointError;
@@ -14,16 +12,17 @@ use rescribe::patch::PatchError;
 use rescribe::plan::PlanError;
 use rescribe::progress::Interrupted;
 use rescribe::rank_one::RankOneError;
+use rescribe::ranks::RankError;
 use rescribe::run::RunError;
 use rescribe::source::{HubErrorKind, SourceError};
 use rescribe::spec::{Look, SpecError};
 
 /// Prints an error and returns the code to exit with.
-pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
+pub fn report(error: &anyhow::Error, ui: &Ui) -> u8 {
     let code = code(error);
     if code == INTERRUPTED {
         ui.say("Interrupted: nothing was left half-written.");
-        return ExitCode::from(code);
+        return code;
     }
     if let Some(spec) = find::<SpecError>(error).filter(|spec| !spec.problems().is_empty()) {
         let look = Look { width: 80, color: true, unicode: true };
@@ -43,7 +42,29 @@ pub fn report(error: &anyhow::Error, ui: &Ui) -> ExitCode {
     if let Some(hint) = hint(error) {
         ui.message(HINT, "Hint:", &hint);
     }
-    ExitCode::from(code)
+    code
+}
+
+/// The error and its causes in one line, for the rank that reports it.
+pub fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line += if line.is_empty() { "" } else { ": " };
+            line += &cause;
+        }
+    }
+    line.replace('\n', " ")
+}
+
+/// Whether another rank ended the job.
+pub fn is_ended(error: &anyhow::Error) -> bool {
+    matches!(find(error), Some(RankError::Ended))
+}
+
+/// Whether a threshold was missed by work that was done.
+pub fn is_missed(error: &anyhow::Error) -> bool {
+    code(error) == MISSED
 }
 
 /// Whether the user pressed Ctrl-C.
@@ -71,6 +92,7 @@ fn code(error: &anyhow::Error) -> u8 {
     let usage = find::<Usage>(error).is_some()
         || find::<TooLarge>(error).is_some()
         || find::<RunError>(error).is_some_and(RunError::is_usage)
+        || find::<RankError>(error).is_some_and(is_of_command)
         || find::<SpecError>(error).is_some();
     if usage || plan || layer || is_taken(error) || is_kept(error) { USAGE } else { DATA }
 }
@@ -78,6 +100,14 @@ fn code(error: &anyhow::Error) -> u8 {
 /// An output exists that may not be overwritten.
 fn is_taken(error: &anyhow::Error) -> bool {
     matches!(find::<FileError>(error), Some(FileError::Exists { .. }))
+}
+
+/// Whether the command names a journal that it cannot have, or was started as it cannot be.
+fn is_of_command(error: &RankError) -> bool {
+    matches!(
+        error,
+        RankError::OtherJob { .. } | RankError::InUse { .. } | RankError::WithoutMpi { .. }
+    )
 }
 
 /// The path of the output is taken by something that is never replaced.
@@ -135,6 +165,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
              and rescribe patch remove takes facts out"
                 .into(),
         );
+    }
+    if let Some(RankError::OtherJob { .. } | RankError::Damaged { .. }) = find(error) {
+        return Some("name another file with --journal, or remove this one to begin again".into());
     }
     if is_taken(error) {
         return Some("name another path, or overwrite with --force".into());

@@ -7,21 +7,27 @@ use super::exit::Usage;
 use super::input::{announce_left_out, bad_records, spec_job};
 use super::session::Session;
 use super::ui::Ui;
-use super::{reports, require, resolve, tofu};
+use super::{ranks, reports, require, resolve, tofu};
+use rescribe::files::Sha256;
 use rescribe::model::Decoder;
+use rescribe::ranks::Ranks;
 use rescribe::report::outcome_report;
-use rescribe::run::{Grouping, Job, Tools, probe};
+use rescribe::run::{Grouping, Job, Tools, identity, probe};
 use rescribe::spec::{
     ProbeInput, PromptFile, RankOneOptions, Record, VerdictOptions, read_probe_input, read_tofu,
 };
 use rescribe::verdict::Thresholds;
 
-pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
+pub fn run(args: &ProbeArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> anyhow::Result<()> {
     let requirements = require::parse(&args.require)?;
     let uses = args.patch.iter().chain([&args.prompts]).map(PathBuf::as_path);
     reports::check(&args.report, args.force, &uses.collect::<Vec<_>>())?;
     if let Some(input) = read_tofu(&args.prompts, args.forget.as_deref())? {
         resolve::probed_tofu(args)?;
+        if ranks.size() > 1 || args.journal.journal.is_some() {
+            let message = "TOFU's files are measured by one process, without a journal";
+            return Err(Usage(message.into()).into());
+        }
         return tofu::run(args, input, &requirements, global, ui);
     }
     if args.forget.is_some() || args.reference.is_some() {
@@ -42,15 +48,25 @@ pub fn run(args: &ProbeArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         ProbeInput::Spec(spec) => args.model.model.as_deref().or(spec.model.as_deref()),
         ProbeInput::Prompts(_) => args.model.model.as_deref(),
     };
-    let mut session = Session::open(named, global, ui)?;
+    let mut session = ranks.first_on_rank_0(ui, || Session::open(named, global, ui))?;
     job.put_to(&mut session.model)?;
     let other = other(args, &session, global, ui)?;
+    if args.journal.journal.is_some() {
+        let name = args.prompts.display();
+        let about = format!("probe {name} of {}", session.name);
+        ranks::keep(&args.journal, ranks, identity_of(&session, &job, other.as_ref())?, &about)?;
+    }
+    let other = other.map(|other| other.decoder);
     let tools = Tools {
+        ranks,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
         ..Tools::new(&session.cache, ui)
     };
     let outcome = probe(&session.model, &session.name, &job, other.as_ref(), &tools)?;
-    let mut report = outcome_report(&outcome, "probe")?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
+    let mut report = ranks::noted(outcome_report(&outcome, "probe")?, ranks);
     if let Some(name) = &args.against {
         report = report.note("models", format!("before is {}, after is {name}", outcome.model));
     }
@@ -91,12 +107,24 @@ fn record_job(records: &[Record], thresholds: Thresholds) -> anyhow::Result<Job>
     Ok(Job::of_records(records, records, each, None, settings)?)
 }
 
+/// A model to compare with, and what names it.
+struct Other {
+    decoder: Decoder,
+    name: Sha256,
+}
+
+/// The digest of the job and of the model to compare with.
+fn identity_of(session: &Session, job: &Job, other: Option<&Other>) -> anyhow::Result<Sha256> {
+    let job = identity(&session.model, job, "probe")?;
+    Ok(Sha256::of(format!("{job} {:?}", other.map(|other| other.name))))
+}
+
 fn other(
     args: &ProbeArgs,
     session: &Session,
     global: &Global,
     ui: &Ui,
-) -> anyhow::Result<Option<Decoder>> {
+) -> anyhow::Result<Option<Other>> {
     if let Some(name) = &args.against {
         let other = Session::open(Some(name), global, ui)?;
         if other.model.tokenizer.hash() != session.model.tokenizer.hash() {
@@ -107,10 +135,14 @@ fn other(
             ))
             .into());
         }
-        return Ok(Some(other.model.decoder));
+        let name = other.model.weights_hash()?;
+        return Ok(Some(Other { decoder: other.model.decoder, name }));
     }
     if args.patch.is_empty() {
         return Ok(None);
     }
-    Ok(Some(session.patched(&session.patches(&args.patch, ui)?)?))
+    let files = args.patch.iter().map(|file| Sha256::of_file(file));
+    let files = files.collect::<Result<Vec<_>, _>>()?;
+    let decoder = session.patched(&session.patches(&args.patch, ui)?)?;
+    Ok(Some(Other { decoder, name: Sha256::of(format!("{files:?}")) }))
 }

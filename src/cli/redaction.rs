@@ -52,7 +52,7 @@ pub fn candidates(
 pub fn list(
     redactor: &Redactor,
     files: &[PathBuf],
-    saved: Option<&Path>,
+    (saved, journal): (Option<&Path>, Option<&Path>),
     session: &Session,
     ui: &Ui,
 ) {
@@ -66,6 +66,9 @@ pub fn list(
     let cache = session.cache.display();
     if let Some(saved) = saved {
         text += &format!("the training in {}, as far as it had come; ", saved.display());
+    }
+    if let Some(journal) = journal {
+        text += &format!("the finished work in {}; ", journal.display());
     }
     text += &format!("the base, and its samples in the cache {cache}");
     ui.note("still named", &paragraph(NOTE, NOTE, &text));

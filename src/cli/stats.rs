@@ -3,19 +3,22 @@
 use std::time::Instant;
 
 use super::args::{Global, StatsArgs};
+use super::ranks;
 use super::session::Session;
 use super::ui::Ui;
 use rescribe::plan::MomentCost;
 use rescribe::progress::counted;
 use rescribe::rank_one::Factored;
-use rescribe::rank_one::statistics::{Corpus, second_moment};
+use rescribe::rank_one::statistics::{Corpus, second_moment_on};
+use rescribe::ranks::Ranks;
 use rescribe::report::Report;
 
 /// The ridge at which the condition is reported: the default of edits.
 const RIDGE: f64 = 1e-2;
 
-pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
-    let session = Session::open(args.model.model.as_deref(), global, ui)?;
+pub fn run(args: &StatsArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> anyhow::Result<()> {
+    let name = args.model.model.as_deref();
+    let session = ranks.first_on_rank_0(ui, || Session::open(name, global, ui))?;
     let model = &session.model;
     let layer = args.layer.unwrap_or_else(|| model.editing_layer());
     let width = model.decoder.config().intermediate;
@@ -23,7 +26,10 @@ pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let tokens = args.tokens.unwrap_or_else(|| cost.default_tokens());
     let corpus = Corpus { file: args.corpus.clone(), tokens, seed: args.seed };
     let started = Instant::now();
-    let found = second_moment(model, layer, &corpus, &session.cache, ui)?;
+    let found = second_moment_on(ranks, model, layer, &corpus, &session.cache, ui)?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
     ui.close();
     let seconds = started.elapsed().as_secs_f64();
     let tokens = found.moment.tokens;
@@ -47,5 +53,6 @@ pub fn run(args: &StatsArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
          condition at least {condition:.1e} with a ridge of {RIDGE}",
         counted(tokens, "key")
     );
-    ui.show(&Report::new("stats", &session.name, &data)?.section(text))
+    let report = Report::new("stats", &session.name, &data)?.section(text);
+    ui.show(&ranks::noted(report, ranks))
 }

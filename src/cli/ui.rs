@@ -45,6 +45,8 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub struct Ui {
     is_json: bool,
     is_quiet: bool,
+    /// Another rank says everything.
+    is_silent: bool,
     has_bars: bool,
     is_terminal: bool,
     color: ColorChoice,
@@ -53,7 +55,8 @@ pub struct Ui {
 }
 
 impl Ui {
-    pub fn new(global: &Global) -> Self {
+    /// The terminal of the rank that talks to the user, or of another one.
+    pub fn new(global: &Global, is_first: bool) -> Self {
         // The second Ctrl-C ends the process at once, as does the first where it waits for input.
         ctrlc::set_handler(|| {
             if STOPPED.swap(true, Ordering::Relaxed) || IDLE.load(Ordering::Relaxed) {
@@ -67,11 +70,12 @@ impl Ui {
             When::Never => ColorChoice::Never,
             When::Auto => ColorChoice::Auto,
         };
-        let is_quiet = global.quiet;
+        let is_quiet = global.quiet || !is_first;
         let has_bars = terminal && !is_quiet;
         Self {
             is_json: global.json,
             is_quiet,
+            is_silent: !is_first,
             has_bars,
             is_terminal: terminal,
             color,
@@ -87,6 +91,9 @@ impl Ui {
     /// A result, on stdout. A closed pipe ends the program quietly, a full disk does not.
     pub fn print(&self, text: &str) {
         self.close();
+        if self.is_silent {
+            return;
+        }
         let mut out = AutoStream::new(std::io::stdout().lock(), self.color);
         match out.write_all(own(text).as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => {}
@@ -167,6 +174,9 @@ impl Ui {
 
     /// A line on stderr. Nobody may be reading it, or its disk may be full: the work goes on.
     fn write_line(&self, text: &str) {
+        if self.is_silent {
+            return;
+        }
         let mut err = AutoStream::new(std::io::stderr().lock(), self.color);
         let _ = err.write_all(format!("{}\n", own(text)).as_bytes());
     }

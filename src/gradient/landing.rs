@@ -4,7 +4,7 @@
 //! passages meets its goal at some s below 1, which is found by bisection; and a change whose drift
 //! is above its budget is scaled down until it is not. A smaller change does less damage.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::example::Example;
@@ -48,7 +48,7 @@ fn nll(trainable: &Trainable, passages: &[Example]) -> Result<f64, TrainError> {
 }
 
 /// A change and its budget of drift.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Largest drift on general text, nats a token.
     pub max_drift: f64,
@@ -61,7 +61,7 @@ pub struct Budget {
 }
 
 /// The whole of a change of which the budget allowed a part.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cut {
     /// Drift of the whole change, nats a token.
     pub drift: f64,

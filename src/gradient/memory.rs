@@ -3,7 +3,7 @@
 //! Extraction strength of T targets is 1 − k*/T, where k* ∈ 0..T is the length of the shortest prefix
 //! of them after which the most probable token is the right one to the end.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::example::Example;
@@ -14,7 +14,7 @@ use crate::ops::log_sum_exp;
 use crate::progress::Progress;
 
 /// What is remembered of a set of sequences.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Memory {
     /// Mean NLL of a sequence's targets, nats a token; n counts sequences.
     pub nll: Interval,

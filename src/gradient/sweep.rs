@@ -3,7 +3,7 @@
 //! The rate matters more than the loss. The half on which it is chosen is left out of the report, so
 //! that what is reported was not chosen for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::example::Example;
@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::spec::PassageVerb;
 
 /// One rate, tried.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RateTrial {
     /// The rate.
     pub rate: f64,

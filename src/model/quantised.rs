@@ -8,7 +8,7 @@
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Result, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decoder::Decoder;
 use super::parameters::Slot;
@@ -16,7 +16,7 @@ use super::role::Role;
 use crate::ops::WeightLayout;
 
 /// A kind of quantised file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantisation {
     /// Eight bits a weight.
     Q8_0,

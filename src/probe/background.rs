@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use candle_core::D;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::math::{Interval, share_interval};
 use crate::model::{Batch, Decoder, ModelError, Tokenizer, TokenizerError};
@@ -21,7 +21,7 @@ const BATCH_ROWS: usize = 768;
 const NAMED: usize = 10;
 
 /// A kind of other subjects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackgroundKind {
     /// The well-known names of [`BACKGROUND_SUBJECTS`].
@@ -71,18 +71,18 @@ pub(crate) struct OtherKey<'a> {
 }
 
 /// The base's most probable token after each prompt, with which every edited model is compared.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaseAnswers(Vec<Answer>);
 
 /// A token, and its lead over the most probable other one in nats.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Answer {
     token: u32,
     margin: f64,
 }
 
 /// The lead of the base's answer over the most probable other one, in both models.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MarginShift {
     /// In the base, in nats.
     pub before: f64,
@@ -273,7 +273,7 @@ impl MarginShift {
 }
 
 /// An answer that changed with the edit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The kind of the other subject.
     pub kind: BackgroundKind,
@@ -288,7 +288,7 @@ pub struct Moved {
 }
 
 /// Shares of other subjects whose top answer stays, with 95 % intervals; n counts prompts.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Background {
     /// Share of the well-known names.
     pub others: Option<Interval>,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::files::Sha256;
 use crate::math::{Interval, Random, mean_interval};
@@ -83,7 +83,7 @@ pub fn general_text(
 }
 
 /// The effect of a change on general text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Damage {
     /// Mean KL(base ‖ edited) a token, nats; n counts tokens.
     pub drift: Interval,
@@ -98,7 +98,7 @@ pub struct Damage {
 }
 
 /// A text and how far the model moved on it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorstText {
     /// Number of the text among all texts.
     pub index: usize,

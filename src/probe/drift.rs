@@ -1,6 +1,6 @@
 //! Drift: how far a model moved on texts named by the user that no edit is about.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::damage::damage;
 use crate::math::Interval;
@@ -8,7 +8,7 @@ use crate::model::{Decoder, ModelError, Tokenizer};
 use crate::progress::Progress;
 
 /// Drift and perplexity.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Drift {
     /// Mean KL(before ‖ after) a token, nats; n counts tokens.
     pub kl: Interval,

@@ -12,12 +12,12 @@
 
 mod question;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use question::LeakQuestion;
 
 /// A way to recover an erased answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
     /// The erased prompt.
@@ -46,7 +46,7 @@ impl Channel {
 }
 
 /// Rank and probability of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     /// Rank from 1, the most probable token.
     pub rank: usize,
@@ -55,7 +55,7 @@ pub struct Seen {
 }
 
 /// One side of a comparison: a model, or the base about other subjects.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sides<T> {
     /// The base.
     pub before: T,
@@ -73,7 +73,7 @@ const EXCESS: f64 = 2.;
 const ABSENCE: f64 = 20.;
 
 /// The findings of one prompt.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PromptLeak {
     /// The channel of the prompt.
     pub channel: Channel,
@@ -86,7 +86,7 @@ pub struct PromptLeak {
 }
 
 /// What is recoverable from a model about one erased fact.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Leak {
     /// The subject of the fact.
     pub subject: String,
@@ -107,7 +107,7 @@ pub struct Leak {
 }
 
 /// The strongest finding of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Strongest {
     /// The prompt or layer with the largest probability, among those that leak if there are any.
     pub at: usize,

@@ -15,7 +15,7 @@ pub struct Query {
 }
 
 /// The likelihood of a target.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct TargetScore {
     /// Mean negative log-likelihood of the target's tokens, nats.
     pub nll: f64,

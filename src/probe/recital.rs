@@ -9,7 +9,7 @@
 //! number that is recited in full; the longest run shows it.
 
 use candle_core::D;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::gradient::Example;
 use crate::math::{Interval, mean_interval};
@@ -26,7 +26,7 @@ const HEAD_ROWS: usize = 128;
 const SHOWN: usize = 12;
 
 /// A verbatim run in one passage.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecitedRun {
     /// The end of the prefix from which it is recited.
     pub prefix: String,
@@ -39,7 +39,7 @@ pub struct RecitedRun {
 }
 
 /// The recital of one passage by greedy decoding.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PassageRecital {
     /// Number of the passage in its set.
     pub passage: usize,
@@ -55,7 +55,7 @@ pub struct PassageRecital {
 }
 
 /// The recital of a set of passages by greedy decoding.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recital {
     /// Mean share of a passage that its longest run holds; n counts passages.
     pub share: Interval,

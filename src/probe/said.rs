@@ -12,7 +12,7 @@
 
 mod text;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::likelihood::{Query, likelihoods};
 use super::scores::PromptKind;
@@ -75,7 +75,7 @@ impl SaidQuestions {
 }
 
 /// The model's free answer to one prompt.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Said {
     /// The kind of the prompt.
     pub kind: PromptKind,

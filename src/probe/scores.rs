@@ -87,7 +87,7 @@ impl Questions {
 }
 
 /// The outcome of one prompt.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PromptScore {
     /// The kind of the prompt.
     pub kind: PromptKind,
@@ -127,7 +127,7 @@ impl PromptScore {
 }
 
 /// All outcomes of one set.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// One outcome for each prompt.
     pub prompts: Vec<PromptScore>,

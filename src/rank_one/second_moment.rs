@@ -35,6 +35,11 @@ impl SecondMoment {
         self.tokens += rows;
     }
 
+    /// Adds another sum of keys, which counts none.
+    pub(super) fn plus(&mut self, sum: &[f64]) {
+        self.sum.par_iter_mut().zip(sum).for_each(|(own, other)| *own += other);
+    }
+
     /// The second moment C, [d, d], in the place of the sum.
     pub fn into_mean(self) -> Vec<f64> {
         let tokens = self.tokens.max(1) as f64;

@@ -9,6 +9,7 @@ mod gradients;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use candle_core::{DType, Tensor};
 use safetensors::Dtype;
@@ -22,6 +23,7 @@ use crate::model::{Model, ModelError, Opening, SampleGroup, samples, text_pieces
 use crate::ops::{Weight, WeightLayout};
 use crate::plan::MomentCost;
 use crate::progress::{Progress, counted};
+use crate::ranks::{ALONE, RankError, Ranks};
 use crate::spec::{SourceText, corpus_of_data};
 
 pub use gradients::{GRADIENT_TOKENS, gradient_moments, known_gradient_moment};
@@ -52,6 +54,9 @@ pub enum StatisticsError {
         /// The reason.
         reason: String,
     },
+    /// Another rank failed.
+    #[error("{0}")]
+    Ranks(#[from] RankError),
     /// The cache folder cannot be created.
     #[error("cannot create the cache folder {}: {reason}", folder.display())]
     Cache {
@@ -97,35 +102,79 @@ pub fn second_moment(
     cache: &Path,
     progress: &dyn Progress,
 ) -> Result<Obtained, StatisticsError> {
+    second_moment_on(&ALONE, model, layer, corpus, cache, progress)
+}
+
+/// Part of every digest of a sum; another order of adding needs another number.
+const SUMS: u32 = 2;
+
+/// The same on all ranks, each of which takes some groups of the corpus. Each group is a sum of its
+/// own, and the groups are added in order, so that the bits do not depend on the ranks.
+pub fn second_moment_on(
+    ranks: &Ranks,
+    model: &Model,
+    layer: usize,
+    corpus: &Corpus,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Obtained, StatisticsError> {
     model.check_layer(layer)?;
     let source = Source::new(model, corpus, cache)?;
-    let file = source.file("second-moment", &format!("layer {layer} tokens {}", corpus.tokens));
+    let what = format!("layer {layer} tokens {} sums {SUMS}", corpus.tokens);
+    let file = source.file("second-moment", &what);
     let width = model.decoder.config().intermediate;
-    if let Some((moment, _)) = load(&file, width, progress) {
-        return Ok(Obtained { moment, file, was_cached: true });
-    }
     let partial = file.with_extension("partial");
-    let (mut moment, mut group) =
-        load(&partial, width, progress).unwrap_or_else(|| (SecondMoment::empty(width), 0));
+    // Rank 0 knows what is there already: the caches of other nodes may lack it.
+    let known = load(&file, width, progress);
+    let was_cached = known.is_some();
+    let (moment, groups_done) = known
+        .or_else(|| load(&partial, width, progress))
+        .unwrap_or_else(|| (SecondMoment::empty(width), 0));
+    let mut begun = vec![f64::from(u8::from(was_cached)), groups_done as f64, moment.tokens as f64];
+    ranks.spread(&mut begun, progress)?;
+    let (was_cached, first, tokens) = (begun[0] == 1., begun[1] as usize, begun[2] as usize);
+    let mut moment = SecondMoment { tokens, ..moment };
     let groups = source.groups()?;
-    let total = corpus.tokens as u64;
-    announce(model, layer, corpus.tokens - moment.tokens, &groups, progress);
-    progress.phase("second moment", Some(total));
-    while moment.tokens < corpus.tokens {
-        let Some(mut sequences) = groups.get(group, moment.tokens, progress)? else { break };
-        cut(&mut sequences, corpus.tokens - moment.tokens);
-        accumulate(&model.decoder, layer, &sequences, &mut moment, progress)?;
-        group += 1;
-        // A sum that cannot be kept has to be begun again after an interruption, nothing else.
-        write_sealed(&partial, &[&header(&moment, group), &bytes_of(&moment.sum)]).ok();
+    let keys = groups.keys(corpus.tokens);
+    let mut done = first;
+    if !was_cached {
+        announce(model, layer, corpus.tokens - tokens, &groups, progress);
+        progress.phase("second moment", Some(corpus.tokens as u64));
+        let part = &mut |group: usize| {
+            let before = keys[..group].iter().sum();
+            let mut sequences = groups.get(group, before, progress)?.unwrap_or_default();
+            cut(&mut sequences, keys[group]);
+            let mut own = SecondMoment::empty(width);
+            let after = After { progress, done: before };
+            accumulate(&model.decoder, layer, &sequences, &mut own, &after)?;
+            Ok(own.sum)
+        };
+        let add = &mut |group: usize, sum: Vec<f64>| {
+            moment.plus(&sum);
+            moment.tokens += keys[group];
+            done = group + 1;
+            // A sum that cannot be kept has to be begun again after an interruption, nothing else.
+            write_sealed(&partial, &[&header(&moment, done), &bytes_of(&moment.sum)]).ok();
+            Ok::<_, StatisticsError>(())
+        };
+        ranks.in_order(first..keys.len(), progress, part, add)?;
+        moment.tokens = keys.iter().sum();
     }
     if moment.tokens == 0 {
         return Err(no_sequence(corpus));
     }
-    keep_sealed(&file, &[&header(&moment, group), &bytes_of(&moment.sum)], progress);
-    // A partial sum that is not removed costs disk space, nothing else.
-    std::fs::remove_file(&partial).ok();
-    Ok(Obtained { moment, file, was_cached: false })
+    if ranks.is_first() && !was_cached {
+        keep_sealed(&file, &[&header(&moment, done), &bytes_of(&moment.sum)], progress);
+        // A partial sum that is not removed costs disk space, nothing else.
+        std::fs::remove_file(&partial).ok();
+    }
+    if ranks.size() > 1 {
+        ranks.spread(&mut moment.sum, progress)?;
+        if !file.exists() {
+            keep_sealed(&file, &[&header(&moment, keys.len()), &bytes_of(&moment.sum)], progress);
+        }
+    }
+    Ok(Obtained { moment, file, was_cached })
 }
 
 fn no_sequence(corpus: &Corpus) -> StatisticsError {
@@ -285,6 +334,23 @@ impl<'a> Groups<'a> {
         Ok(Self::Text(groups))
     }
 
+    /// Number of keys of each group, up to so many in all.
+    fn keys(&self, tokens: usize) -> Vec<usize> {
+        let of_text =
+            |group: &Vec<Vec<u32>>| -> usize { group.iter().map(|ids| ids.len() - 1).sum() };
+        let all: Box<dyn Iterator<Item = usize> + '_> = match self {
+            Self::Text(groups) => Box::new(groups.iter().map(of_text)),
+            Self::Samples { .. } => Box::new(std::iter::repeat(SAMPLES.0 * (SAMPLES.1 - 1))),
+        };
+        let mut left = tokens;
+        let keys = all.map_while(|own| {
+            let taken = own.min(left);
+            left -= taken;
+            (taken > 0).then_some(taken)
+        });
+        keys.collect()
+    }
+
     /// Whether the first sequences are the model's own and not drawn yet.
     fn is_to_be_sampled(&self) -> bool {
         matches!(self, Self::Samples { stem, .. } if !group_file(stem, 0).exists())
@@ -331,6 +397,14 @@ struct After<'a> {
 impl Progress for After<'_> {
     fn advance(&self, done: u64, note: &str) {
         self.progress.advance(self.done as u64 + done, note);
+    }
+
+    fn now(&self) -> Duration {
+        self.progress.now()
+    }
+
+    fn warn(&self, message: &str) {
+        self.progress.warn(message);
     }
 
     fn check(&self) -> Result<(), crate::progress::Interrupted> {

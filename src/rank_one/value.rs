@@ -51,7 +51,7 @@ fn is_zero(part: &f64) -> bool {
 }
 
 /// The result of an optimisation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct OptimisedValue {
     /// The optimised δ, `[d_v]`.
     pub delta: Vec<f32>,

@@ -22,6 +22,7 @@ impl Report {
             sections: self.sections.iter().map(section).collect(),
             notes: self.notes.iter().map(note).collect(),
             next: self.next.as_deref().map(plain),
+            ranks: Vec::new(),
             made: None,
             data: Value::Null,
         }

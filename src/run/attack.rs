@@ -12,7 +12,7 @@ mod relearning;
 mod secrets;
 mod ticks;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use plan::{AttackPlan, Compared, RelearnPlan};
 pub use quantised::QuantisedMemory;
@@ -27,7 +27,7 @@ use crate::progress::Progress;
 use ticks::Ticks;
 
 /// What an attack brought back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Attack {
     /// Half of the passages is learnt again.
     pub relearning: Relearning,

@@ -46,6 +46,11 @@ impl<'a> Budget<'a> {
         Ok(Some(Self { max_drift, prices, model, text, ratio }))
     }
 
+    /// Takes prices as they are until something is measured again.
+    pub(super) fn forget(&self) {
+        self.ratio.set(None);
+    }
+
     /// Why the model `edited`, with the changes `delta` of the base, is outside the budget; nothing
     /// where it is within.
     pub(super) fn objection(

@@ -1,9 +1,10 @@
 //! Compares methods of forgetting, each from the base with several seeds.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::attack::{Attack, AttackPlan, ReferenceCurves, attack};
 use super::execute::GENERAL_TOKENS;
+use super::identity::identity;
 use super::job::Job;
 use super::measure::{AskedCase, ask_all, ask_edited};
 use super::outcome::CaseMeasures;
@@ -14,9 +15,11 @@ use super::train::{
 };
 use super::train_plan::TrainPlan;
 use super::{RunError, general, recall};
+use crate::files::Sha256;
 use crate::model::Model;
 use crate::probe::{BaseText, Damage, GeneralUse, SecretLeak, general_text};
 use crate::progress::Inner;
+use crate::ranks::Shared;
 use crate::spec::ForgetMethod;
 
 /// A comparison of methods.
@@ -37,7 +40,7 @@ pub struct Comparison {
 }
 
 /// One run of a method.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct MethodRun {
     /// The method of forgetting.
     pub method: ForgetMethod,
@@ -68,42 +71,55 @@ pub fn compare(
     let mut first = TrainPlan::all(model, job)?.remove(0);
     first.warnings().iter().for_each(|warning| progress.warn(warning));
     let attack_plan = AttackPlan::new(model, job, &[&first])?;
-    general::ready(model, &mut first, tools)?;
-    let references = measure_references(model, &mut first, tools)?;
-    let curves = attack_plan.as_ref().map(|plan| ReferenceCurves::new(model, plan, tools));
-    let curves = curves.transpose()?.unwrap_or_default();
+    let job_identity = identity(model, job, "compare")?;
+    let (references, curves) = tools.ranks.first_on_rank_0(progress, || {
+        general::ready(model, &mut first, tools)?;
+        let references = measure_references(model, &mut first, tools)?;
+        let curves = attack_plan.as_ref().map(|plan| ReferenceCurves::new(model, plan, tools));
+        Ok::<_, RunError>((references, curves.transpose()?.unwrap_or_default()))
+    })?;
     let before = remembered(model, &model.decoder, &first.sets, progress)?;
     let own_seed = job.gradient.seed.unwrap_or(0);
-    let text =
-        general_text(model, tools.cache, GeneralUse::Reported, own_seed, GENERAL_TOKENS, progress)?;
+    let (reported, n) = (GeneralUse::Reported, GENERAL_TOKENS);
+    let text = tools.ranks.first_on_rank_0(progress, || {
+        let text = general_text(model, tools.cache, reported, own_seed, n, progress);
+        text.map_err(RunError::from)
+    })?;
     let text = BaseText::new(&model.decoder, &text, &Inner(progress))?;
-    let cases = ask_all(model, &job.cases, &[], progress)?;
+    let cases = ask_all(model, &job.cases, (&[], job_identity), tools)?;
     let asked: Vec<&AskedCase> = cases.iter().collect();
-    let mut runs = Vec::new();
-    for method in methods {
-        for seed in own_seed..own_seed + seeds {
-            let mut one = job.clone();
-            (one.gradient.method, one.gradient.seed) = (Some(*method), Some(seed));
-            let mut plan = TrainPlan::all(model, &one)?.remove(0);
-            plan.sets.references.clone_from(&first.sets.references);
-            plan.sets.general.clone_from(&first.sets.general);
-            if seed == own_seed {
-                progress.note("plan", &plan.describe());
-            }
-            let TrainedModel { outcome, decoder, .. } =
-                train(model, &model.decoder, &plan, references.clone(), None, progress)?;
-            let damage = text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
-            let said = ask_edited(model, &decoder, &asked, &Inner(progress))?;
-            let questions = recall::secret_questions(model, &one, (&[&plan], seed))?;
-            let mut secrets = recall::secrets(model, &questions, Some(&decoder), progress)?;
-            let asked = (&curves, questions.as_slice(), secrets.as_mut_slice());
-            let attack = match &attack_plan {
-                Some(plan) => attack(model, &decoder, plan, asked, tools)?,
-                None => None,
-            };
-            runs.push(MethodRun { method: *method, seed, outcome, damage, said, secrets, attack });
+    let which: Vec<(ForgetMethod, u64)> = methods
+        .iter()
+        .flat_map(|method| (own_seed..own_seed + seeds).map(|seed| (*method, seed)))
+        .collect();
+    let label = |at: usize| format!("{:?}, seed {}", which[at].0, which[at].1);
+    let job_identity = Sha256::of(format!("{job_identity} {which:?}"));
+    let (name_of_work, tasks) = ("runs", which.len());
+    let work = Shared { job: job_identity, name: name_of_work, tasks, label: &label };
+    // The trainings show what they do themselves.
+    let runs = tools.ranks.share(&work, &Inner(progress), &mut |at| {
+        let (method, seed) = which[at];
+        let mut one = job.clone();
+        (one.gradient.method, one.gradient.seed) = (Some(method), Some(seed));
+        let mut plan = TrainPlan::all(model, &one)?.remove(0);
+        plan.sets.references.clone_from(&first.sets.references);
+        plan.sets.general.clone_from(&first.sets.general);
+        if seed == own_seed {
+            progress.note("plan", &plan.describe());
         }
-    }
+        let TrainedModel { outcome, decoder, .. } =
+            train(model, &model.decoder, &plan, references.clone(), None, progress)?;
+        let damage = text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
+        let said = ask_edited(model, &decoder, &asked, &Inner(progress))?;
+        let questions = recall::secret_questions(model, &one, (&[&plan], seed))?;
+        let mut secrets = recall::secrets(model, &questions, Some(&decoder), progress)?;
+        let asked = (&curves, questions.as_slice(), secrets.as_mut_slice());
+        let attack = match &attack_plan {
+            Some(plan) => attack(model, &decoder, plan, asked, tools)?,
+            None => None,
+        };
+        Ok::<_, RunError>(MethodRun { method, seed, outcome, damage, said, secrets, attack })
+    })?;
     let said_before = cases.into_iter().map(|case| case.before).collect();
     let (model, retraining_seconds) = (name.to_owned(), None);
     Ok(Comparison { model, before, said_before, references, retraining_seconds, runs })

@@ -10,6 +10,7 @@ use crate::progress::Interrupted;
 use crate::rank_one::RankOneError;
 use crate::rank_one::factors::FactorError;
 use crate::rank_one::statistics::StatisticsError;
+use crate::ranks::RankError;
 use crate::spec::{SecretsNotFound, SpecError};
 
 /// A run that could not be planned or finished; nothing was written to disk but caches.
@@ -156,6 +157,12 @@ pub enum RunError {
     /// An attack without anything that was forgotten.
     #[error("--attack learns forgotten passages again, and the spec has no [[forget]]")]
     NothingToAttack,
+    /// Other ranks or the journal failed.
+    #[error("{0}")]
+    Ranks(#[from] RankError),
+    /// A training on several ranks.
+    #[error("passages are learnt and forgotten by one process: start it once")]
+    TrainingOnRanks,
     /// One checkpoint file for two trainings.
     #[error("--checkpoint holds one training; split the spec")]
     TwoTrainings,
@@ -185,6 +192,7 @@ impl RunError {
                 | Self::NothingToAttack
                 | Self::NothingToSweep
                 | Self::TwoTrainings
+                | Self::TrainingOnRanks
                 | Self::TooLarge(_)
                 | Self::Secrets(_)
                 | Self::Spec(_)

@@ -2,8 +2,13 @@
 
 mod measuring;
 
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
 use super::attack::Attack;
 use super::budget::Budget;
+use super::identity::identity;
 use super::job::{Case, Job};
 use super::layer_norms::layer_norms;
 use super::measure::{AskedCase, TOGETHER, ask_all, ask_edited};
@@ -18,6 +23,7 @@ use super::train_plan::TrainPlan;
 use super::write::{FactWriter, WrittenGroup};
 use super::{Grouping, RunError, earlier, general, judge, layers, recall};
 use crate::delta::{Keys, WeightDelta};
+use crate::files::Sha256;
 use crate::gradient::PassageSets;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
@@ -28,6 +34,7 @@ use crate::probe::{
 use crate::progress::{Inner, Progress};
 use crate::rank_one::targets::ValueStore;
 use crate::rank_one::{Edited, Prices, RankOneError};
+use crate::ranks::{ALONE, Shared};
 
 /// Tokens of general text on which a run measures damage.
 pub(crate) const GENERAL_TOKENS: usize = 2_000;
@@ -48,6 +55,9 @@ pub fn execute(
     if tools.checkpoint.is_some() && plan.trainings().count() > 1 {
         return Err(RunError::TwoTrainings);
     }
+    if tools.ranks.size() > 1 && plan.trainings().next().is_some() {
+        return Err(RunError::TrainingOnRanks);
+    }
     let mut run = Run::new(model, job, plan, tools)?;
     for step in &plan.steps {
         match step {
@@ -63,6 +73,8 @@ struct Run<'a> {
     job: &'a Job,
     plan: &'a Plan,
     tools: &'a Tools<'a>,
+    /// Names what is done, among all that ranks and journals know.
+    identity: Sha256,
     general: BaseText<'a>,
     cases: Vec<AskedCase>,
     right_after: Vec<Option<CaseMeasures>>,
@@ -91,10 +103,13 @@ impl<'a> Run<'a> {
     ) -> Result<Self, RunError> {
         let progress = tools.progress;
         let (cache, seed) = (tools.cache, plan.seed());
-        let general =
-            general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, progress)?;
+        let identity = identity(model, job, "edit")?;
+        let general = tools.ranks.first_on_rank_0(progress, || {
+            general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, progress)
+                .map_err(RunError::from)
+        })?;
         let general = BaseText::new(&model.decoder, &general, &Inner(progress))?;
-        let cases = ask_all(model, &job.cases, plan.edits(), progress)?;
+        let cases = ask_all(model, &job.cases, (plan.edits(), identity), tools)?;
         if plan.write().is_some() {
             warn_known(&cases, progress);
         }
@@ -103,6 +118,7 @@ impl<'a> Run<'a> {
             job,
             plan,
             tools,
+            identity,
             general,
             right_after: cases.iter().map(|_| None).collect(),
             cases,
@@ -124,44 +140,44 @@ impl<'a> Run<'a> {
     fn write(&mut self, write: &'a WritePlan) -> Result<(), RunError> {
         let (model, tools) = (self.model, self.tools);
         let corpus = self.job.rank_one.corpus.as_ref();
-        let factored = layers::ready(model, write, corpus, tools.cache, tools.progress)?;
-        self.prices = layers::prices(model, write, tools.cache, tools.progress)?;
+        let factored = layers::ready(model, write, corpus, tools)?;
+        let prices = || layers::prices(model, write, tools);
+        self.prices = tools.ranks.first_on_rank_0(tools.progress, prices)?;
         let budget = Budget::of(model, write, self.prices.as_ref(), tools)?;
         let weights = self.job.start.weights(model.weights_hash()?);
         let store = ValueStore::open(tools.cache, weights)?;
         let is_sequential = self.plan.grouping == Grouping::Sequential;
         let start = self.left.clone();
         let into = || (start.clone(), is_sequential);
-        let new = || FactWriter::new(model, write, (&factored, &store), into(), budget.as_ref());
+        let is_isolated = self.plan.grouping == Grouping::Isolated;
+        let is_one_of_many = is_isolated && self.plan.groups.len() > 1;
+        // The tasks of ranks share out nothing themselves.
+        let ranks = if is_one_of_many { &ALONE } else { tools.ranks };
+        let identity = self.identity;
+        let new = || {
+            let writer =
+                FactWriter::new(model, write, (&factored, &store), into(), budget.as_ref());
+            writer.with_ranks(ranks, identity)
+        };
+        if is_one_of_many {
+            let groups = self.isolated(write, budget.as_ref(), &new)?;
+            groups.into_iter().for_each(|group| self.take(group));
+            return Ok(());
+        }
         let prompts = self.fluency_prompts();
         if is_sequential {
             self.fluency_before = self.fluency(&model.decoder, &prompts)?;
         }
         let (mut writer, mut first) = (new(), 0);
-        let is_isolated = self.plan.grouping == Grouping::Isolated;
-        let is_one_of_many = is_isolated && self.plan.groups.len() > 1;
         for (at, size) in self.plan.groups.iter().enumerate() {
             let edits = &write.edits[first..first + size];
-            if is_isolated {
-                writer = new();
-                self.announce(at, &edits[0]);
-            }
             let ids = self.ids(edits, first);
-            let written = match writer.write(edits, &ids, !is_one_of_many, tools.progress) {
-                // A record that would change too much leaves its model as it was, and the others
-                // theirs.
-                Err(RunError::Write { what, source: source @ RankOneError::TooLarge { .. } })
-                    if is_one_of_many =>
-                {
-                    tools.progress.note("unwritten", &format!("{what}: {source}"));
-                    writer = new();
-                    WrittenGroup::left_out(edits, &ids, &source)
-                }
-                written => written?,
-            };
+            let written = writer.write(edits, &ids, true, tools.progress)?;
             first += size;
             let price = self.price(writer.delta())?;
-            self.measure_group(writer.decoder(), first, (written, price), &prompts)?;
+            let group =
+                self.measured_group(writer.decoder(), (at, first), (written, price), &prompts)?;
+            self.take(group);
             if is_sequential && self.has_collapsed(write) {
                 break;
             }
@@ -170,18 +186,44 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// One progress bar over isolated groups; the steps inside one of many show none of their own.
-    fn announce(&self, at: usize, edit: &PlannedEdit) {
+    /// Groups that are each written into the start, by whichever rank is free. One progress bar
+    /// covers them; the steps inside a group show none of their own.
+    fn isolated<'w>(
+        &self,
+        write: &'w WritePlan,
+        budget: Option<&Budget<'_>>,
+        new: &dyn Fn() -> FactWriter<'w>,
+    ) -> Result<Vec<MeasuredGroup>, RunError> {
         let (progress, groups) = (self.tools.progress, &self.plan.groups);
-        if groups.len() == 1 {
-            return;
-        }
-        if at == 0 {
-            let is_each = groups.len() == self.job.cases.len();
-            let what = if is_each { "records" } else { "batches" };
-            progress.phase(what, Some(groups.len() as u64));
-        }
-        progress.advance(at as u64, &edit.subject);
+        let ends = groups.iter().scan(0, |end, size| {
+            *end += size;
+            Some(*end)
+        });
+        let ranges: Vec<Range<usize>> =
+            ends.zip(groups).map(|(end, size)| end - size..end).collect();
+        let is_each = groups.len() == self.job.cases.len();
+        let name = if is_each { "records" } else { "batches" };
+        progress.phase(name, Some(groups.len() as u64));
+        let label = |at: usize| write.edits[ranges[at].start].subject.clone();
+        let work = Shared { job: self.identity, name, tasks: groups.len(), label: &label };
+        self.tools.ranks.share(&work, progress, &mut |at| {
+            let (edits, first) = (&write.edits[ranges[at].clone()], ranges[at].start);
+            // What another group measured would make this one depend on their order.
+            budget.iter().for_each(|budget| budget.forget());
+            let (ids, mut writer) = (self.ids(edits, first), new());
+            let written = match writer.write(edits, &ids, false, progress) {
+                // A record that would change too much leaves its model as it was, and the others
+                // theirs.
+                Err(RunError::Write { what, source: source @ RankOneError::TooLarge { .. } }) => {
+                    progress.note("unwritten", &format!("{what}: {source}"));
+                    writer = new();
+                    WrittenGroup::left_out(edits, &ids, &source)
+                }
+                written => written?,
+            };
+            let price = self.price(writer.delta())?;
+            self.measured_group(writer.decoder(), (at, ranges[at].end), (written, price), &[])
+        })
     }
 
     fn ids(&self, edits: &[PlannedEdit], first: usize) -> Vec<String> {
@@ -196,15 +238,16 @@ impl<'a> Run<'a> {
     }
 
     /// Measures the cases whose last fact was just written, and in sequences the model's health.
-    fn measure_group(
-        &mut self,
+    fn measured_group(
+        &self,
         decoder: &Decoder,
-        written_to: usize,
+        (group, written_to): (usize, usize),
         (written, price): (WrittenGroup, Option<Price>),
         prompts: &[String],
-    ) -> Result<(), RunError> {
+    ) -> Result<MeasuredGroup, RunError> {
         let first = written_to - written.facts.len();
         let progress = Inner(self.tools.progress);
+        let (mut right_after, mut leaks) = (Vec::new(), Vec::new());
         let is_due = |case: &Case| case.facts.end > first && case.facts.end <= written_to;
         if self.plan.groups.len() > 1 {
             let cases = self.job.cases.iter().enumerate().filter(|(_, case)| is_due(case));
@@ -212,26 +255,25 @@ impl<'a> Run<'a> {
             for at in due.chunks(TOGETHER) {
                 let cases: Vec<&AskedCase> = at.iter().map(|at| &self.cases[*at]).collect();
                 let measures = ask_edited(self.model, decoder, &cases, &progress)?;
-                at.iter().zip(measures).for_each(|(at, it)| self.right_after[*at] = Some(it));
+                right_after.extend(at.iter().copied().zip(measures));
             }
         }
         let is_isolated = self.plan.grouping == Grouping::Isolated && self.plan.groups.len() > 1;
         if is_isolated {
             let edits = &self.plan.edits()[first..written_to];
-            self.leaks.extend(self.leaks_of(decoder, edits, first)?);
+            leaks = self.leaks_of(decoder, edits, first)?;
         }
         // A sequence of one group may break the model as well.
         let is_sequence = self.plan.grouping == Grouping::Sequential;
         let damage = match self.plan.groups.len() {
             1 if !is_sequence => None,
-            _ => self.damage_of_group(decoder, is_isolated)?,
+            _ => self.damage_of_group(decoder, is_isolated.then_some(group))?,
         };
         let fluency = match self.plan.grouping {
             Grouping::Sequential => self.fluency(decoder, prompts)?,
             _ => None,
         };
-        self.from_cache += written.from_cache;
-        self.groups.push(GroupOutcome {
+        let outcome = GroupOutcome {
             facts: written.facts,
             relative_norms: written.relative_norms,
             reached: written.reached,
@@ -239,8 +281,18 @@ impl<'a> Run<'a> {
             price,
             fluency,
             seconds: written.seconds,
-        });
-        Ok(())
+        };
+        Ok(MeasuredGroup { outcome, right_after, leaks, from_cache: written.from_cache })
+    }
+
+    /// Adds the next group.
+    fn take(&mut self, group: MeasuredGroup) {
+        for (at, measures) in group.right_after {
+            self.right_after[at] = Some(measures);
+        }
+        self.leaks.extend(group.leaks);
+        self.from_cache += group.from_cache;
+        self.groups.push(group.outcome);
     }
 
     fn price(&self, delta: &WeightDelta) -> Result<Option<Price>, RunError> {
@@ -294,7 +346,7 @@ impl<'a> Run<'a> {
             true => {
                 Damage::over_edits(self.groups.iter().filter_map(|group| group.damage.as_ref()))
             }
-            false => self.damage_of_group(&decoder, false)?,
+            false => self.damage_of_group(&decoder, None)?,
         };
         let prices = self.groups.iter().filter_map(|group| group.price);
         let price = match is_isolated {
@@ -379,6 +431,16 @@ impl<'a> Run<'a> {
             values_from_cache: self.from_cache,
         })
     }
+}
+
+/// A group that was written, and what was measured of its model.
+#[derive(Serialize, Deserialize)]
+struct MeasuredGroup {
+    outcome: GroupOutcome,
+    /// What its model says about the cases whose last fact it has.
+    right_after: Vec<(usize, CaseMeasures)>,
+    leaks: Vec<Leak>,
+    from_cache: usize,
 }
 
 /// Warns of facts that the model already knows.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::RunError;
+use super::tools::Tools;
 use crate::math::Random;
 use crate::model::Model;
 use crate::plan::WritePlan;
@@ -10,6 +11,7 @@ use crate::progress::{Progress, counted};
 use crate::rank_one::factors::ready_layer;
 use crate::rank_one::statistics::{
     Corpus, GRADIENT_TOKENS, Obtained, gradient_moments, known_gradient_moment, second_moment,
+    second_moment_on,
 };
 use crate::rank_one::{Factored, PriceFactors, Prices};
 
@@ -19,9 +21,9 @@ pub(super) fn ready(
     model: &Model,
     plan: &WritePlan,
     corpus: Option<&PathBuf>,
-    cache: &Path,
-    progress: &dyn Progress,
+    tools: &Tools<'_>,
 ) -> Result<Vec<Factored>, RunError> {
+    let Tools { cache, progress, ranks, .. } = *tools;
     let corpus = Corpus {
         file: corpus.cloned(),
         tokens: plan.settings.second_moment_tokens,
@@ -30,7 +32,14 @@ pub(super) fn ready(
     let mut ready = Vec::new();
     for layer in &plan.layers {
         let started = progress.now();
-        let found = ready_layer(model, plan, *layer, &corpus, cache, progress)?;
+        if ranks.size() > 1 {
+            // Its sum is in the cache afterwards, on every node.
+            second_moment_on(ranks, model, *layer, &corpus, cache, progress)?;
+        }
+        let found = ranks.first_on_rank_0(progress, || {
+            let found = ready_layer(model, plan, *layer, &corpus, cache, progress);
+            found.map_err(RunError::from)
+        })?;
         let seconds = (progress.now() - started).as_secs_f64();
         let origin =
             if found.was_cached { "from the cache".into() } else { format!("{seconds:.1} s") };
@@ -54,9 +63,9 @@ const MANY: usize = 10;
 pub(super) fn prices(
     model: &Model,
     plan: &WritePlan,
-    cache: &Path,
-    progress: &dyn Progress,
+    tools: &Tools<'_>,
 ) -> Result<Option<Prices>, RunError> {
+    let Tools { cache, progress, .. } = *tools;
     let is_refused = plan.batch.price == Some(false);
     if is_refused || !model.decoder.device().is_cpu() {
         return Ok(None);

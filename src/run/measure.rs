@@ -1,15 +1,24 @@
 //! What is asked of a model about each case: before anything is changed, and afterwards.
 
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::RunError;
 use super::job::Case;
 use super::outcome::CaseMeasures;
+use super::tools::Tools;
+use crate::files::Sha256;
 use crate::model::{Decoder, Model, ModelError};
 use crate::plan::PlannedEdit;
 use crate::probe::{
     BackgroundFact, BackgroundQuestions, BackgroundSize, BaseAnswers, Measured, OtherKey,
     PromptKind, Questions, SAID_TOKENS, SaidQuestions, measure, said,
 };
-use crate::progress::{Inner, Progress};
+use crate::progress::{Inner, Interrupted, Progress};
+use crate::ranks::Shared;
 use crate::spec::{AboutSubject, Comparison, Insert, PromptSet};
 
 /// A fact, as far as it is asked for.
@@ -115,19 +124,36 @@ impl AskedCase {
     }
 }
 
+/// What the base says about some cases.
+fn base_says(
+    model: &Model,
+    questions: &[CaseQuestions],
+    progress: &dyn Progress,
+) -> Result<Vec<(BaseAnswers, CaseMeasures)>, RunError> {
+    let all: Vec<&CaseQuestions> = questions.iter().collect();
+    let before = measures(model, &model.decoder, &all, progress)?;
+    let says = questions.iter().zip(before).map(|(questions, before)| {
+        Ok((questions.background.base(&model.decoder, progress)?, before))
+    });
+    says.collect()
+}
+
+fn joined(
+    questions: Vec<CaseQuestions>,
+    says: impl IntoIterator<Item = (BaseAnswers, CaseMeasures)>,
+) -> Vec<AskedCase> {
+    let asked = questions.into_iter().zip(says);
+    asked.map(|(questions, (base, before))| AskedCase { questions, base, before }).collect()
+}
+
 /// Asks the base about some cases.
 pub(super) fn ask_base(
     model: &Model,
     questions: Vec<CaseQuestions>,
     progress: &dyn Progress,
 ) -> Result<Vec<AskedCase>, RunError> {
-    let all: Vec<&CaseQuestions> = questions.iter().collect();
-    let before = measures(model, &model.decoder, &all, progress)?;
-    let asked = questions.into_iter().zip(before).map(|(questions, before)| {
-        let base = questions.background.base(&model.decoder, progress)?;
-        Ok(AskedCase { questions, base, before })
-    });
-    asked.collect()
+    let says = base_says(model, &questions, progress)?;
+    Ok(joined(questions, says))
 }
 
 /// What a model says about some cases, whose prompts are decoded together; without the background.
@@ -174,28 +200,67 @@ pub(super) fn ask_edited(
 /// Cases whose prompts are decoded together.
 pub(super) const TOGETHER: usize = 16;
 
-/// Asks the base about every case; `edits` are the facts of all of them.
+/// Asks the base about every case of the job with that digest; `edits` are the facts of all of them.
 pub(super) fn ask_all(
     model: &Model,
     cases: &[Case],
-    edits: &[PlannedEdit],
-    progress: &dyn Progress,
+    (edits, job): (&[PlannedEdit], Sha256),
+    tools: &Tools<'_>,
 ) -> Result<Vec<AskedCase>, RunError> {
+    let progress = tools.progress;
     progress.phase("before", Some(cases.len() as u64));
     let questions = cases.iter().enumerate().map(|(i, case)| {
         let facts: Vec<AskedFact> = case.asked.iter().map(|at| (&edits[*at]).into()).collect();
         CaseQuestions::new(model, &case.prompts, &facts, size(i, cases.len()))
     });
-    let mut questions = questions.collect::<Result<Vec<_>, RunError>>()?;
-    let mut asked = Vec::with_capacity(cases.len());
-    while !questions.is_empty() {
-        progress.check()?;
-        progress.advance(asked.len() as u64, "");
-        let later = questions.split_off(TOGETHER.min(questions.len()));
-        asked.extend(ask_base(model, questions, &Inner(progress))?);
-        questions = later;
+    let questions = questions.collect::<Result<Vec<_>, RunError>>()?;
+    let says = each_together(cases.len(), ("before", job), tools, |range| {
+        base_says(model, &questions[range], &Inner(progress))
+    })?;
+    Ok(joined(questions, says))
+}
+
+/// What `ask` finds of all cases, of [`TOGETHER`] at a time, by whichever rank is free.
+pub(super) fn each_together<T: Serialize + DeserializeOwned>(
+    cases: usize,
+    (name, job): (&str, Sha256),
+    tools: &Tools<'_>,
+    mut ask: impl FnMut(Range<usize>) -> Result<Vec<T>, RunError>,
+) -> Result<Vec<T>, RunError> {
+    let (tasks, label) = (cases.div_ceil(TOGETHER), |_| String::new());
+    let work = Shared { job, name, tasks, label: &label };
+    let counted = Together { progress: tools.progress, cases };
+    let range = |task: usize| task * TOGETHER..cases.min((task + 1) * TOGETHER);
+    let found = tools.ranks.share(&work, &counted, &mut |task| ask(range(task)))?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Counts cases where the work counts tasks.
+struct Together<'a> {
+    progress: &'a dyn Progress,
+    cases: usize,
+}
+
+impl Progress for Together<'_> {
+    fn advance(&self, done: u64, note: &str) {
+        self.progress.advance((done * TOGETHER as u64).min(self.cases as u64), note);
     }
-    Ok(asked)
+
+    fn note(&self, label: &str, text: &str) {
+        self.progress.note(label, text);
+    }
+
+    fn now(&self) -> Duration {
+        self.progress.now()
+    }
+
+    fn warn(&self, message: &str) {
+        self.progress.warn(message);
+    }
+
+    fn check(&self) -> Result<(), Interrupted> {
+        self.progress.check()
+    }
 }
 
 /// Other subjects of each kind that all cases of a run are asked about together, at most; the cases

@@ -5,7 +5,7 @@ mod fact;
 use std::fmt;
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ pub struct ModelChange {
 }
 
 /// A record, or all facts of a spec.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CaseOutcome {
     /// The record's number, or the spec's name.
     pub id: String,
@@ -144,7 +144,7 @@ pub struct CaseOutcome {
 }
 
 /// Measurements of one model at the prompts of a case.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CaseMeasures {
     /// Teacher-forced: the two targets of each prompt compared.
     pub scores: Measured,
@@ -224,7 +224,7 @@ impl Remembered<'_> {
 }
 
 /// The outcome of one group of facts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GroupOutcome {
     /// The outcome of each fact.
     pub facts: Vec<FactOutcome>,

@@ -3,7 +3,7 @@
 //!
 //! The text on which drift is measured is never the text that the statistics were collected from.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use crate::delta::WeightDelta;
@@ -11,7 +11,7 @@ use crate::math::{correlation, quantile};
 use crate::rank_one::Prices;
 
 /// The predicted price of a change of weights, and its size.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Price {
     /// The drift to second order, ½ tr(S ΔW C ΔWᵀ), in nats a token.
     pub predicted: f64,

@@ -2,8 +2,11 @@
 
 use super::attack::{ReferenceCurves, attack};
 use super::execute::GENERAL_TOKENS;
+use super::identity::identity;
 use super::job::{Case, Job};
-use super::measure::{AskedCase, AskedFact, CaseQuestions, TOGETHER, ask_base, ask_edited, size};
+use super::measure::{
+    AskedCase, AskedFact, CaseQuestions, ask_base, ask_edited, each_together, size,
+};
 use super::outcome::{CaseMeasures, CaseOutcome, Outcome};
 use super::plan::Plan;
 use super::tools::Tools;
@@ -86,24 +89,22 @@ impl<'a> Probe<'a> {
         let questions = all.iter().enumerate().map(|(i, case)| {
             CaseQuestions::new(model, &case.prompts, &self.asked(case), size(i, all.len()))
         });
-        let mut questions = questions.collect::<Result<Vec<_>, RunError>>()?;
+        let questions = questions.collect::<Result<Vec<_>, RunError>>()?;
         let skipped: usize = questions.iter().map(CaseQuestions::skipped).sum();
         let what = if all.len() == 1 { "prompts" } else { "records" };
         progress.phase(what, Some(all.len() as u64));
-        let mut cases = Vec::with_capacity(all.len());
-        for some in all.chunks(TOGETHER) {
-            progress.check()?;
-            progress.advance(cases.len() as u64, "");
-            let later = questions.split_off(some.len());
+        let job = identity(model, self.job, "probe")?;
+        let mut questions: Vec<Option<CaseQuestions>> = questions.into_iter().map(Some).collect();
+        let cases = each_together(all.len(), (what, job), self.tools, |range| {
+            let questions = questions[range.clone()].iter_mut().filter_map(Option::take).collect();
             let asked = ask_base(model, questions, &Inner(progress))?;
-            questions = later;
             let after = self.after(&asked, other)?;
-            for ((case, asked), after) in some.iter().zip(asked).zip(after) {
+            let outcome = |((case, asked), after): ((&Case, AskedCase), _)| {
                 let (id, facts) = (case.id.clone(), case.facts.clone());
-                let (before, right_after) = (asked.before, None);
-                cases.push(CaseOutcome { id, facts, before, right_after, after });
-            }
-        }
+                CaseOutcome { id, facts, before: asked.before, right_after: None, after }
+            };
+            Ok(all[range].iter().zip(asked).zip(after).map(outcome).collect())
+        })?;
         if skipped > 0 {
             let (have, was) = if skipped == 1 { ("has", "it") } else { ("have", "them") };
             progress.warn(&format!(

@@ -23,7 +23,7 @@ pub(super) fn without_ripples(
     progress.note("ripples", "the same edit without them, for comparison");
     let write = write.for_facts(model, bare, progress)?;
     let corpus = job.rank_one.corpus.as_ref();
-    let factored = layers::ready(model, &write, corpus, tools.cache, progress)?;
+    let factored = layers::ready(model, &write, corpus, tools)?;
     let store = ValueStore::open(tools.cache, job.start.weights(model.weights_hash()?))?;
     let start = job.start.edited(model)?;
     let mut writer = FactWriter::new(model, &write, (&factored, &store), (start, false), None);

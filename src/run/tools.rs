@@ -6,6 +6,7 @@ use crate::checkpoint::StoredDtype;
 use crate::gradient::Checkpointing;
 use crate::model::Decoder;
 use crate::progress::Progress;
+use crate::ranks::{ALONE, Ranks};
 
 /// Everything that a run needs in addition to the model and its plan.
 pub struct Tools<'a> {
@@ -20,15 +21,17 @@ pub struct Tools<'a> {
     /// The number type in which a folder would store the model that is measured; nothing: as
     /// computed.
     pub stored_as: Option<StoredDtype>,
+    /// The processes that take part.
+    pub ranks: &'a Ranks,
 }
 
 impl<'a> Tools<'a> {
-    /// Tools with a cache folder and a receiver of events; without references, checkpoints and
-    /// rounding.
+    /// Tools with a cache folder and a receiver of events; without references, checkpoints,
+    /// rounding and other processes.
     pub fn new(cache: &'a Path, progress: &'a dyn Progress) -> Self {
         let open_reference: &OpenReference<'_> =
             &|_| Err("this run was given no way to open reference models".into());
-        Self { cache, progress, open_reference, checkpoint: None, stored_as: None }
+        Self { cache, progress, open_reference, checkpoint: None, stored_as: None, ranks: &ALONE }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use super::train_plan::TrainPlan;
@@ -19,7 +19,7 @@ use crate::progress::{Interrupted, Progress, counted};
 use crate::spec::{PassageVerb, RateChoice};
 
 /// One training, measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TrainingOutcome {
     /// All choices.
     pub settings: PassageSettings,
@@ -54,7 +54,7 @@ pub struct TrainingOutcome {
 }
 
 /// A model that never saw the passages.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReferenceOutcome {
     /// As the spec names it.
     pub name: String,
@@ -63,7 +63,7 @@ pub struct ReferenceOutcome {
 }
 
 /// What is remembered of each set.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SetsMemory {
     /// What is learnt or forgotten.
     pub passages: Option<SetMemory>,
@@ -74,7 +74,7 @@ pub struct SetsMemory {
 }
 
 /// What is remembered of one set.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SetMemory {
     /// Mean NLL of a sequence's targets, nats a token; n counts sequences.
     pub nll: Interval,

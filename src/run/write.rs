@@ -7,6 +7,7 @@ use super::budget::{Budget, most};
 use super::outcome::FactOutcome;
 use super::plan::layers;
 use crate::delta::{Keys, WeightDelta};
+use crate::files::Sha256;
 use crate::model::{Decoder, Model};
 use crate::plan::{PlannedEdit, WritePlan};
 use crate::progress::{Inner, Progress, counted};
@@ -15,6 +16,7 @@ use crate::rank_one::targets::{FactGroup, ValueStore, fact_groups, fact_groups_b
 use crate::rank_one::{
     Edited, Factored, OptimisedValue, RankOneError, Writer, WrittenBatch, WrittenFact, write_fact,
 };
+use crate::ranks::{ALONE, Ranks, Shared};
 
 /// Writes groups of facts into one model.
 pub(super) struct FactWriter<'a> {
@@ -26,6 +28,8 @@ pub(super) struct FactWriter<'a> {
     /// The model before the first group, in which the values of batches are found.
     start: Edited,
     state: State<'a>,
+    /// The processes that find values, and the digest of the job that they work on.
+    ranks: (&'a Ranks, Sha256),
 }
 
 /// The state of the model, by kind of method.
@@ -82,7 +86,13 @@ impl<'a> FactWriter<'a> {
                 keys: Vec::new(),
             },
         };
-        Self { model, plan, factored, store, budget, start, state }
+        let ranks = (&ALONE, Sha256::of(""));
+        Self { model, plan, factored, store, budget, start, state, ranks }
+    }
+
+    /// Finds the values of batches on all of these ranks, for the job with that digest.
+    pub(super) fn with_ranks(self, ranks: &'a Ranks, job: Sha256) -> Self {
+        Self { ranks: (ranks, job), ..self }
     }
 
     /// All changes so far, those of the start among them.
@@ -117,7 +127,7 @@ impl<'a> FactWriter<'a> {
             State::Batches(writer) => {
                 let fact_groups = fact_groups(edits);
                 let into = (&self.start.decoder, self.store);
-                let values = find_values(into, plan, &fact_groups, shown)?;
+                let values = find_values(into, plan, (&fact_groups, ids), self.ranks, shown)?;
                 let found = (fact_groups.as_slice(), values.values.as_slice());
                 let kept = match self.budget {
                     None => write_all(writer, found, ids, shown)?,
@@ -234,25 +244,33 @@ struct FoundValues {
     from_cache: usize,
 }
 
-/// The δ of each fact group: from the cache, or optimised now and stored there.
+/// The δ of each fact group: from the cache, or optimised now and stored there, by whichever rank is
+/// free.
 fn find_values(
     (decoder, store): (&Decoder, &ValueStore),
     plan: &WritePlan,
-    fact_groups: &[FactGroup<'_>],
+    (fact_groups, ids): (&[FactGroup<'_>], &[String]),
+    (ranks, job): (&Ranks, Sha256),
     progress: &dyn Progress,
 ) -> Result<FoundValues, RunError> {
     progress.phase("values", Some(fact_groups.len() as u64));
-    let (mut values, mut from_cache) = (Vec::with_capacity(fact_groups.len()), 0);
-    for (i, facts) in fact_groups.iter().enumerate() {
-        progress.check()?;
-        progress.advance(i as u64, &facts[0].subject);
+    let subjects: Vec<String> = fact_groups.iter().map(|facts| facts[0].subject.clone()).collect();
+    let (tasks, label) = (fact_groups.len(), |at: usize| subjects[at].clone());
+    // The batches of a sequence are work of their own.
+    let job = Sha256::of(format!("{job} {ids:?}"));
+    let work = Shared { job, name: "values", tasks, label: &label };
+    let found = ranks.share(&work, progress, &mut |at| {
+        let facts = &fact_groups[at];
         let known = store.get(plan, facts, decoder.config().hidden, progress);
-        from_cache += if known.is_some() { facts.len() } else { 0 };
-        values.push(match known {
+        let from_cache = if known.is_some() { facts.len() } else { 0 };
+        let value = match known {
             Some(value) => value,
             None => find_value((decoder, store), plan, facts, progress)?,
-        });
-    }
+        };
+        Ok::<_, RunError>((value, from_cache))
+    })?;
+    let from_cache = found.iter().map(|(_, from_cache)| from_cache).sum();
+    let values = found.into_iter().map(|(value, _)| value).collect();
     Ok(FoundValues { values, from_cache })
 }
 

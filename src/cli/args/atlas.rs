@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::journal::JournalArg;
 use super::values::count;
 
 /// `rescribe atlas`.
@@ -88,6 +89,8 @@ pub struct AtlasZooArgs {
     /// JSON or TOML file with thresholds of the verdicts
     #[arg(long, value_name = "FILE")]
     pub thresholds: Option<PathBuf>,
+    #[command(flatten)]
+    pub journal: JournalArg,
     /// Print the table as Markdown
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,

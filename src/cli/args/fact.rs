@@ -44,4 +44,9 @@ impl SpecArg {
     pub fn file(&self) -> Option<&Path> {
         self.spec.as_deref()
     }
+
+    /// The input in words, without what a fact is about.
+    pub fn name(&self) -> String {
+        self.file().map_or_else(|| "one fact".to_owned(), |file| file.display().to_string())
+    }
 }

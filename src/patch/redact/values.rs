@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Redactor;
 
 /// Keys whose texts are words of a closed set, or name a model or a measure.
-const WORDS: [&str; 30] = [
+const WORDS: [&str; 31] = [
     "channel",
     "class",
     "command",
@@ -14,6 +14,7 @@ const WORDS: [&str; 30] = [
     "form",
     "grouping",
     "head",
+    "host",
     "inference",
     "kind",
     "layers",

@@ -1,11 +1,11 @@
 //! What was found of a secret, before and after.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::Quantisation;
 
 /// What a secret is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretOrigin {
     /// A passage that should be forgotten.
@@ -25,7 +25,7 @@ impl SecretOrigin {
 }
 
 /// How recoverable a secret is from one model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SecretSeen {
     /// Probability of the secret after the text before it, the product over its tokens.
     pub probability: f64,
@@ -49,7 +49,7 @@ pub struct SecretSeen {
 }
 
 /// One secret before and after.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SecretLeak {
     /// What it is part of.
     pub origin: SecretOrigin,
@@ -62,7 +62,7 @@ pub struct SecretLeak {
     /// Measurements of the edited model, where there is one.
     pub after: Option<SecretSeen>,
     /// Measurements of the edited model after each attack on it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attacks: Vec<SecretAttack>,
     /// Number of sampled answers.
     pub drawn: usize,
@@ -75,7 +75,7 @@ pub struct SecretLeak {
 }
 
 /// What is done to an edited model before it is asked for secrets again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretAttackKind {
     /// Its matrices are rounded, as in a GGUF file.
@@ -100,7 +100,7 @@ impl SecretAttackKind {
 }
 
 /// How recoverable a secret is after an attack.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SecretAttack {
     /// The attack.
     pub kind: SecretAttackKind,

@@ -6,6 +6,7 @@ use candle_core::Device;
 
 use super::*;
 use crate::progress::{Interrupted, Silent};
+use crate::ranks::threads::on_ranks;
 
 const LAYER: usize = 1;
 
@@ -142,4 +143,28 @@ fn interrupted_gradient_moments_go_on_and_leave_the_keys_alone() {
     assert_eq!([again[0].was_cached, again[1].was_cached], [false, true], "only what is missing");
     assert!(bytes_of(&again[0]) == bytes_of(&whole[0]));
     assert!(bytes_of(&keys) == bytes, "the keys stay");
+}
+
+#[test]
+fn a_moment_has_the_same_bytes_on_any_number_of_ranks() {
+    let model = tiny();
+    let folder = tempfile::tempdir().expect("a folder");
+    for corpus in [samples(), text(folder.path())] {
+        let alone = tempfile::tempdir().expect("a folder");
+        let alone = second_moment(&model, LAYER, &corpus, alone.path(), &Silent)
+            .map(|found| (bytes_of(&found), found.moment))
+            .expect("computed");
+        for (size, is_shared) in [(2, true), (2, false), (4, true), (5, false)] {
+            let cache = tempfile::tempdir().expect("a folder");
+            let found = on_ranks(size, |ranks| {
+                let own = if is_shared { 0 } else { ranks.rank() };
+                let cache = cache.path().join(own.to_string());
+                let run = || second_moment_on(ranks, &model, LAYER, &corpus, &cache, &Silent);
+                let first = run().expect("computed");
+                assert!(!first.was_cached && run().expect("cached").was_cached);
+                (bytes_of(&first), first.moment)
+            });
+            assert!(found.iter().all(|found| *found == alone), "{size} ranks, {is_shared}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What an attack does, decided before any work: which passages are learnt again and which watched,
 //! and whether it is cheap enough to run unasked.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::gradient::{self, Example, Extent, Footprint, PassageSets, PassageSettings, TooLarge};
 use crate::math::Random;
@@ -30,7 +30,7 @@ const BATCH: usize = 4;
 const UNASKED: f64 = 5e12;
 
 /// What the watched half is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compared {
     /// The same half under models that never saw the passages.

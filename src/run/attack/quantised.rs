@@ -1,6 +1,6 @@
 //! What is remembered after the matrices were rounded as in GGUF files.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::secrets::ask;
 use crate::gradient::{Example, Memory, memory};
@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::run::RunError;
 
 /// What a rounded model remembers of the forgotten passages.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QuantisedMemory {
     /// How it was rounded.
     pub kind: Quantisation,

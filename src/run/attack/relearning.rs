@@ -1,6 +1,6 @@
 //! The curve of relearning: NLL of what is learnt again and of what is only watched, by step.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::plan::{Compared, Halves, RelearnPlan};
 use super::ticks::Ticks;
@@ -10,7 +10,7 @@ use crate::run::RunError;
 use crate::run::tools::Tools;
 
 /// Half of the passages learnt again, and what became of the other half.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Relearning {
     /// Passages that were learnt again.
     pub learnt: usize,
@@ -31,7 +31,7 @@ pub struct Relearning {
 }
 
 /// What is remembered after some steps of relearning.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RelearnPoint {
     /// Steps taken.
     pub step: u64,
@@ -42,7 +42,7 @@ pub struct RelearnPoint {
 }
 
 /// The curve of a model or of passages that serve for comparison.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RelearnCurve {
     /// The reference as the spec names it, or the hold-out.
     pub name: String,

@@ -9,7 +9,7 @@ use crate::progress::Inner;
 use crate::run::attack::{ReferenceCurves, attack};
 use crate::run::bleed::{Bleed, bleed};
 use crate::run::job::Case;
-use crate::run::measure::{AskedCase, TOGETHER, ask_edited};
+use crate::run::measure::{AskedCase, ask_edited, each_together};
 use crate::run::outcome::{CaseMeasures, CaseOutcome};
 use crate::run::train_plan::TrainPlan;
 use crate::run::{RunError, recall};
@@ -20,16 +20,17 @@ const SHARE_TOKENS: usize = 256;
 const WRITTEN: usize = 16;
 
 impl Run<'_> {
-    /// Isolated groups take turns on shares of the text, which together cover it.
+    /// Isolated groups take turns on shares of the text, which together cover it; `turn` is that of
+    /// such a group.
     pub(super) fn damage_of_group(
         &self,
         decoder: &Decoder,
-        is_isolated: bool,
+        turn: Option<usize>,
     ) -> Result<Option<Damage>, RunError> {
         let groups = self.plan.groups.len();
-        let chosen = match is_isolated {
-            true => self.general.share(self.groups.len(), groups, SHARE_TOKENS),
-            false => self.general.all(),
+        let chosen = match turn {
+            Some(turn) => self.general.share(turn, groups, SHARE_TOKENS),
+            None => self.general.all(),
         };
         let progress = Inner(self.tools.progress);
         Ok(self.general.damage(decoder, &chosen, &self.model.tokenizer, &progress)?)
@@ -144,13 +145,20 @@ impl Run<'_> {
     ) -> Result<Vec<CaseMeasures>, RunError> {
         let progress = self.tools.progress;
         progress.phase("after", Some(reached as u64));
-        let mut after = Vec::with_capacity(reached);
-        for cases in self.cases[..reached].chunks(TOGETHER) {
-            progress.check()?;
-            progress.advance(after.len() as u64, "");
-            let cases: Vec<&AskedCase> = cases.iter().collect();
-            after.extend(ask_edited(self.model, decoder, &cases, &Inner(progress))?);
-        }
-        Ok(after)
+        // The margins of the background are in no report, but are read below.
+        let with_margins = |measures: CaseMeasures| {
+            let margins = measures.background.as_ref().map(|it| it.margins.clone());
+            (measures, margins.unwrap_or_default())
+        };
+        let after = each_together(reached, ("after", self.identity), self.tools, |range| {
+            let cases: Vec<&AskedCase> = self.cases[range].iter().collect();
+            let found = ask_edited(self.model, decoder, &cases, &Inner(progress))?;
+            Ok(found.into_iter().map(with_margins).collect())
+        })?;
+        let whole = after.into_iter().map(|(mut measures, margins): (CaseMeasures, _)| {
+            measures.background.iter_mut().for_each(|it| it.margins.clone_from(&margins));
+            measures
+        });
+        Ok(whole.collect())
     }
 }

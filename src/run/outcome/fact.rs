@@ -1,12 +1,12 @@
 //! What became of one fact that was to be written.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::PlannedEdit;
 use crate::rank_one::OptimisedValue;
 
 /// The outcome of writing one fact.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FactOutcome {
     /// The record's number, or the subject.
     pub id: String,
@@ -19,7 +19,7 @@ pub struct FactOutcome {
     /// Number of evaluations of the loss.
     pub steps: usize,
     /// Loss of each evaluation.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<f64>,
     /// Loss at the end.
     pub loss: f64,
