@@ -1,28 +1,13 @@
 //! What the linear maps of a layer read.
 
-use std::sync::{Arc, Mutex};
-
 use candle_core::{Result, Tensor};
 
 use super::batch::Batch;
 use super::decoder::Decoder;
 use super::holder::Holder;
+use super::mlp::Seen;
 use super::role::Role;
 use super::trace::Unobserved;
-
-/// The rows that a projection read last.
-#[derive(Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Option<Tensor>>>);
-
-impl Seen {
-    pub(super) fn note(&self, x: &Tensor) {
-        *self.0.lock().expect("nobody panics while noting rows") = Some(x.clone());
-    }
-
-    fn take(&self) -> Option<Tensor> {
-        self.0.lock().expect("nobody panics while noting rows").take()
-    }
-}
 
 impl Decoder {
     /// Runs one layer on the residual stream before it, [rows, hidden]: the stream after it, and what

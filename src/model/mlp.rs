@@ -1,8 +1,9 @@
 //! The MLP of one layer, cut at its key: key = φ(gate x) · up x or φ(up x), value = down(key).
 
+use std::sync::{Arc, Mutex};
+
 use candle_core::{Result, Tensor};
 
-use super::inputs::Seen;
 use crate::ops::{
     Activation, Gradient, Weight, WeightLayout, activate, add_bias, gate, linear, linear_collecting,
 };
@@ -28,6 +29,20 @@ pub(super) struct LowRank {
     pub(super) left: Tensor,
     /// [r, columns].
     pub(super) right: Tensor,
+}
+
+/// The rows that a projection read last.
+#[derive(Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<Option<Tensor>>>);
+
+impl Seen {
+    pub(super) fn note(&self, x: &Tensor) {
+        *self.0.lock().expect("nobody panics while noting rows") = Some(x.clone());
+    }
+
+    pub(super) fn take(&self) -> Option<Tensor> {
+        self.0.lock().expect("nobody panics while noting rows").take()
+    }
 }
 
 impl Projection {
