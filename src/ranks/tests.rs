@@ -14,7 +14,7 @@ fn work(tasks: usize) -> Shared<'static> {
 /// A result with everything that a form of data may lose.
 fn result(task: usize) -> (f64, f32, Option<String>) {
     let number = [0.1, f64::NAN, f64::INFINITY, -0., 1e-310][task % 5];
-    (number, (task as f32).sqrt(), (task % 2 == 0).then(|| format!("record {task}")))
+    (number, (task as f32).sqrt(), task.is_multiple_of(2).then(|| format!("record {task}")))
 }
 
 fn bits(all: &[(f64, f32, Option<String>)]) -> Vec<(u64, u32, Option<String>)> {
