@@ -238,13 +238,7 @@ impl PassageSettings {
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
-            // To learn with all weights asks for another rate, which depends on the model.
-            precondition: general_batch > 0
-                && options.precondition.unwrap_or(match verb {
-                    // Undo learns general text again.
-                    PassageVerb::Forget => !is_undo,
-                    PassageVerb::Learn => rank.is_some(),
-                }),
+            precondition: options.precondition.unwrap_or(false) && general_batch > 0,
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),
