@@ -103,6 +103,21 @@ impl Ranks {
         }
     }
 
+    /// What the journal holds of the tasks.
+    fn known(&self, work: &Shared<'_>) -> Vec<Option<Vec<u8>>> {
+        let (key, journal) = (work.key(), lock(&self.journal));
+        let known = |at| Some(journal.as_ref()?.get(&key, at)?.to_vec());
+        (0..work.tasks).map(known).collect()
+    }
+
+    /// Says how many of the tasks the journal holds, for work whose own progress is not shown.
+    pub fn note_known(&self, work: &Shared<'_>, progress: &dyn Progress) {
+        let known = self.known(work).iter().flatten().count();
+        if known > 0 {
+            progress.note("journal", &format!("{known} of {} {} are done", work.tasks, work.name));
+        }
+    }
+
     /// The part of rank 0, and of a single process that keeps a journal.
     fn lead<T, E>(
         &self,
@@ -115,17 +130,8 @@ impl Ranks {
         T: Serialize + DeserializeOwned,
         E: From<RankError>,
     {
-        let key = work.key();
-        let results: Vec<Option<Vec<u8>>> = {
-            let journal = lock(&self.journal);
-            let known = |at| Some(journal.as_ref()?.get(&key, at)?.to_vec());
-            (0..work.tasks).map(known).collect()
-        };
-        let table = Mutex::new(Table { results, next: 0, is_stopped: false });
-        let known = lock(&table).done();
-        if known > 0 {
-            progress.note("journal", &format!("{known} of {} {} are done", work.tasks, work.name));
-        }
+        self.note_known(work, progress);
+        let table = Mutex::new(Table { results: self.known(work), next: 0, is_stopped: false });
         std::thread::scope(|scope| {
             let answering = post.map(|post| {
                 scope.spawn(|| {

@@ -94,9 +94,9 @@ pub fn compare(
         .collect();
     let label = |at: usize| format!("{:?}, seed {}", which[at].0, which[at].1);
     let job_identity = Sha256::of(format!("{job_identity} {which:?}"));
-    let (name_of_work, tasks) = ("runs", which.len());
-    let work = Shared { job: job_identity, name: name_of_work, tasks, label: &label };
+    let work = Shared { job: job_identity, name: "runs", tasks: which.len(), label: &label };
     // The trainings show what they do themselves.
+    tools.ranks.note_known(&work, progress);
     let runs = tools.ranks.share(&work, &Inner(progress), &mut |at| {
         let (method, seed) = which[at];
         let mut one = job.clone();
