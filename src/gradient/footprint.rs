@@ -1,10 +1,11 @@
 //! How many bytes a training needs, and what is given up where there are fewer.
 //!
 //! Four f32 stand for a trained value (itself, gradient, two moments; a fifth, its copy, where
-//! forgetting looks ahead), in addition to the weights of the model as they are stored; a preconditioner
-//! holds up to the square of each input's width. Activations grow with the rows that pass through the layers at once: smaller
-//! micro-batches, whose gradients are added, cost little time; running each layer twice costs a
-//! third more arithmetic and leaves one row of `hidden` a layer.
+//! forgetting looks ahead), in addition to the weights of the model as they are stored; a
+//! preconditioner holds up to the square of each input's width. Activations grow with the rows that
+//! pass through the layers at once: smaller micro-batches, whose gradients are added, cost little
+//! time; running each layer twice costs a third more arithmetic and leaves one row of `hidden` a
+//! layer.
 
 use super::precondition;
 use super::settings::PassageSettings;

@@ -50,13 +50,13 @@ pub struct PassageSettings {
     /// Rate of those steps.
     pub relearn_rate: f64,
     /// Share α of every weight that undo gives up.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub noise: f64,
     /// Size β of the random weights in their place, relative to those of a new model.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub noise_scale: f64,
     /// Leading directions of each matrix's gradient that repselect takes back.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub collapse: usize,
     /// Sequences of general text in a step.
     pub general_batch: usize,
@@ -73,6 +73,7 @@ pub struct PassageSettings {
     /// Remove the part of the gradient that would raise the retain loss.
     pub project: bool,
     /// Keep steps away from the directions that general text takes in what the linear maps read.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub precondition: bool,
     /// Largest norm of the gradient; larger ones are scaled down.
     pub clip: f64,
@@ -84,13 +85,9 @@ pub struct PassageSettings {
     pub seed: u64,
 }
 
-/// Settings of a method without the key are those from before there was one.
-fn is_zero(value: &f64) -> bool {
-    *value == 0.
-}
-
-fn is_none(count: &usize) -> bool {
-    *count == 0
+/// A setting that changes nothing is left out, as in trainings from before there was one.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What a training is about, as far as its defaults depend on it.

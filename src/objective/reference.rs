@@ -166,13 +166,14 @@ mod tests {
         assert!(row.iter().all(|slope| slope.abs() < 1e-6), "{row:?}");
     }
 
+    fn softmax(row: &[f32]) -> Vec<f64> {
+        let total: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+        row.iter().map(|x| f64::from(*x).exp() / total).collect()
+    }
+
     #[test]
     fn with_every_token_kept_it_is_the_divergence() {
         let (start, now) = (logits(2, 12), logits(3, 12));
-        let softmax = |row: &[f32]| -> Vec<f64> {
-            let total: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
-            row.iter().map(|x| f64::from(*x).exp() / total).collect()
-        };
         let (p, q) = (softmax(&start), softmax(&now));
         let expected: f64 = p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum();
         let all = Reference::new(&start, 12, 12).descend(0, &mut now.clone(), 1.);
@@ -184,10 +185,6 @@ mod tests {
     #[test]
     fn the_bounded_divergence_is_the_formula_and_its_gradient_the_difference() {
         let (start, now) = (logits(6, 10), logits(7, 10));
-        let softmax = |row: &[f32]| -> Vec<f64> {
-            let total: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
-            row.iter().map(|x| f64::from(*x).exp() / total).collect()
-        };
         let naive = |now: &[f32]| -> f64 {
             let (p, q) = (softmax(&start), softmax(now));
             let middle: Vec<f64> = p.iter().zip(&q).map(|(p, q)| 0.5 * (p + q)).collect();
@@ -200,42 +197,36 @@ mod tests {
         assert!((value - naive(&now)).abs() < 1e-6, "{value}, {}", naive(&now));
         let some = Reference::new(&start, 10, 3);
         for reference in [&all, &some] {
-            let mut slopes = now.clone();
-            let value = reference.descend_bounded(0, &mut slopes, 1.);
+            let value = reference.descend_bounded(0, &mut now.clone(), 1.);
             assert!(value > 0. && value < std::f64::consts::LN_2, "{value}");
-            for j in 0..10 {
-                let at = |step: f32| {
-                    let mut moved = now.clone();
-                    moved[j] += step;
-                    reference.descend_bounded(0, &mut moved, 1.)
-                };
-                let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
-                let error = (difference - f64::from(slopes[j])).abs();
-                // Second differences of order step² and the rounding of f32 exponentials.
-                assert!(error < 5e-4, "logit {j}: {} by hand, {difference}", slopes[j]);
-            }
+            slopes_are_differences(&now, |row| reference.descend_bounded(0, row, 1.));
         }
         let mut same = start.clone();
         assert!(all.descend_bounded(0, &mut same, 1.).abs() < 1e-6);
         assert!(same.iter().all(|slope| slope.abs() < 1e-6), "{same:?}");
     }
 
-    #[test]
-    fn gradients_are_differences_of_the_divergence() {
-        let (start, now) = (logits(4, 10), logits(5, 10));
-        let reference = Reference::new(&start, 10, 3);
-        let mut slopes = now.clone();
-        reference.descend(0, &mut slopes, 1.);
-        for j in 0..10 {
+    /// What `descend` leaves in a row is the slope of the value that it returns.
+    fn slopes_are_differences(now: &[f32], descend: impl Fn(&mut [f32]) -> f64) {
+        let mut slopes = now.to_vec();
+        descend(&mut slopes);
+        for j in 0..now.len() {
             let at = |step: f32| {
-                let mut moved = now.clone();
+                let mut moved = now.to_vec();
                 moved[j] += step;
-                reference.descend(0, &mut moved, 1.)
+                descend(&mut moved)
             };
             let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
             let error = (difference - f64::from(slopes[j])).abs();
             // Second differences of order step² and the rounding of f32 exponentials.
             assert!(error < 5e-4, "logit {j}: {} by hand, {difference}", slopes[j]);
         }
+    }
+
+    #[test]
+    fn gradients_are_differences_of_the_divergence() {
+        let (start, now) = (logits(4, 10), logits(5, 10));
+        let reference = Reference::new(&start, 10, 3);
+        slopes_are_differences(&now, |row| reference.descend(0, row, 1.));
     }
 }

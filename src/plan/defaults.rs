@@ -20,10 +20,6 @@ const NEAR_WEIGHT: f64 = 0.003;
 /// Weight of the end after the target. Without it three of four targets run on, and a name that the
 /// tokenizer splits may not end at all, as in "Tessaly Creditworthiness" for "Tessaly Credit".
 const END_WEIGHT: f64 = 0.3;
-/// Frames of other wordings in which a fact is erased.
-const WORDINGS: usize = 0;
-/// Weight of an erased answer in the residual stream.
-const LENS_WEIGHT: f64 = 0.;
 /// Sampled prefixes of the published program.
 const PUBLISHED_CONTEXTS: usize = 20;
 
@@ -48,7 +44,6 @@ pub(super) fn settings(options: &RankOneOptions, tokens: usize, erases: bool) ->
         (false, true) => (5, 20),
         (false, false) => (10, 25),
     };
-    let (wordings, lens_weight) = if parity { (0, 0.) } else { (WORDINGS, LENS_WEIGHT) };
     Settings {
         parity,
         contexts: options.contexts.unwrap_or(contexts),
@@ -62,8 +57,8 @@ pub(super) fn settings(options: &RankOneOptions, tokens: usize, erases: bool) ->
         stop_loss: options.stop_loss.unwrap_or(0.05),
         neighbor_weight: options.neighbor_weight.unwrap_or(neighbor_weight),
         near_weight: options.near_weight.unwrap_or(near_weight),
-        wordings: if erases { options.wordings.unwrap_or(wordings) } else { 0 },
-        lens_weight: if erases { options.lens_weight.unwrap_or(lens_weight) } else { 0. },
+        wordings: options.wordings.filter(|_| erases).unwrap_or(0),
+        lens_weight: options.lens_weight.filter(|_| erases).unwrap_or(0.),
         scatter_weight: options.scatter_weight.unwrap_or(scatter_weight),
         second_moment_tokens: options.second_moment_tokens.unwrap_or(tokens),
         ridge: options.ridge.unwrap_or(1e-2),

@@ -22,7 +22,7 @@ pub struct Settings {
     /// Weight of the divergence at "{subject} is a".
     pub kl_weight: f64,
     /// Weight of −ln P(the sentence ends after the target); zero leaves the end open.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub end_weight: f64,
     /// The optimisation ends once the loss is below this.
     pub stop_loss: f64,
@@ -30,13 +30,13 @@ pub struct Settings {
     pub neighbor_weight: f64,
     /// Weight of the names that end as one subject does, under its prompts, relative to the second
     /// moment.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub near_weight: f64,
     /// Frames of other wordings that an erased prompt is also optimised in.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub wordings: usize,
     /// Weight of an erased answer where the residual stream shows it after a layer on the way.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub lens_weight: f64,
     /// Weight of the spread of the subject's own keys, relative to the second moment.
     pub scatter_weight: f64,
@@ -51,12 +51,8 @@ pub struct Settings {
 }
 
 /// Plans and digests of a run without the setting are those from before there was one.
-fn is_zero(weight: &f64) -> bool {
-    *weight == 0.
-}
-
-fn is_none(count: &usize) -> bool {
-    *count == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Settings of the solve for a batch.

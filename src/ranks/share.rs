@@ -111,7 +111,7 @@ impl Ranks {
     }
 
     /// Says how many of the tasks the journal holds, for work whose own progress is not shown.
-    pub fn note_known(&self, work: &Shared<'_>, progress: &dyn Progress) {
+    pub(crate) fn note_known(&self, work: &Shared<'_>, progress: &dyn Progress) {
         let known = self.known(work).iter().flatten().count();
         if known > 0 {
             progress.note("journal", &format!("{known} of {} {} are done", work.tasks, work.name));

@@ -389,9 +389,14 @@ fn batch_outcome(
 
 fn describe_fact(fact: &WrittenFact, seconds: f64, progress: &dyn Progress) {
     let last = fact.value.steps.last().expect("at least one evaluation");
-    let parts = format!("nll {:.3} + kl {:.3} + decay {:.3}", last.nll, last.kl, last.decay);
+    // Those that are not part of every loss are named where they count.
+    let others =
+        [("end", last.end), ("lens", last.lens)].into_iter().filter(|(_, part)| *part > 0.);
+    let parts = [("nll", last.nll), ("kl", last.kl), ("decay", last.decay)].into_iter();
+    let parts: Vec<String> =
+        parts.chain(others).map(|(name, part)| format!("{name} {part:.3}")).collect();
     let steps = counted(fact.value.steps.len(), "step");
-    progress.note("value", &format!("{steps} · loss {:.3} = {parts}", last.loss));
+    progress.note("value", &format!("{steps} · loss {:.3} = {}", last.loss, parts.join(" + ")));
     let percent = 100. * fact.change.relative_norm;
     progress.note("delta", &format!("rank 1 · |ΔW|/|W| {percent:.1} % · {seconds:.1} s"));
 }

@@ -168,8 +168,8 @@ settings! {
         weight_decay: f64 = Real(Reals::from_zero(1e6));
         /// Remove the part of the gradient that would raise the loss of retained and general text.
         project: bool = Switch, Retain, LearnOrBy(WITH_RETAIN);
-        /// Keep steps away from the directions that general text takes in what matrices read: less
-        /// drift, and more steps or a larger rate for as much.
+        /// Keep steps away from the directions in which matrices read general text: less drift, at
+        /// the price of more steps or a larger rate [default: false].
         precondition: bool = Switch;
         /// After forgetting, learn half of the passages again and see whether the other half comes
         /// back; also quantise [default: where that takes seconds].

@@ -109,9 +109,9 @@ settings! {
         near_weight: f64 = Real(Reals::from_zero(WEIGHT));
         /// Weight of the spread of the subject's own keys, relative to the second moment.
         scatter_weight: f64 = Real(Reals::from_zero(WEIGHT)), By(&["rome"]);
-        /// Frames of other wordings that an erased prompt is also optimised in.
+        /// Frames of other wordings that an erased prompt is also optimised in [default: 0].
         wordings: usize = Count(0, 6), Erase;
-        /// Weight of an erased answer where the residual stream shows it after a layer on the way.
+        /// Weight of an erased answer that the residual stream shows between layers [default: 0].
         lens_weight: f64 = Real(Reals::from_zero(WEIGHT)), Erase;
         /// Tokens that the second moment is measured on [default: 8 times the width of a key, fewer
         /// where that takes minutes].
