@@ -112,7 +112,12 @@ impl Ranks {
 
     /// Says how many of the tasks the journal holds, for work whose own progress is not shown.
     pub(crate) fn note_known(&self, work: &Shared<'_>, progress: &dyn Progress) {
-        let known = self.known(work).iter().flatten().count();
+        let known = {
+            let (key, journal) = (work.key(), lock(&self.journal));
+            let is_known =
+                |at: &usize| journal.as_ref().is_some_and(|it| it.get(&key, *at).is_some());
+            (0..work.tasks).filter(is_known).count()
+        };
         if known > 0 {
             progress.note("journal", &format!("{known} of {} {} are done", work.tasks, work.name));
         }

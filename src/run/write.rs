@@ -396,7 +396,7 @@ fn describe_fact(fact: &WrittenFact, seconds: f64, progress: &dyn Progress) {
     let parts: Vec<String> =
         parts.chain(others).map(|(name, part)| format!("{name} {part:.3}")).collect();
     let steps = counted(fact.value.steps.len(), "step");
-    progress.note("value", &format!("{steps} · loss {:.3} = {}", last.loss, parts.join(" + ")));
+    progress.note("value", &format!("{steps} · {}", parts.join(" + ")));
     let percent = 100. * fact.change.relative_norm;
     progress.note("delta", &format!("rank 1 · |ΔW|/|W| {percent:.1} % · {seconds:.1} s"));
 }
