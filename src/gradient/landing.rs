@@ -60,6 +60,19 @@ pub struct Budget {
     pub cut: Option<Cut>,
 }
 
+impl Budget {
+    /// That of a change that is whole or nothing: between a model and one whose weights were drawn
+    /// anew and learnt again, there are models that know neither.
+    pub(super) const fn of_whole(drift: f64, max_drift: f64) -> Self {
+        Self { max_drift, drift, share: 1., cut: None }
+    }
+
+    /// Whether the drift of what is kept is within the budget.
+    pub fn is_kept(&self) -> bool {
+        self.drift <= self.max_drift
+    }
+}
+
 /// The whole of a change of which the budget allowed a part.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cut {
@@ -84,7 +97,7 @@ pub(super) fn keep_budget(
     const TRIALS: usize = 8;
     let whole = drift.of(&trainable.frozen)?;
     if whole <= max_drift {
-        return Ok(Budget { max_drift, drift: whole, share: 1., cut: None });
+        return Ok(Budget::of_whole(whole, max_drift));
     }
     let cut = Some(Cut { drift: whole, passages: nll(trainable, passages)? });
     let (mut now, mut share) = (whole, 1.);

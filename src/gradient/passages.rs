@@ -124,7 +124,11 @@ pub fn train(
         true => None,
         false => {
             progress.phase("drift", None);
-            Some(keep_budget(&trainable, &drift, &sets.passages, settings.max_drift)?)
+            let (passages, most) = (&sets.passages, settings.max_drift);
+            Some(match settings.noise > 0. {
+                true => Budget::of_whole(drift.of(&trainable.frozen)?, most),
+                false => keep_budget(&trainable, &drift, passages, most)?,
+            })
         }
     };
     Ok(PassageRun {

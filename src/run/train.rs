@@ -128,6 +128,9 @@ pub fn train(
         let kept = format!("{:.0} % of the change kept, to end at the goal", 100. * run.share);
         progress.note("scale", &kept);
     }
+    if let Some(Budget { max_drift, drift, .. }) = run.budget.filter(|it| !it.is_kept()) {
+        progress.note("budget", &format!("drift {drift:.3} is above max_drift {max_drift}"));
+    }
     if let Some(Budget { max_drift, drift, share, cut: Some(cut) }) = run.budget {
         let kept = format!("{:.0} % of the change kept", 100. * share);
         let why = format!("drift {:.3} to {drift:.3}, within max_drift {max_drift}", cut.drift);

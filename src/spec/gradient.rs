@@ -157,7 +157,7 @@ settings! {
         /// Weight of general text: at first and at least, as it grows with the drift [default: 4].
         general_weight: f64 = Real(Reals::above_zero(1e6));
         /// Largest drift on general text, in nats a token; a change that drifts further is scaled
-        /// down [default: 0.1].
+        /// down, or named where it is by `undo`, whole or nothing [default: 0.1].
         max_drift: f64 = Real(Reals::above_zero(1e3));
         /// Probability from which on a token that is learnt or retained is not pushed further, nor a
         /// retained one beyond what it was; 1 pushes all [default: 0.8].

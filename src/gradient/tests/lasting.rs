@@ -203,17 +203,19 @@ fn undo_forgets_and_learns_general_text_again() {
         memory(decoder, set, &Silent).expect("measured").expect("not empty").nll.mean
     };
     let undone = |steps| {
-        let given = GradientOptions {
-            steps: Some(steps),
-            noise: Some(0.5),
-            max_drift: Some(100.),
-            ..options(ForgetMethod::Undo)
-        };
+        let given =
+            GradientOptions { steps: Some(steps), noise: Some(0.5), ..options(ForgetMethod::Undo) };
         let settings = settled(&given, &all, &model);
         train(&model, start, &all, &settings, 1e-2, None, &Silent).expect("trained")
     };
     let (short, long) = (undone(1), undone(60));
     assert_eq!((long.path.len(), long.stopped), (60, Stopped::Steps));
+    // Half of the noise is no smaller change: it stays whole, and what it costs is said.
+    let budget = short.budget.expect("text to check");
+    assert!(
+        budget.share == 1. && budget.drift > budget.max_drift && !budget.is_kept(),
+        "{budget:?}"
+    );
     let (known, gone) = (nll(start, &all.passages), nll(&short.trainable.frozen, &all.passages));
     assert!(gone > known + 0.2, "{known} to {gone}");
     // The few sequences of this test say little of others: what comes back is the text that is drawn.

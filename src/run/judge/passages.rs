@@ -78,6 +78,12 @@ fn retained(before: &SetsMemory, after: &SetsMemory) -> String {
 /// What was given up to stay within the budget of drift.
 fn cut(found: &Remembered<'_>) -> String {
     let budget = found.training.and_then(|training| training.budget);
+    if let Some(Budget { max_drift, drift, .. }) = budget.filter(|it| !it.is_kept()) {
+        return format!(
+            " The change is whole or nothing, and its drift of {drift:.3} is above the {max_drift} \
+             that it may have; more --steps bring it down."
+        );
+    }
     let Some(Budget { max_drift, share, cut: Some(cut), .. }) = budget else {
         return String::new();
     };
