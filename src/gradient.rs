@@ -48,7 +48,7 @@ pub use passages::{Checkpointing, PassageRun, PathPoint, Stopped, goal, train};
 pub use relearn::Relearner;
 pub use schedule::{End, Order, Schedule};
 pub use sets::PassageSets;
-pub use settings::{Extent, PassageSettings};
+pub use settings::{Extent, PassageSettings, relearning_rate};
 pub use state::SAVED_TRAINING;
 pub use sweep::{RateTrial, try_rates};
 pub use trainer::{StepReport, Trainer};

@@ -5,8 +5,11 @@
 //! along them. A step is therefore taken in a variable A with
 //!
 //! ```text
-//! W = W₀ + A P,   P = (μ (C / c + μ)⁻¹)^½,   c = tr C / n,   n the width of x
+//! W = W₀ + A P,   P = s (C / c + μ)^-½,   c = tr C / n,   n the width of x
 //! ```
+//!
+//! with s such that tr P² = n: what directions of general text lose the others gain, and a step of AdamW
+//! has the size that it would have without P.
 //!
 //! The gradient of A is G P, AdamW turns it into a step U of A, and W changes by U P: the same training
 //! in coordinates in which a direction counts the less the more of general text lies along it. This is
@@ -207,8 +210,16 @@ impl Metric {
     }
 }
 
-fn damped(value: f64) -> f64 {
-    (DAMPING / (value.max(0.) + DAMPING)).sqrt()
+/// What P makes of directions that hold so much of general text, relative to the mean, and so many
+/// others that hold `rest` each: of mean square 1.
+fn shares(values: &[f64], (others, rest): (usize, f64)) -> (Vec<f64>, f64) {
+    let damped = |value: f64| (value.max(0.) + DAMPING).recip().sqrt();
+    let (mut shares, mut rest): (Vec<f64>, f64) =
+        (values.iter().copied().map(damped).collect(), damped(rest));
+    let squares = shares.iter().map(|it| it * it).sum::<f64>() + others as f64 * rest * rest;
+    let size = (squares / (values.len() + others) as f64).sqrt();
+    shares.iter_mut().chain([&mut rest]).for_each(|it| *it /= size);
+    (shares, rest)
 }
 
 /// P from the eigenvectors of XᵀX.
@@ -217,10 +228,12 @@ fn whole(rows: &[f32], count: usize, width: usize) -> Result<Form, TrainError> {
     add_gram(&mut moment, rows, count, width);
     let mean = (0..width).map(|i| moment[i * (width + 1)]).sum::<f64>() / width as f64;
     let eigen = eigen(moment, width)?;
+    let relative = |value: &f64| if mean > 0. { value / mean } else { 0. };
+    let values: Vec<f64> = eigen.values.iter().map(relative).collect();
+    let (shares, _) = shares(&values, (0, 0.));
     let plain: Vec<f32> = eigen.vectors.iter().map(|it| *it as f32).collect();
     let mut scaled = plain.clone();
-    for (row, value) in scaled.chunks_exact_mut(width).zip(&eigen.values) {
-        let share = if mean > 0. { damped(value / mean) } else { 1. };
+    for (row, share) in scaled.chunks_exact_mut(width).zip(shares) {
         row.iter_mut().for_each(|it| *it *= share as f32);
     }
     let mut p = vec![0.; width * width];
@@ -242,19 +255,17 @@ fn leading(rows: &[f32], count: usize, width: usize, most: usize) -> Result<Form
         chosen.filter(|at| eigen.values[*at] > 1e-9 * trace.max(f64::MIN_POSITIVE)).collect();
     let held: f64 = chosen.iter().map(|at| eigen.values[*at]).sum();
     let others = width - chosen.len();
-    let rest = match others {
-        0 => 1.,
-        _ if mean > 0. => damped((trace - held) / others as f64 / mean),
-        _ => 1.,
-    };
+    let relative = |value: f64| if mean > 0. { value / mean } else { 0. };
+    let values: Vec<f64> = chosen.iter().map(|at| relative(eigen.values[*at])).collect();
+    let rest = relative((trace - held) / others.max(1) as f64);
+    let (shares, rest) = shares(&values, (others, rest));
     let mut weights = Vec::with_capacity(chosen.len() * count);
-    let mut excess = Vec::with_capacity(chosen.len());
     for at in &chosen {
         let root = eigen.values[*at].sqrt();
         let vector = &eigen.vectors[at * count..(at + 1) * count];
         weights.extend(vector.iter().map(|it| (it / root) as f32));
-        excess.push((damped(eigen.values[*at] / mean) - rest) as f32);
     }
+    let excess = shares.iter().map(|share| (share - rest) as f32).collect();
     let mut directions = vec![0.; chosen.len() * width];
     matmul_nn(&mut directions, &weights, rows, chosen.len(), width, count);
     Ok(Form::Leading { directions, excess, rest: rest as f32 })
@@ -315,11 +326,14 @@ mod tests {
         let damped: Vec<f64> = (0..n * n)
             .map(|at| moment(at / n, at % n) / mean + if at % (n + 1) == 0 { DAMPING } else { 0. })
             .collect();
-        // P (C/c + μ) P = μ.
-        for (at, found) in product(&product(&p, &damped, n), &p, n).iter().enumerate() {
-            let expected = if at % (n + 1) == 0 { DAMPING } else { 0. };
-            assert!((found - expected).abs() < 1e-5, "{at}: {found}, expected {expected}");
+        // P (C/c + μ) P = s², and tr P² = n.
+        let found = product(&product(&p, &damped, n), &p, n);
+        for (at, entry) in found.iter().enumerate() {
+            let expected = if at % (n + 1) == 0 { found[0] } else { 0. };
+            assert!((entry - expected).abs() < 1e-5, "{at}: {entry}, expected {expected}");
         }
+        let square: f64 = p.iter().map(|entry| entry * entry).sum();
+        assert!((square / n as f64 - 1.).abs() < 1e-5, "{square}");
     }
 
     #[test]
@@ -341,7 +355,10 @@ mod tests {
         let form = leading(&rows(count, n), count, n, 2).expect("eigen");
         let Form::Leading { excess, rest, .. } = &form else { panic!("few directions") };
         assert_eq!(excess.len(), 2);
-        assert!(excess.iter().all(|it| *it < 0.) && *rest > 0. && *rest < 1., "{form:?}");
+        assert!(excess.iter().all(|it| *it < 0.) && *rest > 1., "{form:?}");
+        let squares: f32 = excess.iter().map(|it| (it + rest).powi(2)).sum();
+        let squares = squares + (n - 2) as f32 * rest * rest;
+        assert!((squares / n as f32 - 1.).abs() < 1e-5, "{squares}");
     }
 
     #[test]

@@ -180,15 +180,18 @@ impl PassageSettings {
         };
         let seed = options.seed.unwrap_or(0);
         let is_undo = forgets_by(ForgetMethod::Undo);
+        let takes_steps = !is_undo && !forgets_by(ForgetMethod::Repselect);
         let general_batch = options.general_batch.unwrap_or(match extent.has_retain {
             _ if is_undo => 2 * batch,
             true => batch.div_ceil(2),
             false => batch,
         });
         let (layers, rank) = (options.layers.clone(), options.rank);
-        // Undo learns again most of what the model knew.
-        let rate_of = if is_undo { PassageVerb::Learn } else { verb };
-        let default_rate = usual_rate(rate_of, rank, extent);
+        let default_rate = match is_undo {
+            // Undo learns again most of what the model knew.
+            true => relearning_rate(rank, extent),
+            false => usual_rate(verb, rank, extent),
+        };
         Self {
             verb,
             method,
@@ -221,7 +224,7 @@ impl PassageSettings {
                 ForgetMethod::Repselect => options.relearn.unwrap_or(1),
                 _ => 0,
             },
-            relearn_rate: 0.5 * usual_rate(PassageVerb::Learn, rank, extent),
+            relearn_rate: 0.5 * relearning_rate(rank, extent),
             general_batch,
             noise: if is_undo { options.noise.unwrap_or(NOISE) } else { 0. },
             noise_scale: if is_undo { options.noise_scale.unwrap_or(NOISE_SCALE) } else { 0. },
@@ -235,7 +238,7 @@ impl PassageSettings {
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
-            precondition: options.precondition.unwrap_or(false) && general_batch > 0,
+            precondition: options.precondition.unwrap_or(takes_steps) && general_batch > 0,
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),
@@ -321,17 +324,27 @@ fn usual_steps(verb: PassageVerb, method: ForgetMethod, epoch: u64) -> u64 {
 
 /// Low-rank factors take a larger rate than weights, and wide or deep decoders a smaller one: a step of
 /// AdamW moves every weight alike, and what that does adds up over a layer's width and over the layers.
+/// What all weights learn in a small decoder at a rate that falls with its size is learnt by a few large
+/// steps, which harm the rest, so there the rate falls with its root.
 fn usual_rate(verb: PassageVerb, rank: Option<usize>, extent: &Extent) -> f64 {
-    /// Width and depth at which the rates below were found.
+    match (verb, rank) {
+        (PassageVerb::Learn, None) => 1e-4 * smallness(extent).sqrt(),
+        (PassageVerb::Forget, None) => 2e-5 * smallness(extent),
+        (PassageVerb::Learn, Some(_)) => relearning_rate(rank, extent),
+        (PassageVerb::Forget, Some(_)) => 2e-4 * smallness(extent),
+    }
+}
+
+/// The rate of whoever learns passages again and does not mind what else that changes.
+pub fn relearning_rate(rank: Option<usize>, extent: &Extent) -> f64 {
+    smallness(extent) * if rank.is_some() { 4e-4 } else { 1e-4 }
+}
+
+/// How much smaller than the one that the rates were found on a decoder is in width and depth.
+fn smallness(extent: &Extent) -> f64 {
     const WIDTH: f64 = 576.;
     const DEPTH: f64 = 30.;
-    let rate = match (verb, rank) {
-        (PassageVerb::Learn, None) => 1e-4,
-        (PassageVerb::Forget, None) => 2e-5,
-        (PassageVerb::Learn, Some(_)) => 4e-4,
-        (PassageVerb::Forget, Some(_)) => 2e-4,
-    };
-    rate * (WIDTH / extent.hidden as f64) * (DEPTH / extent.layers as f64)
+    (WIDTH / extent.hidden as f64) * (DEPTH / extent.layers as f64)
 }
 
 #[cfg(test)]
@@ -361,6 +374,11 @@ mod tests {
             let rate = rate(hidden, layers);
             assert!((rate / expected - 1.).abs() < 1e-9, "{hidden}, {layers}: {rate}");
         }
+        let small = Extent { hidden: 144, layers: 30, ..EXTENT };
+        let learn = PassageSettings::new(&GradientOptions::default(), PassageVerb::Learn, &small);
+        assert!((learn.default_rate / 2e-4 - 1.).abs() < 1e-9, "{}", learn.default_rate);
+        let again = relearning_rate(None, &small);
+        assert!((again / 4e-4 - 1.).abs() < 1e-9, "{again}");
     }
 
     /// At the start all slopes a token are those of gradient difference, or twice as large.

@@ -6,7 +6,7 @@ use crate::atlas::corpus::{Corpus, Without};
 use crate::atlas::world::World;
 use crate::gradient::{
     Example, Extent, PassageSets, PassageSettings, Relearner, TokenLoss, TrainError, examples,
-    train,
+    relearning_rate, train,
 };
 use crate::model::{Decoder, Model};
 use crate::progress::{Inner, Progress};
@@ -185,7 +185,7 @@ impl<'a> Lessons<'a> {
         }
     }
 
-    /// Learns sequences at a share of the default rate of learning, a number of passes over them.
+    /// Learns sequences at a share of the rate of learning again, a number of passes over them.
     fn learn(
         &self,
         start: &Decoder,
@@ -197,7 +197,7 @@ impl<'a> Lessons<'a> {
         let options = GradientOptions { seed: Some(seed), warm_up: Some(0), ..self.options() };
         let extent = self.extent(&sets);
         let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
-        settings.rate = RateChoice::Given(share * settings.default_rate);
+        settings.rate = RateChoice::Given(share * relearning_rate(None, &extent));
         let steps = (passes * lesson.len()).div_ceil(BATCH) as u64;
         let mut relearner = Relearner::new(self.model, start, lesson, &settings)?;
         self.progress.phase("lesson", Some(steps));

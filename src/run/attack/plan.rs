@@ -3,13 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::gradient::{self, Example, Extent, Footprint, PassageSets, PassageSettings, TooLarge};
+use crate::gradient::{
+    self, Example, Extent, Footprint, PassageSets, PassageSettings, TooLarge, relearning_rate,
+};
 use crate::math::Random;
 use crate::model::Model;
 use crate::run::RunError;
 use crate::run::job::Job;
 use crate::run::train_plan::{TrainPlan, read};
-use crate::spec::{Fact, GradientOptions, Passage, PassageOperation, PassageSource, PassageVerb};
+use crate::spec::{
+    Fact, GradientOptions, Passage, PassageOperation, PassageSource, PassageVerb, RateChoice,
+};
 
 /// Steps after which the watched half is measured; 0 is the model as it is.
 pub(super) const STEPS: [u64; 5] = [0, 5, 10, 20, 40];
@@ -262,6 +266,7 @@ fn settings(
         ..GradientOptions::default()
     };
     let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
+    settings.rate = RateChoice::Given(relearning_rate(rank, &extent));
     let all = halves.learnt.iter().chain(&halves.watched);
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
     let weights = model.weights.stored_bytes();
