@@ -180,7 +180,8 @@ impl PassageSettings {
         };
         let seed = options.seed.unwrap_or(0);
         let is_undo = forgets_by(ForgetMethod::Undo);
-        let takes_steps = !is_undo && !forgets_by(ForgetMethod::Repselect);
+        let is_preconditioned =
+            verb == PassageVerb::Forget && !is_undo && method != ForgetMethod::Repselect;
         let general_batch = options.general_batch.unwrap_or(match extent.has_retain {
             _ if is_undo => 2 * batch,
             true => batch.div_ceil(2),
@@ -238,7 +239,7 @@ impl PassageSettings {
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
-            precondition: options.precondition.unwrap_or(takes_steps) && general_batch > 0,
+            precondition: options.precondition.unwrap_or(is_preconditioned) && general_batch > 0,
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),

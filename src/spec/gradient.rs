@@ -169,7 +169,7 @@ settings! {
         /// Remove the part of the gradient that would raise the loss of retained and general text.
         project: bool = Switch, Retain, LearnOrBy(WITH_RETAIN);
         /// Keep steps away from the directions in which matrices read general text, where it is held
-        /// [default: true, but for `undo` and `repselect`].
+        /// [default: for forgetting, but not by `undo` or `repselect`].
         precondition: bool = Switch;
         /// After forgetting, learn half of the passages again and see whether the other half comes
         /// back; also quantise [default: where that takes seconds].
