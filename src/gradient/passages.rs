@@ -84,8 +84,8 @@ pub fn train(
     let mut trainer = Trainer::new(trainable, settings.trainer(rate));
     if settings.precondition {
         let parameters = &trainer.trainable().parameters;
-        let general = &sets.general.trained;
-        trainer.precondition(Preconditioner::new(start, general, parameters, progress)?);
+        let kept = (&sets.general.trained[..], &sets.retain[..]);
+        trainer.precondition(Preconditioner::new(start, kept, parameters, progress)?);
     }
     let mut identity = checkpoint.map(|_| Identity::new(&run.identity(), Sha256::random()));
     if let Some(saved) = checkpoint.filter(|saved| saved.file.exists()) {

@@ -13,7 +13,8 @@
 //!
 //! The gradient of A is G P, AdamW turns it into a step U of A, and W changes by U P: the same training
 //! in coordinates in which a direction counts the less the more of general text lies along it. This is
-//! the input side of K-FAC (arXiv 1503.05671). C is that of the model from which the training begins.
+//! the input side of K-FAC (arXiv 1503.05671). C is that of the model from which the training begins,
+//! where text that is retained counts as general: without it the retain set is lost sooner.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -72,10 +73,11 @@ enum Form {
 }
 
 impl Preconditioner {
-    /// P of each parameter from what `start` reads in `general` text; nothing where there is none.
+    /// P of each parameter from what `start` reads in `general` text and in what is retained; nothing
+    /// where there is no general text.
     pub(super) fn new(
         start: &Decoder,
-        general: &[Example],
+        (general, retain): (&[Example], &[Example]),
         parameters: &[Parameter],
         progress: &dyn Progress,
     ) -> Result<Self, TrainError> {
@@ -85,9 +87,11 @@ impl Preconditioner {
         };
         let all: Vec<Option<(usize, Role, usize)>> = parameters.iter().map(read).collect();
         let layers: BTreeSet<usize> = all.iter().flatten().map(|(layer, ..)| *layer).collect();
-        let Some(batch) = batch(general).filter(|_| !layers.is_empty()) else {
+        let texts = chosen(general, retain);
+        if texts.is_empty() || layers.is_empty() {
             return Ok(Self::default());
-        };
+        }
+        let batch = Batch::new(&texts);
         let end = layers.last().map_or(0, |last| last + 1);
         progress.phase("general inputs", Some(end as u64));
         let mut hidden = start.embed(&batch)?;
@@ -128,15 +132,16 @@ pub(super) fn numbers(parameters: &Parameters, rule: &TrainRule) -> usize {
     widths.values().map(|width| width * if *width <= WHOLE { *width } else { LEADING }).sum()
 }
 
-/// The first sequences, up to `ROWS` tokens.
-fn batch(general: &[Example]) -> Option<Batch> {
+/// The first sequences, up to `ROWS` tokens: one that is retained for two of general text.
+fn chosen<'a>(general: &'a [Example], retain: &'a [Example]) -> Vec<&'a [u32]> {
+    let mut retain = retain.iter();
+    let both = general.chunks(2).flat_map(|pair| pair.iter().chain(retain.next()));
     let mut rows = 0;
     let fits = |example: &&Example| {
         rows += example.fed().len();
         rows <= ROWS
     };
-    let fed: Vec<&[u32]> = general.iter().take_while(fits).map(Example::fed).collect();
-    (!fed.is_empty()).then(|| Batch::new(&fed))
+    both.take_while(fits).map(Example::fed).collect()
 }
 
 impl Side {
@@ -359,6 +364,25 @@ mod tests {
         let squares: f32 = excess.iter().map(|it| (it + rest).powi(2)).sum();
         let squares = squares + (n - 2) as f32 * rest * rest;
         assert!((squares / n as f32 - 1.).abs() < 1e-5, "{squares}");
+    }
+
+    #[test]
+    fn a_third_of_what_is_read_is_retained() {
+        let of = |count: usize, first: u32| -> Vec<Example> {
+            let ids = |at| vec![first + at; 101];
+            let example = |at| Example {
+                ids: ids(at),
+                first_target: 1,
+                loss: crate::objective::TokenLoss::Mean,
+                scale: 1.,
+            };
+            (0..count as u32).map(example).collect()
+        };
+        let (general, retain) = (of(30, 0), of(5, 100));
+        let found: Vec<u32> = chosen(&general, &retain).iter().map(|ids| ids[0]).collect();
+        assert_eq!(found[..8], [0, 1, 100, 2, 3, 101, 4, 5]);
+        assert_eq!((found.len(), found[15..].to_vec()), (20, vec![10, 11, 12, 13, 14]));
+        assert!(chosen(&[], &retain).is_empty());
     }
 
     #[test]

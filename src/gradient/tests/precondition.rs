@@ -34,7 +34,7 @@ fn steps_are_those_of_adamw_in_other_variables() {
             TrainerSettings { rate: RATE, clip: None, optimiser, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(make(), settings.clone());
         let parameters = &trainer.trainable().parameters;
-        let found = Preconditioner::new(&model.decoder, &general, parameters, &Silent);
+        let found = Preconditioner::new(&model.decoder, (&general, &[]), parameters, &Silent);
         let preconditioner = found.expect("inputs");
         let mut metrics = Vec::new();
         for (at, parameter) in parameters.iter().enumerate() {
