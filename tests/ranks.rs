@@ -264,16 +264,19 @@ mod over_mpi {
         std::fs::write(room.path("training.toml"), spec).expect("a spec");
     }
 
+    const PATCH: &str = "patch.safetensors";
     const FORGET: &str = "[[forget]]\npassages = \"forget.txt\"\nretain = \"retain.txt\"\n";
 
     fn trains<'a>(more: &[&'a str]) -> Vec<&'a str> {
-        let words = ["edit", "training.toml", "--json", "--force", "--threads", "1"];
+        let words = ["edit", "training.toml", "--json", "--patch", PATCH, "--threads", "1"];
         [&words[..], &MODEL, more].concat()
     }
 
-    /// The numbers of a patch, each tensor by its name.
-    fn patch(room: &Room, file: &str) -> Vec<u8> {
-        let bytes = std::fs::read(room.path(file)).expect("a patch");
+    /// The numbers of the patch, each tensor by its name; the patch is taken away.
+    fn patch(room: &Room) -> Vec<u8> {
+        let file = room.path(PATCH);
+        let bytes = std::fs::read(&file).expect("a patch");
+        std::fs::remove_file(file).expect("a patch");
         let length = u64::from_le_bytes(bytes[..8].try_into().expect("a head")) as usize;
         let mut head: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
         // Times stand in its recipe.
@@ -287,13 +290,13 @@ mod over_mpi {
         let room = Room::new();
         let learn = "[[learn]]\npassages = \"learn.txt\"\n";
         training(&room, &format!("{learn}{FORGET}"), 4);
-        let alone = measured(&room.succeed(&trains(&["--patch", "alone.safetensors"])));
+        let alone = measured(&room.succeed(&trains(&[])));
+        let alone = (alone, patch(&room));
         for ranks in [1, 2, 4] {
-            let found = run(&room, ranks, &trains(&["--patch", "shared.safetensors"]));
+            let found = run(&room, ranks, &trains(&[]));
             assert!(found.status.success(), "{ranks}: {}", said(&found));
-            assert_eq!(measured(&found), alone, "{ranks} ranks");
-            let same = patch(&room, "shared.safetensors") == patch(&room, "alone.safetensors");
-            assert!(same, "{ranks} ranks");
+            assert_eq!(measured(&found), alone.0, "{ranks} ranks");
+            assert!(patch(&room) == alone.1, "{ranks} ranks");
         }
         let refused = run(&room, 3, &trains(&[]));
         let told = said(&refused);
@@ -306,9 +309,9 @@ mod over_mpi {
     fn a_training_that_lost_a_rank_goes_on_from_its_checkpoint_on_another_number_of_ranks() {
         let room = Room::new();
         training(&room, FORGET, 100);
-        let whole = measured(&room.succeed(&trains(&["--patch", "whole.safetensors"])));
-        let saved = ["--checkpoint", "saved", "--checkpoint-every", "1"];
-        let kept = trains(&[&["--patch", "again.safetensors"], &saved[..]].concat());
+        let whole = measured(&room.succeed(&trains(&[])));
+        let whole = (whole, patch(&room));
+        let kept = trains(&["--checkpoint", "saved", "--checkpoint-every", "1"]);
         let mut command = mpirun(&room, 4);
         let child = command.args(&kept).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = child.spawn().expect("mpirun");
@@ -322,11 +325,11 @@ mod over_mpi {
         let ended = child.wait_with_output().expect("the job ends");
         assert!(!ended.status.success());
         assert!(said(&ended).to_lowercase().contains("rank 2"), "{}", said(&ended));
-        assert!(!room.path("again.safetensors").exists());
+        assert!(!room.path(PATCH).exists());
         let again = run(&room, 2, &kept);
         assert!(again.status.success(), "{}", said(&again));
-        assert_eq!(measured(&again), whole);
-        assert!(patch(&room, "again.safetensors") == patch(&room, "whole.safetensors"));
+        assert_eq!(measured(&again), whole.0);
+        assert!(patch(&room) == whole.1);
     }
 
     #[test]

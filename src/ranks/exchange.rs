@@ -1,8 +1,9 @@
 //! Bytes that go from every rank to every other one.
 //!
-//! In turn k rank r meets rank (k − r) mod N, so that each pair meets once; the lower of two speaks
-//! first. A send may wait until it is received: the pair of the earliest turn that is open can always
-//! go on, so that no ranks wait for each other in a circle. What a rank sends and receives does not
+//! In turn k rank r meets rank (k − r) mod N, so that each pair meets once; the higher of two says that
+//! it is there, the lower speaks first. A send may wait until it is received, and an MPI library waits
+//! with a busy processor: so nobody speaks before the other is there. The pair of the earliest turn
+//! that is open can always go on, so that no ranks wait for each other in a circle. What a rank sends and receives does not
 //! grow with the number of ranks where the parts shrink with it.
 
 use serde::Serialize;
@@ -37,10 +38,14 @@ impl Ranks {
             }
             let own = Message::Bytes(give(other)?);
             if rank < other {
-                post.send(other, &own)?;
-            }
-            got[other] = self.bytes_of(post, other, progress)?;
-            if rank > other {
+                match post.wait(other, progress)? {
+                    Message::Go => post.send(other, &own)?,
+                    _ => return Err(self.lost("an exchange")),
+                }
+                got[other] = self.bytes_of(post, other, progress)?;
+            } else {
+                post.send(other, &Message::Go)?;
+                got[other] = self.bytes_of(post, other, progress)?;
                 post.send(other, &own)?;
             }
         }
