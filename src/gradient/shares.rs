@@ -24,8 +24,8 @@ pub(super) struct Shares<'a> {
     count: usize,
     /// The process of each tensor.
     owners: Vec<usize>,
-    /// What each process has, in pieces that are sent at once.
-    pieces: Vec<Vec<Piece>>,
+    /// What each process has, by the turns in which it is sent.
+    pieces: Vec<Vec<Vec<Piece>>>,
     /// The sum so far of each own tensor, while shares are added; none where there is one share.
     sums: Vec<Vec<f32>>,
 }
@@ -43,8 +43,27 @@ pub(super) enum Given {
     Gradients,
 }
 
-/// Numbers of a piece, 4 MB. A process holds one of each other's at a time.
-const PIECE: usize = 1 << 20;
+/// Numbers of a turn, 4 MB: a process holds as many of each other one. Tensors of tests are small.
+const TURN: usize = if cfg!(test) { 1000 } else { 1 << 20 };
+
+/// All of some tensors, in turns.
+fn in_turns(tensors: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<Piece>> {
+    let (mut turns, mut room) = (Vec::<Vec<Piece>>::new(), 0);
+    for (tensor, size) in tensors {
+        let mut from = 0;
+        while from < size {
+            if room == 0 {
+                turns.push(Vec::new());
+                room = TURN;
+            }
+            let to = size.min(from + room);
+            let turn = turns.last_mut().expect("one was begun");
+            turn.push(Piece { tensor, range: from..to });
+            (room, from) = (room - (to - from), to);
+        }
+    }
+    turns
+}
 
 /// The part of each item: the largest first, each to the part that has least so far.
 pub(super) fn dealt(sizes: &[usize], parts: usize) -> Vec<usize> {
@@ -67,11 +86,11 @@ impl<'a> Shares<'a> {
         assert!(count.is_multiple_of(ranks.size()), "{count} shares for {} ranks", ranks.size());
         let sizes: Vec<usize> = parameters.iter().map(|it| it.values.elem_count()).collect();
         let owners = dealt(&sizes, ranks.size());
-        let mut pieces: Vec<Vec<Piece>> = (0..ranks.size()).map(|_| Vec::new()).collect();
-        for (tensor, (size, owner)) in sizes.iter().zip(&owners).enumerate() {
-            let piece = |from: usize| Piece { tensor, range: from..(from + PIECE).min(*size) };
-            pieces[*owner].extend((0..*size).step_by(PIECE).map(piece));
-        }
+        let of = |rank: usize| {
+            let own = sizes.iter().enumerate().filter(|(tensor, _)| owners[*tensor] == rank);
+            in_turns(own.map(|(tensor, size)| (tensor, *size)))
+        };
+        let pieces = (0..ranks.size()).map(of).collect();
         let is_own = |at: usize| count > 1 && owners[at] == ranks.rank();
         let sum = |(at, size): (usize, &usize)| vec![0.; if is_own(at) { *size } else { 0 }];
         let sums = sizes.iter().enumerate().map(sum).collect();
@@ -118,13 +137,15 @@ impl<'a> Shares<'a> {
         for turn in 0..self.turns() {
             let give = &mut |to: usize| self.bytes(Given::Gradients, (to, turn), parameters);
             let got = self.ranks.exchange(give, progress)?;
-            let Some(Piece { tensor, range }) = self.pieces[rank].get(turn) else { continue };
-            let sum = &mut self.sums[*tensor][range.clone()];
-            let own = parameters[*tensor].gradient.lock();
-            for from in 0..size {
-                match from == rank {
-                    true => sum.iter_mut().zip(&own[range.clone()]).for_each(|(s, g)| *s += g),
-                    false => sum.iter_mut().zip(numbers(&got[from])).for_each(|(s, g)| *s += g),
+            let mut got: Vec<_> = got.iter().map(|bytes| numbers(bytes)).collect();
+            for Piece { tensor, range } in self.pieces[rank].get(turn).into_iter().flatten() {
+                let sum = &mut self.sums[*tensor][range.clone()];
+                let own = parameters[*tensor].gradient.lock();
+                for from in 0..size {
+                    match from == rank {
+                        true => sum.iter_mut().zip(&own[range.clone()]).for_each(|(s, g)| *s += g),
+                        false => sum.iter_mut().zip(&mut got[from]).for_each(|(s, g)| *s += g),
+                    }
                 }
             }
         }
@@ -147,15 +168,17 @@ impl<'a> Shares<'a> {
             let own = self.bytes(what, (rank, turn), parameters)?;
             let got = self.ranks.exchange(&mut |_| Ok::<_, TrainError>(own.clone()), progress)?;
             for from in (0..size).filter(|from| *from != rank) {
-                let Some(Piece { tensor, range }) = self.pieces[from].get(turn) else { continue };
-                let write = |all: &mut [f32]| {
-                    let all = &mut all[range.clone()];
-                    all.iter_mut().zip(numbers(&got[from])).for_each(|(own, new)| *own = new);
-                };
-                let parameter = &parameters[*tensor];
-                match what {
-                    Given::Values => with_values_mut(&parameter.values, write)?,
-                    Given::Gradients => write(&mut parameter.gradient.lock()),
+                let mut got = numbers(&got[from]);
+                for Piece { tensor, range } in self.pieces[from].get(turn).into_iter().flatten() {
+                    let mut write = |all: &mut [f32]| {
+                        let all = all[range.clone()].iter_mut();
+                        all.zip(&mut got).for_each(|(own, new)| *own = new);
+                    };
+                    let parameter = &parameters[*tensor];
+                    match what {
+                        Given::Values => with_values_mut(&parameter.values, write)?,
+                        Given::Gradients => write(&mut parameter.gradient.lock()),
+                    }
                 }
             }
         }
@@ -185,34 +208,40 @@ impl<'a> Shares<'a> {
         parameters.iter().for_each(|parameter| parameter.gradient.lock().fill(0.));
     }
 
-    /// Exchanges until the process with most pieces has given all.
+    /// Exchanges until the process with most numbers has given all.
     fn turns(&self) -> usize {
         self.pieces.iter().map(Vec::len).max().unwrap_or(0)
     }
 
-    /// The piece of a process whose turn it is; empty where it has none left.
+    /// What a process has to give or get in a turn; empty where nothing is left.
     fn bytes(
         &self,
         what: Given,
         (owner, turn): (usize, usize),
         parameters: &[Parameter],
     ) -> Result<Vec<u8>, TrainError> {
-        let Some(Piece { tensor, range }) = self.pieces[owner].get(turn) else {
-            return Ok(Vec::new());
-        };
-        let parameter = &parameters[*tensor];
-        Ok(match what {
-            Given::Values => {
-                with_values(&parameter.values, "values", |all| Ok(bytes(&all[range.clone()])))?
+        let mut out = Vec::new();
+        for Piece { tensor, range } in self.pieces[owner].get(turn).into_iter().flatten() {
+            let mut read = |all: &[f32]| put(&mut out, &all[range.clone()]);
+            let parameter = &parameters[*tensor];
+            match what {
+                Given::Values => {
+                    with_values(&parameter.values, "values", |all| {
+                        read(all);
+                        Ok(())
+                    })?;
+                }
+                Given::Gradients => read(&parameter.gradient.lock()),
             }
-            Given::Gradients => bytes(&parameter.gradient.lock()[range.clone()]),
-        })
+        }
+        Ok(out)
     }
 }
 
-/// Numbers as they travel.
-pub(super) fn bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+/// Adds numbers as they travel.
+pub(super) fn put(out: &mut Vec<u8>, numbers: &[f32]) {
+    out.reserve(4 * numbers.len());
+    numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
 }
 
 /// Numbers that travelled.

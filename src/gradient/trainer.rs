@@ -10,7 +10,7 @@ use super::TrainError;
 use super::example::{Example, runs};
 use super::lanes::Lanes;
 use super::precondition::Preconditioner;
-use super::shares::{Given, Shares, bytes, dealt, numbers};
+use super::shares::{Given, Shares, dealt, numbers, put};
 use super::state;
 use super::trainer_settings::TrainerSettings;
 use crate::math::{Moments, Step, sum_of_squares};
@@ -378,8 +378,10 @@ impl<'a> Trainer<'a> {
             return Ok(Some(Cow::Borrowed(own)));
         }
         let mut both = || {
-            let parts = own.map(|own| [bytes(&own.first), bytes(&own.second)]);
-            parts.unwrap_or_default().concat()
+            let mut out = Vec::new();
+            let parts = own.iter().flat_map(|own| [&own.first, &own.second]);
+            parts.for_each(|part| put(&mut out, part));
+            out
         };
         let got = ranks.to_first(self.shares.owner(at), &mut both, &Silent)?;
         Ok(got.map(|got| {

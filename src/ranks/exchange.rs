@@ -40,7 +40,7 @@ impl Ranks {
             if rank < other {
                 match post.wait(other, progress)? {
                     Message::Go => post.send(other, &own)?,
-                    _ => return Err(self.lost("an exchange")),
+                    _ => return Err(self.lost("an exchange").into()),
                 }
                 got[other] = self.bytes_of(post, other, progress)?;
             } else {
