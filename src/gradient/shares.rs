@@ -133,7 +133,7 @@ impl<'a> Shares<'a> {
         parameters: &[Parameter],
         progress: &dyn Progress,
     ) -> Result<(), TrainError> {
-        let (rank, size) = (self.ranks.rank(), self.ranks.size());
+        let rank = self.ranks.rank();
         for turn in 0..self.turns() {
             let give = &mut |to: usize| self.bytes(Given::Gradients, (to, turn), parameters);
             let got = self.ranks.exchange(give, progress)?;
@@ -141,10 +141,10 @@ impl<'a> Shares<'a> {
             for Piece { tensor, range } in self.pieces[rank].get(turn).into_iter().flatten() {
                 let sum = &mut self.sums[*tensor][range.clone()];
                 let own = parameters[*tensor].gradient.lock();
-                for from in 0..size {
+                for (from, got) in got.iter_mut().enumerate() {
                     match from == rank {
                         true => sum.iter_mut().zip(&own[range.clone()]).for_each(|(s, g)| *s += g),
-                        false => sum.iter_mut().zip(&mut got[from]).for_each(|(s, g)| *s += g),
+                        false => sum.iter_mut().zip(got).for_each(|(s, g)| *s += g),
                     }
                 }
             }
