@@ -29,6 +29,7 @@ mod repselect;
 mod schedule;
 mod sets;
 mod settings;
+mod shares;
 mod state;
 mod sweep;
 mod trainer;
@@ -60,6 +61,7 @@ use crate::files::FileError;
 use crate::math::NoConvergence;
 use crate::model::ModelError;
 use crate::progress::Interrupted;
+use crate::ranks::RankError;
 
 /// A training that could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +97,9 @@ pub enum TrainError {
     /// A computation failed.
     #[error("{0}")]
     Compute(#[from] candle_core::Error),
+    /// Another process of the training failed.
+    #[error("{0}")]
+    Ranks(#[from] RankError),
     /// The user stopped it.
     #[error("{0}")]
     Interrupted(#[from] Interrupted),

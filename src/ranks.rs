@@ -51,16 +51,33 @@
 //!
 //! `mpirun -n 4 rescribe …` does the same on one machine; there, `--threads` should be the number of
 //! cores divided by that of ranks. The cache may be on a disk that all nodes share, or on each node:
-//! what is missing in it is computed again. `edit` shares out records and the values of a batch,
-//! `probe` records, `compare` methods and seeds, `atlas zoo` its models, `stats` its corpus; other
-//! verbs are refused on more than one rank.
+//! what is missing in it is computed again. `edit` shares out records, the values of a batch and what
+//! `[[learn]]` and `[[forget]]` train, `probe` records, `compare` methods and seeds, `atlas zoo` its
+//! models, `stats` its corpus; other verbs are refused on more than one rank.
+//!
+//! # Learning and forgetting
+//!
+//! With `shares = 8` in `[gradient]` a training runs on 1, 2, 4 or 8 ranks. Every rank has the
+//! weights and goes the same way, draws, measurements and stops included; of a step's batch each sums
+//! the gradients of its own shares, and each trained tensor belongs to one rank, which alone adds its
+//! gradient, has its moments and changes it. One process holds four numbers a trained weight, five
+//! where there are shares; each of N holds 2 + 3 / N. `--checkpoint FILE`, on a disk that all ranks
+//! read, is written by rank 0, in the form that one process writes, and goes on on any number of
+//! ranks that divides the shares. Measurements before and after, an attack and the noise of `undo`
+//! are the same on every rank, and each does all of them.
 //!
 //! # What is added in which order
 //!
 //! A second moment is a sum over groups of the corpus, 4,032 keys of the model's own text or 8,192
 //! tokens of a file each. Every group is summed by itself, in f64, by the rank whose turn it is, and
 //! rank 0 adds the groups one after the other ([`Ranks::in_order`]): the same sum on any number of
-//! ranks, and on one. Everything else that ranks share is not added but listed.
+//! ranks, and on one.
+//!
+//! The examples of a batch are dealt into `shares` shares, the longest first and each to the share that
+//! has least; a share's gradient is summed from zero, in f32, and the shares are added one after the
+//! other, g = ((g₀ + g₁) + g₂) + …, by the rank that has the tensor. Squares for the norm are summed
+//! by tensor and then in the order of tensors. So a number of shares has its own bits, and the number
+//! of ranks changes none. Everything else that ranks share is not added but listed.
 //!
 //! # What travels, and where it stops to scale
 //!
@@ -73,10 +90,15 @@
 //! | 20,000 records | 20 kB a record to rank 0, 400 MB from it to each node: 25 GB | 2 | rank 0 has a result on its disk in 5 ms, so 200 records a second: at a minute a record, 12,000 nodes |
 //! | the end of the records | none | up to one record, 60 of 18,750 | 64 nodes work 99.7 % of the time; more nodes than records gain nothing |
 //! | C of one layer, 114,688 keys | 1.64 GB a group, 29 groups: 48 GB to rank 0, then 1.64 GB to each in 6 rounds | 29 × 0.25 to take and add, 6 × 0.13 | a group takes 40 s, so that 29 ranks need 48 s and one 1,160: 83 %; more ranks than groups gain nothing, and of a longer corpus more than 160 |
+//! | a step of a training of all weights, 64 shares | 31.5 GB of gradients from each rank and as many to it, then the same of values: each pair of ranks meets, one speaks after the other | 5 and 5, were all ranks to have as much; 10.6 and 10.6, as one has the embedding, 525 M numbers | 1,024 tokens a rank take 25 s, 4,096 take 98: 54 and 82 %; from 16 ranks on, the largest tensor |
+//! | its checkpoint | 64 GB of moments to rank 0, twice | 2 × 5 | 96 GB to the disk |
 //!
-//! The rank that adds needs memory for two matrices, 3.3 GB here, as does one process alone.
+//! The rank that adds a second moment needs memory for two matrices, 3.3 GB here, as does one process
+//! alone. A rank of the training needs 16 GB for the stored weights, 64 for values and gradients and
+//! 1.5 for what belongs to it (6.3 with the embedding); one process without shares needs 144.
 
 mod error;
+mod exchange;
 mod journal;
 mod launch;
 mod message;

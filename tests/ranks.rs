@@ -246,6 +246,92 @@ mod over_mpi {
         }
     }
 
+    /// A spec of trainings that do much in few steps to a model that knows nothing.
+    fn training(room: &Room, operations: &str, steps: usize) {
+        let passages = |verb: &str, place: &str| -> String {
+            (0..6)
+                .map(|i| format!("{verb} {i}: the {place} stands at gate {}.\n\n", i * i))
+                .collect()
+        };
+        for (name, place) in [("learn", "mill"), ("forget", "tower"), ("retain", "river")] {
+            std::fs::write(room.path(&format!("{name}.txt")), passages(name, place))
+                .expect("passages");
+        }
+        let spec = format!(
+            "[gradient]\nsteps = {steps}\nbatch = 4\ngeneral_batch = 0\nmax_drift = 100\n\
+             known = 1\nattack = false\nshares = 4\n{operations}"
+        );
+        std::fs::write(room.path("training.toml"), spec).expect("a spec");
+    }
+
+    const PATCH: &str = "patch.safetensors";
+    const FORGET: &str = "[[forget]]\npassages = \"forget.txt\"\nretain = \"retain.txt\"\n";
+
+    fn trains<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        let words = ["edit", "training.toml", "--json", "--patch", PATCH, "--threads", "1"];
+        [&words[..], &MODEL, more].concat()
+    }
+
+    /// The numbers of the patch, each tensor by its name; the patch is taken away.
+    fn patch(room: &Room) -> Vec<u8> {
+        let file = room.path(PATCH);
+        let bytes = std::fs::read(&file).expect("a patch");
+        std::fs::remove_file(file).expect("a patch");
+        let length = u64::from_le_bytes(bytes[..8].try_into().expect("a head")) as usize;
+        let mut head: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+        // Times stand in its recipe.
+        head.as_object_mut().expect("tensors").remove("__metadata__");
+        assert!(bytes.len() > 8 + length + 1000 && head.as_object().is_some_and(|it| it.len() > 1));
+        [head.to_string().as_bytes(), &bytes[8 + length..]].concat()
+    }
+
+    #[test]
+    fn learning_and_forgetting_have_the_same_bits_on_any_number_of_ranks() {
+        let room = Room::new();
+        let learn = "[[learn]]\npassages = \"learn.txt\"\n";
+        training(&room, &format!("{learn}{FORGET}"), 4);
+        let alone = measured(&room.succeed(&trains(&[])));
+        let alone = (alone, patch(&room));
+        for ranks in [1, 2, 4] {
+            let found = run(&room, ranks, &trains(&[]));
+            assert!(found.status.success(), "{ranks}: {}", said(&found));
+            assert_eq!(measured(&found), alone.0, "{ranks} ranks");
+            assert!(patch(&room) == alone.1, "{ranks} ranks");
+        }
+        let refused = run(&room, 3, &trains(&[]));
+        let told = said(&refused);
+        assert!(!refused.status.success(), "{told}");
+        assert_eq!(told.matches("set `shares = 12` in [gradient]").count(), 1, "{told}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_training_that_lost_a_rank_goes_on_from_its_checkpoint_on_another_number_of_ranks() {
+        let room = Room::new();
+        training(&room, FORGET, 100);
+        let whole = measured(&room.succeed(&trains(&[])));
+        let whole = (whole, patch(&room));
+        let kept = trains(&["--checkpoint", "saved", "--checkpoint-every", "1"]);
+        let mut command = mpirun(&room, 4);
+        let child = command.args(&kept).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = child.spawn().expect("mpirun");
+        let started = Instant::now();
+        while !room.path("saved").exists() {
+            assert!(started.elapsed() < Duration::from_secs(300), "nothing is saved");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let process = process_of(2, &room).to_string();
+        assert!(Command::new("kill").args(["-9", &process]).status().expect("kill").success());
+        let ended = child.wait_with_output().expect("the job ends");
+        assert!(!ended.status.success());
+        assert!(said(&ended).to_lowercase().contains("rank 2"), "{}", said(&ended));
+        assert!(!room.path(PATCH).exists());
+        let again = run(&room, 2, &kept);
+        assert!(again.status.success(), "{}", said(&again));
+        assert_eq!(measured(&again), whole.0);
+        assert!(patch(&room) == whole.1);
+    }
+
     #[test]
     fn a_second_moment_has_the_same_bytes_on_any_number_of_ranks() {
         let room = Room::new();

@@ -137,6 +137,7 @@ impl TrainingRecipe {
             micro_rows: ROWS,
             recompute: false,
             lanes: LANES,
+            shares: 1,
         }
     }
 }

@@ -133,7 +133,7 @@ impl Training<'_> {
         model: &Model,
         steps: &[Vec<Vec<u32>>],
         progress: &dyn Progress,
-    ) -> Result<(Trainer, f64), TrainingError> {
+    ) -> Result<(Trainer<'static>, f64), TrainingError> {
         let total = steps.len() as u64;
         let trainable = model.trainable(&TrainRule::default())?;
         let mut trainer = Trainer::new(trainable, self.recipe.trainer(total));

@@ -1,11 +1,14 @@
 //! How many bytes a training needs, and what is given up where there are fewer.
 //!
-//! Four f32 stand for a trained value (itself, gradient, two moments; a fifth, its copy, where
-//! forgetting looks ahead), in addition to the weights of the model as they are stored; a
-//! preconditioner holds up to the square of each input's width. Activations grow with the rows that
-//! pass through the layers at once: smaller micro-batches, whose gradients are added, cost little
-//! time; running each layer twice costs a third more arithmetic and leaves one row of `hidden` a
-//! layer.
+//! Four f32 stand for a trained value (itself, gradient, two moments; one more, its copy, where
+//! forgetting looks ahead, and one, the sum of the gradient's shares, where a batch has several), in
+//! addition to the weights of the model as they are stored; a preconditioner holds up to the square
+//! of each input's width. Activations grow with the rows that pass through the layers at once:
+//! smaller micro-batches, whose gradients are added, cost little time; running each layer twice costs
+//! a third more arithmetic and leaves one row of `hidden` a layer.
+//!
+//! What is counted is the need of one process that trains alone. One of N that share a training holds
+//! 2 + 3 / N numbers a value; that way the plan, and with it each bit, is the same for every N.
 
 use super::precondition;
 use super::settings::PassageSettings;
@@ -66,7 +69,8 @@ impl Footprint {
             None => slot.elements(),
         };
         let trained = parameters.iter().filter(|slot| rule.trains(slot)).map(values).sum();
-        let copies = if settings.relearn > 0 { 5 } else { 4 };
+        let further = [settings.relearn > 0, settings.shares > 1];
+        let copies = 4 + further.into_iter().filter(|is_held| *is_held).count();
         let preconditioner = match settings.precondition {
             true => precondition::numbers(parameters, rule),
             false => 0,

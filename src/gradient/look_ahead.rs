@@ -47,7 +47,7 @@ const WATCHED: usize = 2;
 /// Adds the gradient after relearning to that of the trainer's next step; the mean NLL of the
 /// watched passages there, nats a token. Nothing where there are not two passages to part.
 pub(super) fn look_ahead(
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<'_>,
     passages: &[Example],
     goal: f64,
     settings: &PassageSettings,

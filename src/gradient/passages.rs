@@ -39,6 +39,7 @@ use crate::files::Sha256;
 use crate::model::{Decoder, Model, Trainable};
 use crate::objective::{Outcome, Reference, TokenLoss};
 use crate::progress::Progress;
+use crate::ranks::Ranks;
 use crate::spec::{ForgetMethod, PassageVerb, RetainLoss};
 
 /// Where a training is saved while it runs.
@@ -68,7 +69,8 @@ pub struct PassageRun {
     pub budget: Option<Budget>,
 }
 
-/// Trains on `sets`, from `start`.
+/// Trains on `sets`, from `start`. All of `ranks` come here, and share out the steps; whatever decides
+/// where a training goes, each finds out for itself.
 pub fn train(
     model: &Model,
     start: &Decoder,
@@ -76,19 +78,22 @@ pub fn train(
     settings: &PassageSettings,
     rate: f64,
     checkpoint: Option<&Checkpointing>,
-    progress: &dyn Progress,
+    (ranks, progress): (&Ranks, &dyn Progress),
 ) -> Result<PassageRun, TrainError> {
     progress.phase("measure", None);
     let mut run = PassageTraining::new(model, start, sets, settings)?;
     let trainable = model.trainable_from(start, &settings.rule)?;
-    let mut trainer = Trainer::new(trainable, settings.trainer(rate));
+    let mut trainer = Trainer::over(ranks, trainable, settings.trainer(rate));
     if settings.precondition {
         let parameters = &trainer.trainable().parameters;
         let kept = (&sets.general.trained[..], &sets.retain[..]);
         trainer.precondition(Preconditioner::new(start, kept, parameters, progress)?);
     }
     let mut identity = checkpoint.map(|_| Identity::new(&run.identity(), Sha256::random()));
-    if let Some(saved) = checkpoint.filter(|saved| saved.file.exists()) {
+    // The first process says what it sees: it may soon write the file.
+    let is_there = checkpoint.is_some_and(|saved| saved.file.exists());
+    let is_there = ranks.gather(is_there, progress)?[0];
+    if let Some(saved) = checkpoint.filter(|_| is_there) {
         let cursor = trainer.restore(&saved.file)?;
         let (state, stated) = State::resume(cursor, &run.identity(), saved)?;
         (run.state, identity) = (state, Some(stated));
@@ -312,7 +317,7 @@ impl<'a> PassageTraining<'a> {
     /// One step; why the training is to end, if it is.
     fn step(
         &mut self,
-        trainer: &mut Trainer,
+        trainer: &mut Trainer<'_>,
         progress: &dyn Progress,
     ) -> Result<Option<Stopped>, TrainError> {
         let settings = self.settings;
@@ -377,7 +382,7 @@ impl<'a> PassageTraining<'a> {
         (Some(self.state.steering.drift()), Some(weight))
     }
 
-    fn stop(&self, trainer: &Trainer) -> Result<Option<Stopped>, TrainError> {
+    fn stop(&self, trainer: &Trainer<'_>) -> Result<Option<Stopped>, TrainError> {
         let point = self.state.path.last().expect("a step was just taken");
         let (settings, step) = (self.settings, point.step);
         let is_epoch = step.is_multiple_of(self.losses.len().div_ceil(settings.batch) as u64);

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 
 /// A decoder that learns some passages, at a constant rate and with nothing to retain.
 pub struct Relearner<'a> {
-    trainer: Trainer,
+    trainer: Trainer<'static>,
     order: Order,
     learnt: &'a [Example],
     batch: usize,

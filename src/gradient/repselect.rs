@@ -34,7 +34,7 @@ const TRIALS: usize = 40;
 
 /// Takes one step that makes `passages` less probable, up to a drift of `budget`.
 pub(super) fn select(
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<'_>,
     passages: &[Example],
     (drift, budget): (&Drift<'_>, f64),
     settings: &PassageSettings,
@@ -50,7 +50,7 @@ pub(super) fn select(
         (0..settings.relearn).flat_map(|_| epoch.iter().cloned()).collect();
     let watched = with(TokenLoss::Forget(ForgetLoss::Ascent), scale, passages);
     trainer.look_ahead(&lessons, settings.relearn_rate, &watched, progress)?;
-    let gradient_norm = trainer.change_gradients(|shape, gradient| match shape {
+    let gradient_norm = trainer.change_gradients(progress, |shape, gradient| match shape {
         [rows, columns] => collapse(gradient, (*rows, *columns), settings.collapse),
         _ => Ok(()),
     })?;
@@ -113,7 +113,7 @@ pub(super) fn collapse(
 
 /// W ← W − α G with α such that the drift is within the budget, and hardly less; the drift.
 fn step_within(
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<'_>,
     drift: &Drift<'_>,
     budget: f64,
     gradient_norm: f64,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{End, Schedule};
 use super::sets::PassageSets;
-use super::trainer_settings::TrainerSettings;
+use super::trainer_settings::{TrainerSettings, is_one, one};
 use crate::math::AdamW;
 use crate::model::{TrainRule, Trained};
 use crate::objective::{ForgetLoss, TokenLoss};
@@ -81,6 +81,10 @@ pub struct PassageSettings {
     pub micro_rows: usize,
     /// Compute activations again instead of keeping them.
     pub recompute: bool,
+    /// Parts of a batch whose gradients are summed apart and then in order; the processes of a
+    /// training, whose number divides it, sum as many each.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub shares: usize,
     /// Seed of draws and first factors.
     pub seed: u64,
 }
@@ -243,6 +247,7 @@ impl PassageSettings {
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,
             recompute: options.recompute.unwrap_or(false),
+            shares: options.shares.unwrap_or(1),
             seed,
         }
     }
@@ -309,6 +314,7 @@ impl PassageSettings {
             clip: Some(self.clip),
             micro_rows: self.micro_rows,
             recompute: self.recompute,
+            shares: self.shares,
             ..TrainerSettings::default()
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Tensors `N.values`, `N.first`, `N.second` for parameter N, and the rest as JSON in the metadata.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 
@@ -39,6 +40,10 @@ pub const SAVED_TRAINING: Kind =
 const KEY: &str = "rescribe_training";
 /// Metadata key of the digest of everything else that the file says.
 const DIGEST: &str = "sha256";
+/// The moments of the parameter at a place.
+pub(super) type OfEach<'a> = dyn FnMut(usize) -> Result<Cow<'a, Moments>, TrainError> + 'a;
+/// Times that [`write`] asks for the moments of all parameters, in order.
+pub(super) const PASSES: usize = 2;
 const PARTS: [&str; 3] = ["values", "first", "second"];
 
 fn is_saved_training(path: &Path) -> bool {
@@ -52,12 +57,12 @@ pub(super) fn write(
     path: &Path,
     head: &Head<'_>,
     parameters: &[Parameter],
-    moments: &[Moments],
+    moments: &mut OfEach<'_>,
 ) -> Result<(), TrainError> {
     let mut text = serde_json::to_value(head).expect("plain data");
     text["names"] = parameters.iter().map(|parameter| parameter.slot.name.as_str()).collect();
     let text = text.to_string();
-    let digest = digest(&text, parameters, moments);
+    let digest = digest(&text, parameters, moments)?;
     let mut header = json!({ "__metadata__": { KEY: text, DIGEST: digest } });
     let mut at = 0;
     for (index, parameter) in parameters.iter().enumerate() {
@@ -75,30 +80,36 @@ pub(super) fn write(
     write_atomically(path, Overwrite::Replace, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        for (parameter, moments) in parameters.iter().zip(moments) {
-            with_values(&parameter.values, "state", |values| Ok(write_numbers(out, values)))
-                .map_err(std::io::Error::other)??;
-            write_numbers(out, &moments.first)?;
-            write_numbers(out, &moments.second)?;
-        }
-        Ok(())
+        write_tensors(out, parameters, moments)
     })?;
     Ok(())
 }
 
 /// The digest of the text and of all numbers.
-fn digest(text: &str, parameters: &[Parameter], moments: &[Moments]) -> Sha256 {
+fn digest(
+    text: &str,
+    parameters: &[Parameter],
+    moments: &mut OfEach<'_>,
+) -> Result<Sha256, TrainError> {
     let mut hasher = Hashing(Sha256Hasher::default());
     hasher.0.update(text);
-    for (parameter, moments) in parameters.iter().zip(moments) {
-        with_values(&parameter.values, "state", |values| Ok(write_numbers(&mut hasher, values)))
-            .map_err(std::io::Error::other)
-            .and_then(|written| written)
-            .and_then(|()| write_numbers(&mut hasher, &moments.first))
-            .and_then(|()| write_numbers(&mut hasher, &moments.second))
-            .expect("hashing does not fail, and parameters are plain tensors");
+    write_tensors(&mut hasher, parameters, moments).map_err(candle_core::Error::wrap)?;
+    Ok(hasher.0.finish())
+}
+
+fn write_tensors(
+    out: &mut impl Write,
+    parameters: &[Parameter],
+    moments: &mut OfEach<'_>,
+) -> std::io::Result<()> {
+    for (at, parameter) in parameters.iter().enumerate() {
+        with_values(&parameter.values, "state", |values| Ok(write_numbers(out, values)))
+            .map_err(std::io::Error::other)??;
+        let moments = moments(at).map_err(std::io::Error::other)?;
+        write_numbers(out, &moments.first)?;
+        write_numbers(out, &moments.second)?;
     }
-    hasher.0.finish()
+    Ok(())
 }
 
 /// Hashes what is written to it.
@@ -125,12 +136,12 @@ fn write_numbers(out: &mut impl Write, numbers: &[f32]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// (steps, cursor); values and moments are filled.
+/// (steps, cursor); values are filled, and those moments that are there.
 pub(super) fn read(
     path: &Path,
     settings: &TrainerSettings,
     parameters: &[Parameter],
-    moments: &mut [Moments],
+    moments: &mut [Option<Moments>],
 ) -> Result<(u64, Value), TrainError> {
     let fail = |reason: String| TrainError::State { file: path.display().to_string(), reason };
     let map = weights::map_file(path).map_err(|error| fail(error.to_string()))?;
@@ -172,8 +183,11 @@ pub(super) fn read(
         let [values, first, second] = PARTS.map(|part| bytes(index, part, elements));
         let values = values?;
         with_values_mut(&parameter.values, |own| read_numbers(own, values))?;
-        read_numbers(&mut moments.first, first?);
-        read_numbers(&mut moments.second, second?);
+        let (first, second) = (first?, second?);
+        if let Some(own) = moments {
+            read_numbers(&mut own.first, first);
+            read_numbers(&mut own.second, second);
+        }
     }
     Ok((head.steps, head.cursor))
 }

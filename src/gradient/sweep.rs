@@ -13,6 +13,7 @@ use super::sets::PassageSets;
 use super::settings::PassageSettings;
 use crate::model::{Decoder, Model};
 use crate::progress::Progress;
+use crate::ranks::Ranks;
 use crate::spec::PassageVerb;
 
 /// One rate, tried.
@@ -55,7 +56,7 @@ pub fn try_rates(
     start: &Decoder,
     dev: &PassageSets,
     settings: &PassageSettings,
-    progress: &dyn Progress,
+    (ranks, progress): (&Ranks, &dyn Progress),
 ) -> Result<Vec<RateTrial>, TrainError> {
     let nll = |decoder: &Decoder, set: &[Example]| -> Result<f64, TrainError> {
         Ok(memory(decoder, set, progress)?.map_or(0., |memory| memory.nll.mean))
@@ -63,7 +64,7 @@ pub fn try_rates(
     let before = nll(start, &dev.retain)?;
     let mut trials = Vec::new();
     for rate in settings.rates() {
-        let run = train(model, start, dev, settings, rate, None, progress)?;
+        let run = train(model, start, dev, settings, rate, None, (ranks, progress))?;
         let passages = nll(&run.trainable.frozen, &dev.passages)?;
         let damage = nll(&run.trainable.frozen, &dev.retain)? - before;
         let distance = match settings.verb {

@@ -5,6 +5,7 @@ mod lasting;
 mod passages;
 mod precondition;
 mod relearn;
+mod shares;
 
 use std::path::Path;
 
@@ -172,7 +173,7 @@ fn running_a_layer_twice_changes_nothing() {
     assert_eq!(sums(false), sums(true));
 }
 
-fn trainer(model: &Model) -> Trainer {
+fn trainer(model: &Model) -> Trainer<'static> {
     // A rate that a parser of decimals which is not exact reads as another number.
     let schedule = Schedule { warm_up: 2, total: 9, end: End::Cosine(0.1) };
     let settings =
@@ -180,7 +181,7 @@ fn trainer(model: &Model) -> Trainer {
     Trainer::new(model.trainable(&TrainRule::default()).expect("trainable"), settings)
 }
 
-fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
+fn bits(trainer: &Trainer<'_>) -> Vec<Vec<u32>> {
     let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
     let tensors = trainer.tensors().expect("readable").into_iter();
     tensors.map(|(_, t)| bits(t.flatten_all().and_then(|t| t.to_vec1()).expect("f32"))).collect()

@@ -1,5 +1,6 @@
 //! Steps of AdamW on a decoder in training, and its state on disk.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use candle_core::Tensor;
@@ -9,13 +10,15 @@ use super::TrainError;
 use super::example::{Example, runs};
 use super::lanes::Lanes;
 use super::precondition::Preconditioner;
+use super::shares::{Given, Shares, dealt, numbers, put};
 use super::state;
 use super::trainer_settings::TrainerSettings;
 use crate::math::{Moments, Step, sum_of_squares};
 use crate::model::{Decoder, Parameter, Trainable};
 use crate::objective::Outcome;
 use crate::ops::with_values_mut;
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
+use crate::ranks::{ALONE, Ranks};
 
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,26 +36,42 @@ pub struct StepReport {
 }
 
 /// A decoder in training with the state of its optimiser.
-pub struct Trainer {
+pub struct Trainer<'a> {
     trainable: Trainable,
     settings: TrainerSettings,
-    moments: Vec<Moments>,
+    /// Those of the tensors that belong to this process.
+    moments: Vec<Option<Moments>>,
     steps: u64,
     lanes: Lanes,
+    shares: Shares<'a>,
     preconditioner: Preconditioner,
 }
 
-impl Trainer {
+impl Trainer<'static> {
     /// Begins at step 0.
     pub fn new(trainable: Trainable, settings: TrainerSettings) -> Self {
-        let zeros = trainable.parameters.iter().map(|p| Moments::zeros(p.values.elem_count()));
-        let lanes = Lanes::new(&trainable, settings.lanes);
+        Self::over(&ALONE, trainable, settings)
+    }
+}
+
+impl<'a> Trainer<'a> {
+    /// Begins at step 0 on processes that all take the same steps and share out their work.
+    ///
+    /// # Panics
+    /// If their number does not divide that of the shares.
+    pub fn over(ranks: &'a Ranks, trainable: Trainable, settings: TrainerSettings) -> Self {
+        let parameters = &trainable.parameters;
+        let shares = Shares::new(ranks, settings.shares, parameters);
+        let zeros = |(at, parameter): (usize, &Parameter)| {
+            shares.owns(at).then(|| Moments::zeros(parameter.values.elem_count()))
+        };
         Self {
-            moments: zeros.collect(),
+            moments: parameters.iter().enumerate().map(zeros).collect(),
+            lanes: Lanes::new(&trainable, settings.lanes),
+            shares,
             trainable,
             settings,
             steps: 0,
-            lanes,
             preconditioner: Preconditioner::default(),
         }
     }
@@ -69,7 +88,7 @@ impl Trainer {
         progress: &dyn Progress,
     ) -> Result<StepReport, TrainError> {
         let outcomes = self.accumulate(examples, progress)?;
-        self.apply(examples, outcomes)
+        self.apply(examples, outcomes, progress)
     }
 
     /// One step on two sums of losses whose gradients must not undo each other: where the first
@@ -86,12 +105,12 @@ impl Trainer {
         let mut outcomes = self.accumulate(protected, progress)?;
         let kept = self.take_gradients();
         for (parameter, ahead) in self.trainable.parameters.iter().zip(ahead) {
-            *parameter.gradient.lock() = ahead;
+            ahead.into_iter().for_each(|ahead| *parameter.gradient.lock() = ahead);
         }
         outcomes.splice(0..0, self.accumulate(examples, progress)?);
-        self.join(kept);
+        self.join(kept, progress)?;
         let all: Vec<Example> = examples.iter().chain(protected).cloned().collect();
-        self.apply(&all, outcomes)
+        self.apply(&all, outcomes, progress)
     }
 
     /// Adds to the gradient of the next step that of `watched` where steps of learning lead: one
@@ -107,7 +126,7 @@ impl Trainer {
         let here = self.trainable.values()?;
         let mut learn = |lesson: &Vec<Example>| {
             self.accumulate(lesson, progress)?;
-            self.descend_by_sign(rate)
+            self.descend_by_sign(rate, progress)
         };
         let learnt = lessons.iter().try_for_each(&mut learn);
         let outcomes = learnt.and_then(|()| self.accumulate(watched, progress));
@@ -116,9 +135,12 @@ impl Trainer {
     }
 
     /// x ← x − rate · sign g; g ← 0. What AdamW does in its first step, without its moments.
-    fn descend_by_sign(&mut self, rate: f64) -> Result<(), TrainError> {
+    fn descend_by_sign(&mut self, rate: f64, progress: &dyn Progress) -> Result<(), TrainError> {
         let rate = rate as f32;
-        for parameter in &self.trainable.parameters {
+        for (at, parameter) in self.trainable.parameters.iter().enumerate() {
+            if !self.shares.owns(at) {
+                continue;
+            }
             let mut gradient = parameter.gradient.lock();
             with_values_mut(&parameter.values, |values| {
                 for (value, slope) in values.iter_mut().zip(gradient.iter_mut()) {
@@ -129,17 +151,20 @@ impl Trainer {
                 }
             })?;
         }
-        Ok(())
+        self.shares.spread(Given::Values, &self.trainable.parameters, progress)
     }
 
-    /// Changes each gradient so far, given the shape of its tensor; the norm of them all.
+    /// Changes each gradient so far, given the shape of its tensor; the norm of them all. Every process
+    /// has and changes all of them.
     pub(super) fn change_gradients<E>(
         &self,
+        progress: &dyn Progress,
         mut change: impl FnMut(&[usize], &mut [f32]) -> Result<(), E>,
     ) -> Result<f64, TrainError>
     where
         TrainError: From<E>,
     {
+        self.shares.spread(Given::Gradients, &self.trainable.parameters, progress)?;
         let mut squares = 0.;
         for parameter in &self.trainable.parameters {
             let mut gradient = parameter.gradient.lock();
@@ -162,39 +187,83 @@ impl Trainer {
         Ok(())
     }
 
-    /// The gradients so far; zeros take their place.
-    fn take_gradients(&self) -> Vec<Vec<f32>> {
-        let take = |parameter: &Parameter| {
+    /// The gradients so far of the tensors that belong to this process; zeros take their place.
+    fn take_gradients(&self) -> Vec<Option<Vec<f32>>> {
+        let take = |(at, parameter): (usize, &Parameter)| {
             let mut gradient = parameter.gradient.lock();
-            let empty = vec![0.; gradient.len()];
-            std::mem::replace(&mut *gradient, empty)
+            let empty = || vec![0.; gradient.len()];
+            let empty = self.shares.owns(at).then(empty)?;
+            Some(std::mem::replace(&mut *gradient, empty))
         };
-        self.trainable.parameters.iter().map(take).collect()
+        self.trainable.parameters.iter().enumerate().map(take).collect()
     }
 
     /// g ← g − min(0, g·k / k·k) k + k.
-    fn join(&self, kept: Vec<Vec<f32>>) {
-        let mut product = 0.;
-        for (parameter, kept) in self.trainable.parameters.iter().zip(&kept) {
-            let gradient = parameter.gradient.lock();
-            product +=
-                gradient.iter().zip(kept).map(|(g, k)| f64::from(*g) * f64::from(*k)).sum::<f64>();
-        }
-        let square: f64 = kept.iter().map(|kept| sum_of_squares(kept)).sum();
-        let share = if square > 0. { (product / square).min(0.) } else { 0. };
+    fn join(&self, kept: Vec<Option<Vec<f32>>>, progress: &dyn Progress) -> Result<(), TrainError> {
+        let own = |at: usize| kept[at].as_deref().unwrap_or_default();
+        let mut product = |at: usize| {
+            let gradient = self.trainable.parameters[at].gradient.lock();
+            let both = gradient.iter().zip(own(at));
+            both.map(|(g, k)| f64::from(*g) * f64::from(*k)).sum::<f64>()
+        };
+        let product = self.shares.of_each(&mut product, progress)?.into_iter().sum::<f64>();
+        let square = self.shares.of_each(&mut |at| sum_of_squares(own(at)), progress)?;
+        let square: f64 = square.into_iter().sum();
+        let share: f64 = if square > 0. { (product / square).min(0.) } else { 0. };
         let factor = (1. - share) as f32;
         for (parameter, kept) in self.trainable.parameters.iter().zip(kept) {
             let mut gradient = parameter.gradient.lock();
-            gradient.iter_mut().zip(kept).for_each(|(g, k)| *g += factor * k);
+            gradient.iter_mut().zip(kept.iter().flatten()).for_each(|(g, k)| *g += factor * k);
         }
+        Ok(())
     }
 
+    /// Adds the gradient of Σ scale · loss to the sums so far.
     fn accumulate(
         &mut self,
         examples: &[Example],
         progress: &dyn Progress,
     ) -> Result<Vec<Outcome>, TrainError> {
         examples.iter().try_for_each(Example::check)?;
+        match self.settings.shares {
+            0 | 1 => self.add_gradients(examples, progress),
+            count => self.add_shares(examples, count, progress),
+        }
+    }
+
+    /// The same share by share, each on the process whose turn it is.
+    fn add_shares(
+        &mut self,
+        examples: &[Example],
+        count: usize,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Outcome>, TrainError> {
+        let rows: Vec<usize> = examples.iter().map(|example| example.fed().len()).collect();
+        let share_of = dealt(&rows, count);
+        let mut own = Vec::new();
+        self.shares.swap(&self.trainable.parameters);
+        for share in self.shares.own() {
+            let places: Vec<usize> =
+                (0..examples.len()).filter(|at| share_of[*at] == share).collect();
+            let chosen: Vec<Example> = places.iter().map(|at| examples[*at].clone()).collect();
+            let outcomes = self.add_gradients(&chosen, progress)?;
+            let outcomes = places.into_iter().zip(outcomes);
+            own.extend(outcomes.map(|(at, outcome)| (at, (outcome.loss, outcome.nll))));
+            self.shares.add(&self.trainable.parameters, progress)?;
+        }
+        self.shares.swap(&self.trainable.parameters);
+        let all = self.shares.ranks().gather(own, progress)?;
+        let mut all: Vec<_> = all.into_iter().flatten().collect();
+        all.sort_by_key(|(at, _)| *at);
+        Ok(all.into_iter().map(|(_, (loss, nll))| Outcome { loss, nll }).collect())
+    }
+
+    /// Adds the gradient of Σ scale · loss to what is in the buffers.
+    fn add_gradients(
+        &mut self,
+        examples: &[Example],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Outcome>, TrainError> {
         let runs = runs(examples, self.settings.micro_rows, |example| example.ids.len() - 1);
         let mut outcomes = Vec::with_capacity(examples.len());
         for side_by_side in runs.chunks(self.settings.lanes.max(1)) {
@@ -209,11 +278,12 @@ impl Trainer {
         Ok(outcomes)
     }
 
-    pub(super) fn forget_gradients(&self) {
+    pub(super) fn forget_gradients(&mut self) {
         for parameter in &self.trainable.parameters {
             parameter.gradient.lock().fill(0.);
         }
         self.lanes.forget();
+        self.shares.forget();
     }
 
     /// Clips and applies the gradient that was summed.
@@ -221,12 +291,15 @@ impl Trainer {
         &mut self,
         examples: &[Example],
         outcomes: Vec<Outcome>,
+        progress: &dyn Progress,
     ) -> Result<StepReport, TrainError> {
         let step = self.steps + 1;
         let scaled = examples.iter().zip(&outcomes).map(|(e, o)| f64::from(e.scale) * o.loss);
         let loss: f64 = scaled.sum();
-        let squares = self.trainable.parameters.iter().map(|p| sum_of_squares(&p.gradient.lock()));
-        let gradient_norm = squares.sum::<f64>().sqrt();
+        let parameters = &self.trainable.parameters;
+        let mut squares = |at: usize| sum_of_squares(&parameters[at].gradient.lock());
+        let squares = self.shares.of_each(&mut squares, progress)?;
+        let gradient_norm = squares.into_iter().sum::<f64>().sqrt();
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainError::NotFinite { step, loss, gradient_norm });
         }
@@ -235,8 +308,8 @@ impl Trainer {
             _ => 1.,
         };
         let rate = self.settings.rate * self.settings.schedule.share(step);
-        let parameters = self.trainable.parameters.iter().zip(&mut self.moments).enumerate();
-        for (at, (parameter, moments)) in parameters {
+        for (at, (parameter, moments)) in parameters.iter().zip(&mut self.moments).enumerate() {
+            let Some(moments) = moments else { continue };
             let now = Step { number: step, rate, scale, decays: parameter.decays() };
             let optimiser = self.settings.optimiser;
             let mut gradient = parameter.gradient.lock();
@@ -245,6 +318,7 @@ impl Trainer {
                 Some(side) => side.step(values, &mut gradient, moments, &optimiser, now),
             })?;
         }
+        self.shares.spread(Given::Values, parameters, progress)?;
         self.steps = step;
         Ok(StepReport { step, loss, outcomes, gradient_norm, rate })
     }
@@ -257,6 +331,12 @@ impl Trainer {
     /// Ends the training; moments are dropped.
     pub fn into_trainable(self) -> Trainable {
         self.trainable
+    }
+
+    /// Numbers of the moments that this process holds.
+    #[cfg(test)]
+    pub(super) fn moments(&self) -> usize {
+        self.moments.iter().flatten().map(|own| own.first.len() + own.second.len()).sum()
     }
 
     /// What is trained.
@@ -274,10 +354,41 @@ impl Trainer {
         Ok(self.trainable.tensors()?)
     }
 
-    /// Writes weights, moments, step and the caller's `cursor`, whole or not at all.
+    /// Writes weights, moments, step and the caller's `cursor`, whole or not at all. The first of
+    /// several processes writes; the others give it their moments, one tensor at a time.
     pub fn save(&self, path: &Path, cursor: &Value) -> Result<(), TrainError> {
-        let head = state::Head { steps: self.steps, settings: &self.settings, cursor };
-        state::write(path, &head, &self.trainable.parameters, &self.moments)
+        let parameters = &self.trainable.parameters;
+        if self.shares.ranks().is_first() {
+            let head = state::Head { steps: self.steps, settings: &self.settings, cursor };
+            let mut moments =
+                |at: usize| Ok(self.moments_of(at)?.expect("the first process gets all"));
+            return state::write(path, &head, parameters, &mut moments);
+        }
+        for at in (0..state::PASSES).flat_map(|_| 0..parameters.len()) {
+            self.moments_of(at)?;
+        }
+        Ok(())
+    }
+
+    /// The moments of a tensor, on the first process.
+    fn moments_of(&self, at: usize) -> Result<Option<Cow<'_, Moments>>, TrainError> {
+        let own = self.moments[at].as_ref();
+        let ranks = self.shares.ranks();
+        if let Some(own) = own.filter(|_| ranks.is_first()) {
+            return Ok(Some(Cow::Borrowed(own)));
+        }
+        let mut both = || {
+            let mut out = Vec::new();
+            let parts = own.iter().flat_map(|own| [&own.first, &own.second]);
+            parts.for_each(|part| put(&mut out, part));
+            out
+        };
+        let got = ranks.to_first(self.shares.owner(at), &mut both, &Silent)?;
+        Ok(got.map(|got| {
+            let mut first: Vec<f32> = numbers(&got).collect();
+            let second = first.split_off(first.len() / 2);
+            Cow::Owned(Moments { first, second })
+        }))
     }
 
     /// Reads what [`save`](Self::save) wrote for the same parameters and settings; the next step is

@@ -24,6 +24,19 @@ pub struct TrainerSettings {
     /// with gradients of its own, which are added in order. More than one pays where the matrices
     /// are too small to be shared among threads.
     pub lanes: usize,
+    /// Parts of a batch whose gradients are summed apart and added in order, so that processes whose
+    /// number divides it can share them out. More than one takes a further copy of the gradient.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub shares: usize,
+}
+
+pub(super) fn one() -> usize {
+    1
+}
+
+/// Left out, as in trainings from before there were shares.
+pub(super) fn is_one(shares: &usize) -> bool {
+    *shares == 1
 }
 
 impl TrainerSettings {
@@ -41,6 +54,7 @@ impl Default for TrainerSettings {
             micro_rows: 1024,
             recompute: false,
             lanes: 1,
+            shares: 1,
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Message {
     Go,
     /// Numbers.
     Numbers(Vec<f64>),
+    /// Bytes whose meaning both ranks know.
+    Bytes(Vec<u8>),
     /// To rank 0: the rank cannot go on.
     Failed {
         /// The machine that the rank runs on.
@@ -80,6 +82,11 @@ impl Message {
             }
             Self::Finished => out.push(7),
             Self::End => out.push(8),
+            Self::Bytes(bytes) => {
+                out.reserve(bytes.len() + 9);
+                out.push(9);
+                put(&mut out, bytes);
+            }
         }
         out
     }
@@ -112,6 +119,7 @@ impl Message {
             6 => Self::Failed { host: rest.text()?, reason: rest.text()? },
             7 => Self::Finished,
             8 => Self::End,
+            9 => Self::Bytes(rest.bytes()?.to_vec()),
             _ => return None,
         };
         rest.0.is_empty().then_some(message)
@@ -164,6 +172,8 @@ mod tests {
             Message::Failed { host: "node7".into(), reason: text() },
             Message::Finished,
             Message::End,
+            Message::Bytes(vec![]),
+            Message::Bytes(vec![7, 0, 255]),
         ];
         for message in all {
             let bytes = message.encode();

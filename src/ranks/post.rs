@@ -38,6 +38,8 @@ pub struct Post {
 /// Time between two looks for a message: a rank that waits leaves its processor to others, which an
 /// MPI library that waits by itself does not.
 pub const PAUSE: Duration = Duration::from_micros(500);
+/// Looks before the first pause: in an exchange the other's bytes are often under way.
+const EAGER: usize = 50;
 
 impl Post {
     /// Messages over `link`.
@@ -80,6 +82,7 @@ impl Post {
 
     /// Waits for the next message of one rank; what others send meanwhile is kept.
     pub fn wait(&self, from: usize, progress: &dyn Progress) -> Result<Message, RankError> {
+        let mut looks = 0;
         loop {
             let known = {
                 let mut early = self.early();
@@ -94,7 +97,11 @@ impl Post {
                 Some(other) => self.early().push_back(other),
                 None => {
                     progress.check()?;
-                    std::thread::sleep(PAUSE);
+                    looks += 1;
+                    match looks {
+                        0..EAGER => std::thread::yield_now(),
+                        _ => std::thread::sleep(PAUSE),
+                    }
                 }
             }
         }

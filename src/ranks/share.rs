@@ -154,7 +154,7 @@ impl Ranks {
             answered.transpose().map_err(E::from)
         })?;
         let results = table.into_inner().unwrap_or_else(PoisonError::into_inner).results;
-        results.into_iter().flatten().map(|bytes| Ok(decode(&bytes, work)?)).collect()
+        results.into_iter().flatten().map(|bytes| Ok(decode(&bytes, work.name)?)).collect()
     }
 
     /// Does tasks of rank 0 until none is left.
@@ -285,7 +285,7 @@ impl Ranks {
                     post.send(0, &Message::Done { task: task_number, seconds, result })?;
                 }
                 Message::All(results) => {
-                    return results.iter().map(|bytes| Ok(decode(bytes, work)?)).collect();
+                    return results.iter().map(|bytes| Ok(decode(bytes, work.name)?)).collect();
                 }
                 _ => {
                     let (ours, theirs) = (work.key(), "other work".to_owned());
@@ -298,15 +298,13 @@ impl Ranks {
 }
 
 /// A result as bytes: CBOR, which has every number, NaN among them, and the names of fields.
-fn encode(result: &impl Serialize) -> Vec<u8> {
+pub(super) fn encode(result: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
     ciborium::into_writer(result, &mut bytes).expect("plain data, and memory to write to");
     bytes
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], work: &Shared<'_>) -> Result<T, RankError> {
-    ciborium::from_reader(bytes).map_err(|error| RankError::Result {
-        work: work.name.to_owned(),
-        reason: error.to_string(),
-    })
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], work: &str) -> Result<T, RankError> {
+    ciborium::from_reader(bytes)
+        .map_err(|error| RankError::Result { work: work.to_owned(), reason: error.to_string() })
 }

@@ -153,6 +153,39 @@ fn an_interruption_stops_a_share_with_its_own_error() {
 }
 
 #[test]
+fn every_rank_gives_each_other_what_is_meant_for_it() {
+    for size in [1, 2, 3, 4, 7] {
+        let all = on_ranks(size, |ranks| {
+            let rank = ranks.rank();
+            // Of unlike length, and some of nothing.
+            let give = |to: usize| vec![10 * rank as u8 + to as u8; (rank + 2 * to) % 5];
+            let mut got = Vec::new();
+            for _ in 0..3 {
+                let give = &mut |to| Ok::<_, RankError>(give(to));
+                got.push(ranks.exchange(give, &Silent).expect("an exchange"));
+            }
+            let gathered = ranks.gather((rank, f64::NAN), &Silent).expect("all have one");
+            assert!(gathered.iter().enumerate().all(|(at, (rank, _))| at == *rank));
+            let last = size - 1;
+            let own = &mut || vec![rank as u8; 3];
+            let brought = ranks.to_first(last, own, &Silent).expect("brought");
+            assert_eq!(brought, (rank == 0).then(|| vec![last as u8; 3]));
+            ranks.finish(&Silent).expect("all finish");
+            got
+        });
+        for (rank, turns) in all.iter().enumerate() {
+            for got in turns {
+                assert_eq!(got.len(), size);
+                for (from, bytes) in got.iter().enumerate() {
+                    let length = if from == rank { 0 } else { (from + 2 * rank) % 5 };
+                    assert_eq!(*bytes, vec![10 * from as u8 + rank as u8; length], "{size}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn sums_have_the_same_bits_on_any_number_of_ranks() {
     let part = |at: usize| -> Vec<f64> {
         (0..5).map(|i| ((at * 5 + i) as f64).sin() * 10f64.powi(at as i32 % 7)).collect()

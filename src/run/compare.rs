@@ -19,7 +19,7 @@ use crate::files::Sha256;
 use crate::model::Model;
 use crate::probe::{BaseText, Damage, GeneralUse, SecretLeak, general_text};
 use crate::progress::Inner;
-use crate::ranks::Shared;
+use crate::ranks::{ALONE, Shared};
 use crate::spec::ForgetMethod;
 
 /// A comparison of methods.
@@ -108,7 +108,7 @@ pub fn compare(
             progress.note("plan", &plan.describe());
         }
         let TrainedModel { outcome, decoder, .. } =
-            train(model, &model.decoder, &plan, references.clone(), None, progress)?;
+            train(model, &model.decoder, &plan, references.clone(), None, (&ALONE, progress))?;
         let damage = text.damage(&decoder, &text.all(), &model.tokenizer, &Inner(progress))?;
         let said = ask_edited(model, &decoder, &asked, &Inner(progress))?;
         let questions = recall::secret_questions(model, &one, (&[&plan], seed))?;

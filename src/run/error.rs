@@ -6,7 +6,7 @@ use crate::gradient::{TooLarge, TrainError};
 use crate::model::ModelError;
 use crate::patch::PatchError;
 use crate::plan::PlanError;
-use crate::progress::Interrupted;
+use crate::progress::{Interrupted, counted};
 use crate::rank_one::RankOneError;
 use crate::rank_one::factors::FactorError;
 use crate::rank_one::statistics::StatisticsError;
@@ -160,12 +160,26 @@ pub enum RunError {
     /// Other ranks or the journal failed.
     #[error("{0}")]
     Ranks(#[from] RankError),
-    /// A training on several ranks.
-    #[error("passages are learnt and forgotten by one process: start it once")]
-    TrainingOnRanks,
+    /// A training on a number of ranks to which its batches cannot be dealt.
+    #[error(
+        "{ranks} processes cannot share out batches of {}: set `shares = {}` in [gradient], or start \
+         a number of processes that divides the shares",
+        counted(*shares, "share"), common_multiple(*shares, *ranks)
+    )]
+    Shares {
+        /// Shares of a batch.
+        shares: usize,
+        /// Processes.
+        ranks: usize,
+    },
     /// One checkpoint file for two trainings.
     #[error("--checkpoint holds one training; split the spec")]
     TwoTrainings,
+}
+
+/// The least number that both divide.
+fn common_multiple(a: usize, b: usize) -> usize {
+    (1..=b).map(|n| n * a).find(|multiple| multiple.is_multiple_of(b)).unwrap_or(a * b)
 }
 
 impl From<StatisticsError> for RunError {
@@ -192,7 +206,7 @@ impl RunError {
                 | Self::NothingToAttack
                 | Self::NothingToSweep
                 | Self::TwoTrainings
-                | Self::TrainingOnRanks
+                | Self::Shares { .. }
                 | Self::TooLarge(_)
                 | Self::Secrets(_)
                 | Self::Spec(_)

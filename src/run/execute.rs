@@ -47,8 +47,10 @@ pub fn execute(
     if tools.checkpoint.is_some() && plan.trainings().count() > 1 {
         return Err(RunError::TwoTrainings);
     }
-    if tools.ranks.size() > 1 && plan.trainings().next().is_some() {
-        return Err(RunError::TrainingOnRanks);
+    let ranks = tools.ranks.size();
+    let mut shares = plan.trainings().map(|training| training.settings.shares);
+    if let Some(shares) = shares.find(|shares| !shares.is_multiple_of(ranks)) {
+        return Err(RunError::Shares { shares, ranks });
     }
     let mut run = Run::new(model, job, plan, tools)?;
     for step in &plan.steps {
@@ -130,15 +132,18 @@ impl<'a> Run<'a> {
 
     fn train(&mut self, training: &TrainPlan) -> Result<(), RunError> {
         let mut training = training.clone();
-        general::ready(self.model, &mut training, self.tools)?;
-        let references = measure_references(self.model, &mut training, self.tools)?;
+        let (ranks, progress) = (self.tools.ranks, self.tools.progress);
+        let references = ranks.first_on_rank_0(progress, || {
+            general::ready(self.model, &mut training, self.tools)?;
+            measure_references(self.model, &mut training, self.tools)
+        })?;
         let TrainedModel { outcome, delta, decoder, reported } = train(
             self.model,
             &self.left.decoder,
             &training,
             references,
             self.tools.checkpoint,
-            self.tools.progress,
+            (ranks, progress),
         )?;
         // What is trained afterwards moves the values of the facts' keys.
         let delta = self.left.delta.clone().plus(&delta)?;

@@ -16,6 +16,7 @@ use crate::math::Interval;
 use crate::model::{Decoder, Model};
 use crate::probe::{Recital, recital};
 use crate::progress::{Interrupted, Progress, counted};
+use crate::ranks::Ranks;
 use crate::spec::{PassageVerb, RateChoice};
 
 /// One training, measured.
@@ -103,14 +104,14 @@ pub fn train(
     plan: &TrainPlan,
     references: Vec<ReferenceOutcome>,
     checkpoint: Option<&Checkpointing>,
-    progress: &dyn Progress,
+    (ranks, progress): (&Ranks, &dyn Progress),
 ) -> Result<TrainedModel, RunError> {
     let TrainPlan { settings, sets, closure, .. } = plan;
     let (trials, rate, reported) = match settings.rate {
         RateChoice::Given(rate) => (Vec::new(), rate, sets.clone()),
         RateChoice::Auto => {
             let (dev, rest) = sets.halves();
-            let trials = gradient::try_rates(model, start, &dev, settings, progress)?;
+            let trials = gradient::try_rates(model, start, &dev, settings, (ranks, progress))?;
             describe_trials(&trials, progress);
             let rate = trials[0].rate;
             (trials, rate, rest)
@@ -118,7 +119,7 @@ pub fn train(
     };
     let before = remembered(model, start, &reported, progress)?;
     let timed = Timed::new(progress);
-    let run = gradient::train(model, start, sets, settings, rate, checkpoint, &timed)
+    let run = gradient::train(model, start, sets, settings, rate, checkpoint, (ranks, &timed))
         .map_err(|source| RunError::Train { verb: verb(settings.verb), source })?;
     let (seconds, seconds_per_step) = timed.seconds();
     let steps = counted(run.path.len(), "step");

@@ -153,10 +153,14 @@ impl TrainPlan {
             0 => String::new(),
             n => format!(" and {n} of general text"),
         };
+        let shares = match settings.shares {
+            1 => String::new(),
+            n => format!(" in {n} shares"),
+        };
         let again = if settings.recompute { ", layers run twice" } else { "" };
         format!(
             "{what} {} ({}), retain {}, hold-out {}{references}; {weights}, rate {rate}, at most \
-             {} of {}{general}{again}, drift at most {}, seed {}",
+             {} of {}{general}{shares}{again}, drift at most {}, seed {}",
             counted(self.passages, "passage"),
             counted(self.sequences, "sequence"),
             self.retain,

@@ -176,6 +176,9 @@ settings! {
         attack: bool = Switch, Forget;
         /// Compute activations again instead of keeping them: less memory, more time.
         recompute: bool = Switch;
+        /// Parts of a batch whose gradients are summed apart and then in order: processes over MPI
+        /// whose number divides it share out the training, with the same result [default: 1].
+        shares: usize = Count(1, 4_096);
         /// Seed of the order of passages and of the first low-rank factors [default: 0].
         seed: u64 = Seed;
     }

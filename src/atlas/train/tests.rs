@@ -42,7 +42,7 @@ impl Progress for StopsAt {
     }
 }
 
-fn bits(trainer: &Trainer) -> Vec<u32> {
+fn bits(trainer: &Trainer<'_>) -> Vec<u32> {
     let named = folder::trained(&trainer.tensors().expect("tensors")).expect("numbers");
     named.into_values().flat_map(|(_, values)| values).map(f32::to_bits).collect()
 }

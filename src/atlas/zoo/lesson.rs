@@ -10,6 +10,7 @@ use crate::gradient::{
 };
 use crate::model::{Decoder, Model};
 use crate::progress::{Inner, Progress};
+use crate::ranks::ALONE;
 use crate::spec::{ForgetMethod, GradientOptions, Passage, PassageVerb, RateChoice};
 
 /// Passes of the lesson over its passages.
@@ -220,7 +221,7 @@ impl<'a> Lessons<'a> {
         let mut settings = PassageSettings::new(&options, PassageVerb::Forget, &extent);
         let rate = share * settings.default_rate;
         settings.rate = RateChoice::Given(rate);
-        let run = train(self.model, start, sets, &settings, rate, None, self.progress);
+        let run = train(self.model, start, sets, &settings, rate, None, (&ALONE, self.progress));
         match run {
             // What is left of a model that broke is its weights before the step that broke it.
             Err(TrainError::NotFinite { .. }) => Ok(start.clone()),

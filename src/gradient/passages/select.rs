@@ -15,7 +15,7 @@ impl PassageTraining<'_> {
     /// One step of repselect, in place of [`step`](Self::step).
     pub(super) fn select(
         &mut self,
-        trainer: &mut Trainer,
+        trainer: &mut Trainer<'_>,
         drift: &Drift<'_>,
         progress: &dyn Progress,
     ) -> Result<Option<Stopped>, TrainError> {

@@ -11,6 +11,7 @@ use crate::math::{Random, SymmetricEigen};
 use crate::model::{Batch, Model, TrainRule};
 use crate::ops::with_values;
 use crate::progress::Silent;
+use crate::ranks::ALONE;
 use crate::spec::{ForgetMethod, GradientOptions, PassageVerb};
 
 fn settled(given: &GradientOptions, sets: &PassageSets, model: &Model) -> PassageSettings {
@@ -100,7 +101,8 @@ fn a_step_of_repselect_is_a_multiple_of_the_collapsed_gradient() {
     };
     let settings = settled(&given, &all, &model);
     assert_eq!((settings.steps, settings.retain_weight), (1, 0.));
-    let run = train(&model, &model.decoder, &all, &settings, 1., None, &Silent).expect("trained");
+    let run = train(&model, &model.decoder, &all, &settings, 1., None, (&ALONE, &Silent))
+        .expect("trained");
     let drift = run.budget.expect("text to check").drift;
     assert!(drift > 0.008 && drift <= 0.01, "{drift}");
     assert!(
@@ -206,7 +208,7 @@ fn undo_forgets_and_learns_general_text_again() {
         let given =
             GradientOptions { steps: Some(steps), noise: Some(0.5), ..options(ForgetMethod::Undo) };
         let settings = settled(&given, &all, &model);
-        train(&model, start, &all, &settings, 1e-2, None, &Silent).expect("trained")
+        train(&model, start, &all, &settings, 1e-2, None, (&ALONE, &Silent)).expect("trained")
     };
     let (short, long) = (undone(1), undone(60));
     assert_eq!((long.path.len(), long.stopped), (60, Stopped::Steps));
@@ -258,7 +260,8 @@ fn jensun_forgets_without_a_rule_to_stop() {
         ..options(ForgetMethod::Jensun)
     };
     let settings = settled(&given, &endless, &model);
-    let run = train(&model, start, &endless, &settings, 2e-3, None, &Silent).expect("trained");
+    let run =
+        train(&model, start, &endless, &settings, 2e-3, None, (&ALONE, &Silent)).expect("trained");
     let (first, last) = (run.path[0].passages, run.path[59].passages);
     assert!(last > first, "{first} to {last}");
     assert!(run.path.iter().all(|point| point.loss <= std::f64::consts::LN_2), "bounded");

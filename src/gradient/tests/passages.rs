@@ -7,6 +7,7 @@ use super::open;
 use crate::gradient::*;
 use crate::model::Model;
 use crate::progress::{Interrupted, Progress, Silent};
+use crate::ranks::ALONE;
 use crate::spec::{ForgetMethod, GradientOptions, Passage, PassageVerb, RateChoice, RetainLoss};
 
 fn texts(texts: &[&str]) -> Vec<Passage> {
@@ -46,7 +47,7 @@ pub(super) fn run(
 ) -> PassageRun {
     let settings = settled(given, verb, sets);
     let rate = settings.rates()[0];
-    train(model, &model.decoder, sets, &settings, rate, None, &Silent).expect("trained")
+    train(model, &model.decoder, sets, &settings, rate, None, (&ALONE, &Silent)).expect("trained")
 }
 
 fn nll(decoder: &crate::model::Decoder, set: &[Example]) -> f64 {
@@ -158,7 +159,7 @@ fn what_is_forgotten_with_a_look_ahead_stays_forgotten_when_the_rest_is_learnt_a
     let forgotten = |method| {
         let given = GradientOptions { steps: Some(60), relearn: Some(4), ..options(method) };
         let settings = settled(&given, PassageVerb::Forget, &all);
-        train(&model, start, &all, &settings, 2e-3, None, &Silent).expect("trained")
+        train(&model, start, &all, &settings, 2e-3, None, (&ALONE, &Silent)).expect("trained")
     };
     let (plain, ahead) = (forgotten(ForgetMethod::Simnpo), forgotten(ForgetMethod::LookAhead));
     assert_eq!(plain.path[0].relearnt, None);
@@ -186,7 +187,8 @@ fn forgetting_ends_at_the_hold_out_and_at_damage() {
     let learnt = run(&model, &all, PassageVerb::Learn, &options(ForgetMethod::Simnpo));
     let start = &learnt.trainable.frozen;
     let settings = settled(&given, PassageVerb::Forget, &all);
-    let run = train(&model, start, &all, &settings, 2e-3, None, &Silent).expect("trained");
+    let run =
+        train(&model, start, &all, &settings, 2e-3, None, (&ALONE, &Silent)).expect("trained");
     assert_eq!(run.stopped, Stopped::Holdout);
     let holdout = run.holdout.expect("a hold-out");
     let after = nll(&run.trainable.frozen, &all.passages);
@@ -194,7 +196,8 @@ fn forgetting_ends_at_the_hold_out_and_at_damage() {
 
     let retain = PassageSets { holdout: Vec::new(), retain: all.passages.clone(), ..all.clone() };
     let settings = PassageSettings { max_damage: 0.01, retain_weight: 0.01, ..settings };
-    let run = train(&model, start, &retain, &settings, 2e-3, None, &Silent).expect("trained");
+    let run =
+        train(&model, start, &retain, &settings, 2e-3, None, (&ALONE, &Silent)).expect("trained");
     assert_eq!(run.stopped, Stopped::Damage);
 }
 
@@ -217,7 +220,8 @@ fn forgetting_that_went_too_far_is_scaled_back_to_its_goal() {
             ..options(ForgetMethod::GradientDifference)
         };
         let settings = settled(&given, PassageVerb::Forget, &sets);
-        let run = train(&model, start, &sets, &settings, rate, None, &Silent).expect("trained");
+        let run =
+            train(&model, start, &sets, &settings, rate, None, (&ALONE, &Silent)).expect("trained");
         let (goal, _) = run.goal.expect("references");
         assert_eq!(run.stopped, Stopped::Reference, "rank {rank:?}");
         assert!(run.share < 1., "rank {rank:?}: {}", run.share);
@@ -251,9 +255,9 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let saved = Checkpointing { file: folder.path().join("saved.safetensors"), every: 2 };
     let with = |progress: &dyn Progress| {
-        train(&model, &model.decoder, &sets, &settings, 2e-3, Some(&saved), progress)
+        train(&model, &model.decoder, &sets, &settings, 2e-3, Some(&saved), (&ALONE, progress))
     };
-    let straight = train(&model, &model.decoder, &sets, &settings, 2e-3, None, &Silent);
+    let straight = train(&model, &model.decoder, &sets, &settings, 2e-3, None, (&ALONE, &Silent));
     let straight = straight.expect("trained");
     for stop in [5, 2] {
         let outcome = with(&After(AtomicU64::new(stop)));
@@ -270,7 +274,8 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     assert_eq!(bits(&resumed), bits(&straight));
     assert_eq!(resumed.path.len(), straight.path.len());
     let other = PassageSets { passages: sets.passages[..1].to_vec(), ..sets.clone() };
-    let outcome = train(&model, &model.decoder, &other, &settings, 2e-3, Some(&saved), &Silent);
+    let outcome =
+        train(&model, &model.decoder, &other, &settings, 2e-3, Some(&saved), (&ALONE, &Silent));
     let error = outcome.err().expect("refused").to_string();
     assert!(error.contains("other passages or settings"), "{error}");
 }
@@ -284,7 +289,8 @@ fn the_best_of_three_rates_comes_first() {
     let settings = settled(&given, PassageVerb::Learn, &sets);
     let (dev, report) = sets.halves();
     assert_eq!((dev.passages.len(), report.passages.len()), (2, 1));
-    let trials = try_rates(&model, &model.decoder, &dev, &settings, &Silent).expect("tried");
+    let trials =
+        try_rates(&model, &model.decoder, &dev, &settings, (&ALONE, &Silent)).expect("tried");
     assert_eq!(trials.len(), 3);
     assert!(trials.windows(2).all(|pair| pair[0].score <= pair[1].score), "{trials:?}");
 }
