@@ -3,8 +3,8 @@
 //! In turn k rank r meets rank (k − r) mod N, so that each pair meets once; the higher of two says that
 //! it is there, the lower speaks first. A send may wait until it is received, and an MPI library waits
 //! with a busy processor: so nobody speaks before the other is there. The pair of the earliest turn
-//! that is open can always go on, so that no ranks wait for each other in a circle. What a rank sends and receives does not
-//! grow with the number of ranks where the parts shrink with it.
+//! that is open can always go on, so that no ranks wait for each other in a circle. What a rank sends
+//! and receives does not grow with the number of ranks where the parts shrink with it.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
