@@ -148,7 +148,9 @@ pub fn second_moment_on(
     }
     if ranks.is_first() && !was_cached {
         keep_sealed(&file, &[&header(&moment, done), &bytes_of(&moment.sum)], progress);
-        // A partial sum that is not removed costs disk space, nothing else.
+    }
+    if ranks.is_first() {
+        // One that is not removed costs disk space, nothing else; a killed process may have left one.
         std::fs::remove_file(&partial).ok();
     }
     if ranks.size() > 1 {

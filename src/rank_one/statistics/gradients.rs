@@ -64,6 +64,8 @@ pub fn gradient_moments(
         missing.map(|(layer, file, _)| (*layer, file.clone())).unzip();
     let mut computed = compute(&source, &missing, &files, progress)?.into_iter();
     let obtained = found.iter_mut().filter_map(|(_, file, known)| {
+        // One that is not removed costs disk space, nothing else; a killed process may have left one.
+        std::fs::remove_file(file.with_extension("partial")).ok();
         let was_cached = known.is_some();
         let moment = known.take().or_else(|| computed.next())?;
         Some(Obtained { moment, file: std::mem::take(file), was_cached })
@@ -103,10 +105,8 @@ fn compute(
     if moments[0].tokens == 0 {
         return Err(no_sequence(corpus));
     }
-    for ((file, partial), moment) in files.iter().zip(&partial).zip(&moments) {
+    for (file, moment) in files.iter().zip(&moments) {
         keep_sealed(file, &[&header(moment, group), &bytes_of(&moment.sum)], progress);
-        // A partial sum that is not removed costs disk space, nothing else.
-        std::fs::remove_file(partial).ok();
     }
     Ok(moments)
 }

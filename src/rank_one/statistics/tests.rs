@@ -89,7 +89,10 @@ fn a_damaged_cache_is_computed_again() {
     let run = || second_moment(&model, LAYER, &corpus, cache.path(), &Silent).expect("computed");
     let first = run();
     let whole = bytes_of(&first);
+    // As of a process that was killed between the two.
+    std::fs::copy(&first.file, first.file.with_extension("partial")).expect("a copy");
     assert!(run().was_cached);
+    assert!(!names(cache.path()).iter().any(|name| name.ends_with(".partial")));
     let not_a_number = {
         let mut bytes = whole.clone();
         let end = bytes.len();
