@@ -300,8 +300,9 @@ impl<'a> Check<'a> {
         let shown = compact(&said);
         // Whether an output can be written is tried on a file without its name.
         let is_trial = injected.iter().any(|name| name.starts_with(".tmp"));
-        let is_named = injected.iter().any(|name| shown.contains(&compact(name)));
-        if !is_named && !(is_trial && shown.contains("cannotwrite")) {
+        let is_named = injected.iter().any(|name| shown.contains(&compact(name)))
+            || is_trial && shown.contains("cannotwrite");
+        if !is_named {
             problems.push(format!("names none of {injected:?}\n{said}"));
         }
         if said.lines().filter(|line| line.starts_with("Error:")).count() != 1 {
