@@ -65,6 +65,32 @@ impl Progress for Inner<'_> {
     }
 }
 
+/// Another [`Progress`] for work that counts otherwise than its bar: it advances to what the function
+/// makes of the number that is done. Phases stay the other's.
+pub(crate) struct Recounted<'a, F>(pub &'a dyn Progress, pub F);
+
+impl<F: Fn(u64) -> u64 + Send + Sync> Progress for Recounted<'_, F> {
+    fn advance(&self, done: u64, note: &str) {
+        self.0.advance(self.1(done), note);
+    }
+
+    fn note(&self, label: &str, text: &str) {
+        self.0.note(label, text);
+    }
+
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn warn(&self, message: &str) {
+        self.0.warn(message);
+    }
+
+    fn check(&self) -> Result<(), Interrupted> {
+        self.0.check()
+    }
+}
+
 /// Silent, but stops once its flag is raised.
 #[derive(Debug, Default)]
 pub struct StopFlag(AtomicBool);

@@ -8,17 +8,18 @@
 //! the passages are known.
 
 mod path;
+mod saved;
 mod select;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use path::describe;
 pub use path::{PathPoint, Stopped};
+use saved::{Identity, State};
 
 use super::TrainError;
 use super::data::refusals;
@@ -154,58 +155,6 @@ impl PassageVerb {
             Self::Learn => "learn",
             Self::Forget => "forget",
         }
-    }
-}
-
-/// Everything that a step changes, beside the trainer: what a checkpoint holds.
-#[derive(Serialize, Deserialize)]
-struct State {
-    passages: Order,
-    retain: Order,
-    /// NLL a token of each sequence when it was last drawn.
-    seen: BTreeMap<usize, f64>,
-    retained: BTreeMap<usize, f64>,
-    path: Vec<PathPoint>,
-    stopped: Option<Stopped>,
-    steering: Steering,
-    /// NLL of passages after others were learnt again, smoothed over steps.
-    relearnt: Option<f64>,
-}
-
-impl State {
-    fn resume(
-        mut cursor: serde_json::Value,
-        text: &str,
-        saved: &Checkpointing,
-    ) -> Result<(Self, Identity), TrainError> {
-        let fail = |reason: &str| TrainError::State {
-            file: saved.file.display().to_string(),
-            reason: reason.into(),
-        };
-        let stated: Option<Identity> = serde_json::from_value(cursor["data"].take()).ok();
-        let identity = stated.filter(|stated| *stated == Identity::new(text, stated.salt));
-        let other = || fail("it was saved with other passages or settings");
-        let identity = identity.ok_or_else(other)?;
-        let state = serde_json::from_value(cursor["state"].take());
-        Ok((state.map_err(|error| fail(&error.to_string()))?, identity))
-    }
-}
-
-/// Times that a digest is hashed, so that each guess at a short passage costs as many.
-const ROUNDS: usize = 50_000;
-
-/// Tells a training from others, and does not tell what it is about to who can only guess.
-#[derive(PartialEq, Serialize, Deserialize)]
-struct Identity {
-    salt: Sha256,
-    digest: Sha256,
-}
-
-impl Identity {
-    fn new(text: &str, salt: Sha256) -> Self {
-        let once = |digest: Sha256, _| Sha256::of(format!("{salt}\n{digest}"));
-        let digest = (0..ROUNDS).fold(Sha256::of(format!("{salt}\n{text}")), once);
-        Self { salt, digest }
     }
 }
 

@@ -215,16 +215,16 @@ impl Metric {
     }
 }
 
-/// What P makes of directions that hold so much of general text, relative to the mean, and so many
-/// others that hold `rest` each: of mean square 1.
-fn shares(values: &[f64], (others, rest): (usize, f64)) -> (Vec<f64>, f64) {
+/// The factor of P along each direction that holds so much of general text, relative to the mean, and
+/// along each of `others` that hold `rest`; their mean square is 1.
+fn factors(values: &[f64], (others, rest): (usize, f64)) -> (Vec<f64>, f64) {
     let damped = |value: f64| (value.max(0.) + DAMPING).recip().sqrt();
-    let (mut shares, mut rest): (Vec<f64>, f64) =
+    let (mut factors, mut rest): (Vec<f64>, f64) =
         (values.iter().copied().map(damped).collect(), damped(rest));
-    let squares = shares.iter().map(|it| it * it).sum::<f64>() + others as f64 * rest * rest;
+    let squares = factors.iter().map(|it| it * it).sum::<f64>() + others as f64 * rest * rest;
     let size = (squares / (values.len() + others) as f64).sqrt();
-    shares.iter_mut().chain([&mut rest]).for_each(|it| *it /= size);
-    (shares, rest)
+    factors.iter_mut().chain([&mut rest]).for_each(|it| *it /= size);
+    (factors, rest)
 }
 
 /// P from the eigenvectors of XᵀX.
@@ -235,11 +235,11 @@ fn whole(rows: &[f32], count: usize, width: usize) -> Result<Form, TrainError> {
     let eigen = eigen(moment, width)?;
     let relative = |value: &f64| if mean > 0. { value / mean } else { 0. };
     let values: Vec<f64> = eigen.values.iter().map(relative).collect();
-    let (shares, _) = shares(&values, (0, 0.));
+    let (factors, _) = factors(&values, (0, 0.));
     let plain: Vec<f32> = eigen.vectors.iter().map(|it| *it as f32).collect();
     let mut scaled = plain.clone();
-    for (row, share) in scaled.chunks_exact_mut(width).zip(shares) {
-        row.iter_mut().for_each(|it| *it *= share as f32);
+    for (row, factor) in scaled.chunks_exact_mut(width).zip(factors) {
+        row.iter_mut().for_each(|it| *it *= factor as f32);
     }
     let mut p = vec![0.; width * width];
     matmul_tn(&mut p, &plain, &scaled, width, width, width);
@@ -263,14 +263,14 @@ fn leading(rows: &[f32], count: usize, width: usize, most: usize) -> Result<Form
     let relative = |value: f64| if mean > 0. { value / mean } else { 0. };
     let values: Vec<f64> = chosen.iter().map(|at| relative(eigen.values[*at])).collect();
     let rest = relative((trace - held) / others.max(1) as f64);
-    let (shares, rest) = shares(&values, (others, rest));
+    let (factors, rest) = factors(&values, (others, rest));
     let mut weights = Vec::with_capacity(chosen.len() * count);
     for at in &chosen {
         let root = eigen.values[*at].sqrt();
         let vector = &eigen.vectors[at * count..(at + 1) * count];
         weights.extend(vector.iter().map(|it| (it / root) as f32));
     }
-    let excess = shares.iter().map(|share| (share - rest) as f32).collect();
+    let excess = factors.iter().map(|factor| (factor - rest) as f32).collect();
     let mut directions = vec![0.; chosen.len() * width];
     matmul_nn(&mut directions, &weights, rows, chosen.len(), width, count);
     Ok(Form::Leading { directions, excess, rest: rest as f32 })

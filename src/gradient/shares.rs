@@ -1,8 +1,8 @@
 //! A batch in shares, and tensors that belong to one process each.
 //!
 //! The examples of a batch are dealt into shares. The gradient g_i of a share is summed from zero, and
-//! the shares are added in order: g = ((g_0 + g_1) + g_2) + …. N processes take one share each, N
-//! times, so that the sum is the same to the bit for every N that divides the number of shares.
+//! the shares are added in order: g = ((g_0 + g_1) + g_2) + …. N processes sum N shares at
+//! once, turn by turn, so that the sum is the same to the bit for every N that divides their number.
 //!
 //! Each trained tensor belongs to one process: it alone adds the shares of its gradient, holds its
 //! moments and changes its values, which it then gives to all others (the first stage of ZeRO, arXiv

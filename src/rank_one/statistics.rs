@@ -22,11 +22,11 @@ use crate::model::weights::header::Header;
 use crate::model::{Model, ModelError};
 use crate::ops::{Weight, WeightLayout};
 use crate::plan::MomentCost;
-use crate::progress::{Progress, counted};
+use crate::progress::{Progress, Recounted, counted};
 use crate::ranks::{ALONE, RankError, Ranks};
 
 pub use corpus::Corpus;
-use corpus::{After, Groups, SAMPLES, cut, read};
+use corpus::{Groups, SAMPLES, cut, read};
 pub use gradients::{GRADIENT_TOKENS, gradient_moments, known_gradient_moment};
 
 /// Why a second moment could not be computed.
@@ -128,7 +128,7 @@ pub fn second_moment_on(
             let mut sequences = groups.get(group, before, progress)?.unwrap_or_default();
             cut(&mut sequences, keys[group]);
             let mut own = SecondMoment::empty(width);
-            let after = After { progress, done: before };
+            let after = Recounted(progress, |now| before as u64 + now);
             accumulate(&model.decoder, layer, &sequences, &mut own, &after)?;
             Ok(own.sum)
         };

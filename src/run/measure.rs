@@ -1,7 +1,6 @@
 //! What is asked of a model about each case: before anything is changed, and afterwards.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +16,7 @@ use crate::probe::{
     BackgroundFact, BackgroundQuestions, BackgroundSize, BaseAnswers, Measured, OtherKey,
     PromptKind, Questions, SAID_TOKENS, SaidQuestions, measure, said,
 };
-use crate::progress::{Inner, Interrupted, Progress};
+use crate::progress::{Inner, Progress, Recounted};
 use crate::ranks::Shared;
 use crate::spec::{AboutSubject, Comparison, Insert, PromptSet};
 
@@ -229,38 +228,12 @@ pub(super) fn each_together<T: Serialize + DeserializeOwned>(
 ) -> Result<Vec<T>, RunError> {
     let (tasks, label) = (cases.div_ceil(TOGETHER), |_| String::new());
     let work = Shared { job, name, tasks, label: &label };
-    let counted = Together { progress: tools.progress, cases };
+    // The bar counts cases, and the work tasks.
+    let counted =
+        Recounted(tools.progress, |tasks: u64| (tasks * TOGETHER as u64).min(cases as u64));
     let range = |task: usize| task * TOGETHER..cases.min((task + 1) * TOGETHER);
     let found = tools.ranks.share(&work, &counted, &mut |task| ask(range(task)))?;
     Ok(found.into_iter().flatten().collect())
-}
-
-/// Counts cases where the work counts tasks.
-struct Together<'a> {
-    progress: &'a dyn Progress,
-    cases: usize,
-}
-
-impl Progress for Together<'_> {
-    fn advance(&self, done: u64, note: &str) {
-        self.progress.advance((done * TOGETHER as u64).min(self.cases as u64), note);
-    }
-
-    fn note(&self, label: &str, text: &str) {
-        self.progress.note(label, text);
-    }
-
-    fn now(&self) -> Duration {
-        self.progress.now()
-    }
-
-    fn warn(&self, message: &str) {
-        self.progress.warn(message);
-    }
-
-    fn check(&self) -> Result<(), Interrupted> {
-        self.progress.check()
-    }
 }
 
 /// Other subjects of each kind that all cases of a run are asked about together, at most; the cases

@@ -1,12 +1,11 @@
 //! The text that statistics are collected over, as groups of sequences: a file's, or the model's own.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::StatisticsError;
 use crate::files::{Sha256, read_regular};
 use crate::model::{Model, ModelError, Opening, SampleGroup, samples, text_pieces};
-use crate::progress::{Interrupted, Progress};
+use crate::progress::{Progress, Recounted};
 use crate::spec::{SourceText, corpus_of_data};
 
 /// The corpus that keys are collected over.
@@ -135,7 +134,8 @@ impl<'a> Groups<'a> {
                 let (sequences, tokens) = SAMPLES;
                 let seed = seed.wrapping_add(((number + 1) * 1_000_003) as u64);
                 let group = SampleGroup { seed, sequences, tokens, opening: Opening::Bare };
-                Ok(Some(samples(model, group, &file, &After { progress, done })?))
+                let after = Recounted(progress, |now| done as u64 + now);
+                Ok(Some(samples(model, group, &file, &after)?))
             }
         }
     }
@@ -144,28 +144,4 @@ impl<'a> Groups<'a> {
 /// The file of one group of samples.
 fn group_file(stem: &Path, number: usize) -> PathBuf {
     PathBuf::from(format!("{}-{number}.json", stem.display()))
-}
-
-/// Counts work on top of what was done before.
-pub(super) struct After<'a> {
-    pub(super) progress: &'a dyn Progress,
-    pub(super) done: usize,
-}
-
-impl Progress for After<'_> {
-    fn advance(&self, done: u64, note: &str) {
-        self.progress.advance(self.done as u64 + done, note);
-    }
-
-    fn now(&self) -> Duration {
-        self.progress.now()
-    }
-
-    fn warn(&self, message: &str) {
-        self.progress.warn(message);
-    }
-
-    fn check(&self) -> Result<(), Interrupted> {
-        self.progress.check()
-    }
 }
