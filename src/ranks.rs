@@ -15,8 +15,8 @@
 //! job was killed, on as many ranks as there are then. It needs no MPI.
 //!
 //! **Errors.** A rank that cannot go on tells rank 0, which names the rank and its machine, and ends
-//! the job. A process that is killed is named by `mpirun` or `srun`, which end the others. What was
-//! finished is in the journal.
+//! the job. A process that is killed is named by `mpirun` or `srun`, which end the others (MPICH's names
+//! the process and its machine, and no rank). What was finished is in the journal.
 //!
 //! # Building
 //!
@@ -30,7 +30,8 @@
 //!
 //! The bindings are made from the header of that library, for which `libclang` is needed
 //! (`libclang-dev` on Debian; `LIBCLANG_PATH` names another place). The binary then belongs to that
-//! library: build again after changing it.
+//! library and its launcher: build again after changing it, once `cargo clean -p mpi-sys` has removed
+//! its bindings. Started by the launcher of another, where each process would be alone, it is refused.
 //!
 //! # Running
 //!

@@ -191,6 +191,13 @@ mod over_mpi {
         command
     }
 
+    /// What a launcher says of a rank that was killed: Open MPI its number, MPICH its process.
+    fn assert_is_named(told: &str, rank: usize, process: &str) {
+        let told = told.to_lowercase();
+        let names = [format!("rank {rank}"), format!("pid {process} running at")];
+        assert!(names.iter().any(|name| told.contains(name)), "{told}");
+    }
+
     fn run(room: &Room, ranks: usize, words: &[&str]) -> Output {
         mpirun(room, ranks).args(words).output().expect("mpirun")
     }
@@ -324,7 +331,7 @@ mod over_mpi {
         assert!(Command::new("kill").args(["-9", &process]).status().expect("kill").success());
         let ended = child.wait_with_output().expect("the job ends");
         assert!(!ended.status.success());
-        assert!(said(&ended).to_lowercase().contains("rank 2"), "{}", said(&ended));
+        assert_is_named(&said(&ended), 2, &process);
         assert!(!room.path(PATCH).exists());
         let again = run(&room, 2, &kept);
         assert!(again.status.success(), "{}", said(&again));
@@ -388,8 +395,7 @@ mod over_mpi {
         assert!(Command::new("kill").args(["-9", &process]).status().expect("kill").success());
         let ended = child.wait_with_output().expect("the job ends");
         assert!(!ended.status.success());
-        let told = said(&ended);
-        assert!(told.to_lowercase().contains("rank 2"), "{told}");
+        assert_is_named(&said(&ended), 2, &process);
         let again = run(&room, 2, &kept);
         assert!(again.status.success(), "{}", said(&again));
         assert_eq!(measured(&again), whole);
@@ -412,6 +418,22 @@ mod over_mpi {
         let told = said(&command.args(nothing).output().expect("mpirun"));
         assert!(told.contains("Error: rank"), "{told}");
         assert_eq!(told.matches("Error:").count(), 1, "{told}");
+    }
+
+    #[test]
+    fn processes_that_the_library_cannot_see_are_refused_by_one_of_them() {
+        let room = Room::new();
+        // Variables of a launcher that neither Open MPI nor MPICH reads.
+        let started = |rank: &str| {
+            let mut command = room.rescribe();
+            command.args(edit(&[])).env("MV2_COMM_WORLD_RANK", rank);
+            command.env("MV2_COMM_WORLD_SIZE", "2").output().expect("the binary runs")
+        };
+        let (first, second) = (started("0"), started("1"));
+        let told = said(&first);
+        assert!(told.contains("started 2 times, but its MPI library finds one"), "{told}");
+        assert_eq!((first.status.code(), second.status.code()), (Some(2), Some(2)), "{told}");
+        assert_eq!(said(&second), "");
     }
 
     #[test]

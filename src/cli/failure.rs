@@ -106,7 +106,10 @@ fn is_taken(error: &anyhow::Error) -> bool {
 fn is_of_command(error: &RankError) -> bool {
     matches!(
         error,
-        RankError::OtherJob { .. } | RankError::InUse { .. } | RankError::WithoutMpi { .. }
+        RankError::OtherJob { .. }
+            | RankError::InUse { .. }
+            | RankError::WithoutMpi { .. }
+            | RankError::OtherLauncher { .. }
     )
 }
 

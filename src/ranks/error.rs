@@ -79,9 +79,20 @@ pub enum RankError {
     #[error(
         "this rescribe was started {} and cannot share out its work: build it with the MPI library \
          of this machine, by `cargo install --path . --features mpi`, or start it once",
-        ranks.map_or_else(|| "by an MPI launcher".to_owned(), |n| format!("{n} times"))
+        times(*ranks)
     )]
     WithoutMpi {
+        /// Number of processes, where that is known.
+        ranks: Option<usize>,
+    },
+    /// Several processes, each of which is alone for the MPI library.
+    #[error(
+        "this rescribe was started {}, but its MPI library finds one process: start it with the \
+         launcher of the library that it was built with (Slurm: `srun --mpi=pmix` or `--mpi=pmi2`), \
+         or build it again with this one's, after `cargo clean -p mpi-sys`",
+        times(*ranks)
+    )]
+    OtherLauncher {
         /// Number of processes, where that is known.
         ranks: Option<usize>,
     },
@@ -91,4 +102,9 @@ pub enum RankError {
     /// The user stopped it.
     #[error("{0}")]
     Interrupted(#[from] Interrupted),
+}
+
+/// How often a program was started.
+fn times(ranks: Option<usize>) -> String {
+    ranks.map_or_else(|| "by an MPI launcher".to_owned(), |n| format!("{n} times"))
 }

@@ -49,16 +49,21 @@ fn rank_is_slurms(variable: &dyn Fn(&str) -> Option<String>) -> bool {
 ///
 /// # Errors
 ///
-/// [`RankError`] where the MPI library cannot be started, or this program was built without one and
-/// has been started more than once.
+/// [`RankError`] where the MPI library cannot be started, or where this program was started more than
+/// once and has no MPI library, or one that another launcher belongs to.
 pub fn start(launch: Option<Launch>) -> Result<Ranks, RankError> {
     let Some(launch) = launch else { return Ok(Ranks::alone()) };
     connect(launch)
 }
 
 #[cfg(feature = "mpi")]
-fn connect(_: Launch) -> Result<Ranks, RankError> {
-    Ok(Ranks::over(Box::new(super::mpi::Mpi::start()?)))
+fn connect(launch: Launch) -> Result<Ranks, RankError> {
+    let ranks = Ranks::over(Box::new(super::mpi::Mpi::start()?));
+    // Each process would do all the work and write the same files.
+    match ranks.size() == 1 && launch.is_one_of_many() {
+        false => Ok(ranks),
+        true => Err(RankError::OtherLauncher { ranks: launch.size }),
+    }
 }
 
 #[cfg(not(feature = "mpi"))]

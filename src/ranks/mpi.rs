@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mpi_sys::{
     MPI_Abort, MPI_Comm_rank, MPI_Comm_set_errhandler, MPI_Comm_size, MPI_Error_string,
@@ -158,6 +159,8 @@ impl Link for Mpi {
     }
 
     fn abort(&self, code: u8) -> ! {
+        // Some launchers drop what they have not yet passed on of what was said.
+        std::thread::sleep(Duration::from_millis(200));
         // SAFETY: whatever another thread does in the library ends with the process.
         unsafe { MPI_Abort(RSMPI_COMM_WORLD, c_int::from(code)) };
         std::process::exit(i32::from(code))
