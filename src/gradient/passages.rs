@@ -173,8 +173,9 @@ struct PassageTraining<'a> {
 
 /// Share of the goal from which on the passages are measured after each step.
 const NEAR: f64 = 0.8;
-/// Share of the goal at which passages are to stay after others were learnt again.
-const STAYS: f64 = 0.95;
+/// Share of the goal at which passages are to stay while others are learnt again. With 0.95 an attack
+/// that no one saw still brought them back to 80 to 90 % of what was never seen.
+const STAYS: f64 = 1.05;
 /// Share of the smoothed NLL after relearning that one step replaces.
 const FRESH: f64 = 0.1;
 /// Tokens kept of each distribution of the start model.

@@ -154,7 +154,8 @@ impl PassageSettings {
 
     /// Defaults for whatever the user left out.
     pub fn new(options: &GradientOptions, verb: PassageVerb, extent: &Extent) -> Self {
-        let method = options.method.unwrap_or_default();
+        let can_part = verb == PassageVerb::Forget && extent.sequences > 1;
+        let method = options.forget_method(extent.has_goal && can_part);
         let forgets_by = |one| verb == PassageVerb::Forget && method == one;
         let batch = options.batch.unwrap_or(4);
         let epoch = extent.sequences.div_ceil(batch).max(1) as u64;
@@ -225,7 +226,7 @@ impl PassageSettings {
             chunk: Self::chunk(options),
             max_damage: options.max_damage.unwrap_or(0.1),
             relearn: match method {
-                ForgetMethod::LookAhead => options.relearn.unwrap_or(12),
+                ForgetMethod::LookAhead => options.relearn.unwrap_or(24),
                 ForgetMethod::Repselect => options.relearn.unwrap_or(1),
                 _ => 0,
             },
@@ -324,7 +325,7 @@ impl PassageSettings {
 fn usual_steps(verb: PassageVerb, method: ForgetMethod, epoch: u64) -> u64 {
     match (verb, method) {
         (PassageVerb::Forget, ForgetMethod::Repselect) => 1,
-        (PassageVerb::Forget, ForgetMethod::Undo) => 100 * epoch,
+        (PassageVerb::Forget, ForgetMethod::LookAhead | ForgetMethod::Undo) => 100 * epoch,
         _ => 20 * epoch,
     }
 }

@@ -1,6 +1,7 @@
 //! A training on disk: one safetensors file, written whole or not at all.
 //!
-//! Tensors `N.values`, `N.first`, `N.second` for parameter N, and the rest as JSON in the metadata.
+//! Tensors `N.values`, `N.first`, `N.second` for parameter N, `N.gone` where there is an adversary, and
+//! the rest as JSON in the metadata.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -44,7 +45,12 @@ const DIGEST: &str = "sha256";
 pub(super) type OfEach<'a> = dyn FnMut(usize) -> Result<Cow<'a, Moments>, TrainError> + 'a;
 /// Times that [`write`] asks for the moments of all parameters, in order.
 pub(super) const PASSES: usize = 2;
-const PARTS: [&str; 3] = ["values", "first", "second"];
+const PARTS: [&str; 4] = ["values", "first", "second", "gone"];
+
+/// The tensors of each parameter.
+fn parts(has_adversary: bool) -> &'static [&'static str] {
+    if has_adversary { &PARTS } else { &PARTS[..3] }
+}
 
 fn is_saved_training(path: &Path) -> bool {
     let Ok(map) = weights::map_file(path) else { return false };
@@ -53,21 +59,22 @@ fn is_saved_training(path: &Path) -> bool {
         .is_ok_and(|(_, found)| found.metadata().as_ref().is_some_and(|it| it.contains_key(KEY)))
 }
 
+/// Writes what a trainer holds; `gone` is how far its adversary is, and empty where there is none.
 pub(super) fn write(
     path: &Path,
     head: &Head<'_>,
     parameters: &[Parameter],
-    moments: &mut OfEach<'_>,
+    (moments, gone): (&mut OfEach<'_>, &[Vec<f32>]),
 ) -> Result<(), TrainError> {
     let mut text = serde_json::to_value(head).expect("plain data");
     text["names"] = parameters.iter().map(|parameter| parameter.slot.name.as_str()).collect();
     let text = text.to_string();
-    let digest = digest(&text, parameters, moments)?;
+    let digest = digest(&text, parameters, (&mut *moments, gone))?;
     let mut header = json!({ "__metadata__": { KEY: text, DIGEST: digest } });
     let mut at = 0;
     for (index, parameter) in parameters.iter().enumerate() {
         let elements = parameter.values.elem_count();
-        for part in PARTS {
+        for part in parts(!gone.is_empty()) {
             header[format!("{index}.{part}")] = json!({
                 "dtype": "F32", "shape": [elements], "data_offsets": [at, at + 4 * elements],
             });
@@ -80,7 +87,7 @@ pub(super) fn write(
     write_atomically(path, Overwrite::Replace, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        write_tensors(out, parameters, moments)
+        write_tensors(out, parameters, (&mut *moments, gone))
     })?;
     Ok(())
 }
@@ -89,18 +96,18 @@ pub(super) fn write(
 fn digest(
     text: &str,
     parameters: &[Parameter],
-    moments: &mut OfEach<'_>,
+    held: (&mut OfEach<'_>, &[Vec<f32>]),
 ) -> Result<Sha256, TrainError> {
     let mut hasher = Hashing(Sha256Hasher::default());
     hasher.0.update(text);
-    write_tensors(&mut hasher, parameters, moments).map_err(candle_core::Error::wrap)?;
+    write_tensors(&mut hasher, parameters, held).map_err(candle_core::Error::wrap)?;
     Ok(hasher.0.finish())
 }
 
 fn write_tensors(
     out: &mut impl Write,
     parameters: &[Parameter],
-    moments: &mut OfEach<'_>,
+    (moments, gone): (&mut OfEach<'_>, &[Vec<f32>]),
 ) -> std::io::Result<()> {
     for (at, parameter) in parameters.iter().enumerate() {
         with_values(&parameter.values, "state", |values| Ok(write_numbers(out, values)))
@@ -108,6 +115,7 @@ fn write_tensors(
         let moments = moments(at).map_err(std::io::Error::other)?;
         write_numbers(out, &moments.first)?;
         write_numbers(out, &moments.second)?;
+        gone.get(at).map_or(Ok(()), |gone| write_numbers(out, gone))?;
     }
     Ok(())
 }
@@ -136,12 +144,12 @@ fn write_numbers(out: &mut impl Write, numbers: &[f32]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// (steps, cursor); values are filled, and those moments that are there.
+/// (steps, cursor); values are filled, those moments that are there, and the adversary.
 pub(super) fn read(
     path: &Path,
     settings: &TrainerSettings,
     parameters: &[Parameter],
-    moments: &mut [Option<Moments>],
+    (moments, gone): (&mut [Option<Moments>], &mut Vec<Vec<f32>>),
 ) -> Result<(u64, Value), TrainError> {
     let fail = |reason: String| TrainError::State { file: path.display().to_string(), reason };
     let map = weights::map_file(path).map_err(|error| fail(error.to_string()))?;
@@ -157,10 +165,11 @@ pub(super) fn read(
         return Err(fail("it trains other tensors".into()));
     }
     let tensors = SafeTensors::deserialize(&map).map_err(|error| fail(error.to_string()))?;
+    let has_adversary = tensors.tensor("0.gone").is_ok();
     let mut hasher = Sha256Hasher::default();
     hasher.update(text);
     for index in 0..head.names.len() {
-        for part in PARTS {
+        for part in parts(has_adversary) {
             let found = tensors.tensor(&format!("{index}.{part}"));
             hasher.update(found.map_err(|error| fail(error.to_string()))?.data());
         }
@@ -178,15 +187,20 @@ pub(super) fn read(
         }
         Ok(data)
     };
+    gone.clear();
     for (index, (parameter, moments)) in parameters.iter().zip(moments).enumerate() {
         let elements = parameter.values.elem_count();
-        let [values, first, second] = PARTS.map(|part| bytes(index, part, elements));
-        let values = values?;
+        let values = bytes(index, "values", elements)?;
         with_values_mut(&parameter.values, |own| read_numbers(own, values))?;
-        let (first, second) = (first?, second?);
+        let (first, second) = (bytes(index, "first", elements)?, bytes(index, "second", elements)?);
         if let Some(own) = moments {
             read_numbers(&mut own.first, first);
             read_numbers(&mut own.second, second);
+        }
+        if has_adversary {
+            let mut numbers = vec![0.; elements];
+            read_numbers(&mut numbers, bytes(index, "gone", elements)?);
+            gone.push(numbers);
         }
     }
     Ok((head.steps, head.cursor))

@@ -187,6 +187,66 @@ fn bits(trainer: &Trainer<'_>) -> Vec<Vec<u32>> {
     tensors.map(|(_, t)| bits(t.flatten_all().and_then(|t| t.to_vec1()).expect("f32"))).collect()
 }
 
+/// The law: an adversary is as far from the weights as its own steps led it, wherever the weights went
+/// meanwhile; a new one begins at them; and what is saved in between goes on with the same one.
+#[test]
+fn an_adversary_keeps_its_distance_and_goes_on_after_a_break() {
+    let model = open("llama");
+    let all = examples(&model);
+    let lesson = |at: usize| vec![Example { loss: TokenLoss::Mean, scale: 1., ..all[at].clone() }];
+    let (watched, rate) = (lesson(4), 2e-3f32);
+    let values = |trainer: &Trainer<'_>| trainer.trainable().values().expect("read");
+    let mut trainer = trainer(&model);
+    let follow = |trainer: &mut Trainer<'_>, is_new, at| {
+        let taught = (&lesson(at)[..], f64::from(rate));
+        trainer.follow(is_new, taught, &watched, &Silent).expect("follows")
+    };
+    follow(&mut trainer, true, 0);
+    trainer.step(&lesson(1), &Silent).expect("a step");
+    let here = values(&trainer);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("training.safetensors");
+    trainer.save(&file, &json!(0)).expect("saved");
+    let found = follow(&mut trainer, false, 2);
+    assert_eq!(values(&trainer), here);
+
+    // Its first step was taken at the weights of before, its second where the weights are now and it
+    // was then.
+    let other = model.trainable(&TrainRule::default()).expect("trainable");
+    let signs = |other: &crate::model::Trainable, at: usize| -> Vec<Vec<f32>> {
+        loss(other, &lesson(at));
+        let take = |it: &crate::model::Parameter| {
+            let mut gradient = it.gradient.lock();
+            let signs = gradient.iter().map(|g| if *g == 0. { 0. } else { g.signum() }).collect();
+            gradient.fill(0.);
+            signs
+        };
+        other.parameters.iter().map(take).collect()
+    };
+    let shift = |signs: Vec<Vec<f32>>| {
+        let mut signs = signs;
+        other.with_each(&mut signs, |value, sign| *value -= rate * *sign).expect("written");
+    };
+    let first = signs(&other, 0);
+    other.set_values(&here).expect("written");
+    shift(first);
+    shift(signs(&other, 2));
+    let expected = backward::accumulate(&other, &watched, false).expect("runs");
+    let nll = |outcomes: &[Outcome]| outcomes[0].nll.iter().sum::<f32>();
+    assert!((nll(&found) - nll(&expected)).abs() < 1e-4 * nll(&expected));
+
+    trainer.forget_gradients();
+    let mut resumed = self::trainer(&model);
+    resumed.restore(&file).expect("restored");
+    assert_eq!(follow(&mut resumed, false, 2), found);
+    resumed.forget_gradients();
+    let fresh = follow(&mut resumed, true, 2);
+    assert_ne!(fresh, found);
+    resumed.forget_gradients();
+    let again = resumed.look_ahead(&[lesson(2)], f64::from(rate), &watched, &Silent);
+    assert_eq!(fresh, again.expect("looks ahead"));
+}
+
 #[test]
 fn a_resumed_training_is_the_same_to_the_bit_on_any_number_of_threads() {
     let model = open("llama_tied_bf16_sharded");

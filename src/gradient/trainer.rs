@@ -45,6 +45,8 @@ pub struct Trainer<'a> {
     lanes: Lanes,
     shares: Shares<'a>,
     preconditioner: Preconditioner,
+    /// How far the adversary of [`follow`](Self::follow) is from the weights; empty where there is none.
+    gone: Vec<Vec<f32>>,
 }
 
 impl Trainer<'static> {
@@ -73,6 +75,7 @@ impl<'a> Trainer<'a> {
             settings,
             steps: 0,
             preconditioner: Preconditioner::default(),
+            gone: Vec::new(),
         }
     }
 
@@ -124,14 +127,52 @@ impl<'a> Trainer<'a> {
         progress: &dyn Progress,
     ) -> Result<Vec<Outcome>, TrainError> {
         let here = self.trainable.values()?;
-        let mut learn = |lesson: &Vec<Example>| {
-            self.accumulate(lesson, progress)?;
-            self.descend_by_sign(rate, progress)
-        };
-        let learnt = lessons.iter().try_for_each(&mut learn);
+        let learnt = lessons.iter().try_for_each(|lesson| self.learn(lesson, rate, progress));
         let outcomes = learnt.and_then(|()| self.accumulate(watched, progress));
         self.trainable.set_values(&here)?;
         outcomes
+    }
+
+    /// Adds to the gradient of the next step that of `watched` at an adversary: where it was, it takes
+    /// one step of sign descent at `rate` on `lesson` first. It begins at the weights where `is_new`,
+    /// and otherwise is as far from them as it was, wherever they have gone since. The weights stay
+    /// where they are; one copy of them is held from the first call on. The outcomes of `watched` are
+    /// those at the adversary.
+    pub fn follow(
+        &mut self,
+        is_new: bool,
+        (lesson, rate): (&[Example], f64),
+        watched: &[Example],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Outcome>, TrainError> {
+        let mut gone = std::mem::take(&mut self.gone);
+        if is_new || gone.is_empty() {
+            let sizes = self.trainable.parameters.iter().map(|it| it.values.elem_count());
+            gone = sizes.map(|size| vec![0.; size]).collect();
+        }
+        self.trainable.with_each(&mut gone, |value, gone| {
+            let there = *value + *gone;
+            *gone = std::mem::replace(value, there);
+        })?;
+        let learnt = self.learn(lesson, rate, progress);
+        let outcomes = learnt.and_then(|()| self.accumulate(watched, progress));
+        self.trainable.with_each(&mut gone, |value, here| {
+            let there = std::mem::replace(value, *here);
+            *here = there - *value;
+        })?;
+        self.gone = gone;
+        outcomes
+    }
+
+    /// One step of sign descent on Σ scale · loss.
+    fn learn(
+        &mut self,
+        lesson: &[Example],
+        rate: f64,
+        progress: &dyn Progress,
+    ) -> Result<(), TrainError> {
+        self.accumulate(lesson, progress)?;
+        self.descend_by_sign(rate, progress)
     }
 
     /// x ← x − rate · sign g; g ← 0. What AdamW does in its first step, without its moments.
@@ -354,7 +395,7 @@ impl<'a> Trainer<'a> {
         Ok(self.trainable.tensors()?)
     }
 
-    /// Writes weights, moments, step and the caller's `cursor`, whole or not at all. The first of
+    /// Writes weights, moments, adversary, step and the caller's `cursor`, whole or not at all. The first of
     /// several processes writes; the others give it their moments, one tensor at a time.
     pub fn save(&self, path: &Path, cursor: &Value) -> Result<(), TrainError> {
         let parameters = &self.trainable.parameters;
@@ -362,7 +403,7 @@ impl<'a> Trainer<'a> {
             let head = state::Head { steps: self.steps, settings: &self.settings, cursor };
             let mut moments =
                 |at: usize| Ok(self.moments_of(at)?.expect("the first process gets all"));
-            return state::write(path, &head, parameters, &mut moments);
+            return state::write(path, &head, parameters, (&mut moments, &self.gone));
         }
         for at in (0..state::PASSES).flat_map(|_| 0..parameters.len()) {
             self.moments_of(at)?;
@@ -395,7 +436,8 @@ impl<'a> Trainer<'a> {
     /// then the one that would have followed, to the bit.
     pub fn restore(&mut self, path: &Path) -> Result<Value, TrainError> {
         let parameters = &self.trainable.parameters;
-        let (steps, cursor) = state::read(path, &self.settings, parameters, &mut self.moments)?;
+        let held = (&mut self.moments[..], &mut self.gone);
+        let (steps, cursor) = state::read(path, &self.settings, parameters, held)?;
         self.steps = steps;
         Ok(cursor)
     }

@@ -231,6 +231,20 @@ impl Trainable {
         self.parameters.iter().map(copy).collect()
     }
 
+    /// Does something to each trained value and its place in `copy`.
+    pub fn with_each(
+        &self,
+        copy: &mut [Vec<f32>],
+        mut change: impl FnMut(&mut f32, &mut f32),
+    ) -> Result<()> {
+        for (parameter, copy) in self.parameters.iter().zip(copy) {
+            with_values_mut(&parameter.values, |values| {
+                values.iter_mut().zip(copy).for_each(|(value, copy)| change(value, copy));
+            })?;
+        }
+        Ok(())
+    }
+
     /// Sets all trained values to a copy of them.
     pub fn set_values(&self, copy: &[Vec<f32>]) -> Result<()> {
         for (parameter, copy) in self.parameters.iter().zip(copy) {

@@ -97,6 +97,18 @@ impl Typed for RateChoice {
     }
 }
 
+impl GradientOptions {
+    /// The method that forgets: unless the user says, one that withstands relearning, where a hold-out or
+    /// references say when that is so; and simnpo where its settings are given.
+    pub fn forget_method(&self, has_goal: bool) -> ForgetMethod {
+        let is_simnpo = self.beta.is_some() || self.delta.is_some();
+        self.method.unwrap_or(match has_goal && !is_simnpo {
+            true => ForgetMethod::LookAhead,
+            false => ForgetMethod::Simnpo,
+        })
+    }
+}
+
 /// All methods but `gradient-ascent` and `repselect`, which have no retain loss.
 const WITH_RETAIN: &[&str] =
     &["gradient-difference", "wga", "npo", "simnpo", "look-ahead", "idk", "jensun", "undo"];
@@ -104,7 +116,8 @@ const WITH_RETAIN: &[&str] =
 settings! {
     /// `[gradient]` as written: `None` is an option that the user left out.
     GradientOptions = ["gradient"], flags "" {
-        /// Method that forgets passages [default: simnpo].
+        /// Method that forgets passages [default: look-ahead to a hold-out or references, otherwise
+        /// simnpo].
         method: ForgetMethod = Word(ForgetMethod::WORDS), Forget;
         /// Weights that are trained [default: all].
         train: TrainChoice = Word(TrainChoice::WORDS);
@@ -114,7 +127,7 @@ settings! {
         rank: usize = Count(1, 4_096);
         /// Learning rate of AdamW; auto tries three on one half of the passages.
         learning_rate: RateChoice = Rate(Reals::above_zero(100.));
-        /// Steps at most [default: 20 passes over the passages].
+        /// Steps at most [default: 20 passes over the passages; 100 by look-ahead and undo].
         steps: usize = Count(1, 1_000_000);
         /// Passages of each kind in a step [default: 4]; of a record file, records written
         /// together.
@@ -144,8 +157,8 @@ settings! {
         /// Leading directions of each matrix's gradient that repselect takes back [default: an
         /// eighth of the width].
         collapse: usize = Count(0, 1_000_000), By(&["repselect"]);
-        /// Most steps in which look-ahead learns half of the passages again to see that the other
-        /// half does not come back [default: 12]; passes of repselect's adversary [default: 1].
+        /// Steps for which an adversary of look-ahead learns one half of the passages, so that the
+        /// other does not come back [default: 24]; passes of repselect's adversary [default: 1].
         relearn: usize = Count(1, 1_000), By(&["look-ahead", "repselect"]);
         /// Rise of the retain NLL, in nats a token, at which forgetting ends [default: 0.1].
         max_damage: f64 = Real(Reals::above_zero(1e3)), Forget, Retain;

@@ -1,7 +1,9 @@
 //! The tables and keys of a spec that applying it would not use.
 
 use super::settings::{Options, Unused, Uses};
-use super::{EditSpec, ForgetMethod, GradientOptions, PassageVerb, RankOneOptions};
+use super::{
+    EditSpec, ForgetMethod, GradientOptions, PassageOperation, PassageVerb, RankOneOptions,
+};
 
 impl EditSpec {
     /// Whether the spec inserts or erases facts.
@@ -11,7 +13,8 @@ impl EditSpec {
 
     /// Tables and keys of the spec that applying it would not use.
     pub fn unused(&self) -> Vec<Unused> {
-        self.unused_by(&[self.gradient.method.unwrap_or_default()])
+        let has_goal = |it: &PassageOperation| it.holdout.is_some() || !it.references.is_empty();
+        self.unused_by(&[self.gradient.forget_method(self.passages.iter().any(has_goal))])
     }
 
     /// Tables and keys of the spec that forgetting by each of `methods` in turn would not use.

@@ -39,6 +39,9 @@ fn trained(model: &Model, ranks: &Ranks, shares: usize) -> (Vec<Vec<u32>>, Vec<S
         reports.push(trainer.step(&all[step..], &Silent).expect("a step"));
     }
     trainer.look_ahead(&[lesson(0), lesson(2)], 1e-3, &lesson(4), &Silent).expect("looks ahead");
+    for (is_new, at) in [(true, 1), (false, 3)] {
+        trainer.follow(is_new, (&lesson(at), 1e-3), &lesson(4), &Silent).expect("follows");
+    }
     let (first, second) = all.split_at(2);
     reports.push(trainer.step_without_conflict(first, second, &Silent).expect("a step"));
     let left = trainer.trainable().parameters.iter();
