@@ -16,7 +16,7 @@
 //!
 //! **Errors.** A rank that cannot go on tells rank 0, which names the rank and its machine, and ends
 //! the job. A process that is killed is named by `mpirun` or `srun`, which end the others (MPICH's names
-//! the process and its machine, and no rank). What was finished is in the journal.
+//! a process and its machine, and no rank). What was finished is in the journal.
 //!
 //! # Building
 //!

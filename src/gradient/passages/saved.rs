@@ -21,8 +21,6 @@ pub(super) struct State {
     pub(super) path: Vec<PathPoint>,
     pub(super) stopped: Option<Stopped>,
     pub(super) steering: Steering,
-    /// NLL of passages after others were learnt again, smoothed over steps.
-    pub(super) relearnt: Option<f64>,
 }
 
 impl State {

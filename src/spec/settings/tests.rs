@@ -179,6 +179,7 @@ fn the_text_of_records_asks_for_their_settings() {
 #[test]
 fn what_a_run_does_not_use_is_named_with_what_would_use_it() {
     let retained = "[[forget]]\npassages = \"p.txt\"\nretain = \"r.txt\"\n";
+    let held = "[[forget]]\npassages = \"p.txt\"\nholdout = \"h.txt\"\n";
     let rows = [
         ("[rank_one]\nlambda = 1", FACT, "is not used by method rome; memit and alphaedit use it"),
         (
@@ -225,6 +226,13 @@ fn what_a_run_does_not_use_is_named_with_what_would_use_it() {
         (
             "[gradient]\nrelearn = 5",
             FORGET,
+            "is not used by method simnpo; look-ahead and repselect use it",
+        ),
+        ("[gradient]\nrelearn = 5", held, ""),
+        ("[gradient]\nbeta = 1", held, ""),
+        (
+            "[gradient]\nbeta = 1\nrelearn = 5",
+            held,
             "is not used by method simnpo; look-ahead and repselect use it",
         ),
         ("[gradient]\nnoise = 0.5", FORGET, "is not used by method simnpo; undo uses it"),
