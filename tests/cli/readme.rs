@@ -84,7 +84,7 @@ fn its_spec_is_read_by_the_reader() {
         desk.write(&format!("edits/{name}.txt"), &texts.join("\n\n"));
     }
     let plan = desk.json("plan edits/passages.toml --model smollm2 --json");
-    assert_eq!(plan["steps"][1]["train"]["settings"]["method"], "simnpo");
+    assert_eq!(plan["steps"][1]["train"]["settings"]["method"], "look-ahead");
 }
 
 /// Words of a shell line without escapes; double and single quotes hold blanks together.
