@@ -226,6 +226,7 @@ impl PassageSettings {
             chunk: Self::chunk(options),
             max_damage: options.max_damage.unwrap_or(0.1),
             relearn: match method {
+                _ if verb == PassageVerb::Learn => 0,
                 ForgetMethod::LookAhead => options.relearn.unwrap_or(24),
                 ForgetMethod::Repselect => options.relearn.unwrap_or(1),
                 _ => 0,

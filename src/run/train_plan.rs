@@ -190,7 +190,8 @@ fn settings(
         return Err(RunError::RateWithoutHoldout);
     }
     let is_undo = settings.noise > 0.;
-    if (is_undo || settings.method == ForgetMethod::LookAhead) && !has_goal {
+    let is_ahead = verb == PassageVerb::Forget && settings.method == ForgetMethod::LookAhead;
+    if (is_undo || is_ahead) && !has_goal {
         return Err(RunError::WithoutGoal { method: settings.method.name() });
     }
     if is_undo && settings.rule.rank.is_some() {
