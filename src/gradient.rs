@@ -40,7 +40,7 @@ pub use closure::{NearDuplicate, near_duplicates};
 pub use data::{examples, prompt};
 pub use example::Example;
 pub use footprint::{Footprint, TooLarge};
-pub use general::{GeneralText, apart, without_mentions, without_runs_of};
+pub use general::{GeneralText, without_mentions, without_runs_of};
 pub(crate) use head::in_logits;
 pub use head::{is_argmax, measure, references};
 pub use landing::{Budget, Cut};

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::subject::Subject;
-use crate::gradient::{Example, apart};
+use crate::gradient::{Example, TokenLoss, without_runs_of};
 use crate::math::Interval;
 use crate::model::{Decoder, Model};
 use crate::probe::{GeneralUse, damage, general_text};
@@ -105,4 +105,12 @@ pub(super) fn strata(subject: &Subject<'_>, base: &Model) -> Result<Vec<Stratum>
         }
     }
     Ok(all)
+}
+
+/// General text without the passages: a base that knows them by heart says them of itself.
+fn apart(general: Vec<Vec<u32>>, passages: &[Example]) -> Vec<Vec<u32>> {
+    let sequence = |ids| Example { ids, first_target: 1, loss: TokenLoss::Mean, scale: 1. };
+    let mut sequences: Vec<Example> = general.into_iter().map(sequence).collect();
+    without_runs_of(&mut sequences, passages);
+    sequences.into_iter().map(|it| it.ids).collect()
 }

@@ -174,20 +174,3 @@ pub fn without_runs_of(sequences: &mut Vec<Example>, passages: &[Example]) {
     let runs: HashSet<&[u32]> = passages.iter().flat_map(|it| it.ids.windows(RUN)).collect();
     sequences.retain(|it| !it.ids.windows(RUN).any(|run| runs.contains(run)));
 }
-
-/// General text without the passages: a base that knows them by heart says them of itself. All of it,
-/// where nothing would be left.
-pub fn apart(general: Vec<Vec<u32>>, passages: &[Example]) -> Vec<Vec<u32>> {
-    let sequence = |ids: &Vec<u32>| Example {
-        ids: ids.clone(),
-        first_target: 1,
-        loss: TokenLoss::Mean,
-        scale: 1.,
-    };
-    let mut sequences: Vec<Example> = general.iter().map(sequence).collect();
-    without_runs_of(&mut sequences, passages);
-    match sequences.is_empty() {
-        true => general,
-        false => sequences.into_iter().map(|it| it.ids).collect(),
-    }
-}

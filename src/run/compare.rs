@@ -16,7 +16,6 @@ use super::train::{
 use super::train_plan::TrainPlan;
 use super::{RunError, general, recall};
 use crate::files::Sha256;
-use crate::gradient::apart;
 use crate::model::Model;
 use crate::probe::{BaseText, Damage, GeneralUse, SecretLeak, general_text};
 use crate::progress::Inner;
@@ -86,7 +85,6 @@ pub fn compare(
         let text = general_text(model, tools.cache, reported, own_seed, n, progress);
         text.map_err(RunError::from)
     })?;
-    let text = apart(text, &first.sets.passages);
     let text = BaseText::new(&model.decoder, &text, &Inner(progress))?;
     let cases = ask_all(model, &job.cases, (&[], job_identity), tools)?;
     let asked: Vec<&AskedCase> = cases.iter().collect();

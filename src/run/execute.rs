@@ -19,7 +19,7 @@ use super::train_plan::TrainPlan;
 use super::{RunError, earlier, general, judge, recall};
 use crate::delta::Keys;
 use crate::files::Sha256;
-use crate::gradient::{Example, PassageSets, apart};
+use crate::gradient::PassageSets;
 use crate::model::Model;
 use crate::probe::{
     BaseText, Damage, GeneralUse, Leak, PromptKind, Said, SecretLeak, completions, drift,
@@ -27,7 +27,6 @@ use crate::probe::{
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::{Edited, Prices};
-use crate::spec::PassageVerb;
 
 /// Tokens of general text on which a run measures damage.
 pub(crate) const GENERAL_TOKENS: usize = 2_000;
@@ -103,10 +102,6 @@ impl<'a> Run<'a> {
             general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, progress)
                 .map_err(RunError::from)
         })?;
-        let forgets = |it: &&TrainPlan| it.settings.verb == PassageVerb::Forget;
-        let forgotten: Vec<Example> =
-            plan.trainings().filter(forgets).flat_map(|it| it.sets.passages.clone()).collect();
-        let general = apart(general, &forgotten);
         let general = BaseText::new(&model.decoder, &general, &Inner(progress))?;
         let cases = ask_all(model, &job.cases, (plan.edits(), identity), tools)?;
         if plan.write().is_some() {
