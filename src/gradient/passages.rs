@@ -4,8 +4,8 @@
 //! and descends on γ · mean forget loss + α · mean retain loss. What the sequences' NLL is comes with
 //! each step for nothing, so stopping is decided on the NLL last seen of every sequence:
 //! forgetting ends where its mean reaches that under models which never saw the passages, or that of
-//! a hold-out which this model never saw, or where the retain set has suffered; learning ends where
-//! the passages are known.
+//! a hold-out which this model never saw (by look-ahead, also after others were learnt again), or where
+//! the retain set has suffered; learning ends where the passages are known.
 
 mod path;
 mod saved;
