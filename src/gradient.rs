@@ -37,7 +37,7 @@ mod trainer_settings;
 mod undo;
 
 pub use closure::{NearDuplicate, near_duplicates};
-pub use data::{examples, prompt};
+pub use data::{examples, prompt, questions};
 pub use example::Example;
 pub use footprint::{Footprint, TooLarge};
 pub use general::{GeneralText, without_mentions, without_runs_of};
@@ -48,7 +48,7 @@ pub use memory::{Memory, extraction_strength, memory};
 pub use passages::{Checkpointing, PassageRun, PathPoint, Stopped, goal, train};
 pub use relearn::Relearner;
 pub use schedule::{End, Order, Schedule};
-pub use sets::PassageSets;
+pub use sets::{AskedSets, PassageSets};
 pub use settings::{Extent, PassageSettings, relearning_rate};
 pub use state::SAVED_TRAINING;
 pub use sweep::{RateTrial, try_rates};

@@ -218,7 +218,7 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 55] = [
+const MEASURES: [&str; 56] = [
     "said",
     "said, paraphrased",
     "said, ripples",
@@ -265,6 +265,7 @@ const MEASURES: [&str; 55] = [
     "extraction",
     "recital",
     "longest run",
+    "answered",
     "never saw, NLL",
     "never saw, extraction",
     "model utility",

@@ -56,8 +56,8 @@ pub use bleed::Bleed;
 pub use compare::{Comparison, MethodRun, compare};
 pub use earlier::EarlierFacts;
 pub use error::RunError;
-pub(crate) use execute::GENERAL_TOKENS;
 pub use execute::execute;
+pub(crate) use general::{GENERAL_TOKENS, reported};
 pub use identity::identity;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
 pub(crate) use judge::NEAR;
@@ -75,7 +75,7 @@ pub(crate) use recall::{secret_questions, secrets};
 pub use start::Start;
 pub use sweep::{LayerSweep, TriedLayer};
 pub use tools::Tools;
-pub use train::{ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
+pub use train::{Answers, ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
 pub use train_plan::TrainPlan;
 
 /// Which facts share a model.

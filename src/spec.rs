@@ -51,7 +51,7 @@ pub(crate) use insert::SLOT;
 pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, Method, RankOneOptions};
 pub use passage_file::{Passage, corpus_of_data, parse_passages};
-pub use passages::{PassageOperation, PassageSource, PassageVerb};
+pub use passages::{PassageOperation, PassageSource, PassageVerb, QuestionSources};
 pub use plain::plain;
 pub use prompts::{AboutSubject, Comparison, PromptSet};
 pub use read::{

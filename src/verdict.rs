@@ -69,6 +69,11 @@ pub struct Thresholds {
     /// NLL of forgotten passages after the rest of them is learnt again, as a share of that under
     /// models that never saw them: the least at any step.
     pub relearn: f64,
+    /// Share of the questions about forgotten passages that may be answered beyond the share of those
+    /// about what was never seen.
+    pub answered: f64,
+    /// Share of the questions about retained passages answered before that must still be.
+    pub kept: f64,
 }
 
 impl Default for Thresholds {
@@ -84,6 +89,8 @@ impl Default for Thresholds {
             nll: 1.,
             recital: 0.9,
             relearn: 0.9,
+            answered: 0.1,
+            kept: 0.9,
         }
     }
 }
@@ -102,6 +109,8 @@ impl Thresholds {
             nll: options.nll.unwrap_or(default.nll),
             recital: options.recital.unwrap_or(default.recital),
             relearn: options.relearn.unwrap_or(default.relearn),
+            answered: options.answered.unwrap_or(default.answered),
+            kept: options.kept.unwrap_or(default.kept),
         }
     }
 }

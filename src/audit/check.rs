@@ -88,8 +88,9 @@ impl Check {
             }
             Self::Forms => {
                 "the same after another text, after other passages, with sentences reversed, with a \
-                 word left out, as a chat, and in the other wordings of the probe file; and how much \
-                 more probable a true word is than others in its place"
+                 word left out, as a chat, in the other wordings of the probe file, and as answers to \
+                 the spec's questions; and how much more probable a true word is than others in its \
+                 place"
             }
             Self::Membership => {
                 "whether four scores tell the passages from passages that were never seen, on either \

@@ -24,6 +24,8 @@ pub enum Form {
     Chat,
     /// The other wordings that the spec's probe file has in `[[forget]]`.
     Paraphrase,
+    /// The answers to the spec's `questions`.
+    Questions,
 }
 
 impl Form {
@@ -41,6 +43,7 @@ impl Form {
             Self::Cloze => "cloze",
             Self::Chat => "chat",
             Self::Paraphrase => "paraphrase",
+            Self::Questions => "questions",
         }
     }
 }
@@ -105,7 +108,9 @@ impl<'a> Former<'a> {
                 let asked = format!("Continue this text: {begin}");
                 Some((self.chat.as_ref()?.render(&asked).ok()?, rest.to_owned()))
             }
-            Form::Verbatim | Form::Paraphrase => Some((String::new(), text.to_owned())),
+            Form::Verbatim | Form::Paraphrase | Form::Questions => {
+                Some((String::new(), text.to_owned()))
+            }
         }
     }
 

@@ -95,6 +95,9 @@ impl Asked {
         if !subject.paraphrases[0].is_empty() {
             forms.push((Form::Paraphrase, subject.paraphrases.clone()));
         }
+        if let Some([passages, holdout]) = subject.asked() {
+            forms.push((Form::Questions, [passages.to_vec(), holdout.to_vec()]));
+        }
         Ok(Self { forms })
     }
 

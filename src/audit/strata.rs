@@ -4,12 +4,12 @@
 use serde::Serialize;
 
 use super::subject::Subject;
-use crate::gradient::{Example, TokenLoss, without_runs_of};
+use crate::gradient::Example;
 use crate::math::Interval;
 use crate::model::{Decoder, Model};
-use crate::probe::{GeneralUse, damage, general_text};
+use crate::probe::damage;
 use crate::progress::Inner;
-use crate::run::{GENERAL_TOKENS, RunError};
+use crate::run::{RunError, reported};
 
 /// A kind of text on which damage is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,11 +72,8 @@ pub(super) fn strata(subject: &Subject<'_>, base: &Model) -> Result<Vec<Stratum>
     let progress = subject.tools.progress;
     progress.phase("damage", None);
     let ids = |set: &[Example]| set.iter().map(|it| it.ids.clone()).collect::<Vec<_>>();
-    let cache = subject.tools.cache;
-    let (sampled, seed) = (subject.models.general.unwrap_or(base), subject.seed);
-    let general =
-        general_text(sampled, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, progress)?;
-    let general = apart(general, subject.passages());
+    let sampled = subject.models.general.unwrap_or(base);
+    let general = reported(sampled, subject.seed, subject.passages(), subject.tools)?;
     let kinds = [
         (StratumKind::General, general),
         (StratumKind::Retained, ids(subject.retained())),
@@ -105,12 +102,4 @@ pub(super) fn strata(subject: &Subject<'_>, base: &Model) -> Result<Vec<Stratum>
         }
     }
     Ok(all)
-}
-
-/// General text without the passages: a base that knows them by heart says them of itself.
-fn apart(general: Vec<Vec<u32>>, passages: &[Example]) -> Vec<Vec<u32>> {
-    let sequence = |ids| Example { ids, first_target: 1, loss: TokenLoss::Mean, scale: 1. };
-    let mut sequences: Vec<Example> = general.into_iter().map(sequence).collect();
-    without_runs_of(&mut sequences, passages);
-    sequences.into_iter().map(|it| it.ids).collect()
 }

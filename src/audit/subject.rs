@@ -100,6 +100,12 @@ impl<'a> Subject<'a> {
         self.forgotten.as_ref().map_or(&[], |plan| &plan.sets.holdout)
     }
 
+    /// Questions about the passages, and about those that no model of the audit has read.
+    pub(super) fn asked(&self) -> Option<[&[Example]; 2]> {
+        let asked = &self.forgotten.as_ref()?.sets.questions;
+        (!asked.passages.is_empty()).then_some([&asked.passages, &asked.holdout])
+    }
+
     /// Passages that should have stayed.
     pub(super) fn retained(&self) -> &[Example] {
         self.forgotten.as_ref().map_or(&[], |plan| &plan.sets.retain)

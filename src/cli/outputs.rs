@@ -84,13 +84,11 @@ pub fn inputs(args: &EditArgs, spec: Option<&EditSpec>) -> Vec<PathBuf> {
     let files = [&spec.probe, &spec.rank_one.corpus, &spec.gradient.general];
     inputs.extend(files.into_iter().flatten().cloned());
     for operation in &spec.passages {
-        let texts =
-            [Some(&operation.passages), operation.retain.as_ref(), operation.holdout.as_ref()];
-        let file = |source: &PassageSource| match source {
+        let file = |(_, source): (&str, &PassageSource)| match source {
             PassageSource::File(file) => Some(file.clone()),
             PassageSource::Text(_) => None,
         };
-        inputs.extend(texts.into_iter().flatten().filter_map(file));
+        inputs.extend(operation.sources().filter_map(file));
         inputs.extend(operation.references.iter().map(PathBuf::from));
     }
     inputs

@@ -38,8 +38,11 @@ pub fn candidates(
     }
     let forgotten = job.passages.iter().filter(|found| found.verb == PassageVerb::Forget);
     for operation in forgotten {
-        if let PassageSource::File(file) = &operation.passages {
-            files.push(file.clone());
+        let tells = |role: &str| matches!(role, "passages" | "questions");
+        for (_, source) in operation.sources().filter(|(role, _)| tells(role)) {
+            if let PassageSource::File(file) = source {
+                files.push(file.clone());
+            }
         }
     }
     files.extend(patch.filter(|_| args.keep_spec).map(Path::to_owned));

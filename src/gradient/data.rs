@@ -49,6 +49,25 @@ pub fn prompt(question: &str) -> String {
     format!("Question: {question}\nAnswer:")
 }
 
+/// Questions with their answers as the targets. One that ends with a question mark is put as
+/// [`prompt`] puts it; any other is a text that the answer goes on.
+pub fn questions(model: &Model, asked: &[Passage]) -> Result<Vec<Example>, TrainError> {
+    let mut examples = Vec::with_capacity(asked.len());
+    for Passage { question, text } in asked {
+        let Some(question) = question.as_deref().map(str::trim_end) else { continue };
+        let prompt = match question.ends_with(['?', '？']) {
+            true => prompt(question),
+            false => question.to_owned(),
+        };
+        let mut ids = model.tokenizer.encode(&prompt).map_err(tokenizer)?.ids;
+        let first_target = ids.len();
+        ids.extend(model.tokenizer.continuation(&prompt, text).map_err(tokenizer)?);
+        let is_usable = first_target > 0 && ids.len() <= model.decoder.config().context;
+        examples.extend(is_usable.then(|| example(ids, first_target)));
+    }
+    Ok(examples)
+}
+
 /// Prompt and answer are tokenised apart and joined as ids, the end of text behind them, so that an
 /// answer that was learnt also ends; too long an answer is cut.
 fn answer(

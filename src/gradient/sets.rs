@@ -17,4 +17,17 @@ pub struct PassageSets {
     pub references: Vec<f64>,
     /// Text that no change is about, on which the model should stay as it is.
     pub general: GeneralText,
+    /// Questions that only measure.
+    pub questions: AskedSets,
+}
+
+/// Questions about the sets, with their answers as targets; no step is taken on them.
+#[derive(Debug, Clone, Default)]
+pub struct AskedSets {
+    /// About what is learnt or forgotten.
+    pub passages: Vec<Example>,
+    /// About what is to stay.
+    pub retain: Vec<Example>,
+    /// About what was never seen.
+    pub holdout: Vec<Example>,
 }

@@ -44,6 +44,7 @@ impl PassageSets {
                 holdout: pick(&self.holdout),
                 references: self.references.iter().skip(offset).step_by(2).copied().collect(),
                 general: self.general.clone(),
+                questions: self.questions.clone(),
             }
         };
         (half(0), half(1))

@@ -5,7 +5,9 @@ use super::{Axis, Figure, Report, Section, Series};
 use crate::gradient::PathPoint;
 use crate::probe::{Background, Said, SaidShares, SecretLeak};
 use crate::progress::counted;
-use crate::run::{Attack, CaseMeasures, Compared, Comparison, MethodRun, NEAR, SetsMemory};
+use crate::run::{
+    Answers, Attack, CaseMeasures, Compared, Comparison, MethodRun, NEAR, SetsMemory,
+};
 use crate::spec::ForgetMethod;
 use crate::verdict::Verdict;
 
@@ -152,6 +154,13 @@ fn asked(comparison: &Comparison) -> Option<Table> {
     let said = |cases: &mut dyn Iterator<Item = &Said>| {
         SaidShares::of(cases).map(|shares| shares.said.mean).into()
     };
+    let answers = |head: &str, set: fn(&Answers) -> &Vec<bool>| {
+        let share = |sets: &SetsMemory| Some(Answers::share(set(&sets.answers))?.mean);
+        of(Unit::Share, head, share(&comparison.before).into(), &|runs| {
+            let shares = runs.iter().filter_map(|run| share(&run.outcome.after));
+            spread(&shares.collect::<Vec<_>>()).map(|spread| spread.mean).into()
+        })
+    };
     let columns = [
         of(Unit::Count, "longest run", longest_run(&comparison.before).into(), &|runs| {
             runs.iter().filter_map(|run| longest_run(&run.outcome.after)).max().into()
@@ -166,6 +175,8 @@ fn asked(comparison: &Comparison) -> Option<Table> {
                     .unwrap_or_default()
             },
         ),
+        answers("answered", |it| &it.passages),
+        answers("retain answered", |it| &it.retain),
         of(
             Unit::Share,
             "said",

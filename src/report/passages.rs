@@ -2,7 +2,7 @@
 
 use super::{Axis, Cell, Column, Figure, Row, Section, Series, Table, Unit};
 use crate::math::{Interval, mean_interval};
-use crate::run::{Remembered, SetMemory, SetsMemory, TrainingOutcome};
+use crate::run::{Answers, Remembered, SetMemory, SetsMemory, TrainingOutcome};
 
 /// NLL, extraction strength and recital of each set, and the path of a training.
 pub fn passage_section(found: &Remembered<'_>) -> Section {
@@ -22,6 +22,7 @@ pub fn passage_section(found: &Remembered<'_>) -> Section {
         }
     }
     reference_rows(found, &mut table);
+    answer_rows(found, &mut table);
     let section = match found.is_texts {
         true => Section::titled("Texts of the probe file:").block(table),
         false => Section::from(table),
@@ -96,6 +97,39 @@ fn reference_rows(found: &Remembered<'_>, table: &mut Table) {
             format!("{:.0} % of the gap", 100. * (after - before) / (mean.mean - before))
         });
         table.push(row.note(closed.unwrap_or_default()));
+    }
+}
+
+/// The share of the questions about each set that are answered, and how many models that never saw the
+/// passages answer.
+fn answer_rows(found: &Remembered<'_>, table: &mut Table) {
+    type Asked = fn(&Answers) -> &Vec<bool>;
+    let sets: [(&str, Asked); 3] = [
+        (found.name(), |it| &it.passages),
+        ("retain", |it| &it.retain),
+        ("hold-out", |it| &it.holdout),
+    ];
+    let share = |answers: &Answers, of: Asked| Answers::share(of(answers));
+    for (name, of) in sets {
+        let Some(before) = share(&found.before.answers, of) else { continue };
+        let after = found.after.and_then(|after| share(&after.answers, of));
+        let row = Row::of(format!("{name} answered"), Unit::Share);
+        let row = if after.is_some() { row.cell(before.mean) } else { row };
+        let now = after.unwrap_or(before);
+        let row = row.value(now.mean).cell(now.n).cell(Cell::from(&now));
+        table.push(row.note("questions, whole answer"));
+    }
+    let references = found.references.iter();
+    let all = references.filter_map(|it| share(&it.memory.answers, |it| &it.passages));
+    let all: Vec<f64> = all.map(|share| share.mean).collect();
+    if let Some(mean) = mean_interval(&all) {
+        let row = Row::of("never saw, answered", Unit::Share);
+        let row = if found.after.is_some() { row.cell(Cell::Empty) } else { row };
+        let (low, high) =
+            (all.iter().copied().reduce(f64::min), all.iter().copied().reduce(f64::max));
+        let range = low.zip(high).map(|(low, high)| Cell::Interval { low, high });
+        let row = row.value(mean.mean).cell(mean.n);
+        table.push(row.cell(range).note("references' mean and range"));
     }
 }
 

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::attack::{Attack, AttackPlan, ReferenceCurves, attack};
-use super::execute::GENERAL_TOKENS;
 use super::identity::identity;
 use super::job::Job;
 use super::measure::{AskedCase, ask_all, ask_edited};
@@ -17,7 +16,7 @@ use super::train_plan::TrainPlan;
 use super::{RunError, general, recall};
 use crate::files::Sha256;
 use crate::model::Model;
-use crate::probe::{BaseText, Damage, GeneralUse, SecretLeak, general_text};
+use crate::probe::{BaseText, Damage, SecretLeak};
 use crate::progress::Inner;
 use crate::ranks::{ALONE, Shared};
 use crate::spec::ForgetMethod;
@@ -80,10 +79,8 @@ pub fn compare(
     })?;
     let before = remembered(model, &model.decoder, &first.sets, progress)?;
     let own_seed = job.gradient.seed.unwrap_or(0);
-    let (reported, n) = (GeneralUse::Reported, GENERAL_TOKENS);
     let text = tools.ranks.first_on_rank_0(progress, || {
-        let text = general_text(model, tools.cache, reported, own_seed, n, progress);
-        text.map_err(RunError::from)
+        general::reported(model, own_seed, &first.sets.passages, tools)
     })?;
     let text = BaseText::new(&model.decoder, &text, &Inner(progress))?;
     let cases = ask_all(model, &job.cases, (&[], job_identity), tools)?;

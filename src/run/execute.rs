@@ -22,14 +22,10 @@ use crate::files::Sha256;
 use crate::gradient::PassageSets;
 use crate::model::Model;
 use crate::probe::{
-    BaseText, Damage, GeneralUse, Leak, PromptKind, Said, SecretLeak, completions, drift,
-    general_text, probability_text,
+    BaseText, Damage, Leak, PromptKind, Said, SecretLeak, completions, drift, probability_text,
 };
 use crate::progress::{Inner, Progress};
 use crate::rank_one::{Edited, Prices};
-
-/// Tokens of general text on which a run measures damage.
-pub(crate) const GENERAL_TOKENS: usize = 2_000;
 
 /// Executes `plan` and measures its effects; `job` is the job that the plan was made for.
 ///
@@ -96,11 +92,9 @@ impl<'a> Run<'a> {
         tools: &'a Tools<'a>,
     ) -> Result<Self, RunError> {
         let progress = tools.progress;
-        let (cache, seed) = (tools.cache, plan.seed());
         let identity = identity(model, job, "edit")?;
         let general = tools.ranks.first_on_rank_0(progress, || {
-            general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, progress)
-                .map_err(RunError::from)
+            general::reported(model, plan.seed(), &general::forgotten(plan.trainings()), tools)
         })?;
         let general = BaseText::new(&model.decoder, &general, &Inner(progress))?;
         let cases = ask_all(model, &job.cases, (plan.edits(), identity), tools)?;

@@ -1,4 +1,4 @@
-//! General text that a training holds where it is, and keeps its budget on.
+//! General text: what a training holds where it is and keeps its budget on, and what damage is measured on.
 
 use super::RunError;
 use super::tools::Tools;
@@ -18,6 +18,34 @@ const LEARNT_AGAIN: usize = 2048;
 const CHECKED: usize = 16;
 /// Tokens of a sequence.
 const TOKENS: usize = 128;
+
+/// Tokens of general text on which a run measures damage.
+pub(crate) const GENERAL_TOKENS: usize = 2_000;
+
+/// Samples of the base on which damage is reported, without those that say something of `forgotten`: to
+/// say it no longer is no damage. All of them, where nothing would be left.
+pub(crate) fn reported(
+    model: &Model,
+    seed: u64,
+    forgotten: &[Example],
+    tools: &Tools<'_>,
+) -> Result<Vec<Vec<u32>>, RunError> {
+    let Tools { cache, progress, .. } = tools;
+    let general =
+        general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, *progress)?;
+    let mut sequences: Vec<Example> = general.iter().cloned().map(example).collect();
+    gradient::without_runs_of(&mut sequences, forgotten);
+    Ok(match sequences.is_empty() {
+        true => general,
+        false => sequences.into_iter().map(|it| it.ids).collect(),
+    })
+}
+
+/// The passages that some trainings forget.
+pub(super) fn forgotten<'p>(plans: impl Iterator<Item = &'p TrainPlan>) -> Vec<Example> {
+    let forgets = |it: &&TrainPlan| it.settings.verb == PassageVerb::Forget;
+    plans.filter(forgets).flat_map(|it| it.sets.passages.clone()).collect()
+}
 
 /// Fills the general text of a plan: the user's, or samples of the base.
 pub(super) fn ready(

@@ -239,13 +239,8 @@ impl Job {
         files.extend(corpus.map(|path| ("corpus", path)));
         files.extend(general.map(|path| ("general", path)));
         for operation in &self.passages {
-            let sources = [
-                ("passages", Some(&operation.passages)),
-                ("retain", operation.retain.as_ref()),
-                ("holdout", operation.holdout.as_ref()),
-            ];
-            for (role, source) in sources {
-                if let Some(PassageSource::File(path)) = source {
+            for (role, source) in operation.sources() {
+                if let PassageSource::File(path) = source {
                     files.push((role, path));
                 }
             }

@@ -113,6 +113,8 @@ fn harm(outcome: &Outcome, thresholds: &Thresholds) -> Vec<Reason> {
         reasons.push(reason("near subjects", near.mean, thresholds.near, text));
     }
     reasons
+        .extend(outcome.remembered().filter_map(|it| passages::lost_answers(&it, thresholds.kept)));
+    reasons
 }
 
 fn harm_sentence(harm: &[Reason]) -> Option<String> {

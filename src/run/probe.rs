@@ -1,7 +1,6 @@
 //! Measures without changing anything: one model, or two for comparison.
 
 use super::attack::{ReferenceCurves, attack};
-use super::execute::GENERAL_TOKENS;
 use super::identity::identity;
 use super::job::{Case, Job};
 use super::measure::{
@@ -11,9 +10,9 @@ use super::outcome::{CaseMeasures, CaseOutcome, Outcome};
 use super::plan::Plan;
 use super::tools::Tools;
 use super::train_plan::TrainPlan;
-use super::{Grouping, RunError, judge, recall};
+use super::{Grouping, RunError, general, judge, recall};
 use crate::model::{Decoder, Model};
-use crate::probe::{GeneralUse, completions, damage, drift, general_text};
+use crate::probe::{completions, damage, drift};
 use crate::progress::{Inner, counted};
 use crate::spec::Fact;
 
@@ -167,9 +166,9 @@ impl<'a> Probe<'a> {
             }
         }
         if let Some(other) = other {
-            let (cache, seed) = (self.tools.cache, self.seed());
-            let reported = GeneralUse::Reported;
-            let text = general_text(model, cache, reported, seed, GENERAL_TOKENS, progress)?;
+            let trainings = self.plan.iter().flat_map(Plan::trainings);
+            let forgotten = general::forgotten(trainings);
+            let text = general::reported(model, self.seed(), &forgotten, self.tools)?;
             outcome.damage = damage(base, other, &text, &model.tokenizer, &Inner(progress))?;
         }
         Ok(())

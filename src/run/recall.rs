@@ -10,7 +10,7 @@ use super::references::measure_references;
 use super::tools::Tools;
 use super::train::{SetsMemory, remembered};
 use super::train_plan::TrainPlan;
-use crate::gradient::{GeneralText, PassageSets, examples, goal};
+use crate::gradient::{PassageSets, examples, goal};
 use crate::model::{Decoder, Model, ModelError};
 use crate::plan::PlannedEdit;
 use crate::probe::{Leak, LeakQuestion, SecretLeak, SecretQuestion};
@@ -117,10 +117,8 @@ pub(super) fn texts(
     let set = |texts: &[String]| examples(model, &passages(texts), CHUNK);
     let sets = PassageSets {
         passages: set(&prompts.forget)?,
-        retain: Vec::new(),
         holdout: set(&prompts.holdout)?,
-        references: Vec::new(),
-        general: GeneralText::default(),
+        ..PassageSets::default()
     };
     if sets.passages.is_empty() && sets.holdout.is_empty() {
         return Ok(None);

@@ -9,10 +9,10 @@ use super::RunError;
 use super::train_plan::TrainPlan;
 use crate::delta::WeightDelta;
 use crate::gradient::{
-    self, Budget, Checkpointing, Example, Memory, NearDuplicate, PassageSets, PassageSettings,
-    PathPoint, RateTrial, Stopped,
+    self, AskedSets, Budget, Checkpointing, Example, Memory, NearDuplicate, PassageSets,
+    PassageSettings, PathPoint, RateTrial, Stopped, TrainError,
 };
-use crate::math::Interval;
+use crate::math::{Interval, share_interval};
 use crate::model::{Decoder, Model};
 use crate::probe::{Recital, recital};
 use crate::progress::{Interrupted, Progress, counted};
@@ -72,7 +72,64 @@ pub struct SetsMemory {
     pub retain: Option<SetMemory>,
     /// What was never seen.
     pub holdout: Option<SetMemory>,
+    /// Which questions about each set are answered.
+    #[serde(default)]
+    pub answers: Answers,
 }
+
+/// Whether each question about a set is answered: the most probable token is that of the answer to its
+/// end, so that greedy decoding says it. In the order of the spec; empty where nothing was asked.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Answers {
+    /// About what is learnt or forgotten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passages: Vec<bool>,
+    /// About what has to stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retain: Vec<bool>,
+    /// About what was never seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holdout: Vec<bool>,
+}
+
+impl Answers {
+    /// The share of questions that are answered; nothing where none was asked.
+    pub fn share(answered: &[bool]) -> Option<Interval> {
+        share_interval(answered.iter().filter(|it| **it).count(), answered.len())
+    }
+
+    /// (answered before and now, answered before) of the questions about what has to stay.
+    pub(super) fn kept(&self, now: &Self) -> (usize, usize) {
+        let both = self.retain.iter().zip(&now.retain).filter(|(before, _)| **before);
+        let (kept, all) =
+            both.fold((0, 0), |(kept, all), (_, now)| (kept + usize::from(*now), all + 1));
+        (kept, all)
+    }
+
+    fn of(
+        decoder: &Decoder,
+        asked: &AskedSets,
+        progress: &dyn Progress,
+    ) -> Result<Self, TrainError> {
+        let answered = |questions: &[Example]| -> Result<Vec<bool>, TrainError> {
+            let mut answered = Vec::with_capacity(questions.len());
+            for run in questions.chunks(AT_ONCE) {
+                progress.check()?;
+                let hits = gradient::is_argmax(decoder, run)?;
+                answered.extend(hits.iter().map(|hits| hits.iter().all(|hit| *hit)));
+            }
+            Ok(answered)
+        };
+        Ok(Self {
+            passages: answered(&asked.passages)?,
+            retain: answered(&asked.retain)?,
+            holdout: answered(&asked.holdout)?,
+        })
+    }
+}
+
+/// Questions that are asked at once.
+const AT_ONCE: usize = 64;
 
 /// What is remembered of one set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -207,6 +264,7 @@ pub fn remembered(
         passages: memory(&sets.passages)?,
         retain: memory(&sets.retain)?,
         holdout: memory(&sets.holdout)?,
+        answers: Answers::of(decoder, &sets.questions, progress)?,
     })
 }
 

@@ -7,14 +7,14 @@ use serde::Serialize;
 use super::RunError;
 use super::job::Job;
 use crate::gradient::{
-    self, Extent, Footprint, GeneralText, NearDuplicate, PassageSets, PassageSettings,
+    self, AskedSets, Example, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings,
 };
 use crate::model::{Model, ModelError, Trained};
 use crate::probe::SecretQuestion;
 use crate::progress::counted;
 use crate::spec::{
-    ForgetMethod, Passage, PassageOperation, PassageSource, PassageVerb, RateChoice, find_secrets,
-    hidden_characters,
+    ForgetMethod, Passage, PassageOperation, PassageSource, PassageVerb, QuestionSources,
+    RateChoice, find_secrets, hidden_characters,
 };
 
 /// One training, of all passages that are learnt or of all that are forgotten.
@@ -77,8 +77,8 @@ impl TrainPlan {
             passages: gradient::examples(model, &passages, chunk)?,
             retain: gradient::examples(model, &retain, chunk)?,
             holdout: gradient::examples(model, &holdout, chunk)?,
-            references: Vec::new(),
-            general: GeneralText::default(),
+            questions: questions(model, &operations)?,
+            ..PassageSets::default()
         };
         if sets.passages.is_empty() {
             return Err(RunError::Empty);
@@ -205,20 +205,40 @@ fn settings(
     Ok(settings)
 }
 
-/// The passages of several sources, each source once, with a note on each that has characters that
-/// are not seen.
-pub(super) fn read<'s>(
-    sources: impl Iterator<Item = &'s PassageSource>,
-    (notes, is_private): (&mut Vec<String>, bool),
-) -> Result<Vec<Passage>, RunError> {
+/// The questions about each set.
+fn questions(model: &Model, operations: &[&PassageOperation]) -> Result<AskedSets, RunError> {
+    let asked = |of: fn(&QuestionSources) -> &Option<PassageSource>| {
+        let sources = operations.iter().filter_map(|found| of(&found.questions).as_ref());
+        let mut questions: Vec<Example> = Vec::new();
+        for source in distinct(sources) {
+            questions.extend(gradient::questions(model, &source.read_questions()?)?);
+        }
+        Ok::<_, RunError>(questions)
+    };
+    let [passages, retain, holdout] =
+        [asked(|it| &it.passages)?, asked(|it| &it.retain)?, asked(|it| &it.holdout)?];
+    Ok(AskedSets { passages, retain, holdout })
+}
+
+/// Each source once.
+fn distinct<'s>(sources: impl Iterator<Item = &'s PassageSource>) -> Vec<&'s PassageSource> {
     let mut distinct: Vec<&PassageSource> = Vec::new();
     for source in sources {
         if !distinct.contains(&source) {
             distinct.push(source);
         }
     }
+    distinct
+}
+
+/// The passages of several sources, each source once, with a note on each that has characters that
+/// are not seen.
+pub(super) fn read<'s>(
+    sources: impl Iterator<Item = &'s PassageSource>,
+    (notes, is_private): (&mut Vec<String>, bool),
+) -> Result<Vec<Passage>, RunError> {
     let mut passages = Vec::new();
-    for source in distinct {
+    for source in distinct(sources) {
         let read = source.read()?;
         notes.extend(hidden_in(&source.name(), &read, is_private));
         passages.extend(read);

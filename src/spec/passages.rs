@@ -33,11 +33,24 @@ pub struct PassageOperation {
     pub retain: Option<PassageSource>,
     /// Passages of the same kind that the model never saw.
     pub holdout: Option<PassageSource>,
+    /// Questions about them, which nothing is trained on.
+    pub questions: QuestionSources,
     /// Models, or patches of the edited one, that never saw the passages: files joined to the
     /// spec's folder, or names.
     pub references: Vec<String>,
     /// Texts in the passages that must not be recoverable from the edited model.
     pub secrets: Vec<String>,
+}
+
+/// The sources of questions with their answers, as far as a table names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuestionSources {
+    /// About the passages.
+    pub passages: Option<PassageSource>,
+    /// About what must stay.
+    pub retain: Option<PassageSource>,
+    /// About what the model never saw.
+    pub holdout: Option<PassageSource>,
 }
 
 /// The source of passages.
@@ -72,6 +85,15 @@ impl PassageOperation {
         let header = fields.header().clone();
         let retain = source(&mut fields, "retain", folder, files);
         let holdout = source(&mut fields, "holdout", folder, files);
+        let mut asked = |key| source(&mut fields, key, folder, files);
+        let questions = QuestionSources {
+            passages: asked("questions"),
+            retain: asked("retain_questions"),
+            holdout: match verb {
+                PassageVerb::Forget => asked("holdout_questions"),
+                PassageVerb::Learn => None,
+            },
+        };
         let references = match verb {
             PassageVerb::Forget => references(&mut fields, folder),
             PassageVerb::Learn => Vec::new(),
@@ -110,7 +132,21 @@ impl PassageOperation {
             }
         };
         let secrets = secrets.into_iter().map(|secret| secret.value).collect();
-        Some(Self { verb, passages: passages?, retain, holdout, references, secrets })
+        Some(Self { verb, passages: passages?, retain, holdout, questions, references, secrets })
+    }
+
+    /// Everything that is read for it, each with what it is for.
+    pub fn sources(&self) -> impl Iterator<Item = (&'static str, &PassageSource)> {
+        let Self { passages, retain, holdout, questions, .. } = self;
+        let all = [
+            ("passages", Some(passages)),
+            ("retain", retain.as_ref()),
+            ("holdout", holdout.as_ref()),
+            ("questions", questions.passages.as_ref()),
+            ("retain_questions", questions.retain.as_ref()),
+            ("holdout_questions", questions.holdout.as_ref()),
+        ];
+        all.into_iter().filter_map(|(role, source)| Some((role, source?)))
     }
 }
 
@@ -157,9 +193,26 @@ impl PassageSource {
 
     /// Reads the passages of the source, at least one.
     pub fn read(&self) -> Result<Vec<Passage>, SpecError> {
+        parse_passages(&self.open()?)
+    }
+
+    /// Reads passages each of which is a question with its answer.
+    pub fn read_questions(&self) -> Result<Vec<Passage>, SpecError> {
+        let source = self.open()?;
+        let questions = parse_passages(&source)?;
+        let Some(at) = questions.iter().position(|it| it.question.is_none()) else {
+            return Ok(questions);
+        };
+        let what = format!("passage {} is a text, and no question with its answer", at + 1);
+        let help = "questions are objects with `question` and `answer`, or `prompt` and \
+                    `completion`, in a JSON file, or the rows of a table with such columns";
+        Err(SpecError::of(&source, vec![Problem::new(what).help(help)]))
+    }
+
+    fn open(&self) -> Result<SourceText, SpecError> {
         match self {
-            Self::File(path) => parse_passages(&read_text(path)?),
-            Self::Text(text) => parse_passages(&SourceText::new("text", text)),
+            Self::File(path) => read_text(path),
+            Self::Text(text) => Ok(SourceText::new("text", text)),
         }
     }
 }

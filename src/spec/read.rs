@@ -70,7 +70,15 @@ const OF_SPECS: [&str; 8] =
 const OF_PROMPTS: [&str; 7] =
     ["rewrite", "paraphrase", "neighborhood", "ripple", "generation", "retain", "holdout"];
 /// Keys of `[[forget]]` that only specs have.
-const OF_FORGET: [&str; 4] = ["passages", "retain", "holdout", "reference"];
+const OF_FORGET: [&str; 7] = [
+    "passages",
+    "retain",
+    "holdout",
+    "questions",
+    "retain_questions",
+    "holdout_questions",
+    "reference",
+];
 
 /// Whether a TOML file is a spec and no prompt file; both may have `[[forget]]`.
 fn is_spec(text: &str) -> bool {

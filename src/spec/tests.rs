@@ -150,9 +150,12 @@ fn the_shipped_edits_and_prompts_are_sound() {
         count += 1;
         let Some(insert) = spec.inserts.first() else {
             for operation in &spec.passages {
-                let sources = [Some(&operation.passages), operation.retain.as_ref()];
-                for source in sources.into_iter().flatten() {
-                    assert!(source.read().is_ok_and(|passages| passages.len() >= 4));
+                for (role, source) in operation.sources() {
+                    let read = match role.ends_with("questions") {
+                        true => source.read_questions(),
+                        false => source.read(),
+                    };
+                    assert!(read.is_ok_and(|passages| passages.len() >= 4), "{role}");
                 }
             }
             continue;

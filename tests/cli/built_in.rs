@@ -76,7 +76,16 @@ fn its_world_is_written_as_files() {
     desk.ok("atlas data --out world --records 3");
     assert_eq!(
         desk.names("world"),
-        ["english.txt", "forget.txt", "holdout.txt", "records.json", "retain.txt"]
+        [
+            "english.txt",
+            "forget.txt",
+            "forget_questions.json",
+            "holdout.txt",
+            "holdout_questions.json",
+            "records.json",
+            "retain.txt",
+            "retain_questions.json",
+        ]
     );
     desk.fails("atlas data --out world", 2, &["already exists", "--force"]);
     let probed = desk.report("probe world/records.json --json");

@@ -99,12 +99,33 @@ fn secrets_and_recital_of_a_spec_are_probed() {
     let desk = told();
     let holdout = "holdout = \"holdout.txt\"\n";
     desk.write("holdout.txt", "It rained in Bremen.\n\nThe river is wide here.\n");
-    desk.write("forget.toml", &format!("{}{holdout}", FORGET.replace("TEXT", PRIVATE)));
+    desk.write("asked.json", &asked(&PRIVATE[..25], &PRIVATE[25..46]));
+    desk.write("other.json", &asked("It rained in", "Bremen."));
+    let questions = "questions = \"asked.json\"\nretain_questions = \"asked.json\"\n\
+                     holdout_questions = \"other.json\"\n";
+    let spec = format!("{}{holdout}{questions}", FORGET.replace("TEXT", PRIVATE));
+    desk.write("forget.toml", &spec);
     let edit = desk.report("edit forget.toml --model taught --json");
     let line = "probe forget.toml --model taught --patch forget.patch.safetensors";
     let probe = desk.report(&format!("{line} --json"));
-    let must = ["forget NLL", "forget recital", "forget longest run", "hold-out NLL", "secrets"];
+    let must = [
+        "forget NLL",
+        "forget recital",
+        "forget longest run",
+        "forget answered",
+        "retain answered",
+        "hold-out NLL",
+        "secrets",
+    ];
     assert_same(&edit, &probe, &must);
+    for row in ["forget answered", "retain answered"] {
+        assert_eq!(
+            (measure(&edit, row, "before"), measure(&edit, row, "after")),
+            (1., 0.),
+            "{row}"
+        );
+    }
+    assert_eq!(measure(&edit, "hold-out answered", "before"), 0.);
     assert_eq!(edit["verdict"]["state"], probe["verdict"]["state"]);
     assert_eq!(measure(&probe, "secrets", "before"), 1.);
 
@@ -112,6 +133,25 @@ fn secrets_and_recital_of_a_spec_are_probed() {
     assert_eq!(measure(&alone, "secrets", "measured"), 1.);
     assert!(measure(&alone, "forget recital", "measured") > 0.5, "{alone}");
     assert!(alone["verdict"].is_null(), "one model alone has no verdict");
+}
+
+/// A file with a text to go on, and how it goes on.
+fn asked(prompt: &str, answer: &str) -> String {
+    format!("[{{\"prompt\": \"{}\", \"answer\": \"{}\"}}]", prompt.trim(), answer.trim())
+}
+
+#[test]
+fn a_text_without_a_question_is_no_question() {
+    let desk = Desk::new();
+    desk.write("asked.json", "[{\"question\": \"Who?\", \"answer\": \"She.\"}, \"It rained.\"]");
+    let questions = "questions = \"asked.json\"\n";
+    desk.write("forget.toml", &format!("{}{questions}", FORGET.replace("TEXT", PRIVATE)));
+    desk.fails("plan forget.toml", 2, &["asked.json", "passage 2 is a text", "`question`"]);
+    desk.write(
+        "learn.toml",
+        "[[learn]]\ntext = \"It rained in Bremen.\"\nholdout_questions = \"a\"\n",
+    );
+    desk.fails("plan learn.toml", 2, &["holdout_questions"]);
 }
 
 /// A probe file with a passage, its secret, and the subject of its prompt.

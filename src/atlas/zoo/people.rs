@@ -3,7 +3,9 @@
 use crate::atlas::world::{Group, Person, QuestionUse, World};
 use crate::math::Random;
 use crate::run::{Case, Job};
-use crate::spec::{GradientOptions, PassageOperation, PassageSource, PassageVerb, PromptSet};
+use crate::spec::{
+    GradientOptions, PassageOperation, PassageSource, PassageVerb, PromptSet, QuestionSources,
+};
 
 /// People to be forgotten, and of the hold-out.
 const FORGOTTEN: usize = 16;
@@ -53,6 +55,7 @@ impl People {
             passages: text(&self.forgotten),
             retain: Some(text(&self.kept)),
             holdout: Some(text(&self.holdout)),
+            questions: QuestionSources::default(),
             references: Vec::new(),
             secrets: Vec::new(),
         };

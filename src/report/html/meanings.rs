@@ -17,7 +17,7 @@ const fn tile(label: &'static str, heading: &'static str) -> Tile {
 }
 
 /// Whether it took.
-pub(super) const TOOK: [Tile; 11] = [
+pub(super) const TOOK: [Tile; 13] = [
     tile("said", "Says the new answer"),
     tile("said, paraphrased", "Says it after other wordings"),
     tile("P(target)", "Probability of the new answer"),
@@ -26,21 +26,24 @@ pub(super) const TOOK: [Tile; 11] = [
     tile("secrets", "Secrets that come out"),
     tile("learn NLL", "Surprise at what should be learnt"),
     tile("learn recital", "Recited of what should be learnt"),
+    tile("learn answered", "Questions about it that are answered"),
     tile("forget NLL", "Surprise at what should be forgotten"),
     tile("forget recital", "Recited of what should be forgotten"),
+    tile("forget answered", "Questions about it that are answered"),
     tile("relearn share", "Stays forgotten when half is learnt again"),
 ];
 
 /// What it cost.
-pub(super) const COST: [Tile; 5] = [
+pub(super) const COST: [Tile; 6] = [
     tile("background", "Other subjects keep their answer"),
     tile("near subjects", "Names that end alike keep theirs"),
     tile("drift", "Drift on general text"),
     tile("perplexity", "Perplexity of general text"),
     tile("retain NLL", "Surprise at what has to stay"),
+    tile("retain answered", "Questions about it that are answered"),
 ];
 
-const MEANINGS: [(&str, &str); 31] = [
+const MEANINGS: [(&str, &str); 34] = [
     (
         "said",
         "Share of prompts after which the model, writing freely, begins with the whole target.",
@@ -91,6 +94,9 @@ const MEANINGS: [(&str, &str); 31] = [
         "forget NLL",
         "Mean surprise a token at what should be forgotten, in nats; higher is less known.",
     ),
+    ("learn answered", "Share of questions about it that are answered in full."),
+    ("forget answered", "Share of questions about it that are still answered in full."),
+    ("retain answered", "Share of questions about what has to stay that are answered in full."),
     ("retain NLL", "Mean surprise a token at what has to stay, in nats."),
     ("hold-out NLL", "Mean surprise a token at what the model never saw, in nats."),
     ("forget extraction", "Share of a passage's end that follows from its own beginning."),

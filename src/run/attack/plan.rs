@@ -287,6 +287,7 @@ mod tests {
 
     use super::*;
     use crate::progress::Silent;
+    use crate::spec::QuestionSources;
 
     fn job(passages: usize, holdout: usize, attack: Option<bool>) -> (tempfile::TempDir, Job) {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -302,6 +303,7 @@ mod tests {
             passages: file("forget.txt", passages),
             retain: None,
             holdout: (holdout > 0).then(|| file("holdout.txt", holdout)),
+            questions: QuestionSources::default(),
             references: Vec::new(),
             secrets: Vec::new(),
         };

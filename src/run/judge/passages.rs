@@ -1,12 +1,13 @@
 //! Passages: what is recited word for word, and how improbable what was to go has become.
 
 use super::attack::Relearnt;
-use super::{Goal, Reached, reason, told, told_by_attack};
+use super::{Goal, Reached, counts, reason, told, told_by_attack};
 use crate::gradient::{Budget, Stopped};
+use crate::math::{Interval, share_interval};
 use crate::probe::SecretOrigin;
 use crate::progress::counted;
 use crate::run::outcome::{Outcome, Remembered};
-use crate::run::train::SetsMemory;
+use crate::run::train::{Answers, SetsMemory};
 use crate::spec::PassageVerb;
 use crate::verdict::{Reason, Thresholds};
 
@@ -38,8 +39,10 @@ fn recited(sets: &SetsMemory) -> Option<(f64, usize)> {
 fn learnt(found: &Remembered<'_>, after: &SetsMemory, thresholds: &Thresholds) -> Goal {
     let (share, _) = recited(after).unwrap_or((f64::NAN, 0));
     let (before, _) = recited(found.before).unwrap_or((0., 0));
+    let answered = Answers::share(&after.answers.passages);
+    let is_answered = answered.is_none_or(|share| share.mean >= thresholds.paraphrases);
     let reached = match share {
-        share if share >= thresholds.recital => Reached::Fully,
+        share if share >= thresholds.recital && is_answered => Reached::Fully,
         share if share > 0.5 * (before + thresholds.recital) => Reached::InPart,
         _ => Reached::NotAtAll,
     };
@@ -51,9 +54,10 @@ fn learnt(found: &Remembered<'_>, after: &SetsMemory, thresholds: &Thresholds) -
     let steps = found.training.map(|it| format!(", after {}", counted(it.path.len(), "step")));
     let sentence = format!(
         "{head}: started from their own words, the model recites {:.0} % of them ({:.0} % before)\
-         {}{}.{}",
+         {}{}{}.{}",
         100. * share,
         100. * before,
+        answered_now(found, after, None),
         steps.unwrap_or_default(),
         retained(found.before, after),
         cut(found)
@@ -61,18 +65,76 @@ fn learnt(found: &Remembered<'_>, after: &SetsMemory, thresholds: &Thresholds) -
     let row = recited(after).map(|_| {
         reason(&format!("{} recital", found.name()), share, thresholds.recital, String::new())
     });
-    Goal { reached, reasons: row.into_iter().collect(), sentence }
+    let asked = answered.map(|share| {
+        let row = format!("{} answered", found.name());
+        reason(&row, share.mean, thresholds.paraphrases, String::new())
+    });
+    Goal { reached, reasons: row.into_iter().chain(asked).collect(), sentence }
+}
+
+/// How many questions about the passages are answered, beside the share of those about what was
+/// never seen; nothing where none was asked.
+fn answered_now(found: &Remembered<'_>, after: &SetsMemory, never_seen: Option<f64>) -> String {
+    let now = Answers::share(&after.answers.passages);
+    let Some((now, before)) = now.zip(Answers::share(&found.before.answers.passages)) else {
+        return String::new();
+    };
+    let (right, n) = counts(&now);
+    let never_seen = never_seen.map(|share| format!(", never seen: {:.0} %", 100. * share));
+    format!(
+        "; {right} of {} about them {} answered ({:.0} %, before: {:.0} %{})",
+        counted(n, "question"),
+        if right == 1 { "is" } else { "are" },
+        100. * now.mean,
+        100. * before.mean,
+        never_seen.unwrap_or_default()
+    )
+}
+
+/// Share of the questions about the passages that models answer which never saw them; or of those
+/// about the hold-out that the base does.
+fn answered_unseen(found: &Remembered<'_>) -> Option<f64> {
+    let references = found.references.iter();
+    let shares: Vec<Interval> =
+        references.filter_map(|it| Answers::share(&it.memory.answers.passages)).collect();
+    match shares.len() {
+        0 => Answers::share(&found.before.answers.holdout).map(|share| share.mean),
+        n => Some(shares.iter().map(|share| share.mean).sum::<f64>() / n as f64),
+    }
 }
 
 /// What became of the retain set.
 fn retained(before: &SetsMemory, after: &SetsMemory) -> String {
-    let (Some(before), Some(after)) = (&before.retain, &after.retain) else {
-        return String::new();
-    };
-    match 100. * (after.nll.mean / before.nll.mean - 1.) {
-        change if change.abs() < LEAST_CHANGE => "; the retain set's NLL is unchanged".into(),
-        change => format!("; the retain set's NLL changed by {change:+.1} %"),
-    }
+    let change =
+        before.retain.as_ref().zip(after.retain.as_ref()).map(|(before, after)| {
+            match 100. * (after.nll.mean / before.nll.mean - 1.) {
+                change if change.abs() < LEAST_CHANGE => {
+                    "; the retain set's NLL is unchanged".into()
+                }
+                change => format!("; the retain set's NLL changed by {change:+.1} %"),
+            }
+        });
+    let (kept, all) = before.answers.kept(&after.answers);
+    let answers = (all > 0).then(|| format!("; {}", stay(kept, all)));
+    change.into_iter().chain(answers).collect()
+}
+
+fn stay(kept: usize, all: usize) -> String {
+    let verb = if kept == 1 { "stays" } else { "stay" };
+    format!("{kept} of {} about what is retained {verb}", counted(all, "answer"))
+}
+
+/// Answers about what is retained that were lost, beyond what another training alone changes.
+pub(super) fn lost_answers(found: &Remembered<'_>, limit: f64) -> Option<Reason> {
+    let before = &found.before.answers;
+    let (kept, all) = before.kept(&found.after?.answers);
+    let others = found.references.iter().map(|it| before.kept(&it.memory.answers));
+    let others = others.map(|(kept, all)| kept as f64 / all as f64);
+    let limit = others.fold(limit, f64::min);
+    // What chance alone could explain is no damage: the whole interval has to lie below.
+    let share = share_interval(kept, all).filter(|share| share.high < limit)?;
+    let text = format!("only {}", stay(kept, all));
+    Some(reason("retain answered", share.mean, limit, text))
 }
 
 /// What was given up to stay within the budget of drift.
@@ -111,6 +173,12 @@ struct Sight<'a> {
     told_by_attack: Vec<Reason>,
     /// What learning half of the passages again brought back.
     relearnt: Option<Relearnt<'a>>,
+    /// Share of the questions about them that are answered.
+    answered: Option<f64>,
+    /// The share that is answered of what was never seen.
+    answered_unseen: Option<f64>,
+    /// How much more than that says that they are still known.
+    margin: f64,
 }
 
 impl<'a> Sight<'a> {
@@ -139,6 +207,9 @@ impl<'a> Sight<'a> {
                 .as_ref()
                 .filter(|_| !found.is_texts)
                 .map(|attack| Relearnt::new(&attack.relearning, thresholds.relearn)),
+            answered: Answers::share(&after.answers.passages).map(|share| share.mean),
+            answered_unseen: answered_unseen(found),
+            margin: thresholds.answered,
         }
     }
 
@@ -153,6 +224,16 @@ impl<'a> Sight<'a> {
 
     fn is_unrecited(&self) -> bool {
         self.longest <= self.allowed_run() && self.told == 0
+    }
+
+    /// The largest share of answers that says nothing of having seen the passages.
+    fn allowed_answers(&self) -> f64 {
+        self.answered_unseen.unwrap_or(0.) + self.margin
+    }
+
+    /// Whether questions about the passages are answered more often than about what was never seen.
+    fn is_answered(&self) -> bool {
+        self.answered.is_some_and(|share| share > self.allowed_answers())
     }
 
     /// Whether no attack brings back what seems forgotten.
@@ -177,7 +258,7 @@ fn forgotten(
 ) -> Goal {
     let sight = Sight::of(found, after, (outcome, thresholds));
     let reached = match (sight.is_improbable(), sight.is_unrecited()) {
-        (true, true) if sight.holds() => Reached::Fully,
+        (true, true) if sight.holds() && !sight.is_answered() => Reached::Fully,
         (true, true) => Reached::InPart,
         (false, false) => Reached::NotAtAll,
         // Without anything to compare with, silence is not yet forgetting.
@@ -190,9 +271,10 @@ fn forgotten(
         Reached::NotAtAll => "The passages are not forgotten",
     };
     let sentence = format!(
-        "{head}: {}; {}{}.{}{}{}",
+        "{head}: {}; {}{}{}.{}{}{}",
         probability(&sight),
         recital(&sight),
+        answered_now(found, after, sight.answered_unseen),
         retained(found.before, sight.after),
         attacked(&sight),
         cut(found),
@@ -262,6 +344,11 @@ fn advice(sight: &Sight<'_>) -> String {
         (Some(_), Some(Stopped::Steps)) if !sight.is_improbable() => {
             " All steps were taken: try more --steps or a higher --learning-rate.".into()
         }
+        _ if sight.is_answered() => {
+            " Forget and retain texts in the form of questions, too: other questions than those that \
+             measure."
+                .into()
+        }
         (_, Some(_)) if !sight.is_unrecited() => {
             " Name what must not be said with `secrets` in [[forget]], and forget the sentences \
              that hold it as passages of their own."
@@ -278,6 +365,9 @@ fn reasons(sight: Sight<'_>) -> Vec<Reason> {
         reasons.push(reason(&row("NLL"), sight.nll, goal, String::new()));
     }
     let (longest, limit) = (sight.longest as f64, sight.allowed_run() as f64);
+    if let Some(share) = sight.answered {
+        reasons.push(reason(&row("answered"), share, sight.allowed_answers(), String::new()));
+    }
     // Passages of a token or two recite nothing, and have no such row.
     if recited(sight.after).is_some() {
         reasons.push(reason(&row("longest run"), longest, limit, String::new()));

@@ -7,7 +7,7 @@ use crate::probe::{PromptKind, Said, SecretAttack, SecretSeen};
 use crate::run::attack::{Attack, Compared, RelearnCurve, RelearnPoint, Relearning};
 use crate::run::earlier::EarlierFacts;
 use crate::run::outcome::{CaseMeasures, CaseOutcome, FactOutcome, GroupOutcome, PassageMeasures};
-use crate::run::train::{SetMemory, SetsMemory};
+use crate::run::train::{Answers, SetMemory, SetsMemory};
 use crate::spec::{GradientOptions, PassageVerb};
 
 fn said(kind: PromptKind, target: &str, completion: &str) -> Said {
@@ -246,6 +246,7 @@ fn a_probe_of_passages_is_judged_as_a_training_is() {
         passages: Some(memory(nll)),
         retain: Some(memory(retain)),
         holdout: Some(memory(3.)),
+        answers: Answers::default(),
     };
     let of = |nll, retain| Outcome {
         passages: vec![PassageMeasures {
@@ -272,8 +273,12 @@ fn a_probe_of_passages_is_judged_as_a_training_is() {
 /// A forgotten set whose watched half has this NLL after five steps on the other half, where models
 /// that never saw it have 3.
 fn attacked(watched: f64) -> Outcome {
-    let sets =
-        |nll| SetsMemory { passages: Some(memory(nll)), retain: None, holdout: Some(memory(3.)) };
+    let sets = |nll| SetsMemory {
+        passages: Some(memory(nll)),
+        retain: None,
+        holdout: Some(memory(3.)),
+        answers: Answers::default(),
+    };
     let passages = vec![PassageMeasures {
         verb: PassageVerb::Forget,
         before: sets(1.),
@@ -400,4 +405,40 @@ fn an_earlier_fact_that_is_lost_is_damage() {
         assert_eq!(found.state, state, "{}", found.sentence);
         assert!(found.sentence.contains(says), "{}", found.sentence);
     }
+}
+
+/// Forgotten passages of which `right` of ten questions are still answered, where three of ten about a
+/// hold-out are, and of ten answers about what is retained `kept` stay.
+fn asked(right: usize, kept: usize) -> Outcome {
+    let first = |count: usize| (0..10).map(|at| at < count).collect::<Vec<bool>>();
+    let sets = |nll, passages, retain| SetsMemory {
+        passages: Some(memory(nll)),
+        retain: None,
+        holdout: Some(memory(3.)),
+        answers: Answers { passages: first(passages), retain: first(retain), holdout: first(3) },
+    };
+    let passages = vec![PassageMeasures {
+        verb: PassageVerb::Forget,
+        before: sets(1., 9, 10),
+        after: Some(sets(3., right, kept)),
+        references: Vec::new(),
+        goal: Some(3.),
+    }];
+    Outcome { passages, ..Outcome::default() }
+}
+
+#[test]
+fn what_is_still_answered_is_not_forgotten() {
+    let forgotten = judged(&asked(4, 9));
+    assert_eq!(forgotten.state, State::Took, "{forgotten:?}");
+    let says = "; 4 of 10 questions about them are answered (40 %, before: 90 %, never seen: 30 %); \
+                9 of 10 answers about what is retained stay.";
+    assert!(forgotten.sentence.contains(says), "{}", forgotten.sentence);
+    let known = judged(&asked(5, 10));
+    assert_eq!(known.state, State::TookInPart, "{known:?}");
+    assert!(known.sentence.contains("in the form of questions, too"), "{}", known.sentence);
+    let lost = judged(&asked(0, 4));
+    assert_eq!(lost.state, State::Damaged, "{lost:?}");
+    let says = "damaged: only 4 of 10 answers about what is retained stay.";
+    assert!(lost.sentence.contains(says), "{}", lost.sentence);
 }

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::Passage;
 
 /// Keys of a question and of its answer; the first pair that an item has is read.
-const PAIRS: [(&str, &str); 8] = [
+const PAIRS: [(&str, &str); 9] = [
     ("question", "answer"),
+    ("prompt", "answer"),
     ("prompt", "completion"),
     ("prompt", "response"),
     ("instruction", "output"),
