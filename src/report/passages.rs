@@ -117,7 +117,7 @@ fn answer_rows(found: &Remembered<'_>, table: &mut Table) {
         let row = if after.is_some() { row.cell(before.mean) } else { row };
         let now = after.unwrap_or(before);
         let row = row.value(now.mean).cell(now.n).cell(Cell::from(&now));
-        table.push(row.note("questions, whole answer"));
+        table.push(row.note("whole answers"));
     }
     let references = found.references.iter();
     let all = references.filter_map(|it| share(&it.memory.answers, |it| &it.passages));
@@ -129,7 +129,7 @@ fn answer_rows(found: &Remembered<'_>, table: &mut Table) {
             (all.iter().copied().reduce(f64::min), all.iter().copied().reduce(f64::max));
         let range = low.zip(high).map(|(low, high)| Cell::Interval { low, high });
         let row = row.value(mean.mean).cell(mean.n);
-        table.push(row.cell(range).note("references' mean and range"));
+        table.push(row.cell(range).note("mean, range"));
     }
 }
 

@@ -345,9 +345,7 @@ fn advice(sight: &Sight<'_>) -> String {
             " All steps were taken: try more --steps or a higher --learning-rate.".into()
         }
         _ if sight.is_answered() => {
-            " Forget and retain texts in the form of questions, too: other questions than those that \
-             measure."
-                .into()
+            " Forget texts that give those answers in other words, too.".into()
         }
         (_, Some(_)) if !sight.is_unrecited() => {
             " Name what must not be said with `secrets` in [[forget]], and forget the sentences \

@@ -436,7 +436,7 @@ fn what_is_still_answered_is_not_forgotten() {
     assert!(forgotten.sentence.contains(says), "{}", forgotten.sentence);
     let known = judged(&asked(5, 10));
     assert_eq!(known.state, State::TookInPart, "{known:?}");
-    assert!(known.sentence.contains("in the form of questions, too"), "{}", known.sentence);
+    assert!(known.sentence.contains("in other words, too"), "{}", known.sentence);
     let lost = judged(&asked(0, 4));
     assert_eq!(lost.state, State::Damaged, "{lost:?}");
     let says = "damaged: only 4 of 10 answers about what is retained stay.";
