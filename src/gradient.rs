@@ -42,7 +42,7 @@ pub use example::Example;
 pub use footprint::{Footprint, TooLarge};
 pub use general::{GeneralText, without_mentions, without_runs_of};
 pub(crate) use head::in_logits;
-pub use head::{is_argmax, measure, references};
+pub use head::{answered, measure, references};
 pub use landing::{Budget, Cut};
 pub use memory::{Memory, extraction_strength, memory};
 pub use passages::{Checkpointing, PassageRun, PathPoint, Stopped, goal, train};

@@ -10,7 +10,7 @@ use super::TrainingError;
 use super::corpus::english::{Part, paragraph};
 use super::probes::{self, Recall};
 use super::world::{GROUPS, Group, QuestionUse, RELATIONS, Relation, TemplateUse, World};
-use crate::gradient::{Example, Memory, TokenLoss, TrainError, is_argmax, memory};
+use crate::gradient::{Example, Memory, TokenLoss, answered, memory};
 use crate::math::Random;
 use crate::model::{Model, ModelError};
 use crate::progress::Progress;
@@ -163,11 +163,7 @@ pub fn known<'r>(
         Ok(Example { ids, first_target, loss: TokenLoss::Mean, scale: 1. })
     };
     let examples = asked.map(example).collect::<Result<Vec<_>, TrainingError>>()?;
-    let mut right = 0;
-    for run in examples.chunks(256) {
-        progress.check().map_err(TrainError::from)?;
-        let hits = is_argmax(&model.decoder, run)?;
-        right += hits.iter().filter(|hits| hits.iter().all(|hit| *hit)).count();
-    }
+    let answered = answered(&model.decoder, &examples, progress)?;
+    let right = answered.iter().filter(|it| **it).count();
     Ok(Share { right, n: examples.len() })
 }

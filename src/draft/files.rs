@@ -53,7 +53,8 @@ pub fn passage_spec(verb: PassageVerb, passages: &PassageSource, names: &Passage
         PassageVerb::Forget => (
             "Passages to forget. General text is held by default.",
             "# retain = \"retain.txt\"      # Texts like these that the model should keep\n\
-             # holdout = \"holdout.txt\"    # Texts like these that it never saw: the goal\n"
+             # holdout = \"holdout.txt\"    # Texts like these that it never saw: the goal\n\
+             # questions = \"asked.json\"  # Only measured: what must no longer be answered\n"
                 .to_owned()
                 + &secrets(&names.secrets),
         ),

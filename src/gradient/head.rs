@@ -8,11 +8,13 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, Var};
 use rayon::prelude::*;
 
+use super::TrainError;
 use super::example::{Example, runs};
 use crate::math::{add_tn, matmul_nn, matmul_nt};
 use crate::model::{Decoder, Parameter, Role, Trainable};
 use crate::objective::{Objective, Outcome, Readout, Reference, TokenLoss};
 use crate::ops::{add_bias, log_sum_exp, matrix, seed_gradient, with_values};
+use crate::progress::Progress;
 
 /// Rows of logits held at once.
 const ROWS: usize = 256;
@@ -179,20 +181,29 @@ pub fn measure(decoder: &Decoder, examples: &[Example]) -> Result<Vec<Vec<f32>>>
     Ok(measured)
 }
 
-/// For every target of the sequences, whether it is the most probable token.
-pub fn is_argmax(decoder: &Decoder, examples: &[Example]) -> Result<Vec<Vec<bool>>> {
-    let mut measured = Vec::with_capacity(examples.len());
-    in_logits(decoder, examples, |example, logits, vocabulary| {
-        let targets = &example.ids[example.first_target..];
-        let best = |row: &[f32], id: u32| {
-            let own = row[id as usize];
-            // The first of equals is the argmax.
-            row.iter().enumerate().all(|(other, x)| *x < own || (*x == own && other >= id as usize))
-        };
-        let rows = logits.par_chunks_exact(vocabulary).zip(targets);
-        measured.push(rows.map(|(row, id)| best(row, *id)).collect());
-    })?;
-    Ok(measured)
+/// Whether every target of a sequence is the most probable token, so that greedy decoding says them.
+pub fn answered(
+    decoder: &Decoder,
+    examples: &[Example],
+    progress: &dyn Progress,
+) -> std::result::Result<Vec<bool>, TrainError> {
+    /// Sequences between two looks at whether the user wants to stop.
+    const TOGETHER: usize = 64;
+    let mut answered = Vec::with_capacity(examples.len());
+    for run in examples.chunks(TOGETHER) {
+        progress.check()?;
+        in_logits(decoder, run, |example, logits, vocabulary| {
+            let targets = &example.ids[example.first_target..];
+            let is_best = |row: &[f32], id: usize| {
+                let own = row[id];
+                // The first of equals is the argmax.
+                row.iter().enumerate().all(|(other, x)| *x < own || (*x == own && other >= id))
+            };
+            let mut rows = logits.chunks_exact(vocabulary).zip(targets);
+            answered.push(rows.all(|(row, id)| is_best(row, *id as usize)));
+        })?;
+    }
+    Ok(answered)
 }
 
 /// What a decoder says at the targets, in `kept` numbers each.

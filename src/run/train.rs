@@ -111,15 +111,7 @@ impl Answers {
         asked: &AskedSets,
         progress: &dyn Progress,
     ) -> Result<Self, TrainError> {
-        let answered = |questions: &[Example]| -> Result<Vec<bool>, TrainError> {
-            let mut answered = Vec::with_capacity(questions.len());
-            for run in questions.chunks(AT_ONCE) {
-                progress.check()?;
-                let hits = gradient::is_argmax(decoder, run)?;
-                answered.extend(hits.iter().map(|hits| hits.iter().all(|hit| *hit)));
-            }
-            Ok(answered)
-        };
+        let answered = |questions: &[Example]| gradient::answered(decoder, questions, progress);
         Ok(Self {
             passages: answered(&asked.passages)?,
             retain: answered(&asked.retain)?,
@@ -127,9 +119,6 @@ impl Answers {
         })
     }
 }
-
-/// Questions that are asked at once.
-const AT_ONCE: usize = 64;
 
 /// What is remembered of one set.
 #[derive(Debug, Clone, Serialize, Deserialize)]

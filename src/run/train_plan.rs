@@ -149,6 +149,10 @@ impl TrainPlan {
             0 => String::new(),
             n => format!(", references {n}"),
         };
+        let questions = match self.sets.questions.passages.len() {
+            0 => String::new(),
+            n => format!(", {}", counted(n, "question")),
+        };
         let general = match settings.general_batch {
             0 => String::new(),
             n => format!(" and {n} of general text"),
@@ -159,7 +163,7 @@ impl TrainPlan {
         };
         let again = if settings.recompute { ", layers run twice" } else { "" };
         format!(
-            "{what} {} ({}), retain {}, hold-out {}{references}; {weights}, rate {rate}, at most \
+            "{what} {} ({}), retain {}, hold-out {}{references}{questions}; {weights}, rate {rate}, at most \
              {} of {}{general}{shares}{again}, drift at most {}, seed {}",
             counted(self.passages, "passage"),
             counted(self.sequences, "sequence"),

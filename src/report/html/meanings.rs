@@ -26,10 +26,10 @@ pub(super) const TOOK: [Tile; 13] = [
     tile("secrets", "Secrets that come out"),
     tile("learn NLL", "Surprise at what should be learnt"),
     tile("learn recital", "Recited of what should be learnt"),
-    tile("learn answered", "Questions about it that are answered"),
+    tile("learn answered", "Answers questions about what should be learnt"),
     tile("forget NLL", "Surprise at what should be forgotten"),
     tile("forget recital", "Recited of what should be forgotten"),
-    tile("forget answered", "Questions about it that are answered"),
+    tile("forget answered", "Answers questions about what should be forgotten"),
     tile("relearn share", "Stays forgotten when half is learnt again"),
 ];
 
@@ -40,7 +40,7 @@ pub(super) const COST: [Tile; 6] = [
     tile("drift", "Drift on general text"),
     tile("perplexity", "Perplexity of general text"),
     tile("retain NLL", "Surprise at what has to stay"),
-    tile("retain answered", "Questions about it that are answered"),
+    tile("retain answered", "Answers questions about what has to stay"),
 ];
 
 const MEANINGS: [(&str, &str); 34] = [
