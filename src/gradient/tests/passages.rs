@@ -24,6 +24,30 @@ pub(super) fn sets(model: &Model) -> PassageSets {
     PassageSets { passages, retain, holdout, ..PassageSets::default() }
 }
 
+#[test]
+fn a_question_is_put_as_one_and_a_beginning_goes_on() {
+    let model = open("llama");
+    let pair =
+        |question: &str, text: &str| Passage { question: Some(question.into()), text: text.into() };
+    let asked = [pair("Where?", "In Bremen."), pair("It rained in ", "Bremen.")];
+    let asked = questions(&model, &[&asked[..], &texts(&["A cat."])].concat()).expect("tokenised");
+    let shown: Vec<[String; 2]> = asked
+        .iter()
+        .map(|it| {
+            let (prompt, answer) = it.ids.split_at(it.first_target);
+            [prompt, answer].map(|ids| model.tokenizer.decode(ids).expect("text"))
+        })
+        .collect();
+    let expected = [["Question: Where?\nAnswer:", " In Bremen."], ["It rained in", " Bremen."]];
+    assert_eq!(shown, expected);
+    let answered = answered(&model.decoder, &asked, &Silent).expect("measured");
+    let by_nll = measure(&model.decoder, &asked).expect("measured");
+    // A token of probability above one half is the most probable one.
+    for (answered, nll) in answered.into_iter().zip(by_nll) {
+        assert!(answered || nll.iter().any(|nll| *nll > 0.5_f32.ln().abs()));
+    }
+}
+
 pub(super) fn options(method: ForgetMethod) -> GradientOptions {
     GradientOptions {
         method: Some(method),
