@@ -31,6 +31,8 @@ pub enum AuditState {
     Suppressed,
     /// An inserted fact is not said.
     DoesNotHold,
+    /// What outputs give away was not measured.
+    NotTested,
     /// The data is so improbable that the gap shows what was removed.
     OverForgotten,
     /// Other behaviour suffered more than the thresholds allow.
@@ -41,13 +43,14 @@ pub enum AuditState {
 
 impl AuditState {
     /// Every state, the strongest first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Exact,
         Self::ReferenceEquivalent,
         Self::ReferenceFree,
         Self::Holds,
         Self::Suppressed,
         Self::DoesNotHold,
+        Self::NotTested,
         Self::OverForgotten,
         Self::Damaged,
         Self::NotForgotten,
@@ -62,6 +65,7 @@ impl AuditState {
             Self::Holds => "HOLDS",
             Self::Suppressed => "SUPPRESSED",
             Self::DoesNotHold => "DOES NOT HOLD",
+            Self::NotTested => "NOT TESTED",
             Self::OverForgotten => "OVER-FORGOTTEN",
             Self::Damaged => "DAMAGED",
             Self::NotForgotten => "NOT FORGOTTEN",
@@ -86,6 +90,7 @@ impl AuditState {
                  the attacks that would show it were not run"
             }
             Self::DoesNotHold => "the model does not say all that was inserted",
+            Self::NotTested => "what the model gives away of the data was not measured",
             Self::OverForgotten => {
                 "the data is less probable than data that the model never saw, so that the gap \
                  itself shows what was removed"
@@ -197,5 +202,9 @@ fn by(
 fn missing(check: Check, text: impl Into<String>) -> AuditReason {
     let (measure, text) = (check.name().to_owned(), text.into());
     let reason = Reason { measure, found: None, limit: None, text };
-    AuditReason { state: AuditState::Suppressed, check, reason }
+    let state = match check {
+        Check::Verbatim => AuditState::NotTested,
+        _ => AuditState::Suppressed,
+    };
+    AuditReason { state, check, reason }
 }

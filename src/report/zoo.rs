@@ -8,11 +8,12 @@ use crate::audit::AuditState;
 use crate::progress::counted;
 
 /// States that a verdict on passages can be in.
-const STATES: [AuditState; 7] = [
+const STATES: [AuditState; 8] = [
     AuditState::Exact,
     AuditState::ReferenceEquivalent,
     AuditState::ReferenceFree,
     AuditState::Suppressed,
+    AuditState::NotTested,
     AuditState::OverForgotten,
     AuditState::Damaged,
     AuditState::NotForgotten,
@@ -67,6 +68,7 @@ fn short(state: AuditState) -> &'static str {
         AuditState::ReferenceFree => "ref.-free",
         AuditState::Exact => "exact",
         AuditState::Suppressed => "suppressed",
+        AuditState::NotTested => "not tested",
         AuditState::OverForgotten => "over",
         AuditState::Damaged => "damaged",
         AuditState::NotForgotten => "not forg.",

@@ -5,8 +5,9 @@ use crate::audit::check::Check;
 use crate::audit::strata::StratumKind;
 use crate::probe::SecretAttackKind;
 
-/// Checks without which nothing beyond the outputs can be said.
-const ATTACKS: [Check; 4] = [Check::Membership, Check::Depth, Check::Quantised, Check::Relearned];
+/// Checks without which nothing can be said, or nothing beyond the outputs.
+const NEEDED: [Check; 5] =
+    [Check::Verbatim, Check::Membership, Check::Depth, Check::Quantised, Check::Relearned];
 
 pub(super) fn verdict(evidence: &Evidence<'_>) -> AuditVerdict {
     let mut reasons = outputs(evidence);
@@ -205,7 +206,7 @@ fn relearnt(evidence: &Evidence<'_>) -> Vec<AuditReason> {
 /// What was not tried, and sets that are too small to say anything.
 fn untested(evidence: &Evidence<'_>) -> Vec<AuditReason> {
     let mut reasons = Vec::new();
-    for check in ATTACKS {
+    for check in NEEDED {
         if let Some(not_run) = evidence.not_run.iter().find(|it| it.check == check) {
             reasons
                 .push(missing(check, format!("{} was not run: {}", check.name(), not_run.reason)));

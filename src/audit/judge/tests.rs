@@ -113,6 +113,10 @@ fn what_was_not_tried_or_is_too_few_is_no_more_than_suppressed() {
     let verdict = judged(&clean(), &not_run, [12, 12]);
     assert_eq!(verdict.state, AuditState::Suppressed);
     assert_eq!(verdict.reasons[0].reason.text, "relearning was not run: the budget");
+    let silent = [NotRun { check: Check::Verbatim, reason: "the budget".into() }];
+    let verdict = judged(&Findings::default(), &[&not_run[..], &silent].concat(), [12, 12]);
+    assert_eq!(verdict.state, AuditState::NotTested);
+    assert_eq!(verdict.reasons[0].reason.text, "recall, verbatim was not run: the budget");
     let harmless = [NotRun { check: Check::Secrets, reason: "none".into() }];
     assert_eq!(judged(&clean(), &harmless, [12, 12]).state, AuditState::ReferenceFree);
     assert_eq!(judged(&clean(), &[], [12, 5]).state, AuditState::Suppressed);
