@@ -52,7 +52,8 @@ pub struct Verdict {
 pub struct Thresholds {
     /// Share of rewrite prompts whose whole target free decoding must say.
     pub said: f64,
-    /// Share of paraphrases whose whole target free decoding must say.
+    /// Share of paraphrases whose whole target free decoding must say, and of questions about learnt
+    /// passages that must be answered.
     pub paraphrases: f64,
     /// Share of other subjects whose top answer must stay.
     pub background: f64,

@@ -10,33 +10,26 @@ use super::world::{Group, QuestionUse, World};
 use crate::files::Kind;
 use crate::math::Random;
 
-/// Names of the files, in their order.
-const FILES: [&str; 8] = [
-    "english.txt",
-    "forget.txt",
-    "forget_questions.json",
-    "holdout.txt",
-    "holdout_questions.json",
-    "records.json",
-    "retain.txt",
-    "retain_questions.json",
-];
+/// Names of the files without questions, which an earlier version wrote alone.
+const FILES: [&str; 5] = ["english.txt", "forget.txt", "holdout.txt", "records.json", "retain.txt"];
+/// Names of the files of questions.
+const QUESTIONS: [&str; 3] =
+    ["forget_questions.json", "holdout_questions.json", "retain_questions.json"];
 
-/// Those that there are without questions, too.
-fn texts() -> impl Iterator<Item = &'static str> {
-    FILES.into_iter().filter(|name| !name.ends_with("_questions.json"))
-}
-
-/// A file of [`data`] as output: replaced only where all of them exist, as an earlier run leaves
-/// them.
+/// A file of [`data`] as output: replaced only where all of its kind exist beside the files without
+/// questions, as an earlier run leaves them.
 pub const DATA_FILE: Kind = Kind {
     name: "one of all the files of an earlier atlas data",
     is_folder: false,
-    is_ours: |path| texts().all(|name| path.with_file_name(name).is_file()),
+    is_ours: |path| {
+        let is_there = |name: &&str| path.with_file_name(name).is_file();
+        let asks = QUESTIONS.iter().any(|name| path.ends_with(name));
+        FILES.iter().all(is_there) && (!asks || QUESTIONS.iter().all(is_there))
+    },
 };
 
 /// Texts by file name: counterfactual records, passages and questions by group, held-out English. The
-/// questions are those whose answers the corpus has in the same words.
+/// questions are in the words in which the corpus has them with their answers; it has none of the hold-out.
 pub fn data(world: &World, records: usize, seed: u64) -> BTreeMap<String, String> {
     /// Paragraphs of English.
     const PARAGRAPHS: usize = 200;

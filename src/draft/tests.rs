@@ -1,6 +1,6 @@
 //! Drafts of facts, and the files that are written of them.
 
-use super::relations::{RELATIONS, stated};
+use super::relations::{all, stated};
 use super::*;
 use crate::spec::{
     Erase, Insert, PassageSource, PassageVerb, PromptFile, Toward, parse_prompts, parse_spec,
@@ -54,7 +54,7 @@ fn the_relation_is_the_one_that_the_prompt_states() {
 
 #[test]
 fn every_wording_has_one_slot_and_every_cue_is_in_lower_case() {
-    for relation in RELATIONS {
+    for relation in all() {
         assert!(relation.wordings.len() >= 2, "{relation:?}");
         for wording in relation.wordings {
             assert_eq!(wording.matches("{}").count(), 1, "{wording}");

@@ -7,7 +7,8 @@ settings! {
     VerdictOptions = ["verdict"], flags "verdict-" {
         /// Share of rewrite prompts whose whole target free decoding must say [default: 1].
         said: f64 = Real(Reals::from_zero(1.));
-        /// Share of paraphrases whose whole target free decoding must say [default: 0.5].
+        /// Share of paraphrases whose whole target free decoding must say, and of questions about
+        /// learnt passages that must be answered [default: 0.5].
         paraphrases: f64 = Real(Reals::from_zero(1.));
         /// Share of other subjects whose top answer must stay [default: 0.9].
         background: f64 = Real(Reals::from_zero(1.));

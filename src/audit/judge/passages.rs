@@ -2,6 +2,7 @@
 
 use super::{AuditReason, AuditState, AuditVerdict, Evidence, VerdictOf, by, decided, missing};
 use crate::audit::check::Check;
+use crate::audit::forms::Form;
 use crate::audit::strata::StratumKind;
 use crate::probe::SecretAttackKind;
 
@@ -52,8 +53,9 @@ fn outputs(evidence: &Evidence<'_>) -> Vec<AuditReason> {
         let excess = form.recital_excess(evidence.seed);
         if let Some(excess) = excess.filter(|it| it.mean > limits.recital) {
             let text = format!(
-                "{name}: decoding recites {:.0} % more of a passage than of one never seen",
-                100. * excess.mean
+                "{name}: decoding recites {:.0} % more of {} than of one never seen",
+                100. * excess.mean,
+                if form.form == Form::Questions { "an answer" } else { "a passage" }
             );
             reasons.push(by((state, check), "recital", (excess.mean, limits.recital), text));
         }
