@@ -45,6 +45,9 @@ mod patches;
 mod price;
 #[path = "cli/probes.rs"]
 mod probes;
+#[cfg(unix)]
+#[path = "cli/push.rs"]
+mod push;
 #[path = "cli/readme.rs"]
 mod readme;
 #[path = "cli/redaction.rs"]

@@ -114,8 +114,6 @@ pub enum Command {
     /// Complete a prompt, or hold a conversation, before and after
     Ask(AskArgs),
     /// Write base model + patches as a folder or a GGUF file, or the patches as an adapter
-    #[command(after_help = "A folder is published, with its card, by `hf upload ORG/NAME FOLDER` \
-                            (pip install huggingface_hub)")]
     Export(ExportArgs),
     /// Describe a model folder, a patch, a GGUF file or a report
     Inspect(InspectArgs),

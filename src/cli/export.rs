@@ -3,8 +3,11 @@
 
 mod adapter;
 mod gguf;
+mod push;
 
 use std::path::Path;
+
+use push::Push;
 
 use super::args::{EditedDtype, ExportArgs, Format, Global};
 use super::exit::{Missed, Usage};
@@ -25,6 +28,7 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
     let format = format(args);
     check_flags(args, format)?;
     outputs::check_export(args, format)?;
+    let push = Push::new(args, global)?;
     let session = Session::open(args.model.model.as_deref(), global, ui)?;
     let patches = session.patches(&args.patch, ui)?;
     let patches: Vec<Patch> = match args.keep_spec {
@@ -38,7 +42,8 @@ pub fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         Format::Ollama => gguf::ollama(args, &session, &patches, ui),
         Format::OllamaLora => gguf::ollama_adapter(args, &session, &patches, ui),
         Format::Checkpoint => folder(args, &session, &patches, ui),
-    }
+    }?;
+    push.map_or(Ok(()), |push| push.upload(&args.out, &args.patch, ui))
 }
 
 /// What is to be written: what the user says, else what the output's name says.

@@ -42,6 +42,13 @@ pub struct ExportArgs {
     /// Compare the folder with candle-transformers layer by layer, or logits of the GGUF file, read again
     #[arg(long)]
     pub check: bool,
+    /// Upload it to this repository of the Hub, ORG/NAME, patches included; takes `hf` (pip install
+    /// huggingface_hub), signed in
+    #[arg(long, value_name = "ORG/NAME")]
+    pub push: Option<String>,
+    /// Make the repository that --push names private, if it is new
+    #[arg(long, requires = "push")]
+    pub private: bool,
 }
 
 /// How a GGUF file stores matrices.
