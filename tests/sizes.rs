@@ -173,6 +173,8 @@ fn config(shape: &Shape) -> String {
         "max_position_embeddings": 8192,
         "rms_norm_eps": 1e-5,
         "hidden_act": "silu",
+        "bos_token_id": 0,
+        "eos_token_id": 1,
         "rope_theta": 500000.0,
         "tie_word_embeddings": shape.is_tied,
     })
