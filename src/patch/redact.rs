@@ -88,13 +88,20 @@ impl Redactor {
         }
     }
 
-    /// Adds a name, an answer or a secret.
+    /// Adds a name, an answer or a secret, also as it stands in one line, and in quotes.
     pub fn add_name(&mut self, name: &str) {
-        let name: Vec<char> = lower(name.trim()).collect();
-        if !name.is_empty() && !self.names.contains(&name) {
-            self.names.push(name);
-            self.names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        let line = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let quoted = |text: &str| {
+            let text = format!("{text:?}");
+            text[1..text.len() - 1].to_owned()
+        };
+        for form in [name.trim().to_owned(), quoted(name.trim()), quoted(&line), line] {
+            let form: Vec<char> = lower(&form).collect();
+            if !form.is_empty() && !self.names.contains(&form) {
+                self.names.push(form);
+            }
         }
+        self.names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     }
 
     /// The salted digest that stands for a text.
@@ -107,9 +114,39 @@ impl Redactor {
         self.scrubbed(text) != text || self.repeats_passage(text)
     }
 
-    /// The text with every removed name replaced; a digest where it repeats a removed passage.
+    /// The text with every removed name replaced, and what it quotes of removed passages; a digest where
+    /// it repeats one.
     pub fn scrub(&self, text: &str) -> String {
-        if self.repeats_passage(text) { self.digest(text) } else { self.scrubbed(text) }
+        if self.repeats_passage(text) {
+            return self.digest(text);
+        }
+        self.scrubbed(&self.without_quotes(text))
+    }
+
+    /// The text without what it quotes of a removed passage, however short.
+    fn without_quotes(&self, text: &str) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        while let Some((before, inside, after)) = next_quote(rest) {
+            out.push_str(before);
+            out.push('"');
+            out.push_str(if self.is_of_passage(inside) { REMOVED } else { inside });
+            out.push('"');
+            rest = after;
+        }
+        out + rest
+    }
+
+    /// Whether all words of a text stand in a row in a removed passage; the last one may be cut.
+    fn is_of_passage(&self, text: &str) -> bool {
+        let is_cut = text.ends_with('…');
+        let words = words(text);
+        let is_same = |run: &[String]| {
+            run.iter().zip(&words).enumerate().all(|(at, (known, word))| {
+                known == word || is_cut && at + 1 == words.len() && known.starts_with(word)
+            })
+        };
+        let has = |passage: &Vec<String>| passage.windows(words.len()).any(is_same);
+        !words.is_empty() && self.passages.iter().any(has)
     }
 
     /// The text with every removed name replaced.
@@ -118,11 +155,14 @@ impl Redactor {
         let folded: Vec<char> = chars.iter().flat_map(|c| folded(*c)).collect();
         let (mut out, mut at) = (String::new(), 0);
         while at < chars.len() {
-            let begins = |name: &&Vec<char>| begins_at(&folded, at, name);
-            match self.names.iter().find(begins) {
-                Some(name) => {
+            let length = |name: &Vec<char>| match begins_at(&folded, at, name) {
+                true => Some(name.len()),
+                false => shortened_at(&folded, at, name),
+            };
+            match self.names.iter().find_map(length) {
+                Some(length) => {
                     out.push_str(REMOVED);
-                    at += name.len();
+                    at += length;
                 }
                 None => {
                     out.push(chars[at]);
@@ -170,6 +210,28 @@ fn begins_at(text: &[char], at: usize, name: &[char]) -> bool {
         && !joins(name.last(), text.get(end))
 }
 
+/// What stands before the next text in quotes, the text as it is escaped there, and what follows it.
+fn next_quote(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('"')?;
+    let mut is_escaped = false;
+    let end = rest.find(|c| {
+        let is_end = c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        is_end
+    })?;
+    Some((before, &rest[..end], &rest[end + 1..]))
+}
+
+/// Characters of the beginning of `name` that stand at a place, dots for the rest of it included.
+fn shortened_at(text: &[char], at: usize, name: &[char]) -> Option<usize> {
+    /// Fewer characters could begin anything.
+    const LEAST: usize = 3;
+    let length = text[at..].iter().zip(name).take_while(|(found, known)| found == known).count();
+    let has_start = at == 0 || !text[at - 1].is_ascii_alphanumeric();
+    let is_cut = length >= LEAST && text.get(at + length) == Some(&'…');
+    (is_cut && has_start).then_some(length + 1)
+}
+
 /// A character in lower case where that is one character, so that places stay what they are.
 fn folded(c: char) -> [char; 1] {
     let mut lower = c.to_lowercase();
@@ -204,7 +266,9 @@ impl Recipe {
         let open = self.edits().into_iter().filter(|it| !it.is_redacted);
         // One edit may remove what another one tells.
         let removed: Vec<Redactor> = open.filter_map(|it| Redactor::of_spec(it.spec)).collect();
-        let Self { spec, is_redacted, plan, metrics, .. } = &mut self;
+        let Self { spec, is_redacted, plan, metrics, model, .. } = &mut self;
+        // A folder may be called after what it is about.
+        removed.iter().for_each(|redactor| *model = redactor.scrub(model));
         redact((spec, is_redacted), [plan, metrics], &removed);
         for Earlier { spec, is_redacted, plan, metrics, .. } in &mut self.earlier {
             redact((spec, is_redacted), [plan, metrics], &removed);

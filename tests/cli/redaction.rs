@@ -56,6 +56,28 @@ fn a_forgotten_passage_is_in_nothing_that_was_written() {
 }
 
 #[test]
+fn long_answers_secrets_and_quotation_marks_are_in_no_report() {
+    let desk = Desk::new();
+    let target = r#"the "old mill" at 8693 Quentin's Lane, quentin.mark.1979@bakery.example"#;
+    let mut command = desk.command(&format!("edit --erase {EDIT} --json --report r.md"));
+    let fact = ["--subject", "Quentin Mark", "--prompt", "{} lives in", "--target", target];
+    let output = command.args(fact).output().expect("the binary runs");
+    let (out, err) = (super::desk::text(&output.stdout), super::desk::text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    desk.write("spec.toml", &format!(
+        "[[erase]]\nsubject = \"Quentin Mark\"\nprompt = \"{{}} lives in\"\ntarget_true = {target:?}\n\
+         others = [\"Zoe Pike\", \"X\", \"Y\"]\nsecrets = [\"quentin.mark.1979@bakery.example\"]\n"
+    ));
+    let json = desk.ok(&format!("edit spec.toml {EDIT} --json --report s.html --report s.md"));
+    let names = ["quentin", "8693", "old mill"];
+    for text in [out, json] {
+        let text = text.to_lowercase();
+        names.iter().for_each(|name| assert!(!text.contains(name), "{name:?} in {text}"));
+    }
+    assert_silent(&desk, &names, &["r.md", "s.html", "s.md"]);
+}
+
+#[test]
 fn what_was_kept_can_be_redacted_later() {
     let desk = Desk::new();
     desk.write("spec.toml", ERASE);

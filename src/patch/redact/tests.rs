@@ -183,3 +183,45 @@ fn an_edit_is_silent_about_what_another_edit_of_its_patch_removes() {
     assert!(!Redactor::is_record_of(&silent, &insert("Marta Quill")));
     assert!(!Redactor::is_record_of(&silent, &format!("{told}# another salt")));
 }
+
+#[test]
+fn what_is_quoted_or_cut_short_is_found_as_well() {
+    let mut redactor = Redactor::of_spec(SPEC).expect("deletions");
+    redactor.add_name("quentin.larch@bakery.example");
+    redactor.add_name("the \"old\" town");
+    redactor.add_passage("At home Elodie is never alone. Calls for Elodie go to 4096.");
+    let rows = [
+        ("sent to quentin.larch@bak… today", "sent to [removed] today"),
+        ("quench… and que", "quench… and que"),
+        (r#"it says "the \"old\" town" now"#, r#"it says "[removed]" now"#),
+        ("tokens: \"Elodie go\"", "tokens: \"[removed]\""),
+        ("tokens: \"is never al…\"", "tokens: \"[removed]\""),
+        ("it says \"Rome\" and \"at \\\"Rome\"", "it says \"Rome\" and \"at \\\"Rome\""),
+        ("one \" alone", "one \" alone"),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(redactor.scrub(text), expected);
+    }
+}
+
+#[test]
+fn reports_show_no_samples_and_no_commands_with_what_was_removed() {
+    let mut redactor = Redactor::of_spec(SPEC).expect("deletions");
+    redactor.add_name("Warsaw's \"old\" town");
+    let sample = "Question: Who keeps bees? Answer: Elodie.";
+    let table = json!({ "label_head": "text", "rows": [{ "label": sample, "cells": [] }] });
+    let command = shlex::try_join(["rescribe", "edit", "--target", "Warsaw's \"old\" town"]);
+    let made = json!({ "command": command.expect("no NUL"), "spec": "" });
+    let report = json!({ "made": made, "sections": [{ "blocks": [{ "table": table }] }] });
+    let mut shown = report.clone();
+    redactor.report(&mut shown);
+    assert!(!shown.to_string().contains("Warsaw"), "{shown}");
+    assert_eq!(shown["made"]["command"], "rescribe edit --target '[removed]'");
+    let label =
+        |report: &Value| report["sections"][0]["blocks"][0]["table"]["rows"][0]["label"].clone();
+    assert_eq!(label(&shown), sample, "facts alone are found by their names");
+    redactor.has_passages = true;
+    let mut shown = report;
+    redactor.report(&mut shown);
+    assert_eq!(label(&shown), redactor.digest(sample));
+}

@@ -55,6 +55,9 @@ const QUOTED: &str = "completions";
 /// Keys of a report whose entries are each about one fact: those that are not about a removed one
 /// are kept.
 const FACTS: [&str; 2] = ["requests", "prompts"];
+/// Key of a table that says what its rows are, and what it says where they are texts.
+const ITEMS: &str = "label_head";
+const TEXTS: &str = "text";
 /// Key of a report that says how it was made.
 const MADE: &str = "made";
 
@@ -76,12 +79,20 @@ pub(super) fn redact_report(report: &mut Value, redactor: &Redactor) {
     }
 }
 
-/// Redacts the spec as that of a patch, and the command as a sentence.
+/// Redacts the spec as that of a patch, and the command word by word, without the quotes of a shell.
 fn made(value: &mut Value, redactor: &Redactor) {
-    let spec = value.get("spec").and_then(Value::as_str).map(|spec| redactor.spec(spec));
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    let spec = text("spec").map(|spec| redactor.spec(spec));
+    let words = text("command").and_then(shlex::split);
+    let command = words.and_then(|words| {
+        let words: Vec<String> = words.iter().map(|word| redactor.scrub(word)).collect();
+        shlex::try_join(words.iter().map(String::as_str)).ok()
+    });
     prose(value, redactor);
-    if let (Some(spec), Some(place)) = (spec, value.get_mut("spec")) {
-        *place = Value::String(spec);
+    for (key, text) in [("spec", spec), ("command", command)] {
+        if let (Some(text), Some(place)) = (text, value.get_mut(key)) {
+            *place = Value::String(text);
+        }
     }
 }
 
@@ -135,12 +146,25 @@ fn closed_entries(entries: &mut Map<String, Value>, redactor: &Redactor) {
     }
 }
 
+/// Digests the labels of a table whose rows are texts: what a base writes by itself may tell of those whom
+/// a forgotten passage is about, in other words.
+fn labels(table: &mut Map<String, Value>, redactor: &Redactor) {
+    for row in table.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::String(label)) = row.get_mut("label") {
+            *label = redactor.digest(label);
+        }
+    }
+}
+
 /// Takes removed names out of sentences and labels, and all that models are quoted with.
 fn prose(value: &mut Value, redactor: &Redactor) {
     match value {
         Value::String(text) => *text = redactor.scrub(text),
         Value::Array(items) => items.iter_mut().for_each(|item| prose(item, redactor)),
         Value::Object(entries) => {
+            if redactor.has_passages && entries.get(ITEMS).is_some_and(|head| head == TEXTS) {
+                labels(entries, redactor);
+            }
             for (key, value) in entries.iter_mut() {
                 match key.as_str() {
                     QUOTED => closed(key, value, redactor),
