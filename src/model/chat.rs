@@ -13,7 +13,7 @@ use minijinja::{Error, ErrorKind, context};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use jinja::{Bounded, environment, without_tags};
+use jinja::{Bounded, environment, in_time, without_tags};
 
 use super::token_ids;
 use crate::files::{mistaken, read_regular};
@@ -24,8 +24,9 @@ use crate::files::{mistaken, read_regular};
 pub enum ChatError {
     /// The folder has no template.
     #[error(
-        "{} has no chat template: neither chat_template in tokenizer_config.json nor \
-         chat_template.jinja",
+        "the model has no chat template: neither chat_template in tokenizer_config.json nor \
+         chat_template.jinja is in {}; without --chat and template = \"chat\", prompts are completed as \
+         they stand",
         folder.display()
     )]
     Absent {
@@ -188,14 +189,16 @@ impl ChatTemplate {
     fn rendered(&self, turns: &[Message]) -> Result<String, Error> {
         // Marks what a trainer learns from, which is nothing to a prompt.
         let text = without_tags(&self.text, &["generation", "endgeneration"]);
-        let environment = environment();
-        let template = environment.template_from_str(&text)?;
         let tokens = minijinja::Value::from_serialize(&self.tokens);
         let context = context! { messages => turns, add_generation_prompt => true, ..tokens };
-        let mut out = Bounded(Vec::new());
-        template.render_captured_to(context, &mut out)?;
-        // Nothing but texts was written.
-        Ok(String::from_utf8_lossy(&out.0).into_owned())
+        in_time(move || {
+            let environment = environment();
+            let template = environment.template_from_str(&text)?;
+            let mut out = Bounded(Vec::new());
+            template.render_captured_to(context, &mut out)?;
+            // Nothing but texts was written.
+            Ok(String::from_utf8_lossy(&out.0).into_owned())
+        })
     }
 }
 

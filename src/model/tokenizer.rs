@@ -9,6 +9,7 @@ pub use guard::panics_are_errors;
 
 use super::joint;
 use crate::files::{Sha256, mistaken, read_regular};
+use crate::report::text::shortened;
 use crate::spec::Blank;
 use guard::{Outcome, guarded};
 
@@ -37,6 +38,17 @@ pub enum TokenizerError {
         /// Message of the tokenizer library.
         reason: String,
     },
+    /// A run of letters that no text has, and that takes minutes: rules are applied to whole words.
+    #[error(
+        "{text:?} has {bytes} bytes without a blank or a mark between them; at most {LONGEST_WORD} are \
+         read"
+    )]
+    LongWord {
+        /// The beginning of the text.
+        text: String,
+        /// Bytes of the longest such run.
+        bytes: usize,
+    },
     /// The subject's last byte belongs to no token.
     #[error("no token of {prompt:?} covers the end of the subject {subject:?}")]
     NoLookupToken {
@@ -46,6 +58,11 @@ pub enum TokenizerError {
         subject: String,
     },
 }
+
+/// Most bytes of a word: encoding takes time with its square.
+const LONGEST_WORD: usize = 64 << 10;
+/// Columns of a text that an error quotes.
+const QUOTED: usize = 120;
 
 /// A `tokenizer.json`, and its hash.
 #[derive(Clone)]
@@ -94,9 +111,12 @@ impl Tokenizer {
         self.hash
     }
 
-    /// One more than the largest token id.
+    /// One more than the largest token id, of the vocabulary or put around a text.
     pub fn vocabulary(&self) -> usize {
-        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
+        let vocabulary = self.inner.get_vocab(true);
+        let around = self.inner.encode("", true).ok();
+        let around = around.iter().flat_map(|encoding| encoding.get_ids());
+        vocabulary.values().chain(around).max().map_or(0, |id| *id as usize + 1)
     }
 
     /// A text as the model reads it: BOS once where the tokenizer adds one, nothing after the text.
@@ -217,9 +237,15 @@ impl Tokenizer {
     }
 
     fn run(&self, text: &str, added: bool) -> Result<tokenizers::Encoding, TokenizerError> {
+        let is_gap = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
+        // Most texts are shorter than the limit.
+        let words = text.split(is_gap).filter(|_| text.len() > LONGEST_WORD).map(str::len);
+        if let Some(bytes) = words.max().filter(|bytes| *bytes > LONGEST_WORD) {
+            return Err(TokenizerError::LongWord { text: shortened(text, QUOTED), bytes });
+        }
         guarded(|| self.inner.encode(text, added)).map_err(|reason| TokenizerError::Encode {
             file: self.file.display().to_string(),
-            text: text.into(),
+            text: shortened(text, QUOTED),
             reason,
         })
     }

@@ -115,11 +115,19 @@ pub(super) fn check_slot(prompt: &Text, subject: &Text, problems: &Problems) {
                 .label(&prompt.span, "no `{}` here")
                 .help("for example: prompt = \"{} is located in the city of\""),
         ),
-        count => problems.push(
-            Problem::new(format!("the prompt has `{{}}` {count} times, expected once"))
-                .label(&prompt.span, "which one is the subject?")
-                .help(format!("prompt = {}", quoted(&with_one_slot(&prompt.value, name)))),
-        ),
+        count => {
+            // A suggestion is for a line that somebody wrote.
+            const LONGEST: usize = 500;
+            let help = match prompt.value.len() + count * name.len() {
+                0..LONGEST => format!("prompt = {}", quoted(&with_one_slot(&prompt.value, name))),
+                _ => "leave `{}` where the subject stands, and write its text at the others".into(),
+            };
+            problems.push(
+                Problem::new(format!("the prompt has `{{}}` {count} times, expected once"))
+                    .label(&prompt.span, "which one is the subject?")
+                    .help(help),
+            );
+        }
     }
 }
 

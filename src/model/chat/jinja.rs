@@ -1,6 +1,8 @@
 //! Jinja as the templates of model folders use it: functions, filters and Python's ways of writing.
 
 use std::io::{self, Write};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind};
@@ -11,6 +13,21 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 const LONGEST: usize = 16 << 20;
 /// Far more steps than a template takes for one message.
 const STEPS: u64 = 10_000_000;
+
+/// Far longer than a template takes.
+const TIME: Duration = Duration::from_secs(2);
+
+/// What `render` makes, in a thread of its own: what a single step does, such as doubling a text, is not
+/// counted as many steps, and such a thread is left to itself. The program is about to end with the
+/// error.
+pub(super) fn in_time(
+    render: impl FnOnce() -> Result<String, Error> + Send + 'static,
+) -> Result<String, Error> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(render()));
+    let late = |_| Err(Error::new(ErrorKind::OutOfFuel, "it takes too long"));
+    receiver.recv_timeout(TIME).unwrap_or_else(late)
+}
 
 /// A text that does not grow without end, as a stranger's template might ask for.
 pub(super) struct Bounded(pub(super) Vec<u8>);

@@ -6,6 +6,8 @@ use serde_json::Value;
 /// A normaliser that makes a text longer than this many times is a trap; those of published models
 /// write three bytes for a blank.
 const LARGEST_GROWTH: f64 = 256.;
+/// Published models put a few tokens around a text.
+const MOST_ADDED: usize = 1024;
 
 /// Checks the rules of a tokenizer, and takes out those that are for training: true where there
 /// were some.
@@ -21,7 +23,30 @@ pub(super) fn tame(tokenizer: &mut Value) -> Result<bool, String> {
             ));
         }
     }
+    let added = added(&tokenizer["post_processor"]);
+    if added > MOST_ADDED {
+        return Err(format!(
+            "its post_processor puts {added} tokens around a text, expected at most {MOST_ADDED}"
+        ));
+    }
     Ok(dropout.is_some_and(|dropout| !dropout.is_null()))
+}
+
+/// Tokens that templates put around a text.
+fn added(rule: &Value) -> usize {
+    match rule {
+        Value::Array(rules) => rules.iter().map(added).fold(0, usize::saturating_add),
+        Value::Object(entries) if rule["type"] == "TemplateProcessing" => {
+            let ids = |piece: &Value| {
+                let token = &rule["special_tokens"][piece["SpecialToken"]["id"].as_str()?];
+                Some(token["ids"].as_array()?.len())
+            };
+            let pieces = ["single", "pair"].iter().filter_map(|key| entries.get(*key)?.as_array());
+            pieces.flatten().map(|piece| ids(piece).unwrap_or(1)).fold(0, usize::saturating_add)
+        }
+        Value::Object(entries) => entries.values().map(added).fold(0, usize::saturating_add),
+        _ => 0,
+    }
 }
 
 /// How many times as long a text can become, as far as replacements say; an error where they never
@@ -31,7 +56,11 @@ fn growth(rule: &Value) -> Result<f64, String> {
         Value::Array(rules) => rules.iter().try_fold(1., |all, rule| Ok(all * growth(rule)?)),
         Value::Object(entries) => {
             check_ends(rule)?;
-            let own = if rule["type"] == "Replace" { replacement(rule) } else { 1. };
+            let own = match rule["type"].as_str() {
+                Some("Replace") => replacement(rule),
+                Some("Prepend") => 1. + rule["prepend"].as_str().map_or(0, str::len) as f64,
+                _ => 1.,
+            };
             entries.values().try_fold(own, |all, rule| Ok(all * growth(rule)?))
         }
         _ => Ok(1.),
@@ -67,6 +96,23 @@ mod tests {
 
     fn replace(from: &str, to: &str) -> Value {
         json!({ "type": "Replace", "pattern": { "String": from }, "content": to })
+    }
+
+    #[test]
+    fn what_is_put_around_a_text_has_an_end() {
+        let template = |pieces: usize, ids: usize| {
+            let piece = json!({ "SpecialToken": { "id": "<s>", "type_id": 0 } });
+            json!({ "post_processor": { "type": "Sequence", "processors": [{
+                "type": "TemplateProcessing", "single": vec![piece; pieces], "pair": [],
+                "special_tokens": { "<s>": { "id": "<s>", "ids": vec![1; ids], "tokens": ["<s>"] } },
+            }]}})
+        };
+        assert_eq!(tame(&mut template(3, 2)), Ok(false));
+        let error = tame(&mut template(100, 100)).expect_err("too many");
+        assert!(error.contains("puts 10000 tokens around a text"), "{error}");
+        let prepend = |text: &str| json!({ "normalizer": { "type": "Prepend", "prepend": text } });
+        assert_eq!(tame(&mut prepend("▁")), Ok(false));
+        assert!(tame(&mut prepend(&"a".repeat(1000))).is_err());
     }
 
     #[test]
