@@ -116,6 +116,12 @@ pub enum RunError {
         /// Number of the record.
         record: String,
     },
+    /// A record with a true target alone, which can be erased and not written.
+    #[error("record {record} has no target_new; --erase takes its target_true away")]
+    NothingToWrite {
+        /// Number of the record.
+        record: String,
+    },
     /// Batches by a method that writes one fact at a time.
     #[error(
         "method rome writes one fact at a time; batches need --method memit, emmet or alphaedit"
@@ -197,6 +203,7 @@ impl RunError {
                 | Self::Clashes { .. }
                 | Self::HeldAlready { .. }
                 | Self::NothingToErase { .. }
+                | Self::NothingToWrite { .. }
                 | Self::OneAtATime
                 | Self::Empty
                 | Self::RateWithoutHoldout

@@ -135,7 +135,14 @@ impl Job {
         (rank_one, thresholds): (RankOneOptions, Thresholds),
     ) -> Result<Self, RunError> {
         let facts = match erase {
-            None => records.iter().flat_map(Record::inserts).cloned().map(Fact::from).collect(),
+            None => {
+                let has_true_alone =
+                    |it: &&Record| it.insert.target_true.as_ref() == Some(&it.insert.target_new);
+                if let Some(record) = records.iter().find(has_true_alone) {
+                    return Err(RunError::NothingToWrite { record: record.id.clone() });
+                }
+                records.iter().flat_map(Record::inserts).cloned().map(Fact::from).collect()
+            }
             Some(toward) => erases(records, file, toward)?,
         };
         let sizes: Vec<usize> = records.iter().map(|record| record.inserts().count()).collect();

@@ -44,7 +44,8 @@ pub struct Record {
     /// The record's own number where it has one; otherwise its index in the file, from 0, or the
     /// line of its row.
     pub id: String,
-    /// The fact to write.
+    /// The fact to write. Its two targets are equal where the file has a true one alone: such a fact can
+    /// only be erased.
     pub insert: Insert,
     /// Facts that the record writes at the same time, as MQuAKE does.
     pub further: Vec<Insert>,
@@ -104,7 +105,7 @@ impl Record {
             zsre::read(value)
         } else if value.get("edit").is_some_and(Value::is_object) {
             ripple_edits::read(value)
-        } else if has("prompt") && has("target_new") {
+        } else if has("prompt") && row::TARGETS.iter().any(|key| has(key)) {
             knowedit::read(value)
         } else {
             Err(unknown(value))
@@ -181,7 +182,9 @@ pub(super) fn read_json(source: &SourceText, bad: BadRecords) -> Result<RecordFi
 /// The records of a table, one a row.
 pub(super) fn read_sheet(source: &SourceText, bad: BadRecords) -> Result<RecordFile, SpecError> {
     let sheet = Sheet::read(source, &COLUMNS)?;
-    sheet.require(source, &row::REQUIRED, row::HELP)?;
+    let has_target = row::TARGETS.iter().any(|name| sheet.has(name));
+    let required = if has_target { &row::REQUIRED[..2] } else { &row::REQUIRED[..] };
+    sheet.require(source, required, row::HELP)?;
     let mut reading = Reading { notes: sheet.notes(), is_table: true, ..Reading::default() };
     for found in &sheet.rows {
         let line = found.line.to_string();

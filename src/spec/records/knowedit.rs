@@ -2,21 +2,29 @@
 
 use serde_json::Value;
 
-use super::values::{first_other, first_text, insert, kind, neighbor, ripple, text, with_slot};
+use super::values::{
+    first_other, first_text, insert, kind, neighbor, new_or_true, ripple, text, text_or_texts,
+    with_slot,
+};
 use super::{Comparison, Parts, PromptSet};
 
 pub(super) fn read(value: &Value) -> Result<Parts, String> {
     let subject = text(value, "subject")?;
     let target_new = first_text(&value["target_new"], &|_| true);
-    let target_new = target_new.ok_or("has no text at `target_new`")?;
-    let target_true = first_other(value.get("ground_truth"), target_new);
-    let target_true = target_true.or_else(|| first_other(value.get("target_true"), target_new));
+    let of = |key: &str| match target_new {
+        Some(new) => first_other(value.get(key), new),
+        None => first_text(value.get(key)?, &|_| true),
+    };
+    let target_true = of("ground_truth").or_else(|| of("target_true"));
+    let target_new = target_new.ok_or_else(|| "has no text at `target_new`".to_owned());
+    let target_new = new_or_true(target_new, target_true)?;
     let prompt = with_slot(text(value, "prompt")?, subject, "prompt")?;
     let insert = insert(subject, prompt, target_new, target_true)?;
-    let paraphrase = ["rephrase", "rephrase_prompt"].iter().filter_map(|key| value.get(key));
-    let paraphrase = paraphrase.filter_map(|given| first_text(given, &|_| true));
+    let paraphrase =
+        ["rephrase", "rephrase_prompt"].into_iter().find(|key| value.get(key).is_some());
+    let paraphrase = paraphrase.map(|key| text_or_texts(value, key)).transpose()?;
     let prompts = PromptSet {
-        paraphrase: paraphrase.take(1).map(Comparison::of_edit).collect(),
+        paraphrase: paraphrase.into_iter().flatten().map(Comparison::of_edit).collect(),
         neighborhood: locality(value)?,
         ripple: portability(value)?,
         ..PromptSet::default()

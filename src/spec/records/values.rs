@@ -24,6 +24,14 @@ pub(super) fn insert(
     }
 }
 
+/// The new target; where only a true one is given, as in a list of what is to be erased, that.
+pub(super) fn new_or_true<'v>(
+    target_new: Result<&'v str, String>,
+    target_true: Option<&'v str>,
+) -> Result<&'v str, String> {
+    target_new.or_else(|error| target_true.ok_or(error))
+}
+
 fn one_line(text: &str, what: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err(format!("is empty where {what} should be")),
