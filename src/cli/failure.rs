@@ -183,6 +183,13 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "name the model that the patch was made for: rescribe inspect shows it".into(),
         );
     }
+    if matches!(find::<PatchError>(error), Some(PatchError::DifferentBases { .. })) {
+        return Some(
+            "a patch that was made on an export of another belongs on top of it: make it again with \
+             rescribe edit --from the earlier patch, which writes one patch of both"
+                .into(),
+        );
+    }
     if find::<CheckpointError>(error).is_some() || find::<WeightsError>(error).is_some() {
         return None;
     }
@@ -190,11 +197,20 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         let flags = keys.iter().map(|(key, _)| format!("--ignore-config-key {key}"));
         let flags = flags.collect::<Vec<_>>().join(" ");
         let they = if keys.len() == 1 { "it" } else { "they" };
+        if keys.iter().any(|(key, _)| key == "quantization_config") {
+            return Some(
+                "the weights are quantised: name the model that they were made from, or dequantise \
+                 them and save them in bf16"
+                    .into(),
+            );
+        }
         return Some(format!("if {they} cannot change what the model computes: {flags}"));
     }
-    // An unknown type's own message lists the known ones, and a size has nothing to do with them.
+    // An unknown type's own message lists the known ones; sizes and contradictions have nothing to do
+    // with them.
     let is_said = |error: &ConfigError| {
-        matches!(error, ConfigError::UnknownModelType { .. } | ConfigError::Size { .. })
+        use ConfigError::{Inconsistent, Size, UnknownModelType};
+        matches!(error, UnknownModelType { .. } | Size { .. } | Inconsistent(_))
     };
     if find::<ConfigError>(error).is_some_and(|error| !is_said(error)) {
         return Some(format!("supported families: {}", Family::supported()));

@@ -78,7 +78,7 @@ pub(super) fn warn_of_files(folder: &Path, progress: &dyn Progress) {
     }
 }
 
-/// One line about stored tensors that no part of the decoder reads.
+/// Warns of stored tensors that no part of the decoder reads.
 pub(super) fn note_unread(
     weights: &Weights,
     parameters: &Parameters,
@@ -97,5 +97,9 @@ pub(super) fn note_unread(
     let more = unread.len() - first.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let count = counted(unread.len(), "tensor");
-    progress.note("unread", &format!("{count} of no known part: {}{more}", first.join(", ")));
+    progress.warn(&format!(
+        "{count} of no known part {}, and what they would do is left out: {}{more}",
+        if unread.len() == 1 { "is not read" } else { "are not read" },
+        first.join(", ")
+    ));
 }

@@ -173,7 +173,9 @@ impl Family {
     pub fn recognise(
         config: &Map<String, Value>,
     ) -> Result<(&'static Family, DecoderConfig), ConfigError> {
-        let found = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        let found = config.get("model_type").and_then(Value::as_str);
+        let expected = "the name of a family";
+        let found = found.ok_or_else(|| ConfigError::Key { key: "model_type".into(), expected })?;
         if let Some((family, text)) = Self::text_part(config) {
             return Ok((family, family.read(&text)?));
         }

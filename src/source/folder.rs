@@ -45,6 +45,17 @@ pub enum FolderError {
         /// The file's name.
         file: String,
     },
+    /// A file of the model is a link to one that is gone.
+    #[error(
+        "{}: it is a link to {}, which is not there; download the model again",
+        path.display(), target.display()
+    )]
+    BrokenLink {
+        /// The link.
+        path: PathBuf,
+        /// What it names.
+        target: PathBuf,
+    },
     /// No safetensors under either of their names.
     #[error(
         "{}: neither model.safetensors nor model.safetensors.index.json is there{}",
@@ -145,11 +156,20 @@ pub(super) fn name(folder: &Path) -> String {
     named.to_string_lossy().into_owned()
 }
 
+/// The error of a link to a file that is gone, as a cache of the Hub has them after a download that ended
+/// early or was cleaned away.
+fn broken_link(folder: &Path, file: &str) -> Option<FolderError> {
+    let path = folder.join(file);
+    let target = fs::read_link(&path).ok().filter(|_| !path.exists())?;
+    Some(FolderError::BrokenLink { path, target })
+}
+
 fn require(folder: &Path, file: &str) -> Result<(), FolderError> {
     if folder.join(file).is_file() {
         return Ok(());
     }
-    Err(FolderError::Missing { folder: folder.to_owned(), file: file.to_owned() })
+    let missing = || FolderError::Missing { folder: folder.to_owned(), file: file.to_owned() };
+    Err(broken_link(folder, file).unwrap_or_else(missing))
 }
 
 /// Whether a folder holds an adapter and no weights of any format.
@@ -171,6 +191,9 @@ fn adapter_base(config: &Path) -> Option<String> {
 }
 
 fn no_safetensors(folder: &Path) -> FolderError {
+    if let Some(broken) = [WEIGHTS, INDEX].iter().find_map(|name| broken_link(folder, name)) {
+        return broken;
+    }
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(source) => return FolderError::Read { path: folder.to_owned(), source },

@@ -4,6 +4,8 @@
 //! with both, for the whole model or by type of layer. Plain frequencies are θ^(−2i/d) for the d
 //! numbers of a head that rotate.
 
+use std::fmt::Display;
+
 use serde_json::Value;
 
 use crate::model::config::{ConfigError, ConfigReader, unsupported};
@@ -65,12 +67,24 @@ pub(super) fn read_with(
     head: Head,
     usual: Usual,
 ) -> Result<Rotation> {
+    let stated = ["rope_theta", "partial_rotary_factor"].map(|key| config.optional(key).is_some());
     let theta = config.number("rope_theta", usual.theta)?;
     let fraction = config.number("partial_rotary_factor", usual.fraction)?;
     let parameters = config.optional("rope_parameters");
     let parameters = parameters.and_then(|all| all.get(layers).or(Some(all)));
-    let scaling = config.optional("rope_scaling").or(parameters);
+    let older = config.optional("rope_scaling");
+    let scaling = older.or(parameters);
     let own = |key: &str| parameters.and_then(|own| own.get(key)).and_then(Value::as_f64);
+    let both = [("rope_theta", theta), ("partial_rotary_factor", fraction)];
+    for ((key, older), is_stated) in both.into_iter().zip(stated) {
+        if let Some(newer) = own(key).filter(|newer| is_stated && *newer != older) {
+            return Err(twice(key, older, newer));
+        }
+    }
+    let kinds = older.and_then(kind).zip(parameters.and_then(kind));
+    if let Some((older, newer)) = kinds.filter(|(older, newer)| older != newer) {
+        return Err(twice("rope_scaling", older, newer));
+    }
     let frequencies = Frequencies {
         theta: own("rope_theta").unwrap_or(theta),
         rotated: (head.width as f64 * own("partial_rotary_factor").unwrap_or(fraction)) as usize,
@@ -89,6 +103,20 @@ pub(super) fn read_with(
         Some(scaling) => frequencies.scaled(scaling)?,
     };
     Ok(scaled.rotation(head.width))
+}
+
+/// Two dialects that say different things: programs differ in which one they follow.
+fn twice(key: &str, older: impl Display, newer: impl Display) -> ConfigError {
+    let message = format!(
+        "{key} says {older} and rope_parameters {newer}: remove the one that the model was not \
+         trained with"
+    );
+    ConfigError::Inconsistent(message)
+}
+
+/// The kind of a scaling, under either of its names.
+fn kind(scaling: &Value) -> Option<&str> {
+    scaling.get("rope_type").or_else(|| scaling.get("type")).and_then(Value::as_str)
 }
 
 /// What all scalings start from.
@@ -137,7 +165,7 @@ impl Frequencies {
     }
 
     fn scaled(&self, scaling: &Value) -> Result<Scaled> {
-        let kind = scaling.get("rope_type").or_else(|| scaling.get("type")).and_then(Value::as_str);
+        let kind = kind(scaling);
         match kind {
             // Dynamic frequencies are the plain ones up to the model's context, which is the limit.
             Some("default" | "dynamic") | None => Ok(self.unscaled()),
@@ -272,6 +300,26 @@ mod tests {
             let found = rotation(json!({ "rope_parameters": new })).expect("understood");
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn dialects_that_say_different_things_are_refused() {
+        let linear = json!({"type": "linear", "factor": 4.0});
+        let rows = [
+            (json!({"rope_theta": 10, "rope_parameters": {"rope_theta": 20}}), "says 10 and"),
+            (
+                json!({"rope_scaling": linear, "rope_parameters": {"rope_type": "default"}}),
+                "rope_scaling says linear and rope_parameters default",
+            ),
+        ];
+        for (config, expected) in rows {
+            let error = rotation(config).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let alike = json!({"rope_theta": 10.0, "rope_parameters": {"rope_theta": 10}});
+        assert!(rotation(alike).is_ok());
+        let silent = json!({"rope_scaling": linear, "rope_parameters": {"rope_theta": 1e4}});
+        assert!(rotation(silent).is_ok());
     }
 
     #[test]
