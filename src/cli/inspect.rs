@@ -84,6 +84,35 @@ fn spec(text: &str) -> Block {
 }
 
 fn folder(folder: &Path, ignored_keys: &[String], ui: &Ui) -> anyhow::Result<()> {
+    let record = Record::read(folder, ui)?;
+    let is_model = folder.join("config.json").exists();
+    let (mut data, text) = match &record {
+        // An adapter, or what another runtime reads.
+        Some(_) if !is_model => (serde_json::json!({}), String::new()),
+        _ => described(folder, ignored_keys)?,
+    };
+    data["recipes"] = record.as_ref().map_or(Value::Null, |record| record.recipes.clone());
+    data["record"] = record.as_ref().map_or(Value::Null, |record| {
+        serde_json::json!({
+            "is_whole": record.is_whole,
+            "changed": record.changed,
+            "added": record.added,
+        })
+    });
+    let report = Report::new("inspect", &folder.display().to_string(), &data)?;
+    let report = if is_model { report.section(Block::Verbatim(text)) } else { report };
+    let Some(record) = &record else {
+        return ui.show(&report.section(Block::Verbatim("edits  none by rescribe\n".into())));
+    };
+    let found = compared(record, RECIPES);
+    ui.show(&history(&record.recipes, report).section(match &found {
+        Ok(sentence) | Err(sentence) => sentence.clone(),
+    }))?;
+    found.map(drop).map_err(|difference| Missed(difference).into())
+}
+
+/// A model folder, for programs and for people.
+fn described(folder: &Path, ignored_keys: &[String]) -> anyhow::Result<(Value, String)> {
     let file = folder.join("config.json");
     let fail = |error: &dyn std::fmt::Display| {
         anyhow::anyhow!("{} cannot be used: {error}", file.display())
@@ -98,19 +127,11 @@ fn folder(folder: &Path, ignored_keys: &[String], ui: &Ui) -> anyhow::Result<()>
     for name in weights.names() {
         parameters += weights.shape(name)?.iter().product::<usize>();
     }
-    let record = Record::read(folder, ui)?;
-    let recipes = record.as_ref().map(|record| &record.recipes);
     let data = serde_json::json!({
         "config": decoder,
         "parameters": parameters,
         "tensors": weights.names().count(),
         "tokenizer": tokenizer.hash().to_string(),
-        "recipes": recipes,
-        "record": record.as_ref().map(|record| serde_json::json!({
-            "is_whole": record.is_whole,
-            "changed": record.changed,
-            "added": record.added,
-        })),
     });
     let text = format!(
         "model  {} · {} · hidden {} · keys {} · vocabulary {}\n \
@@ -124,16 +145,7 @@ fn folder(folder: &Path, ignored_keys: &[String], ui: &Ui) -> anyhow::Result<()>
         counted(weights.names().count(), "tensor"),
         counted(weights.shards().count(), "file")
     );
-    let report = Report::new("inspect", &folder.display().to_string(), &data)?;
-    let report = report.section(Block::Verbatim(text));
-    let Some(record) = &record else {
-        return ui.show(&report.section(Block::Verbatim("edits  none by rescribe\n".into())));
-    };
-    let found = compared(record, RECIPES);
-    ui.show(&history(&record.recipes, report).section(match &found {
-        Ok(sentence) | Err(sentence) => sentence.clone(),
-    }))?;
-    found.map(drop).map_err(|difference| Missed(difference).into())
+    Ok((data, text))
 }
 
 /// The largest config that is read.

@@ -1,5 +1,6 @@
 //! The first steps that several verbs share: finding the model, opening it, reading patches.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,7 +13,7 @@ use super::ui::Ui;
 use rescribe::model::{Decoder, Model};
 use rescribe::patch::{Composed, Patch, compose};
 use rescribe::progress::{Progress, counted};
-use rescribe::source::{SourceOptions, resolve};
+use rescribe::source::{SourceError, SourceOptions, resolve};
 
 /// An opened model and its display name.
 pub struct Session {
@@ -31,11 +32,22 @@ impl Session {
         let device = device(global.device)?;
         let mut options = SourceOptions::from_variables(&|name| std::env::var_os(name));
         options.hub.ignored_config_keys.clone_from(&global.ignore_config_key);
-        let temporary = stand_in(&options.cache, ui);
+        let mut temporary = stand_in(&options.cache, ui);
         if let Some(folder) = &temporary {
             options.cache = folder.path().to_owned();
         }
-        let folder = resolve(name, &options, ui)?;
+        let folder = match resolve(name, &options, ui) {
+            // A model does not fit on the disk of the cache: another one may have room.
+            Err(SourceError::Cache { source, .. })
+                if temporary.is_none() && source.kind() == ErrorKind::StorageFull =>
+            {
+                let folder = instead_of(&options.cache, &source.to_string(), ui)?;
+                options.cache = folder.path().to_owned();
+                temporary = Some(folder);
+                resolve(name, &options, ui)?
+            }
+            found => found?,
+        };
         let model = Model::open_ignoring(&folder.path, &device, &global.ignore_config_key, ui)
             .with_context(|| format!("cannot open the model in {}", folder.path.display()))?;
         ui.close();
@@ -100,14 +112,18 @@ impl Session {
 /// A temporary folder where the cache cannot be written, as in a home that is read-only.
 fn stand_in(cache: &Path, ui: &Ui) -> Option<TempDir> {
     let probe = std::fs::create_dir_all(cache).and_then(|()| tempfile::tempfile_in(cache));
-    let reason = probe.err()?;
-    let temporary = tempfile::tempdir().ok()?;
+    instead_of(cache, &probe.err()?.to_string(), ui).ok()
+}
+
+/// A temporary folder in place of a cache that cannot be written for this reason.
+fn instead_of(cache: &Path, reason: &str, ui: &Ui) -> std::io::Result<TempDir> {
+    let temporary = tempfile::tempdir()?;
     ui.warn(&format!(
         "the cache {} cannot be written ({reason}): what it would hold is computed again each \
          time; RESCRIBE_CACHE names another folder",
         cache.display()
     ));
-    Some(temporary)
+    Ok(temporary)
 }
 
 fn parameters(model: &Model) -> anyhow::Result<usize> {

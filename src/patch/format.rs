@@ -31,6 +31,9 @@ pub enum Malformed {
     /// The file is not a complete safetensors file.
     #[error("{0}")]
     Header(#[from] HeaderError),
+    /// Another kind of file stands where a patch should.
+    #[error("{0}")]
+    Mistaken(&'static str),
     /// The recipe is missing, too long, or not of the right form.
     #[error("its recipe {0}")]
     Recipe(String),

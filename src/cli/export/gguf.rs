@@ -156,8 +156,9 @@ fn show(summary: &GgufSummary, session: &Session, ui: &Ui) -> anyhow::Result<()>
             Some(_) => ", --format gguf-lora all of it",
             None => "",
         };
+        let finer = if dtype == "F16" { "f32" } else { "f16 or f32" };
         ui.warn(&format!(
-            "rounding to {dtype} costs {off} {place}; --edited-type f16 or f32 keeps more{adapter}"
+            "rounding to {dtype} costs {off} {place}; --edited-type {finer} keeps more{adapter}"
         ));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::StatisticsError;
-use crate::files::{Sha256, read_regular};
+use crate::files::{Sha256, mistaken_text, read_regular};
 use crate::model::{Model, ModelError, Opening, SampleGroup, samples, text_pieces};
 use crate::progress::{Progress, Recounted};
 use crate::spec::{SourceText, corpus_of_data};
@@ -41,6 +41,9 @@ const LARGEST_CORPUS: u64 = 4 << 30;
 pub(super) fn read(file: &Path) -> Result<String, StatisticsError> {
     let fail = |reason: String| StatisticsError::Corpus { file: file.to_owned(), reason };
     let bytes = read_regular(file, LARGEST_CORPUS).map_err(|error| fail(error.to_string()))?;
+    if let Some(what) = mistaken_text(&bytes) {
+        return Err(fail(what.into()));
+    }
     let text = String::from_utf8(bytes)
         .map_err(|error| fail(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
     let source = SourceText::new(&file.to_string_lossy(), &text);
