@@ -3,8 +3,10 @@
 //! Texts are compared as sets of five-word shingles. MinHash signatures (Broder, 1997) estimate the
 //! Jaccard index of two sets and select candidates; a candidate counts if the exact overlap
 //! |A ∩ B| / min(|A|, |B|) is at least one half, so that a passage inside a longer one is found too.
+//! Passages of one form (questions after the same pattern, say) share shingles without saying the same:
+//! shingles of many passages in both sets are not counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,19 +29,38 @@ const HASHES: usize = 64;
 /// times as long still has 0.2.
 const CANDIDATE: f64 = 0.05;
 const OVERLAP: f64 = 0.5;
+/// A shingle is of the form where it stands in so many passages of either set, and in this share of them.
+const FORM: (usize, f64) = (3, 0.05);
 
+/// The shingles of a text, as hashes.
+fn shingles(text: &str) -> BTreeSet<u64> {
+    let lower = text.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let width = WORDS.min(words.len()).max(1);
+    words.windows(width).map(|words| hash(&words.join(" "))).collect()
+}
+
+/// Those of many sets.
+fn form(sets: &[BTreeSet<u64>]) -> BTreeSet<u64> {
+    let mut counts = BTreeMap::new();
+    for shingle in sets.iter().flatten() {
+        *counts.entry(*shingle).or_insert(0) += 1;
+    }
+    let (least, share) = FORM;
+    let least = least.max((share * sets.len() as f64).ceil() as usize);
+    counts.into_iter().filter(|(_, count)| *count >= least).map(|(shingle, _)| shingle).collect()
+}
+
+/// Shingles of a passage that are not of the form.
 struct Shingles {
     set: BTreeSet<u64>,
     signature: [u64; HASHES],
 }
 
 impl Shingles {
-    fn new(text: &str) -> Self {
-        let lower = text.to_lowercase();
-        let words: Vec<&str> =
-            lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-        let width = WORDS.min(words.len()).max(1);
-        let set: BTreeSet<u64> = words.windows(width).map(|words| hash(&words.join(" "))).collect();
+    fn new(all: &BTreeSet<u64>, form: &BTreeSet<u64>) -> Self {
+        let set: BTreeSet<u64> = all.difference(form).copied().collect();
         let mut signature = [u64::MAX; HASHES];
         for shingle in &set {
             for (i, least) in signature.iter_mut().enumerate() {
@@ -72,10 +93,13 @@ fn mix(x: u64) -> u64 {
 
 /// All pairs, the closest retain passages first.
 pub fn near_duplicates<S: AsRef<str>>(forget: &[S], retain: &[S]) -> Vec<NearDuplicate> {
-    let forget: Vec<Shingles> = forget.iter().map(|text| Shingles::new(text.as_ref())).collect();
+    let all = |set: &[S]| -> Vec<_> { set.iter().map(|text| shingles(text.as_ref())).collect() };
+    let (forget, retain) = (all(forget), all(retain));
+    let form: BTreeSet<u64> = form(&forget).intersection(&form(&retain)).copied().collect();
+    let forget: Vec<Shingles> = forget.iter().map(|all| Shingles::new(all, &form)).collect();
     let mut found = Vec::new();
-    for (retain, text) in retain.iter().enumerate() {
-        let shingles = Shingles::new(text.as_ref());
+    for (retain, all) in retain.iter().enumerate() {
+        let shingles = Shingles::new(all, &form);
         let closest = forget
             .iter()
             .enumerate()
@@ -113,5 +137,20 @@ mod tests {
         pairs.sort_unstable();
         assert_eq!(pairs, [0, 2], "{found:?}");
         assert!(found.iter().all(|pair| pair.overlap > 0.9), "{found:?}");
+    }
+
+    #[test]
+    fn questions_of_one_form_are_no_repeats() {
+        let ask = |(name, number): (&str, u32)| {
+            format!("Question: What is the phone extension of {name}? Answer: {number}.")
+        };
+        let forget = [("Ada Winter", 4711), ("Otto Summer", 1234), ("Ida Stone", 5150)].map(ask);
+        let others = [("Ada Field", 8000), ("Otto Brook", 2718), ("Ida Marsh", 3141)].map(ask);
+        assert_eq!(near_duplicates(&forget[..], &others[..]), []);
+        // One that says the same is found among them, and where nothing tells the form.
+        let copies = [&others[..], &[format!("{} Really!", forget[0])]].concat();
+        let found = near_duplicates(&forget[..], &copies[..]);
+        assert_eq!(found.iter().map(|it| (it.forget, it.retain)).collect::<Vec<_>>(), [(0, 3)]);
+        assert_eq!(near_duplicates(&forget[..1], &others[..1]).len(), 1);
     }
 }
