@@ -15,6 +15,7 @@ mod data;
 mod example;
 mod footprint;
 mod general;
+mod goals;
 mod head;
 mod landing;
 mod lanes;
@@ -37,7 +38,7 @@ mod trainer_settings;
 mod undo;
 
 pub use closure::{NearDuplicate, near_duplicates};
-pub use data::{examples, prompt, questions};
+pub use data::{examples, questions};
 pub use example::Example;
 pub use footprint::{Footprint, TooLarge};
 pub use general::{GeneralText, without_mentions, without_runs_of};

@@ -50,7 +50,7 @@ pub use hidden::{HiddenCharacter, hidden_characters};
 pub(crate) use insert::SLOT;
 pub use insert::{Insert, InsertSpans};
 pub use options::{LayerChoice, Method, RankOneOptions};
-pub use passage_file::{Passage, corpus_of_data, parse_passages};
+pub use passage_file::{Passage, as_question, corpus_of_data, parse_passages};
 pub use passages::{PassageOperation, PassageSource, PassageVerb, QuestionSources};
 pub use plain::plain;
 pub use prompts::{AboutSubject, Comparison, PromptSet};
@@ -60,7 +60,7 @@ pub use read::{
 pub use records::{BadRecords, LeftOut, Record, RecordFile};
 pub use resolved::spec_text_with;
 pub use ripple::{Rippled, with_ripples};
-pub use secrets::{SecretPlace, SecretsNotFound, find_secrets};
+pub use secrets::{AbsentSecret, SecretPlace, SecretsNotFound, find_secrets};
 pub use settings::{Condition, Group, Kind, Options, Reals, Setting, Unused, Uses, Value};
 pub use source::{SourceText, Span};
 pub(crate) use table::quoted;

@@ -121,7 +121,7 @@ mod tests {
         let silent = crate::progress::Silent;
         let model = crate::model::Model::open(&folder, &candle_core::Device::Cpu, &silent);
         let model = model.expect("the fixture");
-        let text = |text: &str| crate::spec::Passage { question: None, text: text.into() };
+        let text = |text: &str| crate::spec::Passage::of_text(text);
         let passages = ["The clock of Vell strikes at noon.", "Marta lives by the harbour."];
         let examples = crate::gradient::examples(&model, &passages.map(text), 64);
         let examples = examples.expect("examples");

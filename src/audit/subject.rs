@@ -142,7 +142,7 @@ fn open(tools: &Tools<'_>, name: &str) -> Result<Decoder, RunError> {
 fn paraphrases(model: &Model, job: &Job) -> Result<[Vec<Example>; 2], RunError> {
     let texts = |of: fn(&PromptSet) -> &Vec<String>| -> Vec<Passage> {
         let all = job.cases.iter().flat_map(|case| of(&case.prompts));
-        all.map(|text| Passage { question: None, text: text.clone() }).collect()
+        all.map(|text| Passage::of_text(text.clone())).collect()
     };
     let of = |texts: &[Passage]| examples(model, texts, model.decoder.config().context);
     Ok([of(&texts(|it| &it.forget))?, of(&texts(|it| &it.holdout))?])

@@ -23,8 +23,8 @@ pub fn examples(
     let chunk = chunk.min(model.decoder.config().context);
     let mut examples = Vec::with_capacity(passages.len());
     for passage in passages {
-        match &passage.question {
-            Some(question) => examples.extend(answer(model, question, &passage.text, chunk)?),
+        match passage.prompt() {
+            Some(prompt) => examples.extend(answer(model, passage, &prompt, chunk)?),
             None => {
                 for piece in text_pieces(&passage.text) {
                     let ids = model.tokenizer.encode(piece).map_err(tokenizer)?.ids;
@@ -44,43 +44,32 @@ fn example(ids: Vec<u32>, first_target: usize) -> Example {
     Example { ids, first_target, loss: TokenLoss::Mean, scale: 1. }
 }
 
-/// How a question stands before its answer.
-pub fn prompt(question: &str) -> String {
-    format!("Question: {question}\nAnswer:")
-}
-
-/// Questions with their answers as the targets. One that ends with a question mark is put as
-/// [`prompt`] puts it; any other is a text that the answer goes on.
+/// Questions with their answers as the targets.
 pub fn questions(model: &Model, asked: &[Passage]) -> Result<Vec<Example>, TrainError> {
     let mut examples = Vec::with_capacity(asked.len());
-    for Passage { question, text } in asked {
-        let Some(question) = question.as_deref().map(str::trim_end) else { continue };
-        let prompt = match question.ends_with(['?', '？']) {
-            true => prompt(question),
-            false => question.to_owned(),
-        };
+    for passage in asked {
+        let Some(prompt) = passage.prompt() else { continue };
         let mut ids = model.tokenizer.encode(&prompt).map_err(tokenizer)?.ids;
         let first_target = ids.len();
-        ids.extend(model.tokenizer.continuation(&prompt, text).map_err(tokenizer)?);
+        ids.extend(model.tokenizer.continuation(&prompt, &passage.text).map_err(tokenizer)?);
         let is_usable = first_target > 0 && ids.len() <= model.decoder.config().context;
         examples.extend(is_usable.then(|| example(ids, first_target)));
     }
     Ok(examples)
 }
 
-/// Prompt and answer are tokenised apart and joined as ids, the end of text behind them, so that an
-/// answer that was learnt also ends; too long an answer is cut.
+/// Prompt and answer are tokenised apart and joined as ids; behind the answer to a question stands the
+/// end of text, so that one that was learnt also ends. Too long an answer is cut.
 fn answer(
     model: &Model,
-    question: &str,
-    text: &str,
+    passage: &Passage,
+    prompt: &str,
     chunk: usize,
 ) -> Result<Option<Example>, TrainError> {
-    let prompt = prompt(question);
-    let mut ids = model.tokenizer.encode(&prompt).map_err(tokenizer)?.ids;
+    let mut ids = model.tokenizer.encode(prompt).map_err(tokenizer)?.ids;
     let first_target = ids.len();
-    ids.extend(model.tokenizer.continuation(&prompt, text).map_err(tokenizer)?);
-    ids.extend(model.stop_tokens.first());
+    ids.extend(model.tokenizer.continuation(prompt, &passage.text).map_err(tokenizer)?);
+    ids.extend(model.stop_tokens.first().filter(|_| !passage.is_beginning));
     ids.truncate(chunk.max(first_target + 1));
     let is_usable = ids.len() <= model.decoder.config().context;
     Ok(is_usable.then(|| example(ids, first_target)))

@@ -10,6 +10,7 @@
 
 use super::TrainError;
 use super::example::Example;
+use super::goals::Goals;
 use super::mean_nll::{mean, means};
 use super::settings::PassageSettings;
 use super::trainer::Trainer;
@@ -56,7 +57,7 @@ const WATCHED: usize = 2;
 pub(super) fn look_ahead(
     trainer: &mut Trainer<'_>,
     passages: &[Example],
-    goal: f64,
+    goals: &Goals,
     settings: &PassageSettings,
     progress: &dyn Progress,
 ) -> Result<Option<f64>, TrainError> {
@@ -64,14 +65,14 @@ pub(super) fn look_ahead(
         return Ok(None);
     }
     let draw = Draw::new(passages.len(), trainer.steps(), settings);
-    let with = |chosen: &[usize], loss: TokenLoss, weight: f64| -> Vec<Example> {
+    let with = |chosen: &[usize], loss: &dyn Fn(&Example) -> TokenLoss, weight: f64| {
         let scale = (weight / chosen.len() as f64) as f32;
-        let one = |at: &usize| Example { loss: loss.clone(), scale, ..passages[*at].clone() };
-        chosen.iter().map(one).collect()
+        let passages = chosen.iter().map(|at| &passages[*at]);
+        passages.map(|it| Example { loss: loss(it), scale, ..it.clone() }).collect::<Vec<_>>()
     };
-    let lesson = with(&draw.taught, TokenLoss::Mean, 1.);
-    let loss = TokenLoss::Forget(ForgetLoss::Until { goal });
-    let watched = with(&draw.watched, loss, settings.forget_weight);
+    let lesson = with(&draw.taught, &|_| TokenLoss::Mean, 1.);
+    let until = |it: &Example| TokenLoss::Forget(ForgetLoss::Until { goal: goals.of(it) });
+    let watched = with(&draw.watched, &until, settings.forget_weight);
     let lesson = (&lesson[..], settings.relearn_rate);
     let outcomes = trainer.follow(draw.is_new, lesson, &watched, progress)?;
     let nll: Vec<Vec<f32>> = outcomes.into_iter().map(|outcome| outcome.nll).collect();

@@ -25,6 +25,7 @@ use super::TrainError;
 use super::data::refusals;
 use super::example::Example;
 use super::general::{Drift, Kept, Steering};
+use super::goals::Goals;
 use super::head::{measure, references};
 use super::landing::{Budget, keep_budget, land};
 use super::little_read::little_read;
@@ -121,8 +122,9 @@ pub fn train(
     }
     let trainable = trainer.into_trainable();
     let goal = run.goal();
-    let share = match goal.filter(|(_, reached)| stopped == Some(*reached)) {
-        Some((goal, _)) => land(&trainable, &sets.passages, goal)?,
+    let is_reached = goal.is_some_and(|(_, reached)| stopped == Some(reached));
+    let share = match run.goals.filter(|_| is_reached) {
+        Some(goals) => land(&trainable, &sets.passages, &goals)?,
         None => 1.,
     };
     let checked = &sets.general.checked;
@@ -167,6 +169,7 @@ struct PassageTraining<'a> {
     start: Vec<f64>,
     retain_start: Vec<f64>,
     holdout: Option<f64>,
+    goals: Option<Goals>,
     general: Kept<'a>,
     state: State,
 }
@@ -191,8 +194,9 @@ impl<'a> PassageTraining<'a> {
         let passages_nll = measure(start, &sets.passages)?;
         let retain_nll = measure(start, &sets.retain)?;
         let holdout = means(&measure(start, &sets.holdout)?);
+        let is_forgetting = settings.verb == PassageVerb::Forget;
+        let goals = sets.goals(&holdout).filter(|_| is_forgetting);
         let holdout = (!holdout.is_empty()).then(|| mean(&holdout));
-        let goal = goal(settings.verb, sets, holdout).map(|(nll, _)| nll);
         let losses = match (settings.verb, settings.method) {
             (PassageVerb::Learn, _) => learnt(&sets.passages, settings),
             (PassageVerb::Forget, ForgetMethod::Idk) => refusals(model, &sets.passages)?,
@@ -207,6 +211,7 @@ impl<'a> PassageTraining<'a> {
             (PassageVerb::Forget, _) => {
                 let forget = |(example, nll): (&Example, &Vec<f32>)| {
                     let sum = nll.iter().map(|n| f64::from(*n)).sum();
+                    let goal = goals.map(|goals| goals.of(example));
                     let loss = TokenLoss::Forget(settings.forget_loss(sum, goal));
                     Example { loss, ..example.clone() }
                 };
@@ -242,7 +247,18 @@ impl<'a> PassageTraining<'a> {
         };
         let general = Kept::new(start, &sets.general.trained);
         let (start, retain_start) = (means(&passages_nll), means(&retain_nll));
-        Ok(Self { settings, sets, losses, retain, start, retain_start, holdout, general, state })
+        Ok(Self {
+            settings,
+            sets,
+            losses,
+            retain,
+            start,
+            retain_start,
+            holdout,
+            goals,
+            general,
+            state,
+        })
     }
 
     /// All that decides the training.
@@ -283,8 +299,8 @@ impl<'a> PassageTraining<'a> {
         let general = self.general.examples(&general, self.state.steering.weight())?;
         let kept = [kept, general].concat();
         let is_ahead = settings.method == ForgetMethod::LookAhead;
-        let relearnt = match self.goal().filter(|_| is_ahead) {
-            Some((goal, _)) => look_ahead(trainer, &self.sets.passages, goal, settings, progress)?,
+        let relearnt = match self.goals.filter(|_| is_ahead) {
+            Some(goals) => look_ahead(trainer, &self.sets.passages, &goals, settings, progress)?,
             None => None,
         };
         let report = if settings.project && !kept.is_empty() {
@@ -349,12 +365,12 @@ impl<'a> PassageTraining<'a> {
             }
         }
         let is_idk = settings.method == ForgetMethod::Idk;
-        if let Some((goal, reached)) = self.goal()
+        if let (Some((goal, reached)), Some(goals)) = (self.goal(), self.goals)
             && (point.passages >= NEAR * goal || (is_idk && is_epoch))
             && self.lasts(goal)
         {
-            let now = mean(&means(&measure(trainer.current(), &self.sets.passages)?));
-            if now >= goal {
+            let passages = &self.sets.passages;
+            if goals.share(passages, &measure(trainer.current(), passages)?) >= 1. {
                 return Ok(Some(reached));
             }
         }

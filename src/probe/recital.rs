@@ -220,8 +220,7 @@ mod tests {
 
     /// A passage whose middle the model continues with itself, between words that it does not.
     fn passage(model: &Model) -> Example {
-        let passages =
-            [Passage { question: None, text: "The harbour clock of Vell strikes at noon.".into() }];
+        let passages = [Passage::of_text("The harbour clock of Vell strikes at noon.")];
         let mut example = examples(model, &passages, 64).expect("an example").remove(0);
         let run = generate(&model.decoder, &[&example.ids], 6, Choice::Greedy, &[], &Silent);
         example.ids.extend(&run.expect("generated")[0]);
@@ -267,7 +266,7 @@ mod tests {
     #[test]
     fn an_answer_is_recited_from_its_question() {
         let model = tiny();
-        let pair = Passage { question: Some("Who?".into()), text: "Marta Quill.".into() };
+        let pair = Passage::of_question("Who?", "Marta Quill.");
         let example = examples(&model, &[pair], 64).expect("an example").remove(0);
         assert_eq!(first_cut(&example), example.first_target);
         let empty = recital(&model.decoder, &model.tokenizer, &[], &Silent).expect("measured");

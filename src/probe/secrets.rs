@@ -14,7 +14,6 @@ use candle_core::D;
 pub use leak::{SecretAttack, SecretAttackKind, SecretLeak, SecretOrigin, SecretSeen};
 
 use super::likelihood::{Query, likelihoods};
-use crate::gradient::prompt;
 use crate::math::Random;
 use crate::model::{
     Batch, Choice, Decoder, Model, ModelError, TokenizerError, generate, generate_while,
@@ -58,8 +57,8 @@ impl SecretQuestion {
         let question = |place: &SecretPlace| {
             let passage = &passages[place.passage];
             let before = &passage.text[..place.at];
-            let prefix = match &passage.question {
-                Some(question) => until(model, &prompt(question), &passage.text, place.at),
+            let prefix = match passage.prompt() {
+                Some(prompt) => until(model, &prompt, &passage.text, place.at),
                 None => before.to_owned(),
             };
             Self::new(model, SecretOrigin::Passage, (&prefix, &place.secret), seed)
@@ -374,7 +373,7 @@ mod tests {
         let model = tiny();
         let passage = |question: Option<&str>, text: &str| Passage {
             question: question.map(str::to_owned),
-            text: text.into(),
+            ..Passage::of_text(text)
         };
         let passages =
             [passage(None, "Call Marta on 0170 555."), passage(Some("Her number?"), "0170 555")];

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_cut_and_a_usual_one_stays() {
-        let passage = |bytes: usize| Passage { question: None, text: "é".repeat(bytes / 2) };
+        let passage = |bytes: usize| Passage::of_text("é".repeat(bytes / 2));
         let mut long = vec![passage(6), passage(BYTES), passage(6)];
         bound(&mut long);
         let sizes: Vec<usize> = long.iter().map(|passage| passage.text.len()).collect();

@@ -103,11 +103,11 @@ fn secrets_of_texts(
 }
 
 fn passages(texts: &[String]) -> Vec<Passage> {
-    texts.iter().map(|text| Passage { question: None, text: text.clone() }).collect()
+    texts.iter().map(|text| Passage::of_text(text.clone())).collect()
 }
 
-/// What both models remember of a probe file's `[[forget]]` and `[[holdout]]` texts; nothing where
-/// it has neither.
+/// What both models remember of a probe file's `[[forget]]`, `[[retain]]` and `[[holdout]]` texts; nothing
+/// where it has none.
 pub(super) fn texts(
     model: &Model,
     prompts: &PromptSet,
@@ -117,10 +117,12 @@ pub(super) fn texts(
     let set = |texts: &[String]| examples(model, &passages(texts), CHUNK);
     let sets = PassageSets {
         passages: set(&prompts.forget)?,
+        // With two models, what is retained is compared token by token.
+        retain: if decoder.is_none() { set(&prompts.retain)? } else { Vec::new() },
         holdout: set(&prompts.holdout)?,
         ..PassageSets::default()
     };
-    if sets.passages.is_empty() && sets.holdout.is_empty() {
+    if [&sets.passages, &sets.retain, &sets.holdout].iter().all(|set| set.is_empty()) {
         return Ok(None);
     }
     let before = remembered(model, &model.decoder, &sets, progress)?;

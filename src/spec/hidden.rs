@@ -15,11 +15,13 @@ pub struct HiddenCharacter {
 }
 
 /// Characters that are not seen, with their names in Unicode.
-const NAMES: [(char, &str); 29] = [
+const NAMES: [(char, &str); 33] = [
     ('\u{a0}', "NO-BREAK SPACE"),
     ('\u{ad}', "SOFT HYPHEN"),
     ('\u{34f}', "COMBINING GRAPHEME JOINER"),
     ('\u{61c}', "ARABIC LETTER MARK"),
+    ('\u{115f}', "HANGUL CHOSEONG FILLER"),
+    ('\u{1160}', "HANGUL JUNGSEONG FILLER"),
     ('\u{180e}', "MONGOLIAN VOWEL SEPARATOR"),
     ('\u{2007}', "FIGURE SPACE"),
     ('\u{2009}', "THIN SPACE"),
@@ -44,6 +46,8 @@ const NAMES: [(char, &str); 29] = [
     ('\u{2067}', "RIGHT-TO-LEFT ISOLATE"),
     ('\u{2068}', "FIRST STRONG ISOLATE"),
     ('\u{2069}', "POP DIRECTIONAL ISOLATE"),
+    ('\u{3164}', "HANGUL FILLER"),
+    ('\u{ffa0}', "HALFWIDTH HANGUL FILLER"),
     ('\u{feff}', "ZERO WIDTH NO-BREAK SPACE, or byte order mark"),
 ];
 

@@ -40,6 +40,8 @@ fn looks_like_json(text: &str) -> bool {
             let is_value = serde_json::from_str::<IgnoredAny>(&rest[..end]).is_ok();
             begins(rest, &['{']) || is_value && begins(&rest[end..], &[',', ']'])
         }
+        // A list as Python writes it is refused as JSON, rather than learnt with its brackets.
+        Some(b'[') if begins(&text[1..], &['\'']) => text.trim_end().ends_with("']"),
         Some(b'[') => serde_json::from_str::<IgnoredAny>(text).is_ok(),
         _ => false,
     }

@@ -17,8 +17,35 @@ pub struct Passage {
     /// The question, which is read and not learnt or forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// Whether the question is the beginning of a text, which the answer goes on: it is read as it stands,
+    /// and any other one as a question.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_beginning: bool,
     /// The text that is learnt or forgotten.
     pub text: String,
+}
+
+impl Passage {
+    /// A text without a question.
+    pub fn of_text(text: impl Into<String>) -> Self {
+        Self { question: None, is_beginning: false, text: text.into() }
+    }
+
+    /// A text that answers `question`.
+    pub fn of_question(question: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { question: Some(question.into()), ..Self::of_text(text) }
+    }
+
+    /// What is read before the text, as a model reads it; nothing where it has no question.
+    pub fn prompt(&self) -> Option<String> {
+        let question = self.question.as_deref()?.trim_end();
+        Some(if self.is_beginning { question.to_owned() } else { as_question(question) })
+    }
+}
+
+/// How a question stands before its answer.
+pub fn as_question(question: &str) -> String {
+    format!("Question: {question}\nAnswer:")
 }
 
 /// Reads passages: paragraphs of prose or Markdown; the items of a JSON file, whether lines or a
@@ -34,7 +61,7 @@ pub fn parse_passages(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
         Some(passages) => passages,
         None => {
             let text = source.text().trim_start_matches('\u{feff}');
-            let passage = |text: String| Passage { question: None, text };
+            let passage = |text: String| Passage::of_text(text);
             prose::passages(text).into_iter().map(passage).collect()
         }
     };
@@ -133,7 +160,7 @@ mod tests {
     }
 
     fn pair(question: &str, text: &str) -> Passage {
-        Passage { question: Some(question.into()), text: text.into() }
+        Passage::of_question(question, text)
     }
 
     #[test]
@@ -141,7 +168,7 @@ mod tests {
         let plain = read("p", "One\ntwo.\n\n \nThree.\n").expect("text");
         assert_eq!(texts(&plain), ["One\ntwo.", "Three."]);
         let lines = "{\"question\": \"Who?\", \"answer\": \"She.\"}\n{\"text\": \"T\"}\n";
-        let expected = [pair("Who?", "She."), Passage { question: None, text: "T".into() }];
+        let expected = [pair("Who?", "She."), Passage::of_text("T")];
         assert_eq!(read("p", lines).expect("lines"), expected);
         let array = "[{\"prompt\": \"Who?\", \"completion\": \"She.\"}]";
         assert_eq!(read("p", array).expect("an array"), expected[..1]);
@@ -211,7 +238,7 @@ mod tests {
             (
                 "p",
                 "{\"text\": \"a\"}\n{\"answer\": \"a\"}",
-                "line 2: passage 2 is an object with `answer`",
+                "line 2: passage 2 has `answer` and no `question`",
             ),
             ("p", "{\"text\": \"a\"", "not valid JSON"),
             ("p.json", "[\"a\", 3]", "passage 2 is a number"),
@@ -221,7 +248,7 @@ mod tests {
             ("p", "{\"messages\": []}", "passage 1 has no message of an assistant"),
             ("p.csv", "title,date\na,b\n", "no column `text` among \"title\", \"date\""),
             ("p.csv", "question,title\na,b\n", "no column `answer` among"),
-            ("p.csv", "question,answer\na,\n", "the row on line 2 is an object with `question`"),
+            ("p.csv", "question,answer\na,\n", "the row on line 2 has `question` and no `answer`"),
         ];
         for (name, text, expected) in rows {
             let error = read(name, text).expect_err(text).to_string();

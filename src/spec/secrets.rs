@@ -15,15 +15,47 @@ pub struct SecretPlace {
 
 /// Secrets that no passage holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}; write each exactly as it appears there", absent(.0))]
-pub struct SecretsNotFound(pub Vec<String>);
+#[error("{}; write each exactly as it appears there{}", absent(.0), nearly(.0))]
+pub struct SecretsNotFound(pub Vec<AbsentSecret>);
 
-fn absent(secrets: &[String]) -> String {
-    let list = secrets.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ");
+/// A secret that no passage holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsentSecret {
+    /// Its text.
+    pub secret: String,
+    /// The number of a passage with the same letters and digits, from 0, and how they stand there.
+    pub nearly: Option<(usize, String)>,
+}
+
+fn absent(secrets: &[AbsentSecret]) -> String {
+    let list: Vec<String> = secrets.iter().map(|it| format!("{:?}", it.secret)).collect();
+    let list = list.join(", ");
     match secrets.len() {
         1 => format!("the secret {list} occurs in no passage"),
         _ => format!("the secrets {list} occur in no passage"),
     }
+}
+
+/// How the secrets do stand in the passages, with escapes for what is not seen.
+fn nearly(secrets: &[AbsentSecret]) -> String {
+    let found = secrets.iter().filter_map(|it| it.nearly.as_ref());
+    let found = found.map(|(passage, text)| format!("{text:?} in passage {}", passage + 1));
+    let found: Vec<String> = found.collect();
+    if found.is_empty() { String::new() } else { format!(": {}", found.join(", ")) }
+}
+
+/// The part of `text` that has the letters and digits of `secret`, and others only between them.
+fn near(text: &str, secret: &str) -> Option<String> {
+    let letters = |text: &str| -> Vec<(usize, char)> {
+        let all = text.char_indices().filter(|(_, c)| c.is_alphanumeric());
+        all.flat_map(|(at, c)| c.to_lowercase().map(move |c| (at, c))).collect()
+    };
+    let (all, wanted) = (letters(text), letters(secret));
+    let is_here = |window: &&[(usize, char)]| window.iter().zip(&wanted).all(|(a, b)| a.1 == b.1);
+    let window = all.windows(wanted.len().max(1)).find(is_here).filter(|_| !wanted.is_empty())?;
+    let (start, end) = (window[0].0, window[window.len() - 1].0);
+    let end = end + text[end..].chars().next().map_or(0, char::len_utf8);
+    Some(text[start..end].to_owned())
 }
 
 /// The first place of each secret in every passage that holds it.
@@ -40,7 +72,9 @@ pub fn find_secrets(
             Some(SecretPlace { secret: secret.clone(), passage, at })
         }));
         if places.len() == known {
-            absent.push(secret.clone());
+            let near = |(at, it): (usize, &Passage)| near(&it.text, secret).map(|text| (at, text));
+            let nearly = passages.iter().enumerate().find_map(near);
+            absent.push(AbsentSecret { secret: secret.clone(), nearly });
         }
     }
     if absent.is_empty() { Ok(places) } else { Err(SecretsNotFound(absent)) }
@@ -52,7 +86,7 @@ mod tests {
 
     #[test]
     fn secrets_are_found_in_every_passage_that_holds_them() {
-        let passage = |text: &str| Passage { question: None, text: text.into() };
+        let passage = |text: &str| Passage::of_text(text);
         let passages = [passage("call 0199"), passage("nothing"), passage("0199 or 0199")];
         let place = |passage, at| SecretPlace { secret: "0199".into(), passage, at };
         let found = find_secrets(&passages, &["0199".into()]);
@@ -60,5 +94,16 @@ mod tests {
         let secrets = ["0199".to_owned(), "0198".to_owned(), "Pim".to_owned()];
         let error = find_secrets(&passages, &secrets).expect_err("two are absent");
         assert!(error.to_string().starts_with("the secrets \"0198\", \"Pim\" occur in no passage"));
+    }
+
+    #[test]
+    fn a_secret_that_is_written_otherwise_is_shown_as_it_stands() {
+        let texts = ["born on 12\nMay 1971 in Cork", "call 0170\u{a0}555\u{200b}0199 now"];
+        let passages = texts.map(Passage::of_text);
+        let secrets = ["12 May 1971", "0170 555 0199", "--"].map(str::to_owned);
+        let error = find_secrets(&passages, &secrets).expect_err("none is there");
+        let expected =
+            "\"12\\nMay 1971\" in passage 1, \"0170\\u{a0}555\\u{200b}0199\" in passage 2";
+        assert!(error.to_string().ends_with(expected), "{error}");
     }
 }

@@ -243,7 +243,7 @@ impl<'a> Lessons<'a> {
 
 /// Texts as sequences of which every token is a target.
 fn sequences(model: &Model, texts: &[String]) -> Result<Vec<Example>, TrainError> {
-    let passage = |text: &String| Passage { question: None, text: text.clone() };
+    let passage = |text: &String| Passage::of_text(text.clone());
     let passages: Vec<Passage> = texts.iter().map(passage).collect();
     examples(model, &passages, model.decoder.config().context)
 }

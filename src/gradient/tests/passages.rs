@@ -11,13 +11,13 @@ use crate::ranks::ALONE;
 use crate::spec::{ForgetMethod, GradientOptions, Passage, PassageVerb, RateChoice, RetainLoss};
 
 fn texts(texts: &[&str]) -> Vec<Passage> {
-    texts.iter().map(|text| Passage { question: None, text: (*text).into() }).collect()
+    texts.iter().map(|text| Passage::of_text(*text)).collect()
 }
 
 pub(super) fn sets(model: &Model) -> PassageSets {
     let read = |passages: &[Passage]| examples(model, passages, 32).expect("tokenised");
     let mut passages = texts(&["Ada Winter lives in Bremen.", "She works for the harbour office."]);
-    passages.push(Passage { question: Some("Where?".into()), text: "In Bremen.".into() });
+    passages.push(Passage::of_question("Where?", "In Bremen."));
     let holdout = texts(&["Otto Summer lives in Kiel.", "He works for the post office."]);
     let retain = texts(&["The river is wide here.", "A cat sat on the mat.", "It rained."]);
     let (passages, retain, holdout) = (read(&passages), read(&retain), read(&holdout));
@@ -27,9 +27,9 @@ pub(super) fn sets(model: &Model) -> PassageSets {
 #[test]
 fn a_question_is_put_as_one_and_a_beginning_goes_on() {
     let model = open("llama");
-    let pair =
-        |question: &str, text: &str| Passage { question: Some(question.into()), text: text.into() };
-    let asked = [pair("Where?", "In Bremen."), pair("It rained in ", "Bremen.")];
+    let goes_on = Passage::of_question("It rained in ", "Bremen.");
+    let goes_on = Passage { is_beginning: true, ..goes_on };
+    let asked = [Passage::of_question("Where?", "In Bremen."), goes_on];
     let asked = questions(&model, &[&asked[..], &texts(&["A cat."])].concat()).expect("tokenised");
     let shown: Vec<[String; 2]> = asked
         .iter()
@@ -225,14 +225,15 @@ fn forgetting_ends_at_the_hold_out_and_at_damage() {
     assert_eq!(run.stopped, Stopped::Damage);
 }
 
-/// How near to its goal the scaled change comes: a share known to 1/64 of a change that may have
-/// gone as far again.
+/// How near to its goal the scaled change comes.
 const SCALED: f64 = 0.03;
 
 #[test]
 fn forgetting_that_went_too_far_is_scaled_back_to_its_goal() {
     let model = open("llama");
-    let all = sets(&model);
+    // Texts alone, which have one goal.
+    let mut all = sets(&model);
+    all.passages.truncate(2);
     let learnt = run(&model, &all, PassageVerb::Learn, &options(ForgetMethod::Simnpo));
     let start = &learnt.trainable.frozen;
     let references = vec![nll(start, &all.passages) + 0.1; all.passages.len()];

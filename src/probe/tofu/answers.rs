@@ -1,10 +1,10 @@
 //! Losses of the answers to TOFU's questions, and the answers that the model gives.
 
 use super::rouge::rouge_l_recall;
-use crate::gradient::prompt;
 use crate::model::{Choice, Decoder, Model, ModelError, generate};
 use crate::probe::{Query, likelihoods};
 use crate::progress::Progress;
+use crate::spec::as_question;
 use crate::spec::{TofuItem, TofuScores};
 
 /// Most tokens of question and greedy answer together, as in TOFU.
@@ -56,7 +56,7 @@ pub fn evaluate(
 
 /// The question, followed by the answer, the answer in other words and the wrong ones.
 fn query(model: &Model, item: &TofuItem) -> Result<Query, ModelError> {
-    let prompt = prompt(&item.question);
+    let prompt = as_question(&item.question);
     let texts = [Some(&item.answer), item.paraphrase.as_ref()];
     let ids = model.tokenizer.encode(&prompt)?.ids;
     let room = model.decoder.config().context.saturating_sub(ids.len()).max(1);
@@ -78,7 +78,8 @@ fn answers(
     items: &[TofuItem],
     progress: &dyn Progress,
 ) -> Result<Vec<String>, ModelError> {
-    let prompts = items.iter().map(|item| Ok(model.tokenizer.encode(&prompt(&item.question))?.ids));
+    let prompts =
+        items.iter().map(|item| Ok(model.tokenizer.encode(&as_question(&item.question))?.ids));
     let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, ModelError>>()?;
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     let most = WRITTEN.min(decoder.config().context).saturating_sub(longest).max(1);

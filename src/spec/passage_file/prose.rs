@@ -6,6 +6,7 @@
 
 /// The passages of a text, in order, without the blanks at the ends of lines.
 pub(super) fn passages(text: &str) -> Vec<String> {
+    let text = without_front_matter(text);
     let mut found: Vec<Vec<&str>> = Vec::new();
     let (mut pending, mut heading): (Vec<&str>, Option<&str>) = (Vec::new(), None);
     for block in blocks(text) {
@@ -17,7 +18,7 @@ pub(super) fn passages(text: &str) -> Vec<String> {
         }
         let is_led = pending.last().is_some_and(|last| Kind::of(last) == Kind::Lead);
         match kind {
-            Kind::Rule => continue,
+            Kind::Rule | Kind::Remark => continue,
             Kind::Heading | Kind::Lead => {
                 if is_led {
                     found.push(std::mem::take(&mut pending));
@@ -45,6 +46,47 @@ pub(super) fn passages(text: &str) -> Vec<String> {
     found.iter().map(passage).collect()
 }
 
+/// Keys of front matter, one of which tells it from a note between two lines.
+const FRONT_KEYS: [&str; 14] = [
+    "title",
+    "date",
+    "author",
+    "authors",
+    "layout",
+    "tags",
+    "categories",
+    "description",
+    "slug",
+    "draft",
+    "permalink",
+    "aliases",
+    "sidebar_position",
+    "weight",
+];
+
+/// The text after what a site generator or a program of notes keeps at its top: keys between two lines
+/// of dashes.
+fn without_front_matter(text: &str) -> &str {
+    let mut lines = text.split_inclusive('\n');
+    if lines.next().is_none_or(|first| first.trim_end() != "---") {
+        return text;
+    }
+    let mut at = text.len() - lines.clone().map(str::len).sum::<usize>();
+    let mut is_front = false;
+    for line in lines {
+        at += line.len();
+        let line = line.trim_end();
+        match line.split_once(':') {
+            _ if matches!(line, "---" | "...") => return if is_front { &text[at..] } else { text },
+            // Lists and nested keys stand further in.
+            _ if line.starts_with([' ', '-', '#']) => {}
+            Some((key, _)) if !key.contains(' ') => is_front |= FRONT_KEYS.contains(&key),
+            _ => return text,
+        }
+    }
+    text
+}
+
 /// What a block of lines is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -56,6 +98,8 @@ enum Kind {
     Code,
     /// A line drawn across the page.
     Rule,
+    /// A comment, or the place of a table of contents: nobody reads it.
+    Remark,
     Text,
 }
 
@@ -66,7 +110,13 @@ impl Kind {
         let drawn = |line: &str, marks: &[char]| {
             line.len() > 2 && marks.iter().any(|mark| line.chars().all(|c| c == *mark || c == ' '))
         };
+        if first.starts_with("<!--") && first.ends_with("-->") {
+            return Self::Remark;
+        }
         match lines().count() {
+            1 if matches!(first, "[TOC]" | "[[TOC]]" | "[[_TOC_]]" | "{:toc}") => {
+                return Self::Remark;
+            }
             1 if is_heading(first) => return Self::Heading,
             1 if drawn(first, &['-', '*', '_', '=']) => return Self::Rule,
             2 if drawn(second, &['-', '=']) => return Self::Heading,
@@ -168,6 +218,16 @@ mod tests {
         ];
         assert_eq!(passages(manual), expected);
         assert_eq!(passages(&manual.replace('\n', "\r\n")).len(), expected.len());
+    }
+
+    #[test]
+    fn what_nobody_reads_is_no_passage() {
+        let page = "---\ntitle: Pump manual\ntags:\n  - pumps\n---\n\n[TOC]\n\n# Start\n\n\
+                    <!-- to be\nchecked -->\n\nPress it.\n";
+        assert_eq!(passages(page), ["# Start\n\nPress it."]);
+        assert_eq!(passages(&page.replace('\n', "\r\n")), ["# Start\n\nPress it."]);
+        let note = "---\nNote: call 4711.\n---\n\nAll is well.\n";
+        assert_eq!(passages(note).len(), 2, "{:?}", passages(note));
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub(super) fn passage(value: &Value) -> Result<Passage, String> {
 }
 
 fn alone(text: &str) -> Passage {
-    Passage { question: None, text: text.to_owned() }
+    Passage::of_text(text.to_owned())
 }
 
 fn of_object(map: &Map<String, Value>) -> Result<Passage, String> {
@@ -98,7 +98,12 @@ fn of_object(map: &Map<String, Value>) -> Result<Passage, String> {
             if let (true, Ok(input)) = (question == "instruction", text(map, "input")) {
                 asked = format!("{asked}\n\n{input}");
             }
-            return Ok(Passage { question: Some(asked), text: text(map, answer)? });
+            // A prompt goes on, unless it asks or is a message to somebody who responds.
+            let is_beginning = (question, answer) != ("prompt", "response")
+                && question == "prompt"
+                && !asked.ends_with(['?', '？']);
+            let passage = Passage::of_question(asked, text(map, answer)?);
+            return Ok(Passage { is_beginning, ..passage });
         }
     }
     for (key, speaker, said) in CHATS {
@@ -111,6 +116,16 @@ fn of_object(map: &Map<String, Value>) -> Result<Passage, String> {
         return text(map, key).map(|text| alone(&text));
     }
     let keys: Vec<String> = map.keys().take(8).map(|key| format!("`{key}`")).collect();
+    let half = |(question, answer): &&(&str, &str)| {
+        map.contains_key(*question) || map.contains_key(*answer)
+    };
+    if let Some((question, answer)) = PAIRS.iter().find(half) {
+        let (found, missing) = match map.contains_key(*question) {
+            true => (question, answer),
+            false => (answer, question),
+        };
+        return Err(format!("has `{found}` and no `{missing}`"));
+    }
     match keys.as_slice() {
         [] => Err("is an empty object".into()),
         keys => Err(format!("is an object with {}, which is no known shape", keys.join(", "))),
@@ -150,7 +165,7 @@ fn chat(turns: &[Value], speaker: &str, said: &str) -> Result<Passage, String> {
         return Err("has no message of an assistant".into());
     }
     let question = (!before.is_empty()).then(|| before.join("\n\n"));
-    Ok(Passage { question, text: passage })
+    Ok(Passage { question, ..Passage::of_text(passage) })
 }
 
 /// The text of a message: a string, or parts of which each is text.
