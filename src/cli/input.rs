@@ -7,7 +7,7 @@ use rescribe::draft::{Draft, file_stem, with_slot};
 use rescribe::run::Job;
 use rescribe::spec::{
     BadRecords, EditInput, EditSpec, Erase, Fact, Insert, LeftOut, PromptFile, PromptSet,
-    RecordFile, Toward, parse_spec, read_edit_input, read_prompts, spec_text,
+    RecordFile, Toward, parse_spec, read_edit_input, read_prompts, spec_text, without_blanks,
 };
 
 /// What was read, and the probes that were drafted for it.
@@ -24,6 +24,8 @@ impl Input {
         }
         let fact = fact(args, toward)?;
         let spec = parse_spec(&stem(args), &spec_text(std::slice::from_ref(&fact)))?;
+        // Blanks that are cut from the fact, and noted there, are not asked for by drafts either.
+        let fact = without_edges(fact);
         let drafted = Draft::of(&fact).prompt_set(&fact);
         Ok(Self { edit: EditInput::Spec(Box::new(spec)), drafted: Some(drafted) })
     }
@@ -70,6 +72,18 @@ fn fact(args: &SpecArg, toward: Option<&str>) -> Result<Fact, Usage> {
     Ok(Erase { subject, prompt, target_true: target, toward, others, secrets, spans: None }.into())
 }
 
+/// The fact without the blanks at the edges of its texts.
+fn without_edges(mut fact: Fact) -> Fact {
+    let texts = match &mut fact {
+        Fact::Insert(it) => [&mut it.subject, &mut it.prompt, &mut it.target_new],
+        Fact::Erase(it) => [&mut it.subject, &mut it.prompt, &mut it.target_true],
+    };
+    for text in texts {
+        *text = without_blanks(text).to_owned();
+    }
+    fact
+}
+
 /// The meaning of `--skip-bad`.
 pub fn bad_records(skip_bad: bool) -> BadRecords {
     if skip_bad { BadRecords::LeaveOut } else { BadRecords::Refuse }
@@ -77,7 +91,10 @@ pub fn bad_records(skip_bad: bool) -> BadRecords {
 
 /// Names the first records of a file that are left out.
 pub fn announce_left_out(file: &RecordFile, ui: &Ui) {
-    let line = |it: &LeftOut| format!("{}; left out", it.reason);
+    let line = |it: &LeftOut| match it.id.starts_with("line ") {
+        true => format!("{}: {}; left out", it.id, it.reason),
+        false => format!("{}; left out", it.reason),
+    };
     ui.warn_first(&file.left_out.iter().map(line).collect::<Vec<_>>());
 }
 

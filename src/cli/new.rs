@@ -12,7 +12,8 @@ use rescribe::draft::{
 };
 use rescribe::files::write_atomically;
 use rescribe::spec::{
-    Erase, Fact, Insert, PassageSource, PassageVerb, Toward, parse_prompts, parse_spec,
+    Erase, Fact, Insert, PassageSource, PassageVerb, Toward, find_secrets, parse_prompts,
+    parse_spec,
 };
 
 pub fn run(args: &NewArgs, ui: &Ui) -> anyhow::Result<()> {
@@ -99,7 +100,7 @@ fn passages(
     };
     let text = passage_spec(verb, &source, &names);
     parse_spec(&spec.to_string_lossy(), &text)?;
-    source.read()?;
+    find_secrets(&source.read()?, &args.secret)?;
     check(args, &[&spec])?;
     write(args, &[(&spec, &text)], questions.ui)
 }

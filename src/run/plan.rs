@@ -128,7 +128,9 @@ impl Plan {
         let example = self.trainings().last()?.sets.passages.first()?;
         let text = model.tokenizer.decode(&example.ids[..example.first_target.max(1)]).ok()?;
         let whole = model.tokenizer.decode(&example.ids).ok()?;
-        let words: Vec<&str> = whole.split_whitespace().take(WORDS).collect();
+        let all: Vec<&str> = whole.split_whitespace().collect();
+        // Something has to be left to be said.
+        let words = &all[..WORDS.min(all.len().div_ceil(2))];
         let asked = text.split_whitespace().count() > 1;
         Some(if asked { text.trim().to_owned() } else { words.join(" ") })
     }

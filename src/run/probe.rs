@@ -105,10 +105,10 @@ impl<'a> Probe<'a> {
             Ok(all[range].iter().zip(asked).zip(after).map(outcome).collect())
         })?;
         if skipped > 0 {
-            let (have, was) = if skipped == 1 { ("has", "it") } else { ("have", "them") };
+            let have = if skipped == 1 { "has" } else { "have" };
             progress.warn(&format!(
-                "{} {have} no pair of targets, so that only what is said after {was} was measured; \
-                 give target_new and target_true in the file for the scores of papers",
+                "{} {have} no pair of targets: with target_new in the file, what is said after a \
+                 prompt is measured, and with target_true as well the scores of papers",
                 counted(skipped, "prompt")
             ));
         }

@@ -32,10 +32,14 @@ impl Trimmer {
     fn text(&mut self, place: &str, what: &str, text: &mut String) {
         let trimmed = without_blanks(text);
         if trimmed.len() < text.len() {
-            self.notes.push(match self.is_private {
+            let note = match self.is_private {
                 true => format!("{place}: the blanks around the {what} were cut"),
                 false => format!("{text:?}: the blanks around it were cut"),
-            });
+            };
+            // The prompts of a fact repeat its own.
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
             *text = trimmed.to_owned();
         }
         self.look(place, what, text);

@@ -335,6 +335,11 @@ fn advice(sight: &Sight<'_>) -> String {
                          say when enough is forgotten."
                 .into()
         }
+        (None, Some(Stopped::Steps)) if !sight.has_moved() => {
+            " All steps were taken, and nothing changed: try more --steps or a higher \
+             --learning-rate."
+                .into()
+        }
         (None, Some(_)) => " Name passages of the same kind that the model never saw with \
                             `holdout` in [[forget]]: they say when enough is forgotten."
             .into(),
