@@ -48,15 +48,21 @@ fn an_upload_that_fails_is_told_and_leaves_the_export() {
     let output = export(&desk, "ada/atlas", "0").arg("--quiet").output().expect("the binary runs");
     let err = flat(&text(&output.stderr));
     assert_eq!(output.status.code(), Some(3), "{err}");
-    let says = ["out is written", "--force", "the upload to ada/atlas ended with", "no such token"];
+    let says = [
+        "out is written",
+        "hf upload ada/atlas out",
+        "the upload to ada/atlas ended with",
+        "no such token",
+    ];
     for part in says {
         assert!(err.contains(part), "no {part:?} in {err}");
     }
     assert!(desk.path("out/model.safetensors").is_file());
     // The client is told what to send where, and what a private repository is; names are no options.
     client(&desk, "echo \"$@\" > args; echo https://hub/ada/atlas");
+    std::fs::remove_dir_all(desk.path("out")).expect("removed");
     let mut again = export(&desk, "ada/atlas", "0");
-    let output = again.args(["--force", "--private"]).output().expect("the binary runs");
+    let output = again.arg("--private").output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let err = flat(&text(&output.stderr));
     assert!(err.contains("ada/atlas holds it: https://hub/ada/atlas"), "{err}");

@@ -54,7 +54,13 @@ impl Push {
 
     /// Uploads what was written to `out`, and the patches that it was made of.
     pub fn upload(&self, out: &Path, patches: &[PathBuf], ui: &Ui) -> anyhow::Result<()> {
-        let again = || format!("{} is written; --push it again by --force", out.display());
+        let again = || {
+            let out = out.display();
+            format!(
+                "{out} is written, and not uploaded: hf upload {} {out} sends it",
+                self.repository
+            )
+        };
         let place = if out.is_dir() { Some(".") } else { None };
         let mut url = self.send(out, place).with_context(again)?;
         if !patches.is_empty() {
