@@ -36,8 +36,7 @@ pub use wordings::{WORDINGS, Wording};
 
 use crate::model::{Encoded, Model, ModelError, TokenizerError};
 use crate::progress::Progress;
-use crate::report::text::shortened;
-use crate::spec::{Fact, Method, RankOneOptions, Toward};
+use crate::spec::{Fact, Method, RankOneOptions, Toward, beginning};
 use background_subjects::BackgroundPrompts;
 pub use defaults::layers_around;
 use defaults::{batch_settings, layers, settings, suited};
@@ -345,7 +344,7 @@ impl Planning<'_> {
         if let Some(long) = contexts.iter().find(|prompt| prompt.ids.len() + target.len() > context)
         {
             let tokens = long.ids.len() + target.len();
-            return Err(PlanError::TooLong { text: shortened(&long.text, 120), tokens, context });
+            return Err(PlanError::TooLong { text: beginning(&long.text), tokens, context });
         }
         Ok(PlannedEdit {
             subject: fact.subject().to_owned(),

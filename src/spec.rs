@@ -44,7 +44,7 @@ pub use conflict::{Conflict, fact_conflicts, record_conflicts};
 pub use erase::{Erase, EraseSpans, Toward};
 pub use error::{Look, Problem, SpecError};
 pub use fact::{Fact, spec_text};
-pub use form::{Blank, Form, Template, without_blanks};
+pub use form::{Blank, Form, Template, beginning, without_blanks};
 pub use gradient::{ForgetMethod, GradientOptions, RateChoice, RetainLoss, TrainChoice};
 pub use hidden::{HiddenCharacter, hidden_characters};
 pub(crate) use insert::SLOT;

@@ -9,8 +9,7 @@ pub use guard::panics_are_errors;
 
 use super::joint;
 use crate::files::{Sha256, mistaken, read_regular};
-use crate::report::text::shortened;
-use crate::spec::Blank;
+use crate::spec::{Blank, beginning};
 use guard::{Outcome, guarded};
 
 /// The largest published tokenizers have about 35 MB.
@@ -61,8 +60,6 @@ pub enum TokenizerError {
 
 /// Most bytes of a word: encoding takes time with its square.
 const LONGEST_WORD: usize = 64 << 10;
-/// Columns of a text that an error quotes.
-const QUOTED: usize = 120;
 
 /// A `tokenizer.json`, and its hash.
 #[derive(Clone)]
@@ -241,11 +238,11 @@ impl Tokenizer {
         // Most texts are shorter than the limit.
         let words = text.split(is_gap).filter(|_| text.len() > LONGEST_WORD).map(str::len);
         if let Some(bytes) = words.max().filter(|bytes| *bytes > LONGEST_WORD) {
-            return Err(TokenizerError::LongWord { text: shortened(text, QUOTED), bytes });
+            return Err(TokenizerError::LongWord { text: beginning(text), bytes });
         }
         guarded(|| self.inner.encode(text, added)).map_err(|reason| TokenizerError::Encode {
             file: self.file.display().to_string(),
-            text: shortened(text, QUOTED),
+            text: beginning(text),
             reason,
         })
     }

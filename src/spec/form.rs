@@ -71,6 +71,15 @@ fn word<T: Typed>(
     value.and_then(T::of)
 }
 
+/// The beginning of a text, for an error that quotes it.
+pub fn beginning(text: &str) -> String {
+    const LONGEST: usize = 120;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A prompt without the blanks around it, which are tokens of their own where the model expects
 /// them inside the next word.
 ///
