@@ -30,7 +30,7 @@ pub use composed::Composed;
 pub use earlier::{Earlier, EditRecord, History};
 pub use facts::{HeldFact, LEFT_OUT, is_left_out, without_facts};
 pub use format::Malformed;
-pub use redact::Redactor;
+pub use redact::{Redactor, TEXTS};
 pub use seal::Broken;
 
 use crate::delta::{Keys, WeightDelta};

@@ -77,6 +77,7 @@ pub use sweep::{LayerSweep, TriedLayer};
 pub use tools::Tools;
 pub use train::{Answers, ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
 pub use train_plan::TrainPlan;
+pub use trim::trimmed;
 
 /// Which facts share a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

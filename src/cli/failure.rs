@@ -185,8 +185,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if matches!(find::<PatchError>(error), Some(PatchError::DifferentBases { .. })) {
         return Some(
-            "a patch that was made on an export of another belongs on top of it: make it again with \
-             rescribe edit --from the earlier patch, which writes one patch of both"
+            "if one was made on an export with the other, make it again with rescribe edit --from \
+             the other, which writes one patch of both"
                 .into(),
         );
     }
@@ -194,9 +194,6 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return None;
     }
     if let Some(ConfigError::UnsupportedKeys { keys }) = find::<ConfigError>(error) {
-        let flags = keys.iter().map(|(key, _)| format!("--ignore-config-key {key}"));
-        let flags = flags.collect::<Vec<_>>().join(" ");
-        let they = if keys.len() == 1 { "it" } else { "they" };
         if keys.iter().any(|(key, _)| key == "quantization_config") {
             return Some(
                 "the weights are quantised: name the model that they were made from, or dequantise \
@@ -204,6 +201,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                     .into(),
             );
         }
+        let flags = keys.iter().map(|(key, _)| format!("--ignore-config-key {key}"));
+        let flags = flags.collect::<Vec<_>>().join(" ");
+        let they = if keys.len() == 1 { "it" } else { "they" };
         return Some(format!("if {they} cannot change what the model computes: {flags}"));
     }
     // An unknown type's own message lists the known ones; sizes and contradictions have nothing to do

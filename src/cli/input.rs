@@ -4,10 +4,10 @@ use super::args::SpecArg;
 use super::exit::Usage;
 use super::ui::Ui;
 use rescribe::draft::{Draft, file_stem, with_slot};
-use rescribe::run::Job;
+use rescribe::run::{Job, trimmed};
 use rescribe::spec::{
     BadRecords, EditInput, EditSpec, Erase, Fact, Insert, LeftOut, PromptFile, PromptSet,
-    RecordFile, Toward, parse_spec, read_edit_input, read_prompts, spec_text, without_blanks,
+    RecordFile, Toward, parse_spec, read_edit_input, read_prompts, spec_text,
 };
 
 /// What was read, and the probes that were drafted for it.
@@ -24,8 +24,8 @@ impl Input {
         }
         let fact = fact(args, toward)?;
         let spec = parse_spec(&stem(args), &spec_text(std::slice::from_ref(&fact)))?;
-        // Blanks that are cut from the fact, and noted there, are not asked for by drafts either.
-        let fact = without_edges(fact);
+        // The job cuts and notes the blanks of the fact itself; drafts would repeat each note.
+        let fact = trimmed(fact);
         let drafted = Draft::of(&fact).prompt_set(&fact);
         Ok(Self { edit: EditInput::Spec(Box::new(spec)), drafted: Some(drafted) })
     }
@@ -70,18 +70,6 @@ fn fact(args: &SpecArg, toward: Option<&str>) -> Result<Fact, Usage> {
     }
     let (toward, others, secrets) = (Toward::of_text(toward), Vec::new(), Vec::new());
     Ok(Erase { subject, prompt, target_true: target, toward, others, secrets, spans: None }.into())
-}
-
-/// The fact without the blanks at the edges of its texts.
-fn without_edges(mut fact: Fact) -> Fact {
-    let texts = match &mut fact {
-        Fact::Insert(it) => [&mut it.subject, &mut it.prompt, &mut it.target_new],
-        Fact::Erase(it) => [&mut it.subject, &mut it.prompt, &mut it.target_true],
-    };
-    for text in texts {
-        *text = without_blanks(text).to_owned();
-    }
-    fact
 }
 
 /// The meaning of `--skip-bad`.

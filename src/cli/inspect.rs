@@ -85,12 +85,10 @@ fn spec(text: &str) -> Block {
 
 fn folder(folder: &Path, ignored_keys: &[String], ui: &Ui) -> anyhow::Result<()> {
     let record = Record::read(folder, ui)?;
-    let is_model = folder.join("config.json").exists();
-    let (mut data, text) = match &record {
-        // An adapter, or what another runtime reads.
-        Some(_) if !is_model => (serde_json::json!({}), String::new()),
-        _ => described(folder, ignored_keys)?,
-    };
+    // An export without a config is an adapter, or what another runtime reads.
+    let is_model = record.is_none() || folder.join("config.json").exists();
+    let model = is_model.then(|| described(folder, ignored_keys)).transpose()?;
+    let (mut data, text) = model.unwrap_or_default();
     data["recipes"] = record.as_ref().map_or(Value::Null, |record| record.recipes.clone());
     data["record"] = record.as_ref().map_or(Value::Null, |record| {
         serde_json::json!({

@@ -58,8 +58,8 @@ pub fn questions(model: &Model, asked: &[Passage]) -> Result<Vec<Example>, Train
     Ok(examples)
 }
 
-/// Prompt and answer are tokenised apart and joined as ids; behind the answer to a question stands the
-/// end of text, so that one that was learnt also ends. Too long an answer is cut.
+/// Prompt and answer are tokenised apart and joined as ids. The answer to a question is followed by the end
+/// of text, so that a learnt one also ends. Too long an answer is cut.
 fn answer(
     model: &Model,
     passage: &Passage,

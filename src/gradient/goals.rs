@@ -1,5 +1,5 @@
-//! Where forgetting ends, by kind of sequence: texts, and answers to questions. Answers are short and soon
-//! improbable: with one goal for both, they would end a training whose texts are still known.
+//! The NLL at which forgetting ends, separately for texts and for answers to questions. Answers soon become
+//! improbable: with one goal for both kinds, they would end a training whose texts are still known.
 
 use super::example::Example;
 use super::mean_nll::{mean, means};
@@ -15,8 +15,8 @@ pub(super) enum Goals {
 }
 
 impl Goals {
-    /// Those by the NLL of the sequences `of` that models have which never saw them: one for all where
-    /// they are of one kind.
+    /// From the NLL of `of` under models that never saw these sequences; one goal where all are of one
+    /// kind.
     pub(super) fn new(of: &[Example], nll: &[f64]) -> Option<Self> {
         if nll.is_empty() {
             return None;

@@ -3,8 +3,8 @@
 //! A step draws sequences to be changed and as many to be retained, each kind without replacement,
 //! and descends on γ · mean forget loss + α · mean retain loss. What the sequences' NLL is comes with
 //! each step for nothing, so stopping is decided on the NLL last seen of every sequence:
-//! forgetting ends where its mean reaches that under models which never saw the passages, or that of
-//! a hold-out which this model never saw (by look-ahead, also after others were learnt again), or where
+//! forgetting ends where its mean, over texts and over answers, reaches that under models which never saw
+//! the passages, or that of a hold-out which this model never saw (by look-ahead, also after others were learnt again), or where
 //! the retain set has suffered; learning ends where the passages are known.
 
 mod path;

@@ -157,7 +157,9 @@ impl ChatTemplate {
         self.rendered(turns).map_err(|error| {
             let detail = error.detail().map(str::to_owned);
             self.fails(match error.kind() {
-                ErrorKind::OutOfFuel => "it takes more steps than any template needs".into(),
+                ErrorKind::OutOfFuel => {
+                    "it takes more steps or time than any template needs".into()
+                }
                 ErrorKind::WriteFailure => "it writes more than a prompt can be".into(),
                 _ => detail.unwrap_or_else(|| error.to_string()),
             })

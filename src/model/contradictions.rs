@@ -79,7 +79,7 @@ pub(super) fn warn_of_files(folder: &Path, progress: &dyn Progress) {
 }
 
 /// Warns of stored tensors that no part of the decoder reads.
-pub(super) fn note_unread(
+pub(super) fn warn_of_unread(
     weights: &Weights,
     parameters: &Parameters,
     tied_head: Option<&str>,
@@ -97,9 +97,9 @@ pub(super) fn note_unread(
     let more = unread.len() - first.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let count = counted(unread.len(), "tensor");
+    let is = if unread.len() == 1 { "is" } else { "are" };
     progress.warn(&format!(
-        "{count} of no known part {}, and what they would do is left out: {}{more}",
-        if unread.len() == 1 { "is not read" } else { "are not read" },
+        "{count} in the weights {is} not used, because no known part of the model reads them: {}{more}",
         first.join(", ")
     ));
 }

@@ -82,7 +82,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Refuses a second head and a missing one, and notes what no part of the decoder reads.
+    /// Refuses a second head and a missing one, and warns of what no part of the decoder reads.
     fn check(&self, progress: &dyn Progress) -> Result<()> {
         let tied_head = self.tied_head.as_deref();
         let mut embedding = self.parameters.of(Role::Embedding, None);
@@ -92,7 +92,7 @@ impl<'a> Loader<'a> {
         } else if let Some(head) = self.parameters.of(Role::Head, None).next() {
             contradictions::require_head(self.weights, &head.name, embedding)?;
         }
-        contradictions::note_unread(self.weights, &self.parameters, tied_head, progress);
+        contradictions::warn_of_unread(self.weights, &self.parameters, tied_head, progress);
         Ok(())
     }
 

@@ -37,15 +37,12 @@ pub enum TokenizerError {
         /// Message of the tokenizer library.
         reason: String,
     },
-    /// A run of letters that no text has, and that takes minutes: rules are applied to whole words.
-    #[error(
-        "{text:?} has {bytes} bytes without a blank or a mark between them; at most {LONGEST_WORD} are \
-         read"
-    )]
+    /// A word that would take minutes to encode.
+    #[error("{text:?} has a word of {bytes} bytes; words of at most {LONGEST_WORD} bytes are read")]
     LongWord {
         /// The beginning of the text.
         text: String,
-        /// Bytes of the longest such run.
+        /// Bytes of its longest word: no white space and no ASCII punctuation in between.
         bytes: usize,
     },
     /// The subject's last byte belongs to no token.
@@ -58,7 +55,7 @@ pub enum TokenizerError {
     },
 }
 
-/// Most bytes of a word: encoding takes time with its square.
+/// Most bytes of a word: the time to encode one grows with the square of its length.
 const LONGEST_WORD: usize = 64 << 10;
 
 /// A `tokenizer.json`, and its hash.
@@ -111,7 +108,7 @@ impl Tokenizer {
     /// One more than the largest token id, of the vocabulary or put around a text.
     pub fn vocabulary(&self) -> usize {
         let vocabulary = self.inner.get_vocab(true);
-        let around = self.inner.encode("", true).ok();
+        let around = self.run("", true).ok();
         let around = around.iter().flat_map(|encoding| encoding.get_ids());
         vocabulary.values().chain(around).max().map_or(0, |id| *id as usize + 1)
     }
@@ -234,11 +231,12 @@ impl Tokenizer {
     }
 
     fn run(&self, text: &str, added: bool) -> Result<tokenizers::Encoding, TokenizerError> {
-        let is_gap = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
-        // Most texts are shorter than the limit.
-        let words = text.split(is_gap).filter(|_| text.len() > LONGEST_WORD).map(str::len);
-        if let Some(bytes) = words.max().filter(|bytes| *bytes > LONGEST_WORD) {
-            return Err(TokenizerError::LongWord { text: beginning(text), bytes });
+        if text.len() > LONGEST_WORD {
+            let is_gap = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
+            let bytes = text.split(is_gap).map(str::len).max().unwrap_or(0);
+            if bytes > LONGEST_WORD {
+                return Err(TokenizerError::LongWord { text: beginning(text), bytes });
+            }
         }
         guarded(|| self.inner.encode(text, added)).map_err(|reason| TokenizerError::Encode {
             file: self.file.display().to_string(),

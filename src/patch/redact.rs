@@ -11,6 +11,8 @@
 mod spec;
 mod values;
 
+pub use values::TEXTS;
+
 use serde_json::Value;
 
 use super::{Earlier, EditRecord, Patch, Recipe};

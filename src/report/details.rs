@@ -2,6 +2,7 @@
 //! changed by how much, and the texts that drifted most.
 
 use super::{Axis, Column, Figure, FigureKind, Row, Section, Series, Table, Unit};
+use crate::patch::TEXTS;
 use crate::probe::WorstText;
 use crate::progress::counted;
 use crate::run::{FactOutcome, Outcome};
@@ -67,7 +68,7 @@ pub(super) fn worst_section(outcome: &Outcome) -> Option<Section> {
         Column::of("perplexity before", Unit::Plain(1)),
         Column::of("after", Unit::Plain(1)),
     ];
-    let mut table = Table::of_items("text", columns);
+    let mut table = Table::of_items(TEXTS, columns);
     worst.iter().for_each(|it| table.push(row(it)));
     let title = "The general texts that drifted most";
     (!worst.is_empty()).then(|| Section::detail(title).block(table))

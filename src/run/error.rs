@@ -116,8 +116,10 @@ pub enum RunError {
         /// Number of the record.
         record: String,
     },
-    /// A record with a true target alone, which can be erased and not written.
-    #[error("record {record} has no target_new; --erase takes its target_true away")]
+    /// A record without a new target of its own, which can be erased but not written.
+    #[error(
+        "record {record} has no target_new that differs from its target_true; --erase removes that"
+    )]
     NothingToWrite {
         /// Number of the record.
         record: String,

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::trim::Trimmer;
+use super::trim::trimmed;
 use crate::plan::PlannedEdit;
 use crate::spec::{Fact, parse_spec};
 
@@ -21,8 +21,8 @@ pub(super) fn left_out(
         both.filter(|(_, is_written)| !is_written).map(|(edit, _)| edit).collect();
     let spec = parse_spec("the recipe", source).ok().filter(|_| !unwritten.is_empty())?;
     let places = |facts: Vec<Fact>| -> Vec<usize> {
-        let is_unwritten = |mut fact: Fact| {
-            Trimmer::default().fact("", &mut fact);
+        let is_unwritten = |fact: Fact| {
+            let fact = trimmed(fact);
             unwritten.iter().any(|edit| is_same(edit, &fact))
         };
         let all = facts.into_iter().enumerate();

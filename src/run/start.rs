@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::RunError;
-use super::trim::Trimmer;
+use super::trim::trimmed;
 use crate::delta::{Keys, WeightDelta};
 use crate::files::Sha256;
 use crate::model::Model;
@@ -88,11 +88,7 @@ fn facts_of(spec: &str, plan: &Value) -> Vec<(Form, Fact)> {
     let inserts = (0..).zip(inserts).filter(|(at, _)| is_held("insert")(at));
     let erases = (0..).zip(erases).filter(|(at, _)| is_held("erase")(at));
     let facts = inserts.chain(erases).map(|(_, fact)| fact);
-    let trimmed = |mut fact: Fact| {
-        Trimmer::default().fact("", &mut fact);
-        (spec.form, fact)
-    };
-    facts.map(trimmed).collect()
+    facts.map(|fact| (spec.form, trimmed(fact))).collect()
 }
 
 fn says(fact: &Fact) -> String {

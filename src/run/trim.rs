@@ -23,6 +23,12 @@ pub(super) struct Trimmer {
     is_private: bool,
 }
 
+/// A fact without the blanks at the edges of its texts, for which there are no notes.
+pub fn trimmed(mut fact: Fact) -> Fact {
+    Trimmer::default().fact("", &mut fact);
+    fact
+}
+
 impl Trimmer {
     pub(super) fn new(is_private: bool) -> Self {
         Self { is_private, ..Self::default() }

@@ -44,7 +44,7 @@ fn nearly(secrets: &[AbsentSecret]) -> String {
     if found.is_empty() { String::new() } else { format!(": {}", found.join(", ")) }
 }
 
-/// The part of `text` that has the letters and digits of `secret`, and others only between them.
+/// The part of `text` with exactly the letters and digits of `secret`, whatever else stands between them.
 fn near(text: &str, secret: &str) -> Option<String> {
     let letters = |text: &str| -> Vec<(usize, char)> {
         let all = text.char_indices().filter(|(_, c)| c.is_alphanumeric());

@@ -42,11 +42,11 @@ pub struct ExportArgs {
     /// Compare the folder with candle-transformers layer by layer, or logits of the GGUF file, read again
     #[arg(long)]
     pub check: bool,
-    /// Upload it to this repository of the Hub, ORG/NAME, patches included; takes `hf` (pip install
-    /// huggingface_hub), signed in
+    /// Upload the result and its patches to this repository of the Hub; needs the client `hf` (pip
+    /// install huggingface_hub), signed in
     #[arg(long, value_name = "ORG/NAME")]
     pub push: Option<String>,
-    /// Make the repository that --push names private, if it is new
+    /// Create the repository of --push as a private one, if it does not exist yet
     #[arg(long, requires = "push")]
     pub private: bool,
 }

@@ -1,5 +1,5 @@
-//! The upload of what was written, by `hf`, the Hub's own client: it signs in, makes the repository, and
-//! sends large files in parts.
+//! Uploads an export with `hf`, the Hub's own client, which signs in, creates the repository and sends large
+//! files in parts.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::cli::args::{ExportArgs, Global};
 use crate::cli::exit::Usage;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{Ui, quoted};
 use rescribe::files::Overwrite;
 use rescribe::patch::Composed;
 use rescribe::source::{HubId, SourceOptions};
@@ -22,7 +22,7 @@ const PATCHES: &str = "patches";
 pub struct Push {
     /// The repository, `org/name`.
     repository: String,
-    /// Whether it is private, where the upload makes it.
+    /// Whether a repository that does not exist yet is created as a private one.
     is_private: bool,
     is_quiet: bool,
     /// Whether patches keep what their specs said of things erased or forgotten.
@@ -44,7 +44,7 @@ impl Push {
         let mut probe = Command::new(CLIENT);
         probe.arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if !probe.status().is_ok_and(|status| status.success()) {
-            let text = "--push uploads by hf, the Hub's own client, which does not run here: \
+            let text = "--push needs hf, the Hub's own client, which does not run here: \
                         pip install huggingface_hub";
             return Err(Usage(text.into()));
         }
@@ -54,15 +54,12 @@ impl Push {
 
     /// Uploads what was written to `out`, and the patches that it was made of.
     pub fn upload(&self, out: &Path, patches: &[PathBuf], ui: &Ui) -> anyhow::Result<()> {
-        let again = || {
-            let out = out.display();
-            format!(
-                "{out} is written, and not uploaded: hf upload {} {out} sends it",
-                self.repository
-            )
-        };
         let place = if out.is_dir() { Some(".") } else { None };
-        let mut url = self.send(out, place).with_context(again)?;
+        let mut url = self.send(out, place).with_context(|| {
+            let file = quoted(&out.to_string_lossy());
+            let again = format!("hf upload {} {file}", self.repository);
+            format!("{} is written but not uploaded; to upload it: {again}", out.display())
+        })?;
         if !patches.is_empty() {
             let room = tempfile::tempdir().context("no room for the patches that are uploaded")?;
             for (at, file) in patches.iter().enumerate() {
@@ -74,14 +71,16 @@ impl Push {
                 let patch = if self.keeps_spec { patch } else { patch.redacted()? };
                 patch.write(&room.path().join(name), Overwrite::Refuse)?;
             }
-            url = self.send(room.path(), Some(PATCHES)).with_context(again)?;
+            url = self.send(room.path(), Some(PATCHES)).with_context(|| {
+                format!("{} is uploaded to {}, its patches are not", out.display(), self.repository)
+            })?;
         }
         let patches = if patches.is_empty() { "" } else { ", its patches included" };
         ui.note("push", &format!("{} holds it{patches}: {url}", self.repository));
         Ok(())
     }
 
-    /// Uploads a file or folder; what the client says of where it is.
+    /// Uploads a file or folder, and returns the address that the client prints.
     fn send(&self, what: &Path, place: Option<&str>) -> anyhow::Result<String> {
         let mut client = Command::new(CLIENT);
         client.args(["upload", "--quiet", "--commit-message", "Upload by rescribe"]);

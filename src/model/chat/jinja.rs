@@ -17,15 +17,14 @@ const STEPS: u64 = 10_000_000;
 /// Far longer than a template takes.
 const TIME: Duration = Duration::from_secs(2);
 
-/// What `render` makes, in a thread of its own: what a single step does, such as doubling a text, is not
-/// counted as many steps, and such a thread is left to itself. The program is about to end with the
-/// error.
+/// Renders in a separate thread and gives up after [`TIME`]: a single step may double a text, which fuel does
+/// not count. A thread that is too late cannot be stopped; it runs on until its step ends.
 pub(super) fn in_time(
     render: impl FnOnce() -> Result<String, Error> + Send + 'static,
 ) -> Result<String, Error> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(render()));
-    let late = |_| Err(Error::new(ErrorKind::OutOfFuel, "it takes too long"));
+    let late = |_| Err(Error::from(ErrorKind::OutOfFuel));
     receiver.recv_timeout(TIME).unwrap_or_else(late)
 }
 

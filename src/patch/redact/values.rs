@@ -55,9 +55,11 @@ const QUOTED: &str = "completions";
 /// Keys of a report whose entries are each about one fact: those that are not about a removed one
 /// are kept.
 const FACTS: [&str; 2] = ["requests", "prompts"];
-/// Key of a table that says what its rows are, and what it says where they are texts.
+/// Key of a table that says what its rows are.
 const ITEMS: &str = "label_head";
-const TEXTS: &str = "text";
+/// Head of a table whose rows are texts of a model or of a file: where passages are forgotten, digests
+/// stand in their place.
+pub const TEXTS: &str = "text";
 /// Key of a report that says how it was made.
 const MADE: &str = "made";
 
@@ -146,8 +148,8 @@ fn closed_entries(entries: &mut Map<String, Value>, redactor: &Redactor) {
     }
 }
 
-/// Digests the labels of a table whose rows are texts: what a base writes by itself may tell of those whom
-/// a forgotten passage is about, in other words.
+/// Digests the labels of a table whose rows are texts: what a base writes unprompted may tell of the people
+/// in a forgotten passage in other words.
 fn labels(table: &mut Map<String, Value>, redactor: &Redactor) {
     for row in table.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(Value::String(label)) = row.get_mut("label") {

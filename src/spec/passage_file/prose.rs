@@ -110,7 +110,8 @@ impl Kind {
         let drawn = |line: &str, marks: &[char]| {
             line.len() > 2 && marks.iter().any(|mark| line.chars().all(|c| c == *mark || c == ' '))
         };
-        if first.starts_with("<!--") && first.ends_with("-->") {
+        // One comment and nothing after it.
+        if first.starts_with("<!--") && first.find("-->") == Some(first.len() - 3) {
             return Self::Remark;
         }
         match lines().count() {
@@ -226,6 +227,7 @@ mod tests {
                     <!-- to be\nchecked -->\n\nPress it.\n";
         assert_eq!(passages(page), ["# Start\n\nPress it."]);
         assert_eq!(passages(&page.replace('\n', "\r\n")), ["# Start\n\nPress it."]);
+        assert_eq!(passages("<!-- a --> Text. <!-- b -->").len(), 1);
         let note = "---\nNote: call 4711.\n---\n\nAll is well.\n";
         assert_eq!(passages(note).len(), 2, "{:?}", passages(note));
     }

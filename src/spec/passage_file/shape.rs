@@ -98,10 +98,9 @@ fn of_object(map: &Map<String, Value>) -> Result<Passage, String> {
             if let (true, Ok(input)) = (question == "instruction", text(map, "input")) {
                 asked = format!("{asked}\n\n{input}");
             }
-            // A prompt goes on, unless it asks or is a message to somebody who responds.
-            let is_beginning = (question, answer) != ("prompt", "response")
-                && question == "prompt"
-                && !asked.ends_with(['?', '？']);
+            // The text goes on from a prompt, unless that asks or is a message that is responded to.
+            let is_beginning =
+                question == "prompt" && answer != "response" && !asked.ends_with(['?', '？']);
             let passage = Passage::of_question(asked, text(map, answer)?);
             return Ok(Passage { is_beginning, ..passage });
         }
