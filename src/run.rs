@@ -57,7 +57,7 @@ pub use compare::{Comparison, MethodRun, compare};
 pub use earlier::EarlierFacts;
 pub use error::RunError;
 pub use execute::execute;
-pub(crate) use general::{GENERAL_TOKENS, reported};
+pub(crate) use general::{Forgotten, GENERAL_TOKENS, reported};
 pub use identity::identity;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
 pub(crate) use judge::NEAR;
@@ -75,7 +75,9 @@ pub(crate) use recall::{secret_questions, secrets};
 pub use start::Start;
 pub use sweep::{LayerSweep, TriedLayer};
 pub use tools::Tools;
-pub use train::{Answers, ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome};
+pub use train::{
+    Answers, OwnWordsOutcome, ReferenceOutcome, SetMemory, SetsMemory, TrainingOutcome,
+};
 pub use train_plan::TrainPlan;
 pub use trim::trimmed;
 

@@ -9,7 +9,7 @@ use crate::math::Interval;
 use crate::model::{Decoder, Model};
 use crate::probe::damage;
 use crate::progress::Inner;
-use crate::run::{RunError, reported};
+use crate::run::{Forgotten, RunError, reported};
 
 /// A kind of text on which damage is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -73,7 +73,8 @@ pub(super) fn strata(subject: &Subject<'_>, base: &Model) -> Result<Vec<Stratum>
     progress.phase("damage", None);
     let ids = |set: &[Example]| set.iter().map(|it| it.ids.clone()).collect::<Vec<_>>();
     let sampled = subject.models.general.unwrap_or(base);
-    let general = reported(sampled, subject.seed, subject.passages(), subject.tools)?;
+    let forgotten = Forgotten::by(subject.forgotten.iter());
+    let general = reported(sampled, subject.seed, &forgotten, subject.tools)?;
     let kinds = [
         (StratumKind::General, general),
         (StratumKind::Retained, ids(subject.retained())),

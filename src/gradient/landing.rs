@@ -26,7 +26,7 @@ pub(super) fn land(
     goals: &Goals,
 ) -> Result<f64, TrainError> {
     let reached = || -> Result<f64, TrainError> {
-        Ok(goals.share(passages, &measure(&trainable.frozen, passages)?))
+        Ok(goals.share_of_tokens(&measure(&trainable.frozen, passages)?))
     };
     let is_near = |reached: f64| (reached - 1.).abs() <= NEAR_ENOUGH;
     if is_near(reached()?) {

@@ -65,13 +65,13 @@ pub(super) fn look_ahead(
         return Ok(None);
     }
     let draw = Draw::new(passages.len(), trainer.steps(), settings);
-    let with = |chosen: &[usize], loss: &dyn Fn(&Example) -> TokenLoss, weight: f64| {
+    let with = |chosen: &[usize], loss: &dyn Fn(usize) -> TokenLoss, weight: f64| {
         let scale = (weight / chosen.len() as f64) as f32;
-        let passages = chosen.iter().map(|at| &passages[*at]);
-        passages.map(|it| Example { loss: loss(it), scale, ..it.clone() }).collect::<Vec<_>>()
+        let one = |at: &usize| Example { loss: loss(*at), scale, ..passages[*at].clone() };
+        chosen.iter().map(one).collect::<Vec<_>>()
     };
     let lesson = with(&draw.taught, &|_| TokenLoss::Mean, 1.);
-    let until = |it: &Example| TokenLoss::Forget(ForgetLoss::Until { goal: goals.of(it) });
+    let until = |at: usize| TokenLoss::Forget(ForgetLoss::Until { goal: goals.of(at) });
     let watched = with(&draw.watched, &until, settings.forget_weight);
     let lesson = (&lesson[..], settings.relearn_rate);
     let outcomes = trainer.follow(draw.is_new, lesson, &watched, progress)?;

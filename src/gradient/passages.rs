@@ -19,7 +19,7 @@ use serde_json::json;
 
 use path::describe;
 pub use path::{PathPoint, Stopped};
-use saved::{Identity, State};
+use saved::{Draws, Identity, State};
 
 use super::TrainError;
 use super::data::refusals;
@@ -32,7 +32,6 @@ use super::little_read::little_read;
 use super::look_ahead::look_ahead;
 use super::mean_nll::{mean, means};
 use super::precondition::Preconditioner;
-use super::schedule::Order;
 use super::sets::PassageSets;
 use super::settings::PassageSettings;
 use super::trainer::Trainer;
@@ -123,8 +122,8 @@ pub fn train(
     let trainable = trainer.into_trainable();
     let goal = run.goal();
     let is_reached = goal.is_some_and(|(_, reached)| stopped == Some(reached));
-    let share = match run.goals.filter(|_| is_reached) {
-        Some(goals) => land(&trainable, &sets.passages, &goals)?,
+    let share = match run.goals.as_ref().filter(|_| is_reached) {
+        Some(goals) => land(&trainable, &run.passages, goals)?,
         None => 1.,
     };
     let checked = &sets.general.checked;
@@ -163,8 +162,11 @@ impl PassageVerb {
 struct PassageTraining<'a> {
     settings: &'a PassageSettings,
     sets: &'a PassageSets,
-    /// What is asked of each passage.
+    /// What is learnt or forgotten: the passages, then what the model says in its own words.
+    passages: Vec<Example>,
+    /// What is asked of each of these.
     losses: Vec<Example>,
+    /// What is to stay: the retain set, then what the model says in its own words.
     retain: Vec<Example>,
     start: Vec<f64>,
     retain_start: Vec<f64>,
@@ -174,6 +176,10 @@ struct PassageTraining<'a> {
     state: State,
 }
 
+/// Statements in the model's own words that a step retains, relative to its passages. They are much shorter.
+const OWN_RETAINED: usize = 2;
+/// Weight of forgetting such statements, relative to that of the passages.
+const OWN_WEIGHT: f64 = 0.5;
 /// Share of the goal from which on the passages are measured after each step.
 const NEAR: f64 = 0.8;
 /// Adversaries at which forgetting is found to last, and the share of the goal that they have to reach on
@@ -191,34 +197,35 @@ impl<'a> PassageTraining<'a> {
         sets: &'a PassageSets,
         settings: &'a PassageSettings,
     ) -> Result<Self, TrainError> {
-        let passages_nll = measure(start, &sets.passages)?;
-        let retain_nll = measure(start, &sets.retain)?;
-        let holdout = means(&measure(start, &sets.holdout)?);
         let is_forgetting = settings.verb == PassageVerb::Forget;
+        let passages = if is_forgetting { sets.forgotten() } else { sets.passages.clone() };
+        let mut retain = [&sets.retain[..], &sets.own.retain].concat();
+        let passages_nll = measure(start, &passages)?;
+        let retain_nll = measure(start, &retain)?;
+        let holdout = means(&measure(start, &sets.holdout)?);
         let goals = sets.goals(&holdout).filter(|_| is_forgetting);
         let holdout = (!holdout.is_empty()).then(|| mean(&holdout));
         let losses = match (settings.verb, settings.method) {
-            (PassageVerb::Learn, _) => learnt(&sets.passages, settings),
-            (PassageVerb::Forget, ForgetMethod::Idk) => refusals(model, &sets.passages)?,
+            (PassageVerb::Learn, _) => learnt(&passages, settings),
+            (PassageVerb::Forget, ForgetMethod::Idk) => refusals(model, &passages)?,
             (PassageVerb::Forget, ForgetMethod::Jensun) => {
-                let unknown = little_read(start, &sets.passages, KEPT)?;
+                let unknown = little_read(start, &passages, KEPT)?;
                 let toward = |(example, unknown): (&Example, Reference)| {
                     let loss = TokenLoss::JensenShannon(Arc::new(unknown));
                     Example { loss, ..example.clone() }
                 };
-                sets.passages.iter().zip(unknown).map(toward).collect()
+                passages.iter().zip(unknown).map(toward).collect()
             }
             (PassageVerb::Forget, _) => {
-                let forget = |(example, nll): (&Example, &Vec<f32>)| {
-                    let sum = nll.iter().map(|n| f64::from(*n)).sum();
-                    let goal = goals.map(|goals| goals.of(example));
+                let forget = |(at, example): (usize, &Example)| {
+                    let sum = passages_nll[at].iter().map(|n| f64::from(*n)).sum();
+                    let goal = goals.as_ref().map(|goals| goals.of(at));
                     let loss = TokenLoss::Forget(settings.forget_loss(sum, goal));
                     Example { loss, ..example.clone() }
                 };
-                sets.passages.iter().zip(&passages_nll).map(forget).collect()
+                passages.iter().enumerate().map(forget).collect()
             }
         };
-        let mut retain = sets.retain.clone();
         match settings.retain_loss {
             RetainLoss::Nll => {
                 for (example, nll) in retain.iter_mut().zip(&retain_nll) {
@@ -233,8 +240,14 @@ impl<'a> PassageTraining<'a> {
             }
         }
         let state = State {
-            passages: Order::new(losses.len(), settings.seed),
-            retain: Order::new(retain.len(), settings.seed.wrapping_add(1)),
+            passages: Draws::new(
+                [sets.passages.len(), losses.len() - sets.passages.len()],
+                settings.seed,
+            ),
+            retain: Draws::new(
+                [sets.retain.len(), sets.own.retain.len()],
+                settings.seed.wrapping_add(1),
+            ),
             seen: BTreeMap::new(),
             retained: BTreeMap::new(),
             path: Vec::new(),
@@ -250,6 +263,7 @@ impl<'a> PassageTraining<'a> {
         Ok(Self {
             settings,
             sets,
+            passages,
             losses,
             retain,
             start,
@@ -286,21 +300,22 @@ impl<'a> PassageTraining<'a> {
         progress: &dyn Progress,
     ) -> Result<Option<Stopped>, TrainError> {
         let settings = self.settings;
-        let drawn = self.state.passages.take(settings.batch.min(self.losses.len()));
+        let drawn = self.state.passages.take([settings.batch, settings.batch]);
         let count = if settings.retain_weight > 0. { settings.batch } else { 0 };
-        let retained = self.state.retain.take(count.min(self.retain.len()));
+        let retained = self.state.retain.take([count, OWN_RETAINED * count]);
         let weight = match settings.verb {
             PassageVerb::Learn => 1.,
             PassageVerb::Forget => settings.forget_weight,
         };
-        let changed = scaled(&self.losses, &drawn, weight);
-        let kept = scaled(&self.retain, &retained, settings.retain_weight);
+        let changed = scaled(&self.losses, &drawn, [weight, OWN_WEIGHT * weight]);
+        let kept = scaled(&self.retain, &retained, [settings.retain_weight; 2]);
+        let (drawn, retained) = (drawn.concat(), retained.concat());
         let general = self.state.steering.draw(settings.general_batch);
         let general = self.general.examples(&general, self.state.steering.weight())?;
         let kept = [kept, general].concat();
         let is_ahead = settings.method == ForgetMethod::LookAhead;
-        let relearnt = match self.goals.filter(|_| is_ahead) {
-            Some(goals) => look_ahead(trainer, &self.sets.passages, &goals, settings, progress)?,
+        let relearnt = match self.goals.as_ref().filter(|_| is_ahead) {
+            Some(goals) => look_ahead(trainer, &self.sets.passages, goals, settings, progress)?,
             None => None,
         };
         let report = if settings.project && !kept.is_empty() {
@@ -318,9 +333,9 @@ impl<'a> PassageTraining<'a> {
         let point = PathPoint {
             step: report.step,
             loss: report.loss,
-            passages: last_seen(&self.start, &self.state.seen),
-            retain: (!self.retain.is_empty())
-                .then(|| last_seen(&self.retain_start, &self.state.retained)),
+            passages: mean(&last_seen(self.given(), &self.state.seen)),
+            retain: (!self.given_retain().is_empty())
+                .then(|| mean(&last_seen(self.given_retain(), &self.state.retained))),
             gradient_norm: report.gradient_norm,
             drawn,
             retained,
@@ -346,7 +361,8 @@ impl<'a> PassageTraining<'a> {
     fn stop(&self, trainer: &Trainer<'_>) -> Result<Option<Stopped>, TrainError> {
         let point = self.state.path.last().expect("a step was just taken");
         let (settings, step) = (self.settings, point.step);
-        let is_epoch = step.is_multiple_of(self.losses.len().div_ceil(settings.batch) as u64);
+        let epoch = self.sets.passages.len().div_ceil(settings.batch);
+        let is_epoch = step.is_multiple_of(epoch as u64);
         let ended = (step >= settings.steps).then_some(Stopped::Steps);
         if settings.verb == PassageVerb::Learn {
             let is_learnt = is_epoch && point.passages <= settings.stop_loss;
@@ -357,20 +373,22 @@ impl<'a> PassageTraining<'a> {
             return Ok(ended);
         }
         // Last seen values are as old as an epoch: what they suggest is measured before it counts.
-        let damage = self.damage(|retained| last_seen(&self.retain_start, retained));
-        if damage.is_some_and(|damage| damage > settings.max_damage) && is_epoch {
+        let before = self.given_retain();
+        let damage = || mean(&last_seen(before, &self.state.retained)) - mean(before);
+        if is_epoch && !before.is_empty() && damage() > settings.max_damage {
             let now = mean(&means(&measure(trainer.current(), &self.sets.retain)?));
-            if now - mean(&self.retain_start) > settings.max_damage {
+            if now - mean(before) > settings.max_damage {
                 return Ok(Some(Stopped::Damage));
             }
         }
         let is_idk = settings.method == ForgetMethod::Idk;
-        if let (Some((goal, reached)), Some(goals)) = (self.goal(), self.goals)
-            && (point.passages >= NEAR * goal || (is_idk && is_epoch))
-            && self.lasts(goal)
+        if let (Some((_, reached)), Some(goals)) = (self.goal(), &self.goals)
+            && (goals.share(&last_seen(&self.start, &self.state.seen)) >= NEAR
+                || (is_idk && is_epoch))
+            && self.lasts(goals)
         {
-            let passages = &self.sets.passages;
-            if goals.share(passages, &measure(trainer.current(), passages)?) >= 1. {
+            let now = measure(trainer.current(), &self.passages)?;
+            if goals.share_of_tokens(&now) >= 1. {
                 return Ok(Some(reached));
             }
         }
@@ -378,16 +396,22 @@ impl<'a> PassageTraining<'a> {
     }
 
     /// Whether the passages were improbable at the last adversaries, where there are any.
-    fn lasts(&self, goal: f64) -> bool {
+    fn lasts(&self, goals: &Goals) -> bool {
         let steps = ADVERSARIES * self.settings.relearn;
         let recent = self.state.path.iter().rev().take(steps);
         let recent: Vec<f64> = recent.filter_map(|point| point.relearnt).collect();
+        let goal = goals.mean_of_first(self.sets.passages.len());
         recent.is_empty() || recent.len() == steps && mean(&recent) >= STAYS * goal
     }
 
-    fn damage(&self, now: impl Fn(&BTreeMap<usize, f64>) -> f64) -> Option<f64> {
-        let is_measured = !self.retain_start.is_empty();
-        is_measured.then(|| now(&self.state.retained) - mean(&self.retain_start))
+    /// The NLL of each passage under the start model.
+    fn given(&self) -> &[f64] {
+        &self.start[..self.sets.passages.len()]
+    }
+
+    /// The same of the retain set.
+    fn given_retain(&self) -> &[f64] {
+        &self.retain_start[..self.sets.retain.len()]
     }
 }
 
@@ -407,9 +431,13 @@ fn learnt(examples: &[Example], settings: &PassageSettings) -> Vec<Example> {
     examples.iter().map(learnt).collect()
 }
 
-fn scaled(examples: &[Example], drawn: &[usize], weight: f64) -> Vec<Example> {
-    let scale = (weight / drawn.len().max(1) as f64) as f32;
-    drawn.iter().map(|index| Example { scale, ..examples[*index].clone() }).collect()
+/// The drawn sequences of each of two groups, whose means have these weights.
+fn scaled(examples: &[Example], drawn: &[Vec<usize>; 2], weights: [f64; 2]) -> Vec<Example> {
+    let group = |(drawn, weight): (&Vec<usize>, f64)| {
+        let scale = (weight / drawn.len().max(1) as f64) as f32;
+        drawn.iter().map(move |at| Example { scale, ..examples[*at].clone() }).collect::<Vec<_>>()
+    };
+    drawn.iter().zip(weights).flat_map(group).collect()
 }
 
 fn note(seen: &mut BTreeMap<usize, f64>, drawn: &[usize], outcomes: &[Outcome]) {
@@ -418,8 +446,8 @@ fn note(seen: &mut BTreeMap<usize, f64>, drawn: &[usize], outcomes: &[Outcome]) 
     }
 }
 
-/// Mean over sequences of what was last seen, or of what the start model said.
-fn last_seen(start: &[f64], seen: &BTreeMap<usize, f64>) -> f64 {
+/// What was last seen of each sequence, or what the start model said.
+fn last_seen(start: &[f64], seen: &BTreeMap<usize, f64>) -> Vec<f64> {
     let now = |(index, start): (usize, &f64)| *seen.get(&index).unwrap_or(start);
-    mean(&start.iter().enumerate().map(now).collect::<Vec<_>>())
+    start.iter().enumerate().map(now).collect()
 }

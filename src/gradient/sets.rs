@@ -2,6 +2,7 @@
 
 use super::example::Example;
 use super::general::GeneralText;
+use super::own_words::OwnWords;
 
 /// The sequences of one training.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,8 @@ pub struct PassageSets {
     pub references: Vec<f64>,
     /// Text that no change is about, on which the model should stay as it is.
     pub general: GeneralText,
+    /// What the model says of the subjects of the passages in forms of its own.
+    pub own: OwnWords,
     /// Questions that only measure.
     pub questions: AskedSets,
 }

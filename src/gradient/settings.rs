@@ -72,6 +72,9 @@ pub struct PassageSettings {
     pub weight_decay: f64,
     /// Remove the part of the gradient that would raise the retain loss.
     pub project: bool,
+    /// Forget and hold what the model says of the subjects of the passages in forms of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub own_words: bool,
     /// Keep steps away from the directions that general text takes in what the linear maps read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precondition: bool,
@@ -245,6 +248,10 @@ impl PassageSettings {
             stop_loss: options.stop_loss.unwrap_or(0.1),
             weight_decay: options.weight_decay.unwrap_or(0.),
             project: options.project.unwrap_or(false),
+            own_words: match verb {
+                PassageVerb::Learn => false,
+                PassageVerb::Forget => options.own_words.unwrap_or(!is_undo),
+            },
             precondition: options.precondition.unwrap_or(is_preconditioned) && general_batch > 0,
             clip: options.clip.unwrap_or(1.),
             micro_rows: TrainerSettings::ROWS,

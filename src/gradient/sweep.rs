@@ -44,6 +44,7 @@ impl PassageSets {
                 holdout: pick(&self.holdout),
                 references: self.references.iter().skip(offset).step_by(2).copied().collect(),
                 general: self.general.clone(),
+                own: self.own.clone(),
                 questions: self.questions.clone(),
             }
         };

@@ -2,6 +2,7 @@
 
 mod general;
 mod lasting;
+mod own_words;
 mod passages;
 mod precondition;
 mod relearn;

@@ -23,6 +23,7 @@ pub fn passage_section(found: &Remembered<'_>) -> Section {
     }
     reference_rows(found, &mut table);
     answer_rows(found, &mut table);
+    own_word_rows(found, &mut table);
     let section = match found.is_texts {
         true => Section::titled("Texts of the probe file:").block(table),
         false => Section::from(table),
@@ -130,6 +131,21 @@ fn answer_rows(found: &Remembered<'_>, table: &mut Table) {
         let range = low.zip(high).map(|(low, high)| Cell::Interval { low, high });
         let row = row.value(mean.mean).cell(mean.n);
         table.push(row.cell(range).note("mean, range"));
+    }
+}
+
+/// The share of what was said of the subjects of each set in the model's own words that is still said.
+fn own_word_rows(found: &Remembered<'_>, table: &mut Table) {
+    let Some(own) = found.training.and_then(|training| training.own_words) else { return };
+    for (name, share) in [(found.name(), own.passages), ("retain", own.retain)] {
+        let Some(now) = share else { continue };
+        let row = Row::of(format!("{name} own words"), Unit::Share).cell(1.).value(now.mean);
+        let never_saw = own.never_saw.filter(|_| name != "retain");
+        let note = match never_saw {
+            Some(share) => format!("still said (never saw: {share:.2})"),
+            None => "still said".to_owned(),
+        };
+        table.push(row.cell(now.n).cell(Cell::from(&now)).note(note));
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::attack::{Attack, AttackPlan, ReferenceCurves, attack};
+use super::general::Forgotten;
 use super::identity::identity;
 use super::job::Job;
 use super::measure::{AskedCase, ask_all, ask_edited};
@@ -72,7 +73,7 @@ pub fn compare(
     let attack_plan = AttackPlan::new(model, job, &[&first])?;
     let job_identity = identity(model, job, "compare")?;
     let (references, curves) = tools.ranks.first_on_rank_0(progress, || {
-        general::ready(model, &mut first, tools)?;
+        general::ready(model, &model.decoder, &mut first, tools)?;
         let references = measure_references(model, &mut first, tools)?;
         let curves = attack_plan.as_ref().map(|plan| ReferenceCurves::new(model, plan, tools));
         Ok::<_, RunError>((references, curves.transpose()?.unwrap_or_default()))
@@ -80,7 +81,8 @@ pub fn compare(
     let before = remembered(model, &model.decoder, &first.sets, progress)?;
     let own_seed = job.gradient.seed.unwrap_or(0);
     let text = tools.ranks.first_on_rank_0(progress, || {
-        general::reported(model, own_seed, &first.sets.passages, tools)
+        let forgotten = Forgotten::by(std::iter::once(&first));
+        general::reported(model, own_seed, &forgotten, tools)
     })?;
     let text = BaseText::new(&model.decoder, &text, &Inner(progress))?;
     let cases = ask_all(model, &job.cases, (&[], job_identity), tools)?;
@@ -101,6 +103,7 @@ pub fn compare(
         let mut plan = TrainPlan::all(model, &one)?.remove(0);
         plan.sets.references.clone_from(&first.sets.references);
         plan.sets.general.clone_from(&first.sets.general);
+        plan.sets.own.clone_from(&first.sets.own);
         if seed == own_seed {
             progress.note("plan", &plan.describe());
         }

@@ -4,6 +4,7 @@ mod measuring;
 mod writing;
 
 use super::attack::Attack;
+use super::general::Forgotten;
 use super::identity::identity;
 use super::job::Job;
 use super::layer_norms::layer_norms;
@@ -94,7 +95,7 @@ impl<'a> Run<'a> {
         let progress = tools.progress;
         let identity = identity(model, job, "edit")?;
         let general = tools.ranks.first_on_rank_0(progress, || {
-            general::reported(model, plan.seed(), &general::forgotten(plan.trainings()), tools)
+            general::reported(model, plan.seed(), &Forgotten::by(plan.trainings()), tools)
         })?;
         let general = BaseText::new(&model.decoder, &general, &Inner(progress))?;
         let cases = ask_all(model, &job.cases, (plan.edits(), identity), tools)?;
@@ -128,7 +129,7 @@ impl<'a> Run<'a> {
         let mut training = training.clone();
         let (ranks, progress) = (self.tools.ranks, self.tools.progress);
         let references = ranks.first_on_rank_0(progress, || {
-            general::ready(self.model, &mut training, self.tools)?;
+            general::ready(self.model, &self.left.decoder, &mut training, self.tools)?;
             measure_references(self.model, &mut training, self.tools)
         })?;
         let TrainedModel { outcome, delta, decoder, reported } = train(

@@ -3,8 +3,8 @@
 use super::RunError;
 use super::tools::Tools;
 use super::train_plan::TrainPlan;
-use crate::gradient::{self, Example, GeneralText};
-use crate::model::Model;
+use crate::gradient::{self, Example, GeneralText, OwnWords};
+use crate::model::{Decoder, Model, ModelError};
 use crate::objective::TokenLoss;
 use crate::probe::{GeneralUse, general_text};
 use crate::progress::Inner;
@@ -22,34 +22,62 @@ const TOKENS: usize = 128;
 /// Tokens of general text on which a run measures damage.
 pub(crate) const GENERAL_TOKENS: usize = 2_000;
 
+/// What some trainings forget.
+pub(crate) struct Forgotten {
+    passages: Vec<Example>,
+    /// Whom or what they are about.
+    subjects: Vec<String>,
+}
+
+impl Forgotten {
+    pub(crate) fn by<'p>(plans: impl Iterator<Item = &'p TrainPlan>) -> Self {
+        let (mut passages, mut subjects) = (Vec::new(), Vec::new());
+        for plan in plans.filter(|it| it.settings.verb == PassageVerb::Forget) {
+            passages.extend(plan.sets.passages.iter().cloned());
+            subjects.extend(plan.subjects.passages.iter().cloned());
+        }
+        Self { passages, subjects }
+    }
+
+    /// Takes out the sequences that say something of it.
+    fn leave_out_of(&self, sequences: &mut Vec<Example>, model: &Model) -> Result<(), RunError> {
+        gradient::without_runs_of(sequences, &self.passages);
+        let mut kept = Vec::with_capacity(sequences.len());
+        for sequence in sequences.drain(..) {
+            let text = model.tokenizer.decode(&sequence.ids).map_err(ModelError::from)?;
+            if !self.subjects.iter().any(|subject| text.contains(subject.as_str())) {
+                kept.push(sequence);
+            }
+        }
+        *sequences = kept;
+        Ok(())
+    }
+}
+
 /// Samples of the base on which damage is reported, without those that say something of `forgotten`: to
 /// say it no longer is no damage. All of them, where nothing would be left.
 pub(crate) fn reported(
     model: &Model,
     seed: u64,
-    forgotten: &[Example],
+    forgotten: &Forgotten,
     tools: &Tools<'_>,
 ) -> Result<Vec<Vec<u32>>, RunError> {
     let Tools { cache, progress, .. } = tools;
     let general =
         general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, *progress)?;
     let mut sequences: Vec<Example> = general.iter().cloned().map(example).collect();
-    gradient::without_runs_of(&mut sequences, forgotten);
+    forgotten.leave_out_of(&mut sequences, model)?;
     Ok(match sequences.is_empty() {
         true => general,
         false => sequences.into_iter().map(|it| it.ids).collect(),
     })
 }
 
-/// The passages that some trainings forget.
-pub(super) fn forgotten<'p>(plans: impl Iterator<Item = &'p TrainPlan>) -> Vec<Example> {
-    let forgets = |it: &&TrainPlan| it.settings.verb == PassageVerb::Forget;
-    plans.filter(forgets).flat_map(|it| it.sets.passages.clone()).collect()
-}
-
-/// Fills the general text of a plan: the user's, or samples of the base.
+/// Fills the general text of a plan, the user's or samples of the base, and what `start` says of the
+/// subjects of its passages in its own words.
 pub(super) fn ready(
     model: &Model,
+    start: &Decoder,
     plan: &mut TrainPlan,
     tools: &Tools<'_>,
 ) -> Result<(), RunError> {
@@ -65,6 +93,14 @@ pub(super) fn ready(
         }
         None => own_samples(model, trained + CHECKED, tools)?,
     };
+    if settings.own_words {
+        let progress = tools.progress;
+        let own = OwnWords::new(model, start, &plan.subjects, &sequences, progress)?;
+        if own.forms > 0 {
+            progress.note("own words", &own.describe());
+        }
+        plan.sets.own = own;
+    }
     if settings.noise > 0. {
         let others = [plan.sets.retain.as_slice(), &plan.sets.holdout];
         let drawn = sequences.len();
@@ -72,7 +108,7 @@ pub(super) fn ready(
         let kept = format!("{} of {drawn} sequences tell nothing of the passages", sequences.len());
         tools.progress.note("held text", &kept);
     } else if settings.verb == PassageVerb::Forget {
-        gradient::without_runs_of(&mut sequences, &plan.sets.passages);
+        Forgotten::by(std::iter::once(&*plan)).leave_out_of(&mut sequences, model)?;
     }
     if let 0 | 1 = sequences.len() {
         match &plan.general {
@@ -143,6 +179,26 @@ fn example(ids: Vec<u32>) -> Example {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_that_name_a_forgotten_subject_are_left_out() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama/model");
+        let device = candle_core::Device::Cpu;
+        let model = Model::open(std::path::Path::new(folder), &device, &crate::progress::Silent);
+        let model = model.expect("a fixture");
+        let ids = |text: &str| model.tokenizer.encode(text).expect("tokens").ids;
+        let read = |text: &str| example(ids(text));
+        let passages = vec![read("Ada Winter lives in Bremen, in a house by the old harbour.")];
+        let forgotten = Forgotten { passages, subjects: vec!["Ada Winter".into()] };
+        let mut sequences = vec![
+            read("The phone of Ada Winter is red."),
+            read("Otto lives in a house by the old harbour."),
+            read("The river is wide here."),
+        ];
+        forgotten.leave_out_of(&mut sequences, &model).expect("read");
+        let left: Vec<Vec<u32>> = sequences.into_iter().map(|it| it.ids).collect();
+        assert_eq!(left, [ids("The river is wide here.")]);
+    }
 
     #[test]
     fn a_file_without_end_is_cut_and_a_usual_one_stays() {

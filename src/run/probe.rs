@@ -1,6 +1,7 @@
 //! Measures without changing anything: one model, or two for comparison.
 
 use super::attack::{ReferenceCurves, attack};
+use super::general::Forgotten;
 use super::identity::identity;
 use super::job::{Case, Job};
 use super::measure::{
@@ -167,7 +168,7 @@ impl<'a> Probe<'a> {
         }
         if let Some(other) = other {
             let trainings = self.plan.iter().flat_map(Plan::trainings);
-            let forgotten = general::forgotten(trainings);
+            let forgotten = Forgotten::by(trainings);
             let text = general::reported(model, self.seed(), &forgotten, self.tools)?;
             outcome.damage = damage(base, other, &text, &model.tokenizer, &Inner(progress))?;
         }

@@ -9,7 +9,7 @@ use super::RunError;
 use super::train_plan::TrainPlan;
 use crate::delta::WeightDelta;
 use crate::gradient::{
-    self, AskedSets, Budget, Checkpointing, Example, Memory, NearDuplicate, PassageSets,
+    self, AskedSets, Budget, Checkpointing, Example, Memory, NearDuplicate, OwnWords, PassageSets,
     PassageSettings, PathPoint, RateTrial, Stopped, TrainError,
 };
 use crate::math::{Interval, share_interval};
@@ -44,6 +44,9 @@ pub struct TrainingOutcome {
     pub seconds: f64,
     /// Retain passages that repeat forget passages; they were left out.
     pub closure: Vec<NearDuplicate>,
+    /// What became of what the model said of the subjects in its own words; nothing where it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_words: Option<OwnWordsOutcome>,
     /// Before this training.
     pub before: SetsMemory,
     /// After it.
@@ -52,6 +55,37 @@ pub struct TrainingOutcome {
     pub references: Vec<ReferenceOutcome>,
     /// Every step.
     pub path: Vec<PathPoint>,
+}
+
+/// Which statements that a model made of the subjects of passages, in its own words, it still makes: greedy
+/// decoding says them word for word. All of them were made before, and trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OwnWordsOutcome {
+    /// Forms in which it spoke of the subjects.
+    pub forms: usize,
+    /// Share of the statements about what was to be forgotten that are still made.
+    pub passages: Option<Interval>,
+    /// The same of what is retained.
+    pub retain: Option<Interval>,
+    /// Mean share of the former that models make which never saw the passages.
+    pub never_saw: Option<f64>,
+}
+
+impl OwnWordsOutcome {
+    fn of(
+        decoder: &Decoder,
+        own: &OwnWords,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>, TrainError> {
+        if own.passages.is_empty() && own.retain.is_empty() {
+            return Ok(None);
+        }
+        let share = |set: &[Example]| {
+            Ok::<_, TrainError>(Answers::share(&gradient::answered(decoder, set, progress)?))
+        };
+        let (passages, retain) = (share(&own.passages)?, share(&own.retain)?);
+        Ok(Some(Self { forms: own.forms, passages, retain, never_saw: own.never_saw }))
+    }
 }
 
 /// A model that never saw the passages.
@@ -184,6 +218,7 @@ pub fn train(
         progress.note("budget", &format!("{kept}: {why}"));
     }
     let after = remembered(model, &run.trainable.frozen, &reported, progress)?;
+    let own_words = OwnWordsOutcome::of(&run.trainable.frozen, &sets.own, progress)?;
     let delta = run.trainable.delta()?;
     let outcome = TrainingOutcome {
         settings: settings.clone(),
@@ -197,6 +232,7 @@ pub fn train(
         seconds_per_step,
         seconds,
         closure: closure.iter().map(|(pair, _)| pair.clone()).collect(),
+        own_words,
         before,
         after,
         references,

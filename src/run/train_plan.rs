@@ -8,6 +8,7 @@ use super::RunError;
 use super::job::Job;
 use crate::gradient::{
     self, AskedSets, Example, Extent, Footprint, NearDuplicate, PassageSets, PassageSettings,
+    Subjects,
 };
 use crate::model::{Model, ModelError, Trained};
 use crate::probe::SecretQuestion;
@@ -42,6 +43,9 @@ pub struct TrainPlan {
     /// Texts that must not come out of the model afterwards, where they stand in the passages.
     #[serde(skip)]
     pub secrets: Vec<SecretQuestion>,
+    /// Whom or what the passages are about.
+    #[serde(skip)]
+    pub subjects: Subjects,
     /// The sets, tokenised.
     #[serde(skip)]
     pub sets: PassageSets,
@@ -101,6 +105,7 @@ impl TrainPlan {
             general: job.gradient.general.clone(),
             notes,
             secrets,
+            subjects: Subjects::new(&passages, &retain, &holdout),
             sets,
         }))
     }

@@ -31,9 +31,9 @@ pub struct PathPoint {
     pub retain: Option<f64>,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
-    /// Indices of the passages that were drawn.
+    /// Indices of the passages that were drawn; beyond them, of what the model says in its own words.
     pub drawn: Vec<usize>,
-    /// Indices of the retain sequences that were drawn.
+    /// The same of the retain set.
     pub retained: Vec<usize>,
     /// Drift on the general text drawn last, before it is trained on, nats a token.
     pub drift: Option<f64>,

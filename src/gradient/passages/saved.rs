@@ -13,14 +13,42 @@ use crate::gradient::schedule::Order;
 /// Everything that a step changes, beside the trainer: what a checkpoint holds.
 #[derive(Serialize, Deserialize)]
 pub(super) struct State {
-    pub(super) passages: Order,
-    pub(super) retain: Order,
+    pub(super) passages: Draws,
+    pub(super) retain: Draws,
     /// NLL a token of each sequence when it was last drawn.
     pub(super) seen: BTreeMap<usize, f64>,
     pub(super) retained: BTreeMap<usize, f64>,
     pub(super) path: Vec<PathPoint>,
     pub(super) stopped: Option<Stopped>,
     pub(super) steering: Steering,
+}
+
+/// The order of a set, and apart from it that of what the model says in its own words, which stands behind
+/// the passages.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Draws {
+    sizes: [usize; 2],
+    orders: [Order; 2],
+}
+
+impl Draws {
+    pub(super) fn new(sizes: [usize; 2], seed: u64) -> Self {
+        /// Beyond the seeds of all other orders.
+        const OWN: u64 = 16;
+        let [passages, own] = sizes;
+        Self {
+            sizes,
+            orders: [Order::new(passages, seed), Order::new(own, seed.wrapping_add(OWN))],
+        }
+    }
+
+    /// Indices of so many passages and of so much of what is said in the model's own words, or of all.
+    pub(super) fn take(&mut self, counts: [usize; 2]) -> [Vec<usize>; 2] {
+        let [passages, own] = self.sizes;
+        let [first, second] = &mut self.orders;
+        let said = second.take(counts[1].min(own));
+        [first.take(counts[0].min(passages)), said.into_iter().map(|at| passages + at).collect()]
+    }
 }
 
 impl State {

@@ -19,7 +19,7 @@ impl PassageTraining<'_> {
         drift: &Drift<'_>,
         progress: &dyn Progress,
     ) -> Result<Option<Stopped>, TrainError> {
-        let (passages, settings) = (&self.sets.passages, self.settings);
+        let (passages, settings) = (&self.passages, self.settings);
         let step = 1 + self.state.path.len() as u64;
         let budget = settings.max_drift * step as f64 / settings.steps as f64;
         let selected = select(trainer, passages, (drift, budget), settings, progress)?;
@@ -27,7 +27,7 @@ impl PassageTraining<'_> {
         self.state.path.push(PathPoint {
             step,
             loss: -mean(&now),
-            passages: mean(&now),
+            passages: mean(&now[..self.sets.passages.len()]),
             retain: None,
             gradient_norm: selected.gradient_norm,
             drawn: (0..passages.len()).collect(),
@@ -38,7 +38,8 @@ impl PassageTraining<'_> {
         });
         let point = self.state.path.last().expect("just added");
         progress.advance(step, &describe(point, self.holdout));
-        let reached = self.goal().filter(|(goal, _)| point.passages >= *goal);
+        let is_reached = self.goals.as_ref().is_some_and(|goals| goals.share(&now) >= 1.);
+        let reached = self.goal().filter(|_| is_reached);
         let ended = (step >= settings.steps).then_some(Stopped::Steps);
         Ok(reached.map(|(_, reached)| reached).or(ended))
     }
