@@ -218,7 +218,7 @@ impl Report {
 }
 
 /// Labels of the rows that are measures, in reports of verbs that take `--require`.
-const MEASURES: [&str; 56] = [
+const MEASURES: [&str; 57] = [
     "said",
     "said, paraphrased",
     "said, ripples",
@@ -266,6 +266,7 @@ const MEASURES: [&str; 56] = [
     "recital",
     "longest run",
     "answered",
+    "own words",
     "never saw, NLL",
     "never saw, extraction",
     "model utility",

@@ -95,9 +95,12 @@ impl OwnWords {
             let say = |names: &[String]| statements(model, start, form, names, progress);
             own.retain.extend(sure(start, say(retain)?)?);
             let forgotten = sure(start, say(passages)?)?;
+            if holdout.is_empty() {
+                own.passages.extend(forgotten);
+                continue;
+            }
             let unseen = means(&measure(start, &say(holdout)?)?);
             if unseen.is_empty() {
-                own.passages.extend(forgotten);
                 continue;
             }
             let goal = mean(&unseen);

@@ -95,7 +95,11 @@ pub(super) fn ready(
     };
     if settings.own_words {
         let progress = tools.progress;
-        let own = OwnWords::new(model, start, &plan.subjects, &sequences, progress)?;
+        let mut own = OwnWords::new(model, start, &plan.subjects, &sequences, progress)?;
+        if plan.subjects.holdout.is_empty() && plan.references.is_empty() {
+            // Nothing says when enough of it is forgotten.
+            own.passages.clear();
+        }
         if own.forms > 0 {
             progress.note("own words", &own.describe());
         }

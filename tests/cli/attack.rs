@@ -178,7 +178,7 @@ fn the_built_in_model_is_attacked_unasked() {
     };
     some("forget", 4);
     some("holdout", 4);
-    let spec = "[gradient]\nsteps = 2\ngeneral_batch = 0\nchunk = 24\n\
+    let spec = "[gradient]\nsteps = 2\ngeneral_batch = 0\nchunk = 24\nown_words = false\n\
                 [[forget]]\npassages = \"forget.txt\"\nholdout = \"holdout.txt\"\n";
     desk.write("forget.toml", spec);
     let plan = flat(&desk.ok("plan forget.toml"));
@@ -188,4 +188,16 @@ fn the_built_in_model_is_attacked_unasked() {
     // Two steps hide hardly anything, and half of the people are as well known as before.
     assert!(measure(&report, "relearn share", "share") < 0.9, "{report:#}");
     assert_eq!(report["data"]["attack"]["quantised"][1]["kind"], "Q4_0");
+    assert!(report["data"]["trainings"][0]["own_words"].is_null(), "{report:#}");
+
+    some("retain", 4);
+    let spec = "[gradient]\nsteps = 1\nattack = false\n[[forget]]\npassages = \"forget.txt\"\n\
+                retain = \"retain.txt\"\nholdout = \"holdout.txt\"\n";
+    desk.write("own.toml", spec);
+    let report = desk.report("edit own.toml --json");
+    // Of the four retained people, the model says at least where they work.
+    let own = &report["data"]["trainings"][0]["own_words"];
+    assert!(own["forms"].as_u64() >= Some(2) && own["retain"]["n"].as_u64() >= Some(4), "{own:#}");
+    // One step takes little of what it says.
+    assert!(measure(&report, "retain own words", "after") > 0.5, "{own:#}");
 }
