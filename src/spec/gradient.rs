@@ -185,7 +185,7 @@ settings! {
         /// [default: for forgetting, but not by `undo` or `repselect`].
         precondition: bool = Switch;
         /// Also forget what the model says of the subjects of the passages in forms that its own samples
-        /// have, and hold what it says of those of the retain set [default: but not by `undo`].
+        /// have, and hold what it says of those of the retain set [default: on, but not by `undo`].
         own_words: bool = Switch, Forget;
         /// After forgetting, learn half of the passages again and see whether the other half comes
         /// back; also quantise [default: where that takes seconds].
