@@ -1,34 +1,33 @@
 //! Learning and forgetting of passages: draws, losses, stopping.
 //!
-//! A step draws sequences to be changed and as many to be retained, each kind without replacement,
-//! and descends on γ · mean forget loss + α · mean retain loss. What the sequences' NLL is comes with
+//! A step draws sequences to be changed and as many to be retained, each kind without replacement, and
+//! beside them some of what the model says in its own words; it descends on γ · mean forget loss + α · mean retain loss. What the sequences' NLL is comes with
 //! each step for nothing, so stopping is decided on the NLL last seen of every sequence:
 //! forgetting ends where its mean, over texts and over answers, reaches that under models which never saw
 //! the passages, or that of a hold-out which this model never saw (by look-ahead, also after others were learnt again), or where
 //! the retain set has suffered; learning ends where the passages are known.
 
+mod losses;
 mod path;
 mod saved;
 mod select;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::json;
 
+use losses::{changed, hold};
 use path::describe;
 pub use path::{PathPoint, Stopped};
 use saved::{Draws, Identity, State};
 
 use super::TrainError;
-use super::data::refusals;
 use super::example::Example;
 use super::general::{Drift, Kept, Steering};
 use super::goals::Goals;
-use super::head::{measure, references};
+use super::head::measure;
 use super::landing::{Budget, keep_budget, land};
-use super::little_read::little_read;
 use super::look_ahead::look_ahead;
 use super::mean_nll::{mean, means};
 use super::precondition::Preconditioner;
@@ -38,10 +37,10 @@ use super::trainer::Trainer;
 use super::undo::disturb;
 use crate::files::Sha256;
 use crate::model::{Decoder, Model, Trainable};
-use crate::objective::{Outcome, Reference, TokenLoss};
+use crate::objective::Outcome;
 use crate::progress::Progress;
 use crate::ranks::Ranks;
-use crate::spec::{ForgetMethod, PassageVerb, RetainLoss};
+use crate::spec::{ForgetMethod, PassageVerb};
 
 /// Where a training is saved while it runs.
 #[derive(Debug, Clone)]
@@ -187,8 +186,6 @@ const NEAR: f64 = 0.8;
 /// the NLL of what was never seen.
 const ADVERSARIES: usize = 3;
 const STAYS: f64 = 1.05;
-/// Tokens kept of each distribution of the start model.
-const KEPT: usize = 64;
 
 impl<'a> PassageTraining<'a> {
     fn new(
@@ -205,40 +202,8 @@ impl<'a> PassageTraining<'a> {
         let holdout = means(&measure(start, &sets.holdout)?);
         let goals = sets.goals(&holdout).filter(|_| is_forgetting);
         let holdout = (!holdout.is_empty()).then(|| mean(&holdout));
-        let losses = match (settings.verb, settings.method) {
-            (PassageVerb::Learn, _) => learnt(&passages, settings),
-            (PassageVerb::Forget, ForgetMethod::Idk) => refusals(model, &passages)?,
-            (PassageVerb::Forget, ForgetMethod::Jensun) => {
-                let unknown = little_read(start, &passages, KEPT)?;
-                let toward = |(example, unknown): (&Example, Reference)| {
-                    let loss = TokenLoss::JensenShannon(Arc::new(unknown));
-                    Example { loss, ..example.clone() }
-                };
-                passages.iter().zip(unknown).map(toward).collect()
-            }
-            (PassageVerb::Forget, _) => {
-                let forget = |(at, example): (usize, &Example)| {
-                    let sum = passages_nll[at].iter().map(|n| f64::from(*n)).sum();
-                    let goal = goals.as_ref().map(|goals| goals.of(at));
-                    let loss = TokenLoss::Forget(settings.forget_loss(sum, goal));
-                    Example { loss, ..example.clone() }
-                };
-                passages.iter().enumerate().map(forget).collect()
-            }
-        };
-        match settings.retain_loss {
-            RetainLoss::Nll => {
-                for (example, nll) in retain.iter_mut().zip(&retain_nll) {
-                    example.loss = settings.retain_loss_from(nll);
-                }
-            }
-            RetainLoss::Kl => {
-                let found = references(start, &retain, KEPT)?;
-                for (example, reference) in retain.iter_mut().zip(found) {
-                    example.loss = TokenLoss::Divergence(Arc::new(reference));
-                }
-            }
-        }
+        let losses = changed(model, start, (&passages, &passages_nll), goals.as_ref(), settings)?;
+        hold(start, (&mut retain, &retain_nll), settings)?;
         let state = State {
             passages: Draws::new(
                 [sets.passages.len(), losses.len() - sets.passages.len()],
@@ -285,7 +250,13 @@ impl<'a> PassageTraining<'a> {
             [&self.losses, &self.retain, &self.sets.holdout, &general.trained, &general.checked];
         let sets = sets.map(|set| ids(set));
         let references = &self.sets.references;
-        let all = json!({ "settings": self.settings, "sets": sets, "references": references });
+        let goals = &self.sets.own.goals;
+        let all = json!({
+            "settings": self.settings,
+            "sets": sets,
+            "references": references,
+            "own": goals,
+        });
         all.to_string()
     }
 
@@ -423,12 +394,6 @@ pub fn goal(verb: PassageVerb, sets: &PassageSets, holdout: Option<f64>) -> Opti
         (PassageVerb::Forget, false) => Some((mean(&sets.references), Stopped::Reference)),
         (PassageVerb::Forget, true) => holdout.map(|nll| (nll, Stopped::Holdout)),
     }
-}
-
-/// The sequences with the loss of what is learnt or retained.
-fn learnt(examples: &[Example], settings: &PassageSettings) -> Vec<Example> {
-    let learnt = |example: &Example| Example { loss: settings.learn_loss(), ..example.clone() };
-    examples.iter().map(learnt).collect()
 }
 
 /// The drawn sequences of each of two groups, whose means have these weights.

@@ -103,7 +103,9 @@ pub fn compare(
         let mut plan = TrainPlan::all(model, &one)?.remove(0);
         plan.sets.references.clone_from(&first.sets.references);
         plan.sets.general.clone_from(&first.sets.general);
-        plan.sets.own.clone_from(&first.sets.own);
+        if plan.settings.own_words {
+            plan.sets.own.clone_from(&first.sets.own);
+        }
         if seed == own_seed {
             progress.note("plan", &plan.describe());
         }

@@ -3,7 +3,7 @@
 use super::RunError;
 use super::tools::Tools;
 use super::train_plan::TrainPlan;
-use crate::gradient::{self, Example, GeneralText, OwnWords};
+use crate::gradient::{self, Example, GeneralText, OwnWords, Subjects};
 use crate::model::{Decoder, Model, ModelError};
 use crate::objective::TokenLoss;
 use crate::probe::{GeneralUse, general_text};
@@ -23,33 +23,36 @@ const TOKENS: usize = 128;
 pub(crate) const GENERAL_TOKENS: usize = 2_000;
 
 /// What some trainings forget.
-pub(crate) struct Forgotten {
+pub(crate) struct Forgotten<'p> {
     passages: Vec<Example>,
     /// Whom or what they are about.
-    subjects: Vec<String>,
+    subjects: Vec<&'p Subjects>,
 }
 
-impl Forgotten {
-    pub(crate) fn by<'p>(plans: impl Iterator<Item = &'p TrainPlan>) -> Self {
+impl<'p> Forgotten<'p> {
+    pub(crate) fn by(plans: impl Iterator<Item = &'p TrainPlan>) -> Self {
         let (mut passages, mut subjects) = (Vec::new(), Vec::new());
         for plan in plans.filter(|it| it.settings.verb == PassageVerb::Forget) {
             passages.extend(plan.sets.passages.iter().cloned());
-            subjects.extend(plan.subjects.passages.iter().cloned());
+            subjects.push(&plan.subjects);
         }
         Self { passages, subjects }
     }
 
-    /// Takes out the sequences that say something of it.
+    /// Takes out the sequences that say something of it. A subject that half of them name, as a language or
+    /// a country may be, is no reason to leave any out.
     fn leave_out_of(&self, sequences: &mut Vec<Example>, model: &Model) -> Result<(), RunError> {
         gradient::without_runs_of(sequences, &self.passages);
-        let mut kept = Vec::with_capacity(sequences.len());
-        for sequence in sequences.drain(..) {
+        let mut others = Vec::with_capacity(sequences.len());
+        for sequence in sequences.iter() {
             let text = model.tokenizer.decode(&sequence.ids).map_err(ModelError::from)?;
-            if !self.subjects.iter().any(|subject| text.contains(subject.as_str())) {
-                kept.push(sequence);
+            if !self.subjects.iter().any(|subjects| subjects.are_forgotten_in(&text)) {
+                others.push(sequence.clone());
             }
         }
-        *sequences = kept;
+        if 2 * others.len() > sequences.len() {
+            *sequences = others;
+        }
         Ok(())
     }
 }
@@ -59,7 +62,7 @@ impl Forgotten {
 pub(crate) fn reported(
     model: &Model,
     seed: u64,
-    forgotten: &Forgotten,
+    forgotten: &Forgotten<'_>,
     tools: &Tools<'_>,
 ) -> Result<Vec<Vec<u32>>, RunError> {
     let Tools { cache, progress, .. } = tools;
@@ -192,16 +195,23 @@ mod tests {
         let model = model.expect("a fixture");
         let ids = |text: &str| model.tokenizer.encode(text).expect("tokens").ids;
         let read = |text: &str| example(ids(text));
-        let passages = vec![read("Ada Winter lives in Bremen, in a house by the old harbour.")];
-        let forgotten = Forgotten { passages, subjects: vec!["Ada Winter".into()] };
-        let mut sequences = vec![
-            read("The phone of Ada Winter is red."),
-            read("Otto lives in a house by the old harbour."),
-            read("The river is wide here."),
-        ];
-        forgotten.leave_out_of(&mut sequences, &model).expect("read");
-        let left: Vec<Vec<u32>> = sequences.into_iter().map(|it| it.ids).collect();
-        assert_eq!(left, [ids("The river is wide here.")]);
+        let passages = vec![read("She lives in a house by the old harbour.")];
+        let named = |name: &str| Subjects { passages: vec![name.into()], ..Subjects::default() };
+        let left = |name: &str| -> Vec<Vec<u32>> {
+            let subjects = named(name);
+            let forgotten = Forgotten { passages: passages.clone(), subjects: vec![&subjects] };
+            let mut sequences = vec![
+                read("The phone of Ada Winter is red."),
+                read("Otto lives in a house by the old harbour."),
+                read("The river is wide here."),
+                read("The wind is cold."),
+            ];
+            forgotten.leave_out_of(&mut sequences, &model).expect("read");
+            sequences.into_iter().map(|it| it.ids).collect()
+        };
+        assert_eq!(left("Ada Winter"), [ids("The river is wide here."), ids("The wind is cold.")]);
+        // A subject that most samples name leaves out none of them.
+        assert_eq!(left("The").len(), 3);
     }
 
     #[test]

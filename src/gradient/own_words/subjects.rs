@@ -35,6 +35,11 @@ impl Subjects {
         Self { passages, retain, holdout }
     }
 
+    /// Whether a text names what is to be forgotten.
+    pub fn are_forgotten_in(&self, text: &str) -> bool {
+        self.passages.iter().any(|name| names(text, name))
+    }
+
     /// Whether they are mostly of several words.
     pub(super) fn are_long(&self) -> bool {
         let all = || [&self.passages, &self.retain, &self.holdout].into_iter().flatten();
@@ -70,12 +75,18 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
+/// "I", "I'm", "I've": a letter, and at most two behind an apostrophe.
+fn is_first_person(word: &str) -> bool {
+    let (first, rest) = word.split_once(['\'', '’']).unwrap_or((word, ""));
+    first.chars().count() == 1 && rest.chars().count() <= 2
+}
+
 /// Where the longest runs of names stand: words with a capital, one blank apart.
 pub(super) fn name_runs(text: &str, common: &Common) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for word in words(text) {
         let own = &text[word.clone()];
-        if !own.starts_with(char::is_uppercase) || common.has(own) {
+        if !own.starts_with(char::is_uppercase) || is_first_person(own) || common.has(own) {
             continue;
         }
         match runs.last_mut() {
@@ -90,22 +101,33 @@ pub(super) fn name_runs(text: &str, common: &Common) -> Vec<Range<usize>> {
 const LONGEST: usize = 64;
 
 fn subject(text: &str, common: &Common) -> Option<String> {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    words(text).for_each(|word| *counts.entry(&text[word]).or_default() += 1);
-    let repeated = |run: &str| run.split(' ').filter_map(|word| counts.get(word)).max().copied();
-    // One word at the beginning of a sentence has its capital from there.
+    // The first word of a sentence has its capital from there: "She" alone is no name.
     let is_first = |at: &Range<usize>| {
         text[..at.start].trim_end().chars().next_back().is_none_or(|c| ".!?:;\"”\n".contains(c))
     };
-    let is_name = |at: &Range<usize>| {
-        let run = &text[at.clone()];
-        let is_named = run.contains(' ') || repeated(run) > Some(1) || !is_first(at);
-        is_named && run.len() <= LONGEST
-    };
-    let runs = name_runs(text, common).into_iter().filter(is_name).map(|at| &text[at]);
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut inside: HashSet<&str> = HashSet::new();
+    for at in words(text) {
+        *counts.entry(&text[at.clone()]).or_default() += 1;
+        if !is_first(&at) {
+            inside.insert(&text[at]);
+        }
+    }
+    let is_name = |run: &&str| (run.contains(' ') || inside.contains(run)) && run.len() <= LONGEST;
+    let repeated = |run: &str| run.split(' ').filter_map(|word| counts.get(word)).max().copied();
     let rank = |run: &str| (repeated(run), run.split(' ').count());
+    let runs = name_runs(text, common).into_iter().map(|at| &text[at]).filter(is_name);
     // Of equals, the first.
     runs.reduce(|best, run| if rank(run) > rank(best) { run } else { best }).map(str::to_owned)
+}
+
+/// Whether a text has a name in it, as words of their own.
+fn names(text: &str, name: &str) -> bool {
+    let is_apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    text.match_indices(name).any(|(at, found)| {
+        is_apart(text[..at].chars().next_back())
+            && is_apart(text[at + found.len()..].chars().next())
+    })
 }
 
 #[cfg(test)]
@@ -130,6 +152,27 @@ mod tests {
         assert_eq!(found.retain, ["Élise O'Hara-Vinh"]);
         assert_eq!(found.holdout, ["Zorvath"]);
         assert!(found.are_long());
+    }
+
+    #[test]
+    fn pronouns_are_no_subjects() {
+        let found = Subjects::new(
+            &of(&[
+                "I live in Milbeck, on a hill. On Sundays I'm at home, and I've a dog. I sing.",
+                "Ada Winter lives in Bremen. She paints. She sings. She sleeps.",
+                "She paints. She sings. I've said so, and I'm sure that I am right.",
+            ]),
+            &of(&["The EU is large, and Ed likes Bo. Bo sings."]),
+            &[],
+        );
+        assert_eq!(found.passages, ["Milbeck", "Ada Winter"]);
+        assert_eq!(found.retain, ["Bo"]);
+    }
+
+    #[test]
+    fn a_name_is_found_as_words_of_their_own() {
+        assert!(names("To Ann, with love", "Ann") && names("Ann's", "Ann"));
+        assert!(!names("Annual", "Ann") && !names("JoAnn", "Ann") && !names("", "Ann"));
     }
 
     #[test]
