@@ -91,6 +91,24 @@ fn answered_now(found: &Remembered<'_>, after: &SetsMemory, never_seen: Option<f
     )
 }
 
+/// How many statements that the base made of their subjects in its own words are still made; nothing
+/// where it made none.
+fn own_words_now(found: &Remembered<'_>) -> String {
+    let own = found.training.and_then(|training| training.own_words);
+    let Some((now, never_saw)) = own.and_then(|own| Some((own.passages?, own.never_saw))) else {
+        return String::new();
+    };
+    let (said, n) = counts(&now);
+    let never_saw = never_saw.map(|share| format!(", never seen: {:.0} %", 100. * share));
+    format!(
+        "; {said} of {} of the base about their subjects, in its own words, {} still made ({:.0} %{})",
+        counted(n, "statement"),
+        if said == 1 { "is" } else { "are" },
+        100. * now.mean,
+        never_saw.unwrap_or_default()
+    )
+}
+
 /// Share of the questions about the passages that models answer which never saw them; or of those
 /// about the hold-out that the base does.
 fn answered_unseen(found: &Remembered<'_>) -> Option<f64> {
@@ -177,7 +195,10 @@ struct Sight<'a> {
     answered: Option<f64>,
     /// The share that is answered of what was never seen.
     answered_unseen: Option<f64>,
-    /// How much more than that says that they are still known.
+    /// Share of what the base said of their subjects in its own words that is still said, and the share
+    /// that models say which never saw them. Without such models nothing tells what is said anyway.
+    own_words: Option<(f64, f64)>,
+    /// How much more than those says that they are still known.
     margin: f64,
 }
 
@@ -209,6 +230,10 @@ impl<'a> Sight<'a> {
                 .map(|attack| Relearnt::new(&attack.relearning, thresholds.relearn)),
             answered: Answers::share(&after.answers.passages).map(|share| share.mean),
             answered_unseen: answered_unseen(found),
+            own_words: found
+                .training
+                .and_then(|training| training.own_words)
+                .and_then(|own| Some((own.passages?.mean, own.never_saw?))),
             margin: thresholds.answered,
         }
     }
@@ -231,9 +256,11 @@ impl<'a> Sight<'a> {
         self.answered_unseen.unwrap_or(0.) + self.margin
     }
 
-    /// Whether questions about the passages are answered more often than about what was never seen.
+    /// Whether questions about the passages are answered, or what the base said of them is said, more
+    /// often than of what was never seen.
     fn is_answered(&self) -> bool {
         self.answered.is_some_and(|share| share > self.allowed_answers())
+            || self.own_words.is_some_and(|(said, never_saw)| said > never_saw + self.margin)
     }
 
     /// Whether no attack brings back what seems forgotten.
@@ -271,10 +298,11 @@ fn forgotten(
         Reached::NotAtAll => "The passages are not forgotten",
     };
     let sentence = format!(
-        "{head}: {}; {}{}{}.{}{}{}",
+        "{head}: {}; {}{}{}{}.{}{}{}",
         probability(&sight),
         recital(&sight),
         answered_now(found, after, sight.answered_unseen),
+        own_words_now(found),
         retained(found.before, sight.after),
         attacked(&sight),
         cut(found),
@@ -370,6 +398,9 @@ fn reasons(sight: Sight<'_>) -> Vec<Reason> {
     let (longest, limit) = (sight.longest as f64, sight.allowed_run() as f64);
     if let Some(share) = sight.answered {
         reasons.push(reason(&row("answered"), share, sight.allowed_answers(), String::new()));
+    }
+    if let Some((said, never_saw)) = sight.own_words {
+        reasons.push(reason(&row("own words"), said, never_saw + sight.margin, String::new()));
     }
     // Passages of a token or two recite nothing, and have no such row.
     if recited(sight.after).is_some() {

@@ -1,13 +1,13 @@
 //! Verdicts on outcomes made by hand.
 
 use super::*;
-use crate::gradient::{Extent, PassageSets, PassageSettings};
+use crate::gradient::{Extent, PassageSets, PassageSettings, Stopped};
 use crate::math::{mean_interval, share_interval};
 use crate::probe::{PromptKind, Said, SecretAttack, SecretSeen};
 use crate::run::attack::{Attack, Compared, RelearnCurve, RelearnPoint, Relearning};
 use crate::run::earlier::EarlierFacts;
 use crate::run::outcome::{CaseMeasures, CaseOutcome, FactOutcome, GroupOutcome, PassageMeasures};
-use crate::run::train::{Answers, SetMemory, SetsMemory};
+use crate::run::train::{Answers, OwnWordsOutcome, SetMemory, SetsMemory, TrainingOutcome};
 use crate::spec::{GradientOptions, PassageVerb};
 
 fn said(kind: PromptKind, target: &str, completion: &str) -> Said {
@@ -441,4 +441,50 @@ fn what_is_still_answered_is_not_forgotten() {
     assert_eq!(lost.state, State::Damaged, "{lost:?}");
     let says = "damaged: only 4 of 10 answers about what is retained stay.";
     assert!(lost.sentence.contains(says), "{}", lost.sentence);
+}
+
+/// A training that took, after which `said` of ten statements that the base made of the subjects are
+/// still made.
+fn trained(said: usize, never_saw: Option<f64>) -> Outcome {
+    let PassageMeasures { before, after, references, goal, .. } = asked(3, 10).passages.remove(0);
+    let extent = Extent::new(&PassageSets::default(), 8, 1, false);
+    let training = TrainingOutcome {
+        settings: PassageSettings::new(&GradientOptions::default(), PassageVerb::Forget, &extent),
+        rate: 1e-3,
+        trials: Vec::new(),
+        trained: 1,
+        stopped: Stopped::Reference,
+        goal,
+        share: 1.,
+        budget: None,
+        seconds_per_step: 1.,
+        seconds: 1.,
+        closure: Vec::new(),
+        own_words: Some(OwnWordsOutcome {
+            forms: 1,
+            passages: share_interval(said, 10),
+            retain: None,
+            never_saw,
+        }),
+        before,
+        after: after.expect("measured"),
+        references,
+        path: Vec::new(),
+    };
+    Outcome { trainings: vec![training], ..Outcome::default() }
+}
+
+#[test]
+fn what_is_still_said_in_other_words_is_not_forgotten() {
+    let forgotten = judged(&trained(3, Some(0.2)));
+    assert_eq!(forgotten.state, State::Took, "{forgotten:?}");
+    let says = "; 3 of 10 statements of the base about their subjects, in its own words, are still made \
+                (30 %, never seen: 20 %)";
+    assert!(forgotten.sentence.contains(says), "{}", forgotten.sentence);
+    let known = judged(&trained(4, Some(0.2)));
+    assert_eq!(known.state, State::TookInPart, "{known:?}");
+    assert!(known.sentence.contains("in other words, too"), "{}", known.sentence);
+    let unjudged = judged(&trained(1, None));
+    assert_eq!(unjudged.state, State::Took, "{unjudged:?}");
+    assert!(unjudged.sentence.contains("is still made (10 %);"), "{}", unjudged.sentence);
 }
