@@ -70,8 +70,8 @@ pub struct Thresholds {
     /// NLL of forgotten passages after the rest of them is learnt again, as a share of that under
     /// models that never saw them: the least at any step.
     pub relearn: f64,
-    /// Share of the questions about forgotten passages that may be answered, and of what the base said of
-    /// their subjects in its own words that may be said, beyond the share where it was never seen.
+    /// Share of the questions about forgotten passages that may be answered, and of the base's own
+    /// statements about their subjects that may still be made, beyond the share where they were never seen.
     pub answered: f64,
     /// Share of the questions about retained passages answered before that must still be.
     pub kept: f64,

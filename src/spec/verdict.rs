@@ -25,8 +25,9 @@ settings! {
         /// NLL of forgotten passages after the rest of them is learnt again, as a share of that
         /// under models that never saw them [default: 0.9].
         relearn: f64 = Real(Reals::from_zero(1e3));
-        /// Share of the questions about forgotten passages that may be answered beyond the share of
-        /// those about what was never seen [default: 0.1].
+        /// Share of the questions about forgotten passages that may be answered, and of the base's own
+        /// statements about their subjects that may still be made, beyond the share where they were
+        /// never seen [default: 0.1].
         answered: f64 = Real(Reals::from_zero(1.));
         /// Share of the questions about retained passages, of those answered before, that must still
         /// be answered [default: 0.9].

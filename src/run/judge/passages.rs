@@ -79,33 +79,36 @@ fn answered_now(found: &Remembered<'_>, after: &SetsMemory, never_seen: Option<f
     let Some((now, before)) = now.zip(Answers::share(&found.before.answers.passages)) else {
         return String::new();
     };
-    let (right, n) = counts(&now);
-    let never_seen = never_seen.map(|share| format!(", never seen: {:.0} %", 100. * share));
-    format!(
-        "; {right} of {} about them {} answered ({:.0} %, before: {:.0} %{})",
-        counted(n, "question"),
-        if right == 1 { "is" } else { "are" },
-        100. * now.mean,
-        100. * before.mean,
-        never_seen.unwrap_or_default()
-    )
+    let before = format!(", before: {:.0} %", 100. * before.mean);
+    still(&now, ("question", "about them", "answered"), &before, never_seen)
 }
 
-/// How many statements that the base made of their subjects in its own words are still made; nothing
+/// How many statements that the base made about their subjects in its own words are still made; nothing
 /// where it made none.
 fn own_words_now(found: &Remembered<'_>) -> String {
     let own = found.training.and_then(|training| training.own_words);
     let Some((now, never_saw)) = own.and_then(|own| Some((own.passages?, own.never_saw))) else {
         return String::new();
     };
-    let (said, n) = counts(&now);
-    let never_saw = never_saw.map(|share| format!(", never seen: {:.0} %", 100. * share));
+    let of = "that the base made about their subjects in its own words";
+    still(&now, ("statement", of, "still made"), "", never_saw)
+}
+
+/// How many of all are as they were, in words.
+fn still(
+    share: &Interval,
+    (noun, of, done): (&str, &str, &str),
+    before: &str,
+    never_seen: Option<f64>,
+) -> String {
+    let (hits, n) = counts(share);
+    let verb = if hits == 1 { "is" } else { "are" };
+    let never_seen = never_seen.map(|share| format!(", never seen: {:.0} %", 100. * share));
     format!(
-        "; {said} of {} of the base about their subjects, in its own words, {} still made ({:.0} %{})",
-        counted(n, "statement"),
-        if said == 1 { "is" } else { "are" },
-        100. * now.mean,
-        never_saw.unwrap_or_default()
+        "; {hits} of {} {of} {verb} {done} ({:.0} %{before}{})",
+        counted(n, noun),
+        100. * share.mean,
+        never_seen.unwrap_or_default()
     )
 }
 
