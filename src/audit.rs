@@ -19,6 +19,7 @@ mod compared;
 mod depth;
 mod equivalent;
 mod facts;
+mod facts_relearnt;
 mod findings;
 mod forms;
 mod guided;
@@ -44,6 +45,7 @@ pub use attacks::{StepsToRelearn, steps_to_relearn};
 pub use check::Check;
 pub use depth::{LayerLens, LayerProbe};
 pub use equivalent::EquivalenceTest;
+pub use facts_relearnt::FactsRelearnt;
 pub use findings::{Done, Findings, NotRun};
 pub use forms::Form;
 pub use guided::Guided;
@@ -208,6 +210,9 @@ fn run_check(check: Check, subject: &Subject<'_>, findings: &mut Findings) -> Re
             findings.recall.extend(Asked::others(subject)?.measure(subject)?);
             findings.truth = Some(truth::truth_ratio(subject)?);
         }
+        Check::OwnWords => {
+            findings.recall.extend(Asked::own_words(subject)?.measure(subject)?);
+        }
         Check::Membership => findings.membership = membership::membership(subject)?,
         Check::Secrets => {
             ask_secrets(subject, findings)?;
@@ -236,6 +241,14 @@ fn run_check(check: Check, subject: &Subject<'_>, findings: &mut Findings) -> Re
             let asked = (subject.questions.as_slice(), findings.secrets.as_mut_slice());
             let found = attacks::learn_again(subject, plan, asked)?;
             findings.relearned = Some(found);
+        }
+        Check::FactsRelearnt => {
+            if findings.facts.is_none() {
+                findings.facts = Some(facts::facts(subject)?);
+            }
+            let leaks = findings.facts.iter().flat_map(|found| found.leaks.clone());
+            let leaks: Vec<_> = leaks.collect();
+            findings.facts_relearnt = facts_relearnt::facts_relearnt(subject, &leaks)?;
         }
         Check::LowRank => {
             let Some(plan) = &subject.low_rank else { return Ok(()) };

@@ -32,7 +32,9 @@ pub use damage::{BaseText, Damage, GeneralUse, WorstText, damage, general_text};
 pub use drift::{Drift, drift, text_tokens};
 pub use fluency::{fluency, n_gram_entropy};
 pub use held::HELD_TEXTS;
-pub use leak::{Channel, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest};
+pub use leak::{
+    Channel, ErasedFact, FOUND, Leak, LeakQuestion, PromptLeak, Seen, Sides, Strongest,
+};
 pub use likelihood::{Query, TargetScore, likelihoods, probability_text};
 pub use next_token::{NextToken, lens_tokens, next_tokens};
 pub(crate) use recital::recited_share;

@@ -47,7 +47,7 @@ mod write;
 
 use serde::Serialize;
 
-pub(crate) use attack::{Asked, ReferenceCurves, relearn, rounded};
+pub(crate) use attack::{Asked, ReferenceCurves, lesson, relearn, rounded};
 pub use attack::{
     Attack, AttackPlan, Compared, QuantisedMemory, RelearnCurve, RelearnPlan, RelearnPoint,
     Relearning,
@@ -57,7 +57,7 @@ pub use compare::{Comparison, MethodRun, compare};
 pub use earlier::EarlierFacts;
 pub use error::RunError;
 pub use execute::execute;
-pub(crate) use general::{Forgotten, GENERAL_TOKENS, reported};
+pub(crate) use general::{Forgotten, GENERAL_TOKENS, own_words, reported};
 pub use identity::identity;
 pub use job::{Case, Compatible, Input, Job, chunks, compatible};
 pub(crate) use judge::NEAR;

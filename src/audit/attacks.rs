@@ -92,7 +92,9 @@ mod tests {
     fn curve(learnt: &[f64]) -> Vec<RelearnPoint> {
         let steps = [0, 5, 10, 20];
         let points = steps.into_iter().zip(learnt);
-        points.map(|(step, learnt)| RelearnPoint { step, learnt: *learnt, watched: 4. }).collect()
+        points
+            .map(|(step, learnt)| RelearnPoint { step, learnt: *learnt, watched: 4., by_heart: 0. })
+            .collect()
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Check {
     Verbatim,
     /// What they give away in other forms.
     Forms,
+    /// What they still say of what the base said of the subjects in its own words.
+    OwnWords,
     /// Membership inference.
     Membership,
     /// Named secrets.
@@ -35,16 +37,22 @@ pub enum Check {
     Relearned,
     /// Relearning with low-rank changes.
     LowRank,
+    /// Erased facts, each learnt again from one mention.
+    FactsRelearnt,
     /// The base, guided by the edited model.
     Guided,
 }
 
+/// Tokens that the base writes and reads until its own words are found, about.
+const OWN_WORDS: usize = 100_000;
+
 impl Check {
     /// Every check.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Integrity,
         Self::Verbatim,
         Self::Forms,
+        Self::OwnWords,
         Self::Membership,
         Self::Secrets,
         Self::Depth,
@@ -54,6 +62,7 @@ impl Check {
         Self::Sampled,
         Self::Relearned,
         Self::LowRank,
+        Self::FactsRelearnt,
         Self::Guided,
     ];
 
@@ -63,6 +72,7 @@ impl Check {
             Self::Integrity => "integrity",
             Self::Verbatim => "recall, verbatim",
             Self::Forms => "recall, other forms",
+            Self::OwnWords => "recall, own words",
             Self::Membership => "membership inference",
             Self::Secrets => "secrets",
             Self::Depth => "depth",
@@ -72,6 +82,7 @@ impl Check {
             Self::Sampled => "sampling",
             Self::Relearned => "relearning",
             Self::LowRank => "relearning, LoRA",
+            Self::FactsRelearnt => "relearning, facts",
             Self::Guided => "guided extraction",
         }
     }
@@ -91,6 +102,10 @@ impl Check {
                  word left out, as a chat, in the other wordings of the probe file, and as answers to \
                  the spec's questions; and how much more probable a true word is than others in its \
                  place"
+            }
+            Self::OwnWords => {
+                "whether what the base said of the passages' subjects in forms of its own, as questions or \
+                 other sentences about them, is still said"
             }
             Self::Membership => {
                 "whether four scores tell the passages from passages that were never seen, on either \
@@ -118,6 +133,10 @@ impl Check {
                  than for text that was never seen"
             }
             Self::LowRank => "the same lesson as a LoRA adapter of rank 8",
+            Self::FactsRelearnt => {
+                "how many steps on one mention of it bring an erased fact back, and how many a fact of \
+                 its kind takes that was never known"
+            }
             Self::Guided => {
                 "what whoever has both the base and the edited model can read out of the two; it \
                  says what a base that is kept holds, not what the edited model does"
@@ -136,7 +155,15 @@ impl Check {
             Self::Guided if has_passages => no_base.then_some("it needs the base: add --base"),
             Self::Damage => no_base.then_some("it needs the base: add --base"),
             Self::Facts => no_facts.then_some("the spec has no facts"),
+            Self::FactsRelearnt => (!subject.has_erased()).then_some("the spec erases no facts"),
             _ if !has_passages => Some("the spec forgets no passages"),
+            Self::OwnWords if no_base => Some("it needs the base: add --base"),
+            Self::OwnWords if no_holdout && subject.references().is_empty() => Some(
+                "it needs something to compare with: name a `holdout` in [[forget]], or a reference",
+            ),
+            Self::OwnWords if subject.has_no_subjects() => {
+                Some("the passages name nobody by capital letters")
+            }
             Self::Membership | Self::Depth if no_holdout => {
                 Some("it needs passages that were never seen: name a `holdout` in [[forget]]")
             }
@@ -163,11 +190,14 @@ impl Check {
             Self::Verbatim => models * both,
             Self::Membership => models * both,
             Self::Forms => 6. * models * both,
+            Self::OwnWords => OWN_WORDS as f64 + models * both,
             // The head is read once a layer.
             Self::Depth => models * both * (1. + 0.2 * layers),
             Self::Secrets => 3_000. * subject.questions.len() as f64,
             Self::Damage => 2. * (GENERAL_TOKENS as f64 + tokens(subject.retained())),
             Self::Facts => 6_000. * subject.job.facts.len() as f64,
+            // Two lessons, in which the update of all weights takes longer than the sentence.
+            Self::FactsRelearnt => 8_000. * subject.job.facts.len() as f64,
             Self::Quantised => 2. * tokens(subject.passages()) + 200.,
             Self::Sampled => (2 * MOST * SAMPLES * WINDOW) as f64,
             Self::Guided => 2. * tokens(subject.passages()),

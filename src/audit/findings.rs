@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::attacks::{StepsToRelearn, steps_to_relearn};
 use super::check::Check;
 use super::depth::LayerLens;
+use super::facts_relearnt::FactsRelearnt;
+use super::forms::Form;
 use super::guided::Guided;
 use super::integrity::Integrity;
 use super::membership::Membership;
@@ -46,6 +48,8 @@ pub struct Findings {
     pub relearned: Option<Relearning>,
     /// Relearning with low-rank changes.
     pub low_rank: Option<Relearning>,
+    /// Erased facts, each learnt again from one mention.
+    pub facts_relearnt: Option<FactsRelearnt>,
 }
 
 /// A check that was run.
@@ -69,7 +73,7 @@ pub struct NotRun {
 impl Findings {
     /// The passages as they stand.
     pub fn verbatim(&self) -> Option<&FormRecall> {
-        self.recall.first()
+        self.recall.iter().find(|found| found.form == Form::Verbatim)
     }
 
     /// Damage on one kind of text.

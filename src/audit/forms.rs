@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::check::Check;
 use crate::gradient::{Example, TokenLoss, TrainError};
 use crate::model::{ChatTemplate, Model, ModelError};
 use crate::probe::HELD_TEXTS;
@@ -26,12 +27,23 @@ pub enum Form {
     Paraphrase,
     /// The answers to the spec's `questions`.
     Questions,
+    /// What the base says of the passages' subjects in forms of its own.
+    OwnWords,
 }
 
 impl Form {
     /// The forms that are made of a passage itself.
     pub(super) const MADE: [Self; 6] =
         [Self::Verbatim, Self::Prefixed, Self::FewShot, Self::Reversed, Self::Cloze, Self::Chat];
+
+    /// The check that puts passages into it.
+    pub(super) fn check(self) -> Check {
+        match self {
+            Self::Verbatim => Check::Verbatim,
+            Self::OwnWords => Check::OwnWords,
+            _ => Check::Forms,
+        }
+    }
 
     /// The form in words.
     pub fn name(self) -> &'static str {
@@ -44,6 +56,7 @@ impl Form {
             Self::Chat => "chat",
             Self::Paraphrase => "paraphrase",
             Self::Questions => "questions",
+            Self::OwnWords => "own words",
         }
     }
 }
@@ -108,7 +121,7 @@ impl<'a> Former<'a> {
                 let asked = format!("Continue this text: {begin}");
                 Some((self.chat.as_ref()?.render(&asked).ok()?, rest.to_owned()))
             }
-            Form::Verbatim | Form::Paraphrase | Form::Questions => {
+            Form::Verbatim | Form::Paraphrase | Form::Questions | Form::OwnWords => {
                 Some((String::new(), text.to_owned()))
             }
         }

@@ -61,7 +61,7 @@ pub(super) fn measures(findings: &Findings, seed: u64) -> Vec<AuditMeasure> {
     }
     damage(findings, &mut rows);
     facts(findings, &mut rows);
-    attacks(findings, &mut rows);
+    attacks(findings, seed, &mut rows);
     rows.0
 }
 
@@ -83,8 +83,8 @@ fn integrity(findings: &Findings, rows: &mut Rows) {
 }
 
 fn recall(findings: &Findings, seed: u64, rows: &mut Rows) {
-    for (at, form) in findings.recall.iter().enumerate() {
-        let check = if at == 0 { Check::Verbatim } else { Check::Forms };
+    for form in &findings.recall {
+        let check = form.form.check();
         let name = form.form.name();
         let (own, others) = (&form.forgotten, &form.holdout);
         rows.add(check, format!("NLL, {name}"), form.nll(seed), form.never_seen_nll());
@@ -171,7 +171,7 @@ fn facts(findings: &Findings, rows: &mut Rows) {
     rows.add(check, "drift", drift, None);
 }
 
-fn attacks(findings: &Findings, rows: &mut Rows) {
+fn attacks(findings: &Findings, seed: u64, rows: &mut Rows) {
     let never = findings.verbatim().and_then(|form| form.never_seen_nll());
     for quantised in &findings.quantised {
         let name = quantised.kind.name();
@@ -185,6 +185,10 @@ fn attacks(findings: &Findings, rows: &mut Rows) {
             let name = format!("NLL share of the watched half, step {}", lesson.points[at].step);
             rows.add(check, name, Some(exactly(share, lesson.watched)), Some(1.));
         }
+    }
+    if let Some(found) = &findings.facts_relearnt {
+        let (own, control) = (mean_bootstrap(&found.erased, seed), mean(&found.never_known));
+        rows.add(Check::FactsRelearnt, "steps to relearn a fact", own, control);
     }
     if let Some(steps) = findings.steps() {
         let found = exactly(steps.own, 1);

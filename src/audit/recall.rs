@@ -101,6 +101,14 @@ impl Asked {
         Ok(Self { forms })
     }
 
+    /// What the base says of the subjects in its own words; nothing where that is nothing.
+    pub(super) fn own_words(subject: &Subject<'_>) -> Result<Self, RunError> {
+        let own = subject.own_words()?;
+        let sets = [own.passages, own.holdout];
+        let forms = if sets[0].is_empty() { Vec::new() } else { vec![(Form::OwnWords, sets)] };
+        Ok(Self { forms })
+    }
+
     /// Scores both sets of every form.
     pub(super) fn of(
         &self,

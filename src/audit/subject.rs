@@ -1,10 +1,10 @@
 //! What is audited: a model, what it should have forgotten, and what it is compared with.
 
 use super::AuditOptions;
-use crate::gradient::{Example, examples};
+use crate::gradient::{Example, OwnWords, examples};
 use crate::model::{Decoder, Model};
 use crate::probe::SecretQuestion;
-use crate::run::{Job, RelearnPlan, RunError, Tools, TrainPlan, secret_questions};
+use crate::run::{Job, RelearnPlan, RunError, Tools, TrainPlan, own_words, secret_questions};
 use crate::spec::{Fact, Passage, PassageVerb, PromptSet};
 
 /// The rank of low-rank relearning: that of most published adapters.
@@ -104,6 +104,20 @@ impl<'a> Subject<'a> {
     pub(super) fn asked(&self) -> Option<[&[Example]; 2]> {
         let asked = &self.forgotten.as_ref()?.sets.questions;
         (!asked.passages.is_empty()).then_some([&asked.passages, &asked.holdout])
+    }
+
+    /// What the base says in its own words of the subjects of the passages, and of those that no model of the
+    /// audit has read.
+    pub(super) fn own_words(&self) -> Result<OwnWords, RunError> {
+        match (&self.forgotten, self.models.base) {
+            (Some(plan), Some(base)) => own_words(base, &base.decoder, plan, self.tools),
+            _ => Ok(OwnWords::default()),
+        }
+    }
+
+    /// Whether the passages name nobody and nothing.
+    pub(super) fn has_no_subjects(&self) -> bool {
+        self.forgotten.as_ref().is_none_or(|plan| plan.subjects.passages.is_empty())
     }
 
     /// Passages that should have stayed.

@@ -35,6 +35,8 @@ pub struct OwnWords {
     pub goals: Vec<f64>,
     /// Of what is to stay.
     pub retain: Vec<Example>,
+    /// Of what was never seen, sure of it or not.
+    pub holdout: Vec<Example>,
     /// Mean share of `passages` that models say as well which never saw what is to be forgotten.
     pub never_saw: Option<f64>,
 }
@@ -99,11 +101,12 @@ impl OwnWords {
                 own.passages.extend(forgotten);
                 continue;
             }
-            let unseen = means(&measure(start, &say(holdout)?)?);
+            let unseen = say(holdout)?;
             if unseen.is_empty() {
                 continue;
             }
-            let goal = mean(&unseen);
+            let goal = mean(&means(&measure(start, &unseen)?));
+            own.holdout.extend(unseen);
             for (statement, nll) in forgotten.iter().zip(means(&measure(start, &forgotten)?)) {
                 if nll < goal {
                     own.passages.push(statement.clone());

@@ -104,6 +104,20 @@ pub struct Leak {
     pub drawn: usize,
     /// Seed of the samples.
     pub seed: u64,
+    /// The fact as it was put, for whoever teaches it again; stored nowhere.
+    #[serde(skip)]
+    pub fact: ErasedFact,
+}
+
+/// An erased fact as a sentence about any subject.
+#[derive(Debug, Clone, Default)]
+pub struct ErasedFact {
+    /// The prompt with `{}`.
+    pub prompt: String,
+    /// Tokens of the answer after the prompt.
+    pub answer: Vec<u32>,
+    /// Other subjects of the kind.
+    pub others: Vec<String>,
 }
 
 /// The strongest finding of a channel.
@@ -137,7 +151,7 @@ impl Leak {
         let found = self.channel(channel);
         let strength = |found: &Sides<Option<Seen>>| {
             let probability = found.after.map_or(0., |seen| seen.probability);
-            if self.is_leak(found) { 1. + probability } else { probability }
+            if self.is_found(found.after, found.unknown) { 1. + probability } else { probability }
         };
         let stronger = |a: &usize, b: &usize| strength(&found[*a]).total_cmp(&strength(&found[*b]));
         let at = (0..found.len()).max_by(stronger)?;
@@ -146,11 +160,26 @@ impl Leak {
 
     /// The channels through which the fact is still recoverable.
     pub fn leaking(&self) -> Vec<Channel> {
+        self.found_by(|found| found.after, self.samples.after)
+    }
+
+    /// Whether the base knew the fact: some channel found it there, as one that leaks finds it now.
+    pub fn was_known(&self) -> bool {
+        !self.found_by(|found| found.before, self.samples.before).is_empty()
+    }
+
+    /// The channels that find the target on one side, of whose samples so many hold it.
+    fn found_by(
+        &self,
+        side: fn(&Sides<Option<Seen>>) -> Option<Seen>,
+        samples: usize,
+    ) -> Vec<Channel> {
         let asked = [Channel::Prompt, Channel::Paraphrase, Channel::Frame, Channel::Lens];
-        let leaks = |channel: &Channel| self.channel(*channel).iter().any(|it| self.is_leak(it));
-        let mut all: Vec<Channel> = asked.into_iter().filter(leaks).collect();
-        let Sides { after, unknown, .. } = self.samples;
-        if after as f64 > EXCESS * (unknown + 1) as f64 {
+        let finds = |channel: &Channel| {
+            self.channel(*channel).iter().any(|it| self.is_found(side(it), it.unknown))
+        };
+        let mut all: Vec<Channel> = asked.into_iter().filter(finds).collect();
+        if samples as f64 > EXCESS * (self.samples.unknown + 1) as f64 {
             all.push(Channel::Samples);
         }
         all
@@ -158,12 +187,11 @@ impl Leak {
 
     /// Whether the target is recoverable, and more easily than for other subjects; where the prompt
     /// does not name the subject, than at the erased prompt.
-    fn is_leak(&self, found: &Sides<Option<Seen>>) -> bool {
+    fn is_found(&self, seen: Option<Seen>, unknown: Option<Seen>) -> bool {
         let probability = |seen: Option<Seen>| seen.map(|seen| seen.probability);
         let own = || probability(self.prompts[0].found.unknown);
-        let unknown = probability(found.unknown).or_else(own).unwrap_or(0.);
-        let can = |seen: Seen| seen.rank <= FOUND && seen.probability > EXCESS * unknown;
-        found.after.is_some_and(can)
+        let unknown = probability(unknown).or_else(own).unwrap_or(0.);
+        seen.is_some_and(|seen| seen.rank <= FOUND && seen.probability > EXCESS * unknown)
     }
 
     /// Whether the target is so improbable that the gap reveals the erasure.
@@ -200,6 +228,7 @@ mod tests {
             samples: Sides { before, after, unknown },
             drawn: 32,
             seed: 0,
+            fact: ErasedFact::default(),
         }
     }
 
@@ -211,6 +240,9 @@ mod tests {
         assert_eq!(all.leaking(), [Channel::Prompt, Channel::Frame, Channel::Samples]);
         let deep = sides(0.9, 0.02, 0.001);
         assert_eq!(leak(deep, calm, [30, 5, 2]).leaking(), [], "rank 50 cannot be picked out");
+        assert!(leak(calm, calm, [30, 2, 0]).was_known());
+        let same = sides(0.9, 0.9, 0.5);
+        assert!(!leak(same, same, [30, 30, 30]).was_known(), "others answer alike");
         let unasked = Sides { unknown: None, ..sides(0.9, 0.3, 0.1) };
         assert_eq!(leak(calm, unasked, [9, 0, 0]).leaking(), [Channel::Frame], "by the prompt's");
     }

@@ -21,8 +21,11 @@ pub fn attack_section(attack: &Attack) -> Section {
 
 /// A row for each step, then the least share.
 fn relearning(curve: &Relearning) -> Table {
-    let mut columns =
-        vec![Column::of("learnt", Unit::Plain(2)), Column::of("watched", Unit::Plain(2))];
+    let mut columns = vec![
+        Column::of("learnt", Unit::Plain(2)),
+        Column::of("watched", Unit::Plain(2)),
+        Column::of("by heart", Unit::Percent),
+    ];
     let is_compared = !curve.others.is_empty();
     if is_compared {
         columns.extend([
@@ -37,14 +40,15 @@ fn relearning(curve: &Relearning) -> Table {
         table.push(match curve.never_saw(at) {
             Some([mean, low, high]) => {
                 let range = (curve.others.len() > 1).then_some(Cell::Interval { low, high });
-                row.cell(point.watched).cell(mean).cell(range).value(curve.share(at))
+                let row = row.cell(point.watched).cell(point.by_heart).cell(mean);
+                row.cell(range).value(curve.share(at))
             }
-            None => row.value(point.watched),
+            None => row.value(point.watched).cell(point.by_heart),
         });
     }
     if let Some((_, share)) = curve.least() {
         let gaps =
-            (0..4).fold(Row::of("relearn share", Unit::Percent), |row, _| row.cell(Cell::Empty));
+            (0..5).fold(Row::of("relearn share", Unit::Percent), |row, _| row.cell(Cell::Empty));
         table.push(gaps.value(share).note("the least after a step"));
     }
     table

@@ -177,7 +177,7 @@ fn label(channel: Channel) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::PromptLeak;
+    use crate::probe::{ErasedFact, PromptLeak};
     use crate::report::{Report, text};
 
     fn shown(table: Table) -> String {
@@ -213,6 +213,7 @@ mod tests {
             samples: Sides { before: 28, after: hits, unknown: 1 },
             drawn: 32,
             seed: 0,
+            fact: ErasedFact::default(),
         }
     }
 

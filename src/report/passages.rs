@@ -136,7 +136,7 @@ fn answer_rows(found: &Remembered<'_>, table: &mut Table) {
 
 /// The share of what was said of the subjects of each set in the model's own words that is still said.
 fn own_word_rows(found: &Remembered<'_>, table: &mut Table) {
-    let Some(own) = found.training.and_then(|training| training.own_words) else { return };
+    let Some(own) = found.own_words else { return };
     for (name, share) in [(found.name(), own.passages), ("retain", own.retain)] {
         let Some(now) = share else { continue };
         let row = Row::of(format!("{name} own words"), Unit::Share).cell(1.).value(now.mean);

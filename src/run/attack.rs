@@ -14,6 +14,7 @@ mod ticks;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use plan::lesson;
 pub use plan::{AttackPlan, Compared, RelearnPlan};
 pub use quantised::QuantisedMemory;
 pub use relearning::{RelearnCurve, RelearnPoint, Relearning};

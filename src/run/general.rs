@@ -84,30 +84,11 @@ pub(super) fn ready(
     plan: &mut TrainPlan,
     tools: &Tools<'_>,
 ) -> Result<(), RunError> {
-    let settings = &plan.settings;
-    let drawn = settings.steps.saturating_mul(settings.general_batch as u64);
-    let most = if settings.noise > 0. { LEARNT_AGAIN } else { TRAINED };
-    let trained = most.min(usize::try_from(drawn).unwrap_or(most));
-    let mut sequences = match &plan.general {
-        Some(file) => {
-            let mut passages = PassageSource::File(file.clone()).read()?;
-            bound(&mut passages);
-            gradient::examples(model, &passages, TOKENS)?
-        }
-        None => own_samples(model, trained + CHECKED, tools)?,
-    };
-    if settings.own_words {
-        let progress = tools.progress;
-        let mut own = OwnWords::new(model, start, &plan.subjects, &sequences, progress)?;
-        if plan.subjects.holdout.is_empty() && plan.references.is_empty() {
-            // Nothing says when enough of it is forgotten.
-            own.passages.clear();
-        }
-        if own.forms > 0 {
-            progress.note("own words", &own.describe());
-        }
-        plan.sets.own = own;
+    let mut sequences = sequences_of(model, plan, tools)?;
+    if plan.settings.own_words {
+        plan.sets.own = in_own_words(model, start, plan, &sequences, tools)?;
     }
+    let settings = &plan.settings;
     if settings.noise > 0. {
         let others = [plan.sets.retain.as_slice(), &plan.sets.holdout];
         let drawn = sequences.len();
@@ -131,9 +112,64 @@ pub(super) fn ready(
     }
     let checked = CHECKED.min(sequences.len().div_ceil(8));
     let checked = sequences.split_off(sequences.len() - checked);
-    sequences.truncate(trained);
+    sequences.truncate(drawn(plan));
     plan.sets.general = GeneralText { trained: sequences, checked };
     Ok(())
+}
+
+/// What `start` says of the subjects of a plan's passages in its own words, as a training of the plan
+/// asks it.
+pub(crate) fn own_words(
+    model: &Model,
+    start: &Decoder,
+    plan: &TrainPlan,
+    tools: &Tools<'_>,
+) -> Result<OwnWords, RunError> {
+    in_own_words(model, start, plan, &sequences_of(model, plan, tools)?, tools)
+}
+
+fn in_own_words(
+    model: &Model,
+    start: &Decoder,
+    plan: &TrainPlan,
+    sequences: &[Example],
+    tools: &Tools<'_>,
+) -> Result<OwnWords, RunError> {
+    let progress = tools.progress;
+    let mut own = OwnWords::new(model, start, &plan.subjects, sequences, progress)?;
+    if plan.subjects.holdout.is_empty() && plan.references.is_empty() {
+        // Nothing says when enough of it is forgotten.
+        own.passages.clear();
+    }
+    if own.forms > 0 {
+        progress.note("own words", &own.describe());
+    }
+    Ok(own)
+}
+
+/// Sequences that the steps of a plan draw from, at most.
+fn drawn(plan: &TrainPlan) -> usize {
+    let settings = &plan.settings;
+    let drawn = settings.steps.saturating_mul(settings.general_batch as u64);
+    let most = if settings.noise > 0. { LEARNT_AGAIN } else { TRAINED };
+    most.min(usize::try_from(drawn).unwrap_or(most))
+}
+
+/// The user's general text, or samples of the base: those that steps draw from, and those on which the
+/// budget is kept.
+fn sequences_of(
+    model: &Model,
+    plan: &TrainPlan,
+    tools: &Tools<'_>,
+) -> Result<Vec<Example>, RunError> {
+    match &plan.general {
+        Some(file) => {
+            let mut passages = PassageSource::File(file.clone()).read()?;
+            bound(&mut passages);
+            Ok(gradient::examples(model, &passages, TOKENS)?)
+        }
+        None => own_samples(model, drawn(plan) + CHECKED, tools),
+    }
 }
 
 /// Bytes of the user's general text that are tokenised: many times what a training draws.

@@ -18,7 +18,7 @@ use super::layer_norms::LayerNorm;
 use super::left_out::left_out;
 use super::plan::Plan;
 use super::price::{Price, PriceAgreement};
-use super::train::{ReferenceOutcome, SetsMemory, TrainingOutcome};
+use super::train::{OwnWordsOutcome, ReferenceOutcome, SetsMemory, TrainingOutcome};
 use crate::checkpoint::Rounding;
 use crate::delta::{Keys, WeightDelta};
 use crate::model::{Decoder, Model};
@@ -169,6 +169,10 @@ pub struct PassageMeasures {
     pub references: Vec<ReferenceOutcome>,
     /// NLL of what was never seen: that of the references or of the hold-out.
     pub goal: Option<f64>,
+    /// What became of what the base said of the subjects in its own words; nothing where it said nothing, or
+    /// one model alone was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_words: Option<OwnWordsOutcome>,
 }
 
 /// What is remembered of passages, by whatever it was found.
@@ -181,6 +185,7 @@ pub(crate) struct Remembered<'a> {
     pub(crate) after: Option<&'a SetsMemory>,
     pub(crate) references: &'a [ReferenceOutcome],
     pub(crate) goal: Option<f64>,
+    pub(crate) own_words: Option<OwnWordsOutcome>,
     /// The training that changed it, where this run trained.
     pub(crate) training: Option<&'a TrainingOutcome>,
 }
@@ -194,6 +199,7 @@ impl<'a> From<&'a PassageMeasures> for Remembered<'a> {
             after: found.after.as_ref(),
             references: &found.references,
             goal: found.goal,
+            own_words: found.own_words,
             training: None,
         }
     }
@@ -208,6 +214,7 @@ impl<'a> From<&'a TrainingOutcome> for Remembered<'a> {
             after: Some(&training.after),
             references: &training.references,
             goal: training.goal,
+            own_words: training.own_words,
             training: Some(training),
         }
     }

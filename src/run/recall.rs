@@ -2,14 +2,14 @@
 //!
 //! Asked by every run of the models that it makes, and by a probe of the models that it is given.
 
-use super::RunError;
 use super::job::{Case, Job};
 use super::outcome::PassageMeasures;
 use super::plan::Plan;
 use super::references::measure_references;
 use super::tools::Tools;
-use super::train::{SetsMemory, remembered};
+use super::train::{OwnWordsOutcome, SetsMemory, remembered};
 use super::train_plan::TrainPlan;
+use super::{RunError, general};
 use crate::gradient::{PassageSets, examples, goal};
 use crate::model::{Decoder, Model, ModelError};
 use crate::plan::PlannedEdit;
@@ -129,7 +129,7 @@ pub(super) fn texts(
     let after = decoder.map(|decoder| remembered(model, decoder, &sets, progress)).transpose()?;
     let goal = holdout_nll(&before);
     let (verb, references) = (PassageVerb::Forget, Vec::new());
-    Ok(Some(PassageMeasures { verb, before, after, references, goal }))
+    Ok(Some(PassageMeasures { verb, before, after, references, goal, own_words: None }))
 }
 
 fn holdout_nll(sets: &SetsMemory) -> Option<f64> {
@@ -147,6 +147,9 @@ pub(super) fn passages_of(
 ) -> Result<Vec<PassageMeasures>, RunError> {
     let one = |training: &TrainPlan| {
         let mut training = training.clone();
+        if training.settings.own_words && decoder.is_some() {
+            training.sets.own = general::own_words(model, &model.decoder, &training, tools)?;
+        }
         let references = measure_references(model, &mut training, tools)?;
         let (verb, sets) = (training.settings.verb, &training.sets);
         let reported = match training.settings.rate {
@@ -156,7 +159,12 @@ pub(super) fn passages_of(
         let before = remembered(model, &model.decoder, &reported, tools.progress)?;
         let after = decoder.map(|it| remembered(model, it, &reported, tools.progress));
         let goal = goal(verb, sets, holdout_nll(&before)).map(|(nll, _)| nll);
-        Ok(PassageMeasures { verb, before, after: after.transpose()?, references, goal })
+        let own_words = match decoder {
+            Some(decoder) => OwnWordsOutcome::of(decoder, &sets.own, tools.progress)?,
+            None => None,
+        };
+        let after = after.transpose()?;
+        Ok(PassageMeasures { verb, before, after, references, goal, own_words })
     };
     plan.trainings().map(one).collect()
 }

@@ -72,7 +72,8 @@ pub struct OwnWordsOutcome {
 }
 
 impl OwnWordsOutcome {
-    fn of(
+    /// Which statements of `own` a decoder makes; nothing where there are none.
+    pub(super) fn of(
         decoder: &Decoder,
         own: &OwnWords,
         progress: &dyn Progress,

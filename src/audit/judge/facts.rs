@@ -13,6 +13,7 @@ pub(super) fn verdicts(evidence: &Evidence<'_>) -> Vec<AuditVerdict> {
     let said: Vec<&Said> = outcome.after().flat_map(|after| &after.said).collect();
     if !outcome.leaks.is_empty() {
         let mut reasons = leaks(outcome);
+        reasons.extend(relearnt(evidence));
         reasons.extend(damage.clone());
         let subject = (VerdictOf::ErasedFacts, outcome.leaks.len());
         all.push(decided(subject, AuditState::ReferenceFree, reasons));
@@ -54,6 +55,21 @@ fn leaks(outcome: &Outcome) -> Vec<AuditReason> {
         )
     };
     found.map(reason).collect()
+}
+
+/// Erased facts are learnt again sooner than facts that were never known.
+fn relearnt(evidence: &Evidence<'_>) -> Option<AuditReason> {
+    let found = evidence.findings.facts_relearnt.as_ref()?;
+    let limit = evidence.limits.relearn_steps;
+    let mean = |steps: &[f64]| steps.iter().sum::<f64>() / steps.len() as f64;
+    let text = format!(
+        "an erased fact is learnt again after {:.1} steps on one mention, one never known after {:.1}",
+        mean(&found.erased),
+        mean(&found.never_known)
+    );
+    let (state, check) = (AuditState::Suppressed, Check::FactsRelearnt);
+    let share = found.share();
+    (share < limit).then(|| by((state, check), "steps to relearn", (share, limit), text))
 }
 
 /// Share of paraphrases that must give what was inserted.

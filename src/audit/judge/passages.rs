@@ -36,8 +36,8 @@ fn outputs(evidence: &Evidence<'_>) -> Vec<AuditReason> {
     let (findings, limits) = (evidence.findings, evidence.limits);
     let state = AuditState::NotForgotten;
     let mut reasons = Vec::new();
-    for (at, form) in findings.recall.iter().enumerate() {
-        let check = if at == 0 { Check::Verbatim } else { Check::Forms };
+    for form in &findings.recall {
+        let check = form.form.check();
         let name = form.form.name();
         let nll = form.nll(evidence.seed);
         if let Some((nll, never)) = nll.zip(form.never_seen_nll()) {
@@ -55,7 +55,11 @@ fn outputs(evidence: &Evidence<'_>) -> Vec<AuditReason> {
             let text = format!(
                 "{name}: decoding recites {:.0} % more of {} than of one never seen",
                 100. * excess.mean,
-                if form.form == Form::Questions { "an answer" } else { "a passage" }
+                match form.form {
+                    Form::Questions => "an answer",
+                    Form::OwnWords => "a statement",
+                    _ => "a passage",
+                }
             );
             reasons.push(by((state, check), "recital", (excess.mean, limits.recital), text));
         }

@@ -39,7 +39,7 @@ fn stratum(kind: StratumKind, drift: f64, factor: f64) -> Stratum {
 
 /// The watched half falls to `share` of the control's NLL, the learnt one to half in `steps`.
 fn relearning(share: f64, steps: u64) -> Relearning {
-    let point = |step, learnt, watched| RelearnPoint { step, learnt, watched };
+    let point = |step, learnt, watched| RelearnPoint { step, learnt, watched, by_heart: 0. };
     let control = vec![point(0, 3., 3.), point(10, 1.5, 3.)];
     Relearning {
         learnt: 6,

@@ -2,7 +2,7 @@
 
 use candle_core::D;
 
-use super::{Channel, Leak, PromptLeak, Seen, Sides};
+use super::{Channel, ErasedFact, Leak, PromptLeak, Seen, Sides};
 use crate::model::{Batch, Choice, Decoder, ModelError, Recorder, Site, Tokenizer, generate};
 use crate::plan::PlannedEdit;
 use crate::plan::{mean_answer, never_knew};
@@ -30,6 +30,7 @@ pub struct LeakQuestion {
     /// Number of tokens at the end of a prompt that are the beginning of the answer.
     lead: usize,
     seed: u64,
+    fact: ErasedFact,
 }
 
 /// A prompt about the subject, and about other subjects.
@@ -92,6 +93,11 @@ impl LeakQuestion {
             answer_tokens: erase.target_true.len() + FURTHER,
             asked: all,
             seed,
+            fact: ErasedFact {
+                prompt: edit.prompt.clone(),
+                answer: erase.target_true.clone(),
+                others: others.into_iter().map(str::to_owned).collect(),
+            },
         }))
     }
 
@@ -128,6 +134,7 @@ impl LeakQuestion {
             layers: layers.collect(),
             samples: Sides { before: old.samples, after: new.samples, unknown: unknown.samples },
             drawn: SAMPLES,
+            fact: self.fact.clone(),
             seed: self.seed,
         })
     }

@@ -185,7 +185,7 @@ impl RelearnPlan {
             watched: passages.len().div_ceil(2),
             steps: STEPS.to_vec(),
             compared,
-            settings: settings(model, job, &halves, (seed, None))?,
+            settings: settings(model, job, &halves.learnt, halves.longest(), (seed, None))?,
             halves,
             holdout: (compared == Compared::Holdout).then(|| Halves::of(&holdout)),
             all,
@@ -200,7 +200,9 @@ impl RelearnPlan {
         job: &Job,
         rank: usize,
     ) -> Result<Self, RunError> {
-        let settings = settings(model, job, &self.halves, (self.settings.seed, Some(rank)))?;
+        let Halves { learnt, .. } = &self.halves;
+        let (seed, longest) = (self.settings.seed, self.halves.longest());
+        let settings = settings(model, job, learnt, longest, (seed, Some(rank)))?;
         Ok(Self { settings, ..self.clone() })
     }
 
@@ -226,6 +228,12 @@ impl Halves {
         let (learnt, watched) = passages.split_at(passages.len() / 2);
         Self { learnt: learnt.concat(), watched: watched.concat() }
     }
+
+    /// Tokens of the longest sequence.
+    fn longest(&self) -> usize {
+        let all = self.learnt.iter().chain(&self.watched);
+        all.map(|example| example.ids.len()).max().unwrap_or(1)
+    }
 }
 
 /// The sequences of each passage: one that is cut stays in one half.
@@ -243,15 +251,28 @@ fn shuffle(passages: &mut [Vec<Example>], seed: u64) {
     Random::named(seed, "the halves of an attack").shuffle(passages);
 }
 
+/// How some sequences are learnt again with all weights; `longest` is the number of tokens of the longest
+/// that is read meanwhile.
+pub(crate) fn lesson(
+    model: &Model,
+    job: &Job,
+    learnt: &[Example],
+    longest: usize,
+    seed: u64,
+) -> Result<PassageSettings, TooLarge> {
+    settings(model, job, learnt, longest, (seed, None))
+}
+
 /// The defaults of learning, at a constant rate: what a stranger who has the weights would try first.
 fn settings(
     model: &Model,
     job: &Job,
-    halves: &Halves,
+    learnt: &[Example],
+    longest: usize,
     (seed, rank): (u64, Option<usize>),
 ) -> Result<PassageSettings, TooLarge> {
     let config = model.decoder.config();
-    let sets = PassageSets { passages: halves.learnt.clone(), ..PassageSets::default() };
+    let sets = PassageSets { passages: learnt.to_vec(), ..PassageSets::default() };
     let extent = Extent::new(&sets, config.hidden, config.layers, false);
     let steps = STEPS.last().map(|last| *last as usize);
     let options = GradientOptions {
@@ -267,8 +288,6 @@ fn settings(
     };
     let mut settings = PassageSettings::new(&options, PassageVerb::Learn, &extent);
     settings.rate = RateChoice::Given(relearning_rate(rank, &extent));
-    let all = halves.learnt.iter().chain(&halves.watched);
-    let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
     let weights = model.weights.stored_bytes();
     let footprint = Footprint::new(model.decoder.parameters(), weights, &settings, longest);
     settings.fit(footprint, config, job.memory)?;

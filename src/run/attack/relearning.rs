@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Compared, Halves, RelearnPlan};
 use super::ticks::Ticks;
-use crate::gradient::{PassageSettings, Relearner, TrainError};
+use crate::gradient::{PassageSettings, Relearner, TrainError, memory};
 use crate::model::{Decoder, Model};
 use crate::run::RunError;
 use crate::run::tools::Tools;
@@ -39,6 +39,9 @@ pub struct RelearnPoint {
     pub learnt: f64,
     /// Mean NLL of those that are watched and not shown.
     pub watched: f64,
+    /// Mean extraction strength of those that are watched.
+    #[serde(default)]
+    pub by_heart: f64,
 }
 
 /// The curve of a model or of passages that serve for comparison.
@@ -129,8 +132,11 @@ fn curve(
         if !learns_until(&mut relearner, *step, (ticks, &note))? {
             break;
         }
-        let (learnt, watched) = (relearner.nll(&halves.learnt)?, relearner.nll(&halves.watched)?);
-        points.push(RelearnPoint { step: *step, learnt, watched });
+        let learnt = relearner.nll(&halves.learnt)?;
+        let watched = memory(relearner.current(), &halves.watched, ticks.progress)?;
+        let (watched, by_heart) =
+            watched.map_or((f64::NAN, 0.), |it| (it.nll.mean, it.extraction.mean));
+        points.push(RelearnPoint { step: *step, learnt, watched, by_heart });
     }
     Ok(points)
 }

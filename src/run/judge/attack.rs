@@ -88,6 +88,7 @@ mod tests {
             step: 5 * at as u64,
             learnt: 0.1,
             watched: *nll,
+            by_heart: 0.,
         };
         watched.iter().enumerate().map(point).collect()
     }

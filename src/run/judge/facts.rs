@@ -221,14 +221,15 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     let own = SaidShares::of(erased().filter(|said| said.kind == PromptKind::Rewrite));
     let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
     let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();
+    let unknown = leaks.iter().filter(|leak| was_unknown(outcome, leak)).count();
     let (told, secrets) = told(outcome, SecretOrigin::Fact);
     let attacked = told_by_attack(outcome, SecretOrigin::Fact);
     let n = leaks.len();
     let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| fact.is_erased).collect();
     let is_whole = facts.iter().all(|fact| fact.unwritten.is_none());
     let reached = match leaking + conspicuous + still + told + attacked.len() {
+        _ if leaking == n || still == n || unknown == n => Reached::NotAtAll,
         0 if is_whole => Reached::Fully,
-        _ if leaking == n || still == n => Reached::NotAtAll,
         _ => Reached::InPart,
     };
     let clause = |count: usize, what: &str| format!("{count} of {n} {what}");
@@ -242,8 +243,9 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     }
     reasons.extend(secrets);
     let mut sentence = match leaks {
+        [leak] if unknown == 1 && still == 0 => nothing_to_erase(leak),
         [leak] => one_erased(leak, still > 0),
-        _ => many_erased(outcome, [leaking, still, conspicuous]),
+        _ => many_erased(outcome, [leaking, still, conspicuous, unknown]),
     };
     if told > 0 {
         sentence.push_str(&format!(" {} still given away.", super::secrets(told)));
@@ -254,14 +256,33 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     Some(Goal { reached, reasons, sentence })
 }
 
+/// Whether the base neither said the answer nor knew it better than of other subjects.
+fn was_unknown(outcome: &Outcome, leak: &Leak) -> bool {
+    let mut said = outcome.cases.iter().flat_map(|case| &case.before.erased);
+    !leak.was_known() && !said.any(|it| it.is_said && it.prompt == leak.prompt)
+}
+
+fn nothing_to_erase(leak: &Leak) -> String {
+    format!(
+        "There was nothing to erase: before, {:?} was not said, and no query found it more often than \
+         for other subjects.",
+        leak.target_true
+    )
+}
+
 /// Erased facts: how many are recoverable, still said, and revealed by the gap that they left.
-fn many_erased(outcome: &Outcome, [leaking, still, conspicuous]: [usize; 3]) -> String {
+fn many_erased(outcome: &Outcome, [leaking, still, conspicuous, unknown]: [usize; 4]) -> String {
     let toward = outcome.write.as_ref().and_then(|write| write.toward.as_ref());
     let toward = toward.map(|text| format!(" toward {text:?}")).unwrap_or_default();
     let are = |n: usize| if n == 1 { "1 is".to_owned() } else { format!("{n} are") };
+    let unknown = match unknown {
+        0 => String::new(),
+        1 => " 1 of them was not known before.".to_owned(),
+        n => format!(" {n} of them were not known before."),
+    };
     format!(
         "Of {} facts erased{toward}, {} recoverable, {} still said when asked freely, and {} \
-         revealed by the gap they left.",
+         revealed by the gap they left.{unknown}",
         outcome.leaks.len(),
         are(leaking),
         are(still),

@@ -86,8 +86,9 @@ fn answered_now(found: &Remembered<'_>, after: &SetsMemory, never_seen: Option<f
 /// How many statements that the base made about their subjects in its own words are still made; nothing
 /// where it made none.
 fn own_words_now(found: &Remembered<'_>) -> String {
-    let own = found.training.and_then(|training| training.own_words);
-    let Some((now, never_saw)) = own.and_then(|own| Some((own.passages?, own.never_saw))) else {
+    let Some((now, never_saw)) =
+        found.own_words.and_then(|own| Some((own.passages?, own.never_saw)))
+    else {
         return String::new();
     };
     let of = "that the base made about their subjects in its own words";
@@ -190,6 +191,8 @@ struct Sight<'a> {
     /// Secrets that come out.
     told: usize,
     told_reason: Option<Reason>,
+    /// Whether a secret came out before.
+    was_told: bool,
     /// Secrets that come out after an attack, and not before.
     told_by_attack: Vec<Reason>,
     /// What learning half of the passages again brought back.
@@ -225,6 +228,10 @@ impl<'a> Sight<'a> {
             never_seen_run,
             told,
             told_reason,
+            was_told: outcome
+                .secrets
+                .iter()
+                .any(|it| it.origin == SecretOrigin::Passage && it.before.is_recovered()),
             told_by_attack: told_by_attack(outcome, SecretOrigin::Passage),
             relearnt: outcome
                 .attack
@@ -233,10 +240,7 @@ impl<'a> Sight<'a> {
                 .map(|attack| Relearnt::new(&attack.relearning, thresholds.relearn)),
             answered: Answers::share(&after.answers.passages).map(|share| share.mean),
             answered_unseen: answered_unseen(found),
-            own_words: found
-                .training
-                .and_then(|training| training.own_words)
-                .and_then(|own| Some((own.passages?.mean, own.never_saw?))),
+            own_words: found.own_words.and_then(|own| Some((own.passages?.mean, own.never_saw?))),
             margin: thresholds.answered,
         }
     }
@@ -272,6 +276,22 @@ impl<'a> Sight<'a> {
         !is_back && self.told_by_attack.is_empty()
     }
 
+    /// Whether nothing showed, before, that the model had ever read the passages.
+    fn was_unknown(&self) -> bool {
+        let before = self.found.before;
+        let nll = before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
+        let is_improbable = self.found.goal.is_some_and(|goal| nll >= NEAR * goal);
+        let longest = recited(before).map_or(0, |(_, longest)| longest);
+        let answered = Answers::share(&before.answers.passages).map_or(0., |share| share.mean);
+        // What the base says of their subjects in its own words was found because it knows them.
+        let says_more = self.found.own_words.is_some_and(|own| own.passages.is_some());
+        is_improbable
+            && longest <= self.allowed_run()
+            && answered <= self.allowed_answers()
+            && !says_more
+            && !self.was_told
+    }
+
     /// Whether the passages have become less probable, or are recited less far, than before.
     fn has_moved(&self) -> bool {
         let before = self.found.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
@@ -287,6 +307,9 @@ fn forgotten(
     (outcome, thresholds): (&Outcome, &Thresholds),
 ) -> Goal {
     let sight = Sight::of(found, after, (outcome, thresholds));
+    if sight.was_unknown() {
+        return unknown(sight);
+    }
     let reached = match (sight.is_improbable(), sight.is_unrecited()) {
         (true, true) if sight.holds() && !sight.is_answered() => Reached::Fully,
         (true, true) => Reached::InPart,
@@ -314,12 +337,34 @@ fn forgotten(
     Goal { reached, reasons: reasons(sight), sentence }
 }
 
-fn probability(sight: &Sight<'_>) -> String {
-    let before = sight.found.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
-    let never_saw = match sight.found.references.is_empty() {
+/// Passages that the model knew no better than what it never saw: to leave them is no success.
+fn unknown(sight: Sight<'_>) -> Goal {
+    let never_saw = whose_goal(sight.found);
+    let nll = sight.found.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
+    let goal = sight.found.goal.unwrap_or(f64::NAN);
+    let now = match sight.has_moved() {
+        true => format!("; their NLL is {:.2} now", sight.nll),
+        false => String::new(),
+    };
+    let sentence = format!(
+        "There was nothing to forget: nothing showed that the model had read the passages, whose NLL \
+         was {nll:.2}, {never_saw} {goal:.2}{now}{}. If it read them in other words, name those.",
+        retained(sight.found.before, sight.after),
+    );
+    Goal { reached: Reached::NotAtAll, reasons: reasons(sight), sentence }
+}
+
+/// What the goal of forgetting is the NLL of.
+fn whose_goal(found: &Remembered<'_>) -> &'static str {
+    match found.references.is_empty() {
         true => "the hold-out's",
         false => "that of models that never saw them",
-    };
+    }
+}
+
+fn probability(sight: &Sight<'_>) -> String {
+    let before = sight.found.before.passages.as_ref().map_or(f64::NAN, |set| set.nll.mean);
+    let never_saw = whose_goal(sight.found);
     match sight.found.goal {
         Some(goal) => {
             format!("their NLL went from {before:.2} to {:.2}, {never_saw} is {goal:.2}", sight.nll)

@@ -1,5 +1,6 @@
 //! Verdicts on outcomes made by hand.
 
+mod erased;
 mod passages;
 
 use super::*;

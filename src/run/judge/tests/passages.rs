@@ -1,13 +1,13 @@
 //! Verdicts on passages and their secrets.
 
 use super::judged;
-use crate::gradient::{Extent, PassageSets, PassageSettings, Stopped};
+use crate::gradient::{Extent, PassageSets, PassageSettings};
 use crate::math::{mean_interval, share_interval};
 use crate::probe::{SecretAttack, SecretSeen};
 use crate::run::attack::{Attack, Compared, RelearnCurve, RelearnPoint, Relearning};
 use crate::run::judge::*;
 use crate::run::outcome::PassageMeasures;
-use crate::run::train::{Answers, OwnWordsOutcome, SetMemory, SetsMemory, TrainingOutcome};
+use crate::run::train::{Answers, OwnWordsOutcome, SetMemory, SetsMemory};
 use crate::spec::{GradientOptions, PassageVerb};
 
 fn memory(nll: f64) -> SetMemory {
@@ -30,6 +30,7 @@ fn a_probe_of_passages_is_judged_as_a_training_is() {
             after: Some(sets(nll, retain)),
             references: Vec::new(),
             goal: Some(3.),
+            own_words: None,
         }],
         ..Outcome::default()
     };
@@ -60,9 +61,16 @@ fn attacked(watched: f64) -> Outcome {
         after: Some(sets(3.)),
         references: Vec::new(),
         goal: Some(3.),
+        own_words: None,
     }];
-    let points =
-        |nll| [(0, 3.), (5, nll)].map(|(step, watched)| RelearnPoint { step, learnt: 1., watched });
+    let points = |nll| {
+        [(0, 3.), (5, nll)].map(|(step, watched)| RelearnPoint {
+            step,
+            learnt: 1.,
+            watched,
+            by_heart: 0.,
+        })
+    };
     let never_saw = RelearnCurve { name: "base".into(), points: points(3.).to_vec() };
     let relearning = Relearning {
         learnt: 2,
@@ -176,6 +184,7 @@ fn asked(right: usize, kept: usize) -> Outcome {
         after: Some(sets(3., right, kept)),
         references: Vec::new(),
         goal: Some(3.),
+        own_words: None,
     }];
     Outcome { passages, ..Outcome::default() }
 }
@@ -196,48 +205,54 @@ fn what_is_still_answered_is_not_forgotten() {
     assert!(lost.sentence.contains(says), "{}", lost.sentence);
 }
 
-/// A training that took, after which `said` of ten statements that the base made of the subjects are
+/// Forgotten passages of whose subjects the base made ten statements in its own words, `said` of which are
 /// still made.
-fn trained(said: usize, never_saw: Option<f64>) -> Outcome {
-    let PassageMeasures { before, after, references, goal, .. } = asked(3, 10).passages.remove(0);
-    let extent = Extent::new(&PassageSets::default(), 8, 1, false);
-    let training = TrainingOutcome {
-        settings: PassageSettings::new(&GradientOptions::default(), PassageVerb::Forget, &extent),
-        rate: 1e-3,
-        trials: Vec::new(),
-        trained: 1,
-        stopped: Stopped::Reference,
-        goal,
-        share: 1.,
-        budget: None,
-        seconds_per_step: 1.,
-        seconds: 1.,
-        closure: Vec::new(),
-        own_words: Some(OwnWordsOutcome {
-            forms: 1,
-            passages: share_interval(said, 10),
-            retain: None,
-            never_saw,
-        }),
-        before,
-        after: after.expect("measured"),
-        references,
-        path: Vec::new(),
-    };
-    Outcome { trainings: vec![training], ..Outcome::default() }
+fn told_of(said: usize, never_saw: Option<f64>) -> Outcome {
+    let mut outcome = asked(3, 10);
+    let passages = share_interval(said, 10);
+    outcome.passages[0].own_words =
+        Some(OwnWordsOutcome { forms: 1, passages, retain: None, never_saw });
+    outcome
 }
 
 #[test]
 fn what_is_still_said_in_other_words_is_not_forgotten() {
-    let forgotten = judged(&trained(3, Some(0.2)));
+    let forgotten = judged(&told_of(3, Some(0.2)));
     assert_eq!(forgotten.state, State::Took, "{forgotten:?}");
     let says = "; 3 of 10 statements that the base made about their subjects in its own words are still made \
                 (30 %, never seen: 20 %)";
     assert!(forgotten.sentence.contains(says), "{}", forgotten.sentence);
-    let known = judged(&trained(4, Some(0.2)));
+    let known = judged(&told_of(4, Some(0.2)));
     assert_eq!(known.state, State::TookInPart, "{known:?}");
     assert!(known.sentence.contains("in other words, too"), "{}", known.sentence);
-    let unjudged = judged(&trained(1, None));
+    let unjudged = judged(&told_of(1, None));
     assert_eq!(unjudged.state, State::Took, "{unjudged:?}");
     assert!(unjudged.sentence.contains("is still made (10 %);"), "{}", unjudged.sentence);
+}
+
+#[test]
+fn what_was_never_known_was_not_forgotten() {
+    let unknown = || {
+        let mut outcome = asked(3, 10);
+        outcome.passages[0].before = outcome.passages[0].after.clone().expect("measured");
+        outcome
+    };
+    let none = judged(&unknown());
+    assert_eq!(none.state, State::DidNotTake, "{none:?}");
+    let says = "There was nothing to forget: nothing showed that the model had read the passages, whose NLL was \
+                3.00, the hold-out's 3.00; ";
+    assert!(none.sentence.starts_with(says), "{}", none.sentence);
+    // Whatever shows that they were known makes forgetting them count.
+    let changes: [fn(&mut Outcome); 4] = [
+        |it| it.passages[0].before.passages = Some(memory(2.9)),
+        |it| it.passages[0].before.answers.passages = vec![true; 10],
+        |it| it.passages[0].own_words = told_of(3, None).passages[0].own_words,
+        |it| it.secrets = vec![secret(SecretOrigin::Passage)],
+    ];
+    for change in changes {
+        let mut outcome = unknown();
+        change(&mut outcome);
+        let sentence = judged(&outcome).sentence;
+        assert!(sentence.starts_with("The passages are forgotten"), "{sentence}");
+    }
 }
