@@ -158,9 +158,9 @@ impl Check {
             Self::FactsRelearnt => (!subject.has_erased()).then_some("the spec erases no facts"),
             _ if !has_passages => Some("the spec forgets no passages"),
             Self::OwnWords if no_base => Some("it needs the base: add --base"),
-            Self::OwnWords if no_holdout && subject.references().is_empty() => Some(
-                "it needs something to compare with: name a `holdout` in [[forget]], or a reference",
-            ),
+            Self::OwnWords if subject.references().is_empty() => {
+                Some("it needs models that never saw the passages: add --reference")
+            }
             Self::OwnWords if subject.has_no_subjects() => {
                 Some("the passages name nobody by capital letters")
             }

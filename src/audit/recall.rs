@@ -103,8 +103,8 @@ impl Asked {
 
     /// What the base says of the subjects in its own words; nothing where that is nothing.
     pub(super) fn own_words(subject: &Subject<'_>) -> Result<Self, RunError> {
-        let own = subject.own_words()?;
-        let sets = [own.passages, own.holdout];
+        // What is said of others is no measure: of these, only what the base was sure of was taken.
+        let sets = [subject.own_words()?.passages, Vec::new()];
         let forms = if sets[0].is_empty() { Vec::new() } else { vec![(Form::OwnWords, sets)] };
         Ok(Self { forms })
     }

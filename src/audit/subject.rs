@@ -106,8 +106,7 @@ impl<'a> Subject<'a> {
         (!asked.passages.is_empty()).then_some([&asked.passages, &asked.holdout])
     }
 
-    /// What the base says in its own words of the subjects of the passages, and of those that no model of the
-    /// audit has read.
+    /// What the base says in its own words of the subjects of the passages.
     pub(super) fn own_words(&self) -> Result<OwnWords, RunError> {
         match (&self.forgotten, self.models.base) {
             (Some(plan), Some(base)) => own_words(base, &base.decoder, plan, self.tools),

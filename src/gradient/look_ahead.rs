@@ -51,6 +51,9 @@ impl Draw {
 
 /// Passages watched, relative to those of a step.
 const WATCHED: usize = 2;
+/// NLL that they should have at the adversary, relative to their goal: a lesson on other passages leaves
+/// them less probable to a model that never saw them, too.
+const AHEAD: f64 = 1.2;
 
 /// Adds the gradient at the adversary to that of the trainer's next step; the mean NLL of the
 /// watched passages there, nats a token. Nothing where there are not two passages to part.
@@ -71,7 +74,7 @@ pub(super) fn look_ahead(
         chosen.iter().map(one).collect::<Vec<_>>()
     };
     let lesson = with(&draw.taught, &|_| TokenLoss::Mean, 1.);
-    let until = |at: usize| TokenLoss::Forget(ForgetLoss::Until { goal: goals.of(at) });
+    let until = |at: usize| TokenLoss::Forget(ForgetLoss::Until { goal: AHEAD * goals.of(at) });
     let watched = with(&draw.watched, &until, settings.forget_weight);
     let lesson = (&lesson[..], settings.relearn_rate);
     let outcomes = trainer.follow(draw.is_new, lesson, &watched, progress)?;

@@ -35,8 +35,6 @@ pub struct OwnWords {
     pub goals: Vec<f64>,
     /// Of what is to stay.
     pub retain: Vec<Example>,
-    /// Of what was never seen, sure of it or not.
-    pub holdout: Vec<Example>,
     /// Mean share of `passages` that models say as well which never saw what is to be forgotten.
     pub never_saw: Option<f64>,
 }
@@ -101,12 +99,11 @@ impl OwnWords {
                 own.passages.extend(forgotten);
                 continue;
             }
-            let unseen = say(holdout)?;
+            let unseen = means(&measure(start, &say(holdout)?)?);
             if unseen.is_empty() {
                 continue;
             }
-            let goal = mean(&means(&measure(start, &unseen)?));
-            own.holdout.extend(unseen);
+            let goal = mean(&unseen);
             for (statement, nll) in forgotten.iter().zip(means(&measure(start, &forgotten)?)) {
                 if nll < goal {
                     own.passages.push(statement.clone());

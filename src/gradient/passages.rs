@@ -185,7 +185,7 @@ const NEAR: f64 = 0.8;
 /// average. With fewer, training ends by chance, and an attack brings the passages back to 80 to 90 % of
 /// the NLL of what was never seen.
 const ADVERSARIES: usize = 3;
-const STAYS: f64 = 1.05;
+const STAYS: f64 = 1.15;
 
 impl<'a> PassageTraining<'a> {
     fn new(
