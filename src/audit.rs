@@ -246,9 +246,8 @@ fn run_check(check: Check, subject: &Subject<'_>, findings: &mut Findings) -> Re
             if findings.facts.is_none() {
                 findings.facts = Some(facts::facts(subject)?);
             }
-            let leaks = findings.facts.iter().flat_map(|found| found.leaks.clone());
-            let leaks: Vec<_> = leaks.collect();
-            findings.facts_relearnt = facts_relearnt::facts_relearnt(subject, &leaks)?;
+            let leaks = findings.facts.as_ref().map_or(&[][..], |found| &found.leaks);
+            findings.facts_relearnt = facts_relearnt::facts_relearnt(subject, leaks)?;
         }
         Check::LowRank => {
             let Some(plan) = &subject.low_rank else { return Ok(()) };

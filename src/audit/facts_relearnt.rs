@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::subject::Subject;
-use crate::gradient::{Example, PassageSettings, Relearner, TokenLoss};
+use crate::gradient::{Example, PassageSettings, Relearner, TokenLoss, TrainError};
 use crate::model::ModelError;
 use crate::probe::{ErasedFact, Leak};
 use crate::progress::Inner;
@@ -95,8 +95,11 @@ fn steps(
         return Ok(0.);
     }
     while learner.steps() < MOST {
-        subject.tools.progress.check()?;
-        learner.step(&Inner(subject.tools.progress))?;
+        match learner.step(&Inner(subject.tools.progress)) {
+            // What is left of a broken model learns nothing.
+            Err(TrainError::NotFinite { .. }) => break,
+            taken => taken?,
+        }
         let now = learner.nll(answer)?;
         if now <= LEARNT {
             return Ok((learner.steps() - 1) as f64 + (before - LEARNT) / (before - now));
@@ -106,12 +109,13 @@ fn steps(
     Ok(MOST as f64)
 }
 
-/// A name of the kind of `others` that nobody has, the same for the same `at`: the first half of one and
-/// the second half of the next. Nothing of fewer than two names.
+/// A name of the kind of `others` that is none of them, the same for the same `at`: the first half of one
+/// and the second half of the next. Nothing of fewer than two names.
 fn invented(others: &[String], at: usize) -> Option<String> {
-    let (first, second) =
-        (others.get(at % others.len().max(1))?, others.get((at + 1) % others.len())?);
-    (first != second).then(|| format!("{}{}", halves(first).0, halves(second).1))
+    let first = others.get(at % others.len().max(1))?;
+    let second = &others[(at + 1) % others.len()];
+    let name = format!("{}{}", halves(first).0, halves(second).1);
+    (!others.contains(&name)).then_some(name)
 }
 
 /// A name, parted at the blank that is nearest to its middle, or in the middle of its only word. The
