@@ -156,8 +156,8 @@ pub fn audit(
     })
 }
 
-/// Floating-point operations a second before anything was timed: of two slow cores.
-const FIRST_RATE: f64 = 5e9;
+/// Floating-point operations a second before anything was timed: of one slow core.
+const FIRST_RATE: f64 = 2e10;
 
 /// Runs what fits the budget, cheapest first; each check that was run says how fast the next will be.
 fn run_checks(
@@ -193,7 +193,10 @@ fn run_checks(
         let started = progress.now();
         run_check(check, subject, &mut findings)?;
         let seconds = (progress.now() - started).as_secs_f64();
-        (operations, busy) = (operations + cost, busy + seconds);
+        // Hashes say nothing of how fast a model is read.
+        if check != Check::Integrity {
+            (operations, busy) = (operations + cost, busy + seconds);
+        }
         done.push(Done { check, seconds });
     }
     Ok((findings, done, not_run))
