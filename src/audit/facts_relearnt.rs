@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::compared::mean;
 use super::subject::Subject;
 use crate::gradient::{Example, PassageSettings, Relearner, TokenLoss, TrainError};
 use crate::model::ModelError;
@@ -35,9 +36,9 @@ pub struct FactsRelearnt {
 }
 
 impl FactsRelearnt {
-    /// Mean steps of erased facts as a share of those of facts that were never known.
-    pub fn share(&self) -> f64 {
-        self.erased.iter().sum::<f64>() / self.never_known.iter().sum::<f64>()
+    /// Mean steps of erased facts, and of facts that were never known.
+    pub fn means(&self) -> [f64; 2] {
+        [&self.erased, &self.never_known].map(|it| mean(it).unwrap_or(f64::NAN))
     }
 }
 
@@ -148,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_of_means() {
+    fn means_of_both_by_hand() {
         let found = FactsRelearnt { erased: vec![1., 2.], never_known: vec![3., 3.], rate: 1e-4 };
-        assert_eq!(found.share(), 0.5);
+        assert_eq!(found.means(), [1.5, 3.]);
     }
 }

@@ -103,7 +103,7 @@ impl Asked {
 
     /// What the base says of the subjects in its own words; nothing where that is nothing.
     pub(super) fn own_words(subject: &Subject<'_>) -> Result<Self, RunError> {
-        // What is said of others is no measure: of these, only what the base was sure of was taken.
+        // The hold-out is no measure here: of the passages, only what the base was sure of was taken.
         let sets = [subject.own_words()?.passages, Vec::new()];
         let forms = if sets[0].is_empty() { Vec::new() } else { vec![(Form::OwnWords, sets)] };
         Ok(Self { forms })

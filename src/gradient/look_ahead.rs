@@ -2,8 +2,8 @@
 //!
 //! Passages that became improbable together come back together: a few steps that learn some of them
 //! again undo what was done to all. So an adversary learns half of the passages again, one step for each
-//! step of forgetting, from where the weights are; at it, the other half should still be as improbable
-//! as text that was never seen. The gradient there is taken for the gradient here (first-order
+//! step of forgetting, from where the weights are; at it, the other half should be a little less probable
+//! than text that was never seen. The gradient there is taken for the gradient here (first-order
 //! meta-learning, arXiv 1703.03400). The adversary keeps its distance from the weights while they move
 //! (as perturbations do in arXiv 1904.12843, which therefore cost little), and begins anew, with other
 //! halves, after `relearn` steps.

@@ -61,14 +61,13 @@ fn leaks(outcome: &Outcome) -> Vec<AuditReason> {
 fn relearnt(evidence: &Evidence<'_>) -> Option<AuditReason> {
     let found = evidence.findings.facts_relearnt.as_ref()?;
     let limit = evidence.limits.relearn_steps;
-    let mean = |steps: &[f64]| steps.iter().sum::<f64>() / steps.len() as f64;
+    let [own, control] = found.means();
     let text = format!(
-        "an erased fact is learnt again after {:.1} steps on one mention, one never known after {:.1}",
-        mean(&found.erased),
-        mean(&found.never_known)
+        "an erased fact is learnt again after {own:.1} steps on one mention, one never known after \
+         {control:.1}"
     );
     let (state, check) = (AuditState::Suppressed, Check::FactsRelearnt);
-    let share = found.share();
+    let share = own / control;
     (share < limit).then(|| by((state, check), "steps to relearn", (share, limit), text))
 }
 

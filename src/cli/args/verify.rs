@@ -14,7 +14,8 @@ pub struct VerifyArgs {
     pub spec: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
-    /// The base that was edited; without it, neither damage nor changed weights can be measured
+    /// The base that was edited; without it, neither damage, changed weights nor what it said in its own words
+    /// can be measured
     #[arg(long, conflicts_with = "patch")]
     pub base: Option<String>,
     /// Audit --model as these patches change it; --model is then the base
