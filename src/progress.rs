@@ -41,6 +41,15 @@ pub fn counted(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
+/// `94 s`, `35 min` or `2.5 h`: a time that is estimated.
+pub fn lasting(seconds: f64) -> String {
+    match seconds {
+        ..120. => format!("{:.0} s", seconds.max(1.)),
+        ..7200. => format!("{:.0} min", seconds / 60.),
+        _ => format!("{:.1} h", seconds / 3600.),
+    }
+}
+
 /// Shows nothing and never stops.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;

@@ -18,6 +18,7 @@ mod bleed;
 mod budget;
 mod chat;
 mod compare;
+mod cost;
 mod earlier;
 mod error;
 mod execute;
@@ -54,6 +55,8 @@ pub use attack::{
 };
 pub use bleed::Bleed;
 pub use compare::{Comparison, MethodRun, compare};
+pub use cost::Cost;
+pub(crate) use cost::LEAK_TOKENS;
 pub use earlier::EarlierFacts;
 pub use error::RunError;
 pub use execute::execute;

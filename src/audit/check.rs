@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::sampled::{MOST, SAMPLES, WINDOW};
 use super::subject::Subject;
 use crate::gradient::Example;
-use crate::run::GENERAL_TOKENS;
+use crate::run::{GENERAL_TOKENS, LEAK_TOKENS};
 
 /// One kind of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -195,7 +195,7 @@ impl Check {
             Self::Depth => models * both * (1. + 0.2 * layers),
             Self::Secrets => 3_000. * subject.questions.len() as f64,
             Self::Damage => 2. * (GENERAL_TOKENS as f64 + tokens(subject.retained())),
-            Self::Facts => 6_000. * subject.job.facts.len() as f64,
+            Self::Facts => LEAK_TOKENS * subject.job.facts.len() as f64,
             // Two lessons, in which the update of all weights takes longer than the sentence.
             Self::FactsRelearnt => 8_000. * subject.job.facts.len() as f64,
             Self::Quantised => 2. * tokens(subject.passages()) + 200.,

@@ -299,9 +299,8 @@ pub struct CompareArgs {
     pub spec: PathBuf,
     #[command(flatten)]
     pub model: ModelArg,
-    /// Methods to compare
-    #[arg(long, value_delimiter = ',', value_parser = forget_method,
-          default_value = "gradient-difference,npo,simnpo")]
+    /// Methods to compare [default: the spec's own, gradient-difference, npo and simnpo]
+    #[arg(long, value_delimiter = ',', value_parser = forget_method)]
     pub methods: Vec<ForgetMethod>,
     /// Seeds of each method
     #[arg(long, default_value_t = 1, value_parser = count::<1, 1000>)]

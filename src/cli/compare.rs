@@ -18,19 +18,20 @@ pub fn run(args: &CompareArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> a
         return Err(Usage(message).into());
     };
     check(&spec)?;
-    let mut job = spec_job(&resolve::compared(args, &spec)?, args.memory)?;
+    let (spec, methods) = resolve::compared(args, &spec)?;
+    let mut job = spec_job(&spec, args.memory)?;
     let name = args.model.model.as_deref().or(spec.model.as_deref());
     let mut session = ranks.first_on_rank_0(ui, || Session::open(name, global, ui))?;
     job.put_to(&mut session.model)?;
     let about = format!("compare {} of {}", args.spec.display(), session.name);
-    let what = format!("compare {:?} {}", args.methods, args.seeds);
+    let what = format!("compare {methods:?} {}", args.seeds);
     ranks::keep(&args.journal, ranks, identity(&session.model, &job, &what)?, &about)?;
     let tools = Tools {
         ranks,
         open_reference: &|name| session.reference(name, global, ui).map_err(Into::into),
         ..Tools::new(&session.cache, ui)
     };
-    let what = (args.methods.as_slice(), args.seeds as u64);
+    let what = (methods.as_slice(), args.seeds as u64);
     let mut comparison = compare(&session.model, &session.name, &job, what, &tools)?;
     comparison.retraining_seconds = args.retraining_seconds;
     if !ranks.is_first() {

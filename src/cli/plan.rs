@@ -9,7 +9,7 @@ use super::ui::{MARK, Ui, display_width, painted, paragraph};
 use rescribe::plan::{Guess, Origin, PlannedEdit, TokenisedPrompt, WritePlan};
 use rescribe::probe::probability_text;
 use rescribe::progress::Progress;
-use rescribe::run::{Plan, Step};
+use rescribe::run::{Cost, Plan, Step};
 use rescribe::spec::{EditInput, LayerChoice, plain};
 use rescribe::verdict::Thresholds;
 
@@ -33,18 +33,20 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         ui.warn("layers = \"sweep\" is found by edit; this plan has the family's layers");
     }
     announce_warnings(&plan, ui);
+    let cost = Cost::of(&session.model, &job, &plan);
     if ui.is_json() {
         let mut shown = serde_json::to_value(&plan)?;
+        shown["cost"] = serde_json::to_value(cost)?;
         if let Some(redactor) = job.redactor()?.filter(|_| !args.keep_spec) {
             redactor.plan(&mut shown);
         }
         return ui.print_json(&shown);
     }
-    ui.print(&show(&plan));
+    ui.print(&show(&plan, &cost.describe(&session.model, ui)));
     Ok(())
 }
 
-fn show(plan: &Plan) -> String {
+fn show(plan: &Plan, cost: &str) -> String {
     let mut out = String::new();
     // A sentence for each step, then one on the attack.
     for (at, sentence) in plan.describe().iter().enumerate() {
@@ -53,7 +55,7 @@ fn show(plan: &Plan) -> String {
             out.push_str(&tokens(write));
         }
     }
-    out + "\n  Nothing was changed.\n"
+    out + &format!("\n{}\n\n  Nothing was changed.\n", paragraph(2, 2, cost))
 }
 
 fn tokens(plan: &WritePlan) -> String {

@@ -5,8 +5,9 @@
 use super::args::{CompareArgs, EditArgs, Edits, Flags, Groups, PlanArgs, ProbeArgs};
 use super::exit::Usage;
 use rescribe::spec::{
-    EditSpec, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options, PassageOperation,
-    PassageVerb, ProbeInput, PromptFile, RankOneOptions, RecordFile, Toward, Unused, Uses,
+    EditSpec, ForgetMethod, GradientOptions, Method, NO_FACTS, NO_PASSAGES, Options,
+    PassageOperation, PassageVerb, ProbeInput, PromptFile, RankOneOptions, RecordFile, Toward,
+    Unused, Uses,
 };
 
 /// The spec, overridden by the flags of `rescribe edit`.
@@ -50,16 +51,28 @@ pub fn remade(flags: &Flags<Edits>, spec: &EditSpec) -> anyhow::Result<EditSpec>
     Ok(resolved)
 }
 
-/// The spec, overridden by the flags of `rescribe compare`; its methods are the verb's own.
-pub fn compared(args: &CompareArgs, spec: &EditSpec) -> anyhow::Result<EditSpec> {
+/// The spec, overridden by the flags of `rescribe compare`, and the methods to compare.
+pub fn compared(
+    args: &CompareArgs,
+    spec: &EditSpec,
+) -> anyhow::Result<(EditSpec, Vec<ForgetMethod>)> {
     let mut refused = Refused::default();
     let has_method = args.settings.text("method").is_some();
     refused.flag(has_method, "method", "is not used by compare; --methods names several");
     let resolved = laid_over(spec, &args.settings, &mut refused)?;
-    refused.unused(resolved.unused_by(&args.methods), &resolved, &args.settings);
+    let mut methods = args.methods.clone();
+    if methods.is_empty() {
+        methods.push(resolved.forget_method());
+        methods.extend(COMPARED.iter().filter(|method| **method != resolved.forget_method()));
+    }
+    refused.unused(resolved.unused_by(&methods), &resolved, &args.settings);
     refused.into_result()?;
-    Ok(resolved)
+    Ok((resolved, methods))
 }
+
+/// Methods that a spec's own is compared with.
+const COMPARED: &[ForgetMethod] =
+    &[ForgetMethod::GradientDifference, ForgetMethod::Npo, ForgetMethod::Simnpo];
 
 /// Refuses the flags that `rescribe probe` does not use.
 pub fn probed(args: &ProbeArgs, input: &ProbeInput) -> anyhow::Result<()> {

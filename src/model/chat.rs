@@ -88,9 +88,10 @@ impl Message {
 
 /// Far more than the templates and lists of tokens of any model have.
 const LARGEST: u64 = 64 << 20;
-/// Files that hold a template, the first one found counts.
+/// The file that holds nothing but a template.
 const TEXT: &str = "chat_template.jinja";
-const CONFIGS: [&str; 2] = ["chat_template.json", "tokenizer_config.json"];
+/// Files that may hold a template; the first one found counts.
+const FILES: [&str; 3] = [TEXT, "chat_template.json", "tokenizer_config.json"];
 
 impl ChatTemplate {
     /// Reads the template of a model folder.
@@ -104,15 +105,22 @@ impl ChatTemplate {
         let stops = token_ids(&object(&folder.join("generation_config.json"))?, "eos_token_id");
         let found =
             |text: String, name: &str| Self { text, file: folder.join(name), tokens, stops };
-        if let Some(text) = template_text(&folder.join(TEXT))? {
-            return Ok(found(text, TEXT));
-        }
-        for name in CONFIGS {
-            if let Some(text) = template_in(&object(&folder.join(name))?) {
+        for name in FILES {
+            if let Some(text) = template_of(folder, name)? {
                 return Ok(found(text, name));
             }
         }
         Err(ChatError::Absent { folder: folder.to_owned() })
+    }
+
+    /// The file whose template counts, and the first other one that holds another template.
+    pub(super) fn contradiction(folder: &Path) -> Option<(&'static str, &'static str)> {
+        // A file that cannot be read is told where its template is used.
+        let read = |name| Some((name, template_of(folder, name).ok()??));
+        let mut all = FILES.into_iter().filter_map(read);
+        let (first, used) = all.next()?;
+        let (other, _) = all.find(|(_, text)| text.trim_end() != used.trim_end())?;
+        Some((first, other))
     }
 
     /// The template itself.
@@ -215,6 +223,14 @@ fn contents(file: &Path) -> Result<Option<Vec<u8>>, ChatError> {
 
 fn unreadable(file: &Path, reason: String) -> ChatError {
     ChatError::Unreadable { file: file.to_owned(), reason }
+}
+
+/// The template that a file of the folder holds.
+fn template_of(folder: &Path, name: &str) -> Result<Option<String>, ChatError> {
+    match name {
+        TEXT => template_text(&folder.join(name)),
+        _ => Ok(template_in(&object(&folder.join(name))?)),
+    }
 }
 
 /// The template in a file of its own.
@@ -328,6 +344,23 @@ mod tests {
             let shown = rendered(template, prompt).expect("rendered");
             assert_eq!(shown, expected);
         }
+    }
+
+    #[test]
+    fn two_templates_that_differ_are_named_and_the_first_counts() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("written");
+            ChatTemplate::contradiction(folder.path())
+        };
+        let config = r#"{"chat_template": "A{{ messages[0].content }}"}"#;
+        assert_eq!(write("tokenizer_config.json", config), None);
+        assert_eq!(write(TEXT, "A{{ messages[0].content }}\n"), None, "an end of line is none");
+        assert_eq!(write("chat_template.json", "{}"), None, "a file without a template");
+        let found = write(TEXT, "B{{ messages[0].content }}");
+        assert_eq!(found, Some((TEXT, "tokenizer_config.json")));
+        let chat = ChatTemplate::open(folder.path()).expect("a template");
+        assert_eq!(chat.render("Hi").expect("rendered"), "BHi");
     }
 
     #[test]

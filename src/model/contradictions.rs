@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::ModelError;
+use super::chat::ChatTemplate;
 use super::parameters::Parameters;
 use super::weights::{INDEX, SINGLE, Weights};
 use crate::progress::{Progress, counted};
@@ -59,7 +60,8 @@ fn is_equal(weights: &Weights, one: &str, other: &str) -> Result<bool, ModelErro
     Ok(weights.load_vec(one)? == weights.load_vec(other)?)
 }
 
-/// Warns of an adapter, and of shards, that lie in the folder next to whole weights.
+/// Warns of an adapter, and of shards, that lie in the folder next to whole weights, and of two chat
+/// templates.
 pub(super) fn warn_of_files(folder: &Path, progress: &dyn Progress) {
     let (adapter, config) = (folder.join("adapter_model.safetensors"), "adapter_config.json");
     if folder.join(config).exists() || adapter.exists() {
@@ -73,6 +75,13 @@ pub(super) fn warn_of_files(folder: &Path, progress: &dyn Progress) {
     if folder.join(SINGLE).exists() && folder.join(INDEX).exists() {
         progress.warn(&format!(
             "{}: both {SINGLE} and {INDEX} are there; {SINGLE} is read, and the shards are ignored",
+            folder.display()
+        ));
+    }
+    if let Some((used, other)) = ChatTemplate::contradiction(folder) {
+        progress.warn(&format!(
+            "{}: {used} and {other} hold different chat templates; that of {used} is used, and other \
+             programs may use the other",
             folder.display()
         ));
     }

@@ -11,7 +11,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
 use safetensors::Dtype;
 
 use super::matrix_file::{bytes_of, in_file, numbers_in};
@@ -19,10 +18,9 @@ use super::second_moment::{SecondMoment, accumulate};
 use crate::files::{Sealed, Sha256, keep_sealed, map_sealed, write_sealed};
 use crate::math::Entries;
 use crate::model::weights::header::Header;
-use crate::model::{Model, ModelError};
-use crate::ops::{Weight, WeightLayout};
+use crate::model::{Model, ModelError, OVERHEAD};
 use crate::plan::MomentCost;
-use crate::progress::{Progress, Recounted, counted};
+use crate::progress::{Progress, Recounted, counted, lasting};
 use crate::ranks::{ALONE, RankError, Ranks};
 
 pub use corpus::Corpus;
@@ -208,8 +206,6 @@ impl<'a> Source<'a> {
 
 /// Seconds from which on work is announced.
 const WORTH_SAYING: f64 = 10.;
-/// Norms, attention and the choice of tokens, relative to the products alone.
-const OVERHEAD: f64 = 1.25;
 
 /// Says how long the keys will take, where that is worth a line.
 fn announce(
@@ -223,35 +219,17 @@ fn announce(
     let cost = MomentCost::new(&model.decoder, layer, is_sampled);
     // Samples are drawn in whole groups.
     let taken = if is_sampled { keys.next_multiple_of(SAMPLES.0 * SAMPLES.1) } else { keys };
-    let Some(rate) = rate(model.decoder.down_projection(layer), progress) else { return };
+    let Some(rate) = model.decoder.operations_a_second(layer, progress) else { return };
     let seconds = OVERHEAD * cost.operations * taken as f64 / rate;
     if seconds >= WORTH_SAYING {
-        let time = match seconds {
-            ..120. => format!("{seconds:.0} s"),
-            _ => format!("{:.0} min", seconds / 60.),
-        };
         let text = format!(
-            "{} of layer {layer} from {}: about {time}, once for this model",
+            "{} of layer {layer} from {}: about {}, once for this model",
             counted(keys, "key"),
-            groups.origin()
+            groups.origin(),
+            lasting(seconds)
         );
         progress.note("moment", &text);
     }
-}
-
-/// Operations a second in products with a weight; nothing where `progress` has no clock.
-fn rate((weight, layout): (&Weight, WeightLayout), progress: &dyn Progress) -> Option<f64> {
-    let stored = weight.dims2().ok()?;
-    let width_in = layout.widths(stored).0;
-    let rows = Tensor::ones((SAMPLES.0, width_in), DType::F32, weight.device()).ok()?;
-    let product = || weight.linear(&rows, layout, None).ok();
-    // The first one waits for the file.
-    product()?;
-    let started = progress.now();
-    product()?;
-    let seconds = (progress.now() - started).as_secs_f64();
-    let operations = 2. * (SAMPLES.0 * stored.0 * stored.1) as f64;
-    (seconds > 0.).then(|| operations / seconds)
 }
 
 /// The header of a file; the sum follows, and equal sums give equal bytes.

@@ -15,9 +15,9 @@ const TRAINED: usize = 256;
 /// The same of a training that learns general text again.
 const LEARNT_AGAIN: usize = 2048;
 /// Sequences on which the budget is kept.
-const CHECKED: usize = 16;
+pub(super) const CHECKED: usize = 16;
 /// Tokens of a sequence.
-const TOKENS: usize = 128;
+pub(super) const TOKENS: usize = 128;
 
 /// Tokens of general text on which a run measures damage.
 pub(crate) const GENERAL_TOKENS: usize = 2_000;
@@ -148,7 +148,7 @@ fn in_own_words(
 }
 
 /// Sequences that the steps of a plan draw from, at most.
-fn drawn(plan: &TrainPlan) -> usize {
+pub(super) fn drawn(plan: &TrainPlan) -> usize {
     let settings = &plan.settings;
     let drawn = settings.steps.saturating_mul(settings.general_batch as u64);
     let most = if settings.noise > 0. { LEARNT_AGAIN } else { TRAINED };

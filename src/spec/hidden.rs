@@ -1,7 +1,7 @@
 //! Characters that nobody sees, and letters in two parts: text with them looks like other text and
 //! matches none of it.
 
-use unicode_normalization::char::compose;
+use unicode_normalization::char::{compose, decompose_canonical};
 
 /// A character that is not seen, or a mark that is apart from its letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +125,27 @@ impl HiddenCharacter {
     }
 }
 
+/// The part of `text` with exactly the letters and digits of `wanted`, whatever else stands between them
+/// and whatever accents are on them.
+pub(super) fn alike<'t>(text: &'t str, wanted: &str) -> Option<&'t str> {
+    let letters = |text: &str| -> Vec<(usize, char)> {
+        let mut all = Vec::new();
+        for (at, character) in text.char_indices() {
+            decompose_canonical(character, |part| {
+                let part = Some(part).filter(|part| part.is_alphanumeric());
+                all.extend(part.into_iter().flat_map(char::to_lowercase).map(|part| (at, part)));
+            });
+        }
+        all
+    };
+    let (all, wanted) = (letters(text), letters(wanted));
+    let is_here = |window: &&[(usize, char)]| window.iter().zip(&wanted).all(|(a, b)| a.1 == b.1);
+    let window = all.windows(wanted.len().max(1)).find(is_here).filter(|_| !wanted.is_empty())?;
+    let (start, end) = (window[0].0, window[window.len() - 1].0);
+    let end = end + text[end..].chars().next().map_or(0, char::len_utf8);
+    Some(&text[start..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +175,21 @@ mod tests {
         let text = "Zoë Que\u{301}";
         let quiet: Vec<_> = hidden_characters(text).map(|it| it.at_character(text)).collect();
         assert_eq!(quiet, ["U+0301 at character 8"]);
+    }
+
+    #[test]
+    fn what_is_written_otherwise_is_found_as_it_stands() {
+        let rows = [
+            ("The capital of Poland is", "poland", Some("Poland")),
+            ("The capital of Côte d'Ivoire is", "Côte d\u{2019}Ivoire", Some("Côte d'Ivoire")),
+            ("Be\u{301}la Bart\u{f3}k was", "Béla Bartok", Some("Be\u{301}la Bart\u{f3}k")),
+            ("The Eiffel Tower is", "Eiffel-Tower", Some("Eiffel Tower")),
+            ("The Eiffel Tower is", "The Louvre", None),
+            ("anything", "--", None),
+        ];
+        for (text, wanted, expected) in rows {
+            assert_eq!(alike(text, wanted), expected, "{wanted}");
+        }
     }
 
     #[test]

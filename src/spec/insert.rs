@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use super::error::Problem;
+use super::hidden::alike;
 use super::table::{Fields, Problems, Text, quoted};
 
 /// The place of the subject in a prompt.
@@ -110,11 +111,17 @@ pub(super) fn check_slot(prompt: &Text, subject: &Text, problems: &Problems) {
                 .label(&subject.span, "the subject")
                 .help(format!("prompt = {}", quoted(&prompt.value.replacen(name, SLOT, 1)))),
         ),
-        0 => problems.push(
-            Problem::new("the prompt has no `{}` where its subject stands")
-                .label(&prompt.span, "no `{}` here")
-                .help("for example: prompt = \"{} is located in the city of\""),
-        ),
+        0 => {
+            let help = match alike(&prompt.value, name) {
+                Some(it) => format!("prompt = {}", quoted(&prompt.value.replacen(it, SLOT, 1))),
+                None => "for example: prompt = \"{} is located in the city of\"".into(),
+            };
+            problems.push(
+                Problem::new("the prompt has no `{}` where its subject stands")
+                    .label(&prompt.span, "no `{}` here")
+                    .help(help),
+            );
+        }
         count => {
             // A suggestion is for a line that somebody wrote.
             const LONGEST: usize = 500;

@@ -3,6 +3,8 @@
 mod prose;
 mod shape;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
@@ -60,6 +62,7 @@ pub fn parse_passages(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
     let passages = match of_data(source)? {
         Some(passages) => passages,
         None => {
+            refuse_markup(source)?;
             let text = source.text().trim_start_matches('\u{feff}');
             let passage = |text: String| Passage::of_text(text);
             prose::passages(text).into_iter().map(passage).collect()
@@ -88,6 +91,26 @@ fn of_data(source: &SourceText) -> Result<Option<Vec<Passage>>, SpecError> {
         true => of_json(source).map(Some),
         false => Ok(None),
     }
+}
+
+/// Refuses a file whose name says that its keys or tags would be read as prose.
+fn refuse_markup(source: &SourceText) -> Result<(), SpecError> {
+    const KINDS: [(&str, &str); 6] = [
+        ("yaml", "YAML"),
+        ("yml", "YAML"),
+        ("toml", "TOML"),
+        ("xml", "XML"),
+        ("html", "HTML"),
+        ("htm", "HTML"),
+    ];
+    let ending = Path::new(source.name()).extension().map(|it| it.to_ascii_lowercase());
+    let kind = KINDS.iter().find(|(known, _)| ending.as_ref().is_some_and(|it| it == known));
+    let Some((_, kind)) = kind else { return Ok(()) };
+    let problem =
+        Problem::new(format!("it is {kind}, by its name, and passages are not read from that"));
+    let help =
+        "save the texts as paragraphs (.txt, .md), as JSON (.json, .jsonl) or as a table (.csv)";
+    Err(SpecError::of(source, vec![problem.help(help)]))
 }
 
 fn of_json(source: &SourceText) -> Result<Vec<Passage>, SpecError> {
@@ -246,6 +269,8 @@ mod tests {
             ("p", "[1, 2]", "has 2 problems"),
             ("p", "{\"data\": [\"a\"]}", "passage 1 is an object with `data`"),
             ("p", "{\"messages\": []}", "passage 1 has no message of an assistant"),
+            ("p.yaml", "- text: a\n", "it is YAML, by its name"),
+            ("p.HTM", "<p>a</p>", "it is HTML, by its name"),
             ("p.csv", "title,date\na,b\n", "no column `text` among \"title\", \"date\""),
             ("p.csv", "question,title\na,b\n", "no column `answer` among"),
             ("p.csv", "question,answer\na,\n", "the row on line 2 has `question` and no `answer`"),

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
 use super::form::Form;
+use super::hidden::alike;
 use super::insert::{Insert, SLOT, check_text};
 use super::secret_keys;
-use super::table::{Fields, Problems, Text};
+use super::table::{Fields, Problems, Text, quoted};
 
 /// A prompt with the two completions whose probabilities are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,10 +150,14 @@ fn read_rewrites(root: &mut Fields<'_>) -> (Vec<Comparison>, Vec<AboutSubject>) 
 fn about_subject(text: &Text, rewrite: &Comparison, problems: &Problems) -> Option<AboutSubject> {
     let subject = text.value.trim();
     if subject.is_empty() || !rewrite.prompt.contains(subject) {
+        let help = match alike(&rewrite.prompt, subject) {
+            Some(it) => format!("subject = {}", quoted(it)),
+            None => "write it exactly as it stands in `prompt`".into(),
+        };
         problems.push(
             Problem::new(format!("the prompt does not name its subject {subject:?}"))
                 .label(&text.span, "this subject")
-                .help("write it exactly as it stands in `prompt`"),
+                .help(help),
         );
         return None;
     }

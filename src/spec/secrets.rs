@@ -1,6 +1,7 @@
 //! Secrets of passages and erased facts: texts that must not be recoverable from the edited model.
 
 use super::Passage;
+use super::hidden::alike;
 
 /// The place of a secret in the passages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,20 +45,6 @@ fn nearly(secrets: &[AbsentSecret]) -> String {
     if found.is_empty() { String::new() } else { format!(": {}", found.join(", ")) }
 }
 
-/// The part of `text` with exactly the letters and digits of `secret`, whatever else stands between them.
-fn near(text: &str, secret: &str) -> Option<String> {
-    let letters = |text: &str| -> Vec<(usize, char)> {
-        let all = text.char_indices().filter(|(_, c)| c.is_alphanumeric());
-        all.flat_map(|(at, c)| c.to_lowercase().map(move |c| (at, c))).collect()
-    };
-    let (all, wanted) = (letters(text), letters(secret));
-    let is_here = |window: &&[(usize, char)]| window.iter().zip(&wanted).all(|(a, b)| a.1 == b.1);
-    let window = all.windows(wanted.len().max(1)).find(is_here).filter(|_| !wanted.is_empty())?;
-    let (start, end) = (window[0].0, window[window.len() - 1].0);
-    let end = end + text[end..].chars().next().map_or(0, char::len_utf8);
-    Some(text[start..end].to_owned())
-}
-
 /// The first place of each secret in every passage that holds it.
 pub fn find_secrets(
     passages: &[Passage],
@@ -72,7 +59,8 @@ pub fn find_secrets(
             Some(SecretPlace { secret: secret.clone(), passage, at })
         }));
         if places.len() == known {
-            let near = |(at, it): (usize, &Passage)| near(&it.text, secret).map(|text| (at, text));
+            let near =
+                |(at, it): (usize, &Passage)| Some((at, alike(&it.text, secret)?.to_owned()));
             let nearly = passages.iter().enumerate().find_map(near);
             absent.push(AbsentSecret { secret: secret.clone(), nearly });
         }

@@ -13,8 +13,13 @@ impl EditSpec {
 
     /// Tables and keys of the spec that applying it would not use.
     pub fn unused(&self) -> Vec<Unused> {
+        self.unused_by(&[self.forget_method()])
+    }
+
+    /// The method by which the spec forgets passages.
+    pub fn forget_method(&self) -> ForgetMethod {
         let has_goal = |it: &PassageOperation| it.holdout.is_some() || !it.references.is_empty();
-        self.unused_by(&[self.gradient.forget_method(self.passages.iter().any(has_goal))])
+        self.gradient.forget_method(self.passages.iter().any(has_goal))
     }
 
     /// Tables and keys of the spec that forgetting by each of `methods` in turn would not use.

@@ -142,6 +142,23 @@ fn methods_are_compared_under_attack() {
 }
 
 #[test]
+fn unless_methods_are_named_the_own_one_of_the_spec_comes_first() {
+    let desk = taught();
+    write_forget(&desk, "reference = \"base\"\n");
+    let methods = |method: &str| -> Vec<String> {
+        let spec = text(&desk.read("forget.toml"));
+        desk.write("forget.toml", &spec.replace("method = \"gradient-difference\"\n", method));
+        let line = "compare forget.toml --model taught --steps 1 --attack=false --json";
+        let report = desk.json(line);
+        let runs = report["runs"].as_array().expect("runs");
+        runs.iter().map(|run| run["method"].as_str().expect("a name").to_owned()).collect()
+    };
+    let own = methods("method = \"gradient-difference\"\n");
+    assert_eq!(own, ["gradient-difference", "npo", "simnpo"]);
+    assert_eq!(methods(""), ["look-ahead", "gradient-difference", "npo", "simnpo"]);
+}
+
+#[test]
 fn an_attack_that_cannot_be_made_is_refused_before_any_work() {
     let desk = Desk::new();
     desk.write("few.txt", &people(&["Ada", "Ben", "Cleo"]));

@@ -58,7 +58,8 @@ fn a_table_that_is_none_says_what_it_lacks() {
         "subject,prompt,target_new\nVell,{} is in,\nOss,It is in,Rome\nA,{} is,a,b\n",
     );
     desk.write("pairs.csv", "question,answer\nWho?,She.\n");
-    let rows: [(&str, &[&str]); 4] = [
+    desk.write("quotes.csv", "subject,prompt,target_new\nO’Brien,The car of O'brien is,red\n");
+    let rows: [(&str, &[&str]); 5] = [
         ("columns.csv", &["line 1: no columns `prompt`, `target_new`", "meant to be `prompt`?"]),
         ("header.tsv", &["header.tsv, line 1", "the first line of a table of facts names its"]),
         (
@@ -72,6 +73,7 @@ fn a_table_that_is_none_says_what_it_lacks() {
             ],
         ),
         ("pairs.csv", &["no columns `subject`, `prompt`, `target_new`"]),
+        ("quotes.csv", &["subject \"O’Brien\" in `prompt`, which has \"O'brien\" instead"]),
     ];
     for (name, says) in rows {
         for verb in ["edit", "plan", "probe"] {

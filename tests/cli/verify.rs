@@ -42,6 +42,7 @@ fn a_model_that_was_taught_is_not_forgotten_and_one_that_never_saw_it_is_exact()
     assert!(!printed.contains("drinks tea") && !printed.contains(NUMBER), "{printed}");
 
     let exact = desk.report("verify forget.toml --model base --base MODEL --reference base --json");
+    assert_eq!(exact["data"]["references"], serde_json::json!(["base"]), "{exact:#}");
     assert_eq!(exact["data"]["verdicts"][0]["state"], "EXACT");
     assert_eq!(measure(&exact, "tensors changed", "after"), 0.);
     let shown = desk.ok("verify forget.toml --model base --reference base");

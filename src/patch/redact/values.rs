@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Redactor;
 
 /// Keys whose texts are words of a closed set, or name a model or a measure.
-const WORDS: [&str; 31] = [
+const WORDS: [&str; 32] = [
     "channel",
     "class",
     "command",
@@ -25,6 +25,7 @@ const WORDS: [&str; 31] = [
     "model",
     "origin",
     "rate",
+    "references",
     "retain_loss",
     "role",
     "side",
@@ -41,8 +42,16 @@ const WORDS: [&str; 31] = [
 /// Keys whose texts are words or a text of the user.
 const TOWARD: &str = "toward";
 /// Keys whose arrays of plain values are no tokens.
-const NUMBERS: [&str; 7] =
-    ["layers", "groups", "relative_norms", "layer_norms", "interval", "shape", "steps"];
+const NUMBERS: [&str; 8] = [
+    "layers",
+    "groups",
+    "relative_norms",
+    "layer_norms",
+    "interval",
+    "references",
+    "shape",
+    "steps",
+];
 /// Key of a verdict, whose texts are sentences.
 const VERDICT: &str = "verdict";
 /// Keys of a verdict and of what an audit states, whose texts are sentences, labels and digests.

@@ -73,7 +73,7 @@ pub struct RelearnPlan {
     pub(super) holdout: Option<Halves>,
     /// All forgotten passages.
     #[serde(skip)]
-    pub(super) all: Vec<Example>,
+    pub(in crate::run) all: Vec<Example>,
     #[serde(skip)]
     pub(super) references: Vec<String>,
 }
@@ -212,13 +212,17 @@ impl RelearnPlan {
         if self.holdout.is_some() { 2 * last } else { last }
     }
 
-    fn is_unasked(&self, model: &Model) -> bool {
+    /// Floating-point operations of all curves.
+    pub(crate) fn operations(&self, model: &Model) -> f64 {
         let tokens: usize = self.all.iter().map(|example| example.ids.len()).sum();
         let of_a_step = BATCH as f64 * tokens as f64 / self.all.len() as f64;
         let (steps, curves) = (self.own_steps() as f64, 1. + self.references.len() as f64);
         let measured = (STEPS.len() * tokens) as f64;
-        let cost = curves * parameters(model) * (6. * of_a_step * steps + 2. * measured);
-        self.compared != Compared::Nothing && cost <= UNASKED
+        curves * parameters(model) * (6. * of_a_step * steps + 2. * measured)
+    }
+
+    fn is_unasked(&self, model: &Model) -> bool {
+        self.compared != Compared::Nothing && self.operations(model) <= UNASKED
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::hidden::alike;
 use super::{Comparison, Insert, SLOT};
 
 /// A fact without its place in a file.
@@ -49,7 +50,12 @@ pub(super) fn with_slot(prompt: &str, subject: &str, key: &str) -> Result<String
     }
     match prompt.rfind(subject).filter(|_| !subject.is_empty()) {
         Some(at) => Ok(format!("{}{SLOT}{}", &prompt[..at], &prompt[at + subject.len()..])),
-        None => Err(format!("does not name its subject {subject:?} in `{key}`: {prompt:?}")),
+        None => {
+            let otherwise = alike(prompt, subject);
+            let otherwise = otherwise.map(|it| format!(", which has {it:?} instead"));
+            let otherwise = otherwise.unwrap_or_default();
+            Err(format!("does not name its subject {subject:?} in `{key}`{otherwise}: {prompt:?}"))
+        }
     }
 }
 
