@@ -55,7 +55,7 @@ fn show(plan: &Plan, cost: &str) -> String {
             out.push_str(&tokens(write));
         }
     }
-    out + &format!("\n{}\n\n  Nothing was changed.\n", paragraph(2, 2, cost))
+    out + &format!("\n  {}\n\n  Nothing was changed.\n", paragraph(2, 2, cost))
 }
 
 fn tokens(plan: &WritePlan) -> String {
