@@ -56,7 +56,7 @@ pub use attack::{
 pub use bleed::Bleed;
 pub use compare::{Comparison, MethodRun, compare};
 pub use cost::Cost;
-pub(crate) use cost::LEAK_TOKENS;
+pub(crate) use cost::{LEAK_TOKENS, OWN_WORDS};
 pub use earlier::EarlierFacts;
 pub use error::RunError;
 pub use execute::execute;

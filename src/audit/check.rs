@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::sampled::{MOST, SAMPLES, WINDOW};
 use super::subject::Subject;
 use crate::gradient::Example;
-use crate::run::{GENERAL_TOKENS, LEAK_TOKENS};
+use crate::run::{GENERAL_TOKENS, LEAK_TOKENS, OWN_WORDS};
 
 /// One kind of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,9 +42,6 @@ pub enum Check {
     /// The base, guided by the edited model.
     Guided,
 }
-
-/// Tokens that the base writes and reads until its own words are found, about.
-const OWN_WORDS: usize = 100_000;
 
 impl Check {
     /// Every check.
@@ -190,7 +187,7 @@ impl Check {
             Self::Verbatim => models * both,
             Self::Membership => models * both,
             Self::Forms => 6. * models * both,
-            Self::OwnWords => OWN_WORDS as f64 + models * both,
+            Self::OwnWords => OWN_WORDS + models * both,
             // The head is read once a layer.
             Self::Depth => models * both * (1. + 0.2 * layers),
             Self::Secrets => 3_000. * subject.questions.len() as f64,

@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::attack::AttackPlan;
+use super::execute::SHARE_TOKENS;
 use super::general::{CHECKED, GENERAL_TOKENS, TOKENS, drawn};
 use super::job::Job;
 use super::needs::Needs;
@@ -34,8 +35,8 @@ pub struct Cost {
 pub(crate) const LEAK_TOKENS: f64 = 6_000.;
 /// Tokens of a short prompt with its target.
 const SHORT: f64 = 15.;
-/// Tokens of what the base says of the subjects in its own words, as drawn for one training.
-const OWN_WORDS: f64 = 16_000.;
+/// Tokens that the base writes and reads until its own words about some subjects are found, about.
+pub(crate) const OWN_WORDS: f64 = 100_000.;
 /// Those of them that one step forgets and holds.
 const OWN_WORDS_OF_A_STEP: f64 = 12. * SHORT;
 /// Passes of a step that looks ahead, relative to one that does not.
@@ -50,9 +51,12 @@ impl Cost {
     pub fn of(model: &Model, job: &Job, plan: &Plan) -> Self {
         let passes = Passes::of(model);
         let general = GENERAL_TOKENS as f64;
-        let groups = if plan.is_one_model() { 1. } else { plan.groups.len() as f64 };
+        let edited = match plan.is_one_model() {
+            true => general,
+            false => (SHARE_TOKENS * plan.groups.len()) as f64,
+        };
         let mut once = passes.read(general);
-        let mut operations = passes.read(general * (1. + groups));
+        let mut operations = passes.read(general + edited);
         let asked: f64 = job.cases.iter().map(|case| prompt_tokens(&case.prompts)).sum();
         operations += 2. * passes.read(asked);
         let mut bytes = Needs::of_model(model).edit;

@@ -28,6 +28,8 @@ use crate::probe::{
 use crate::progress::{Inner, Progress};
 use crate::rank_one::{Edited, Prices};
 
+pub(super) use measuring::SHARE_TOKENS;
+
 /// Executes `plan` and measures its effects; `job` is the job that the plan was made for.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use crate::run::train_plan::TrainPlan;
 use crate::run::{RunError, recall};
 
 /// Tokens of general text for each of many isolated groups.
-const SHARE_TOKENS: usize = 256;
+pub(in crate::run) const SHARE_TOKENS: usize = 256;
 /// Facts whose prompts are continued for fluency.
 const WRITTEN: usize = 16;
 
