@@ -17,7 +17,7 @@ use rescribe::progress::{Progress, counted};
 use rescribe::ranks::Ranks;
 use rescribe::report::{outcome_report, sweep_section};
 use rescribe::run::{
-    Compatible, Grouping, Job, LayerSweep, Outcome, Plan, RunError, Start, Tools, TrainPlan,
+    Compatible, Cost, Grouping, Job, LayerSweep, Outcome, Plan, RunError, Start, Tools, TrainPlan,
     chunks, compatible, execute, identity,
 };
 use rescribe::spec::{
@@ -59,6 +59,10 @@ pub fn run(args: &EditArgs, global: &Global, (ranks, ui): (&Ranks, &Ui)) -> anyh
     }
     let plan = Plan::new(&session.model, &session.name, &job, ui)?;
     announce(&plan, ui);
+    let cost = Cost::of(&session.model, &job, &plan);
+    if let Some(seconds) = cost.seconds(&session.model, ui).filter(|it| *it >= WORTH_SAYING) {
+        ui.note("time", &paragraph(NOTE, NOTE, &cost.describe(Some(seconds))));
+    }
     let outcome = executed(args, &session, &job, &plan, global, (ranks, ui))?;
     if !ranks.is_first() {
         return Ok(());
@@ -240,6 +244,9 @@ pub fn announce_warnings(plan: &Plan, ui: &Ui) {
     training.iter().for_each(|warning| ui.warn(warning));
     ui.close();
 }
+
+/// Seconds from which on the time of an edit is announced.
+const WORTH_SAYING: f64 = 120.;
 
 /// Shows the plan after its warnings.
 pub fn announce(plan: &Plan, ui: &Ui) {

@@ -42,7 +42,7 @@ pub fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> anyhow::Result<()> {
         }
         return ui.print_json(&shown);
     }
-    ui.print(&show(&plan, &cost.describe(&session.model, ui)));
+    ui.print(&show(&plan, &cost.describe(cost.seconds(&session.model, ui))));
     Ok(())
 }
 
@@ -55,7 +55,8 @@ fn show(plan: &Plan, cost: &str) -> String {
             out.push_str(&tokens(write));
         }
     }
-    out + &format!("\n  {}\n\n  Nothing was changed.\n", paragraph(2, 2, cost))
+    let cost = paragraph(2, 2, &format!("It takes {cost}."));
+    out + &format!("\n  {cost}\n\n  Nothing was changed.\n")
 }
 
 fn tokens(plan: &WritePlan) -> String {

@@ -86,17 +86,20 @@ impl Cost {
 }
 
 impl Cost {
-    /// One sentence about it on this machine; without the time where `progress` has no clock.
-    pub fn describe(&self, model: &Model, progress: &dyn Progress) -> String {
+    /// Seconds on this machine; nothing where `progress` has no clock.
+    pub fn seconds(&self, model: &Model, progress: &dyn Progress) -> Option<f64> {
+        Some(self.operations / model.decoder.operations_a_second(0, progress)?)
+    }
+
+    /// The cost in words, where all of it takes so many seconds.
+    pub fn describe(&self, seconds: Option<f64>) -> String {
         let memory = format!("{:.1} GB of memory", self.bytes as f64 / 1e9);
-        let Some(rate) = model.decoder.operations_a_second(0, progress) else {
-            return format!("It takes up to {memory}.");
-        };
-        let once = match self.once / rate {
+        let Some(seconds) = seconds else { return format!("up to {memory}") };
+        let once = match seconds * self.once / self.operations {
             ..1. => String::new(),
             once => format!(" ({} of it once for this model)", lasting(once)),
         };
-        format!("It takes up to about {} here{once} and {memory}.", lasting(self.operations / rate))
+        format!("up to about {} here{once} and {memory}", lasting(seconds))
     }
 }
 
@@ -246,6 +249,10 @@ mod tests {
         assert!(fact(20).operations > fact(10).operations);
         assert!(fact(10).once > 0. && fact(10).once < fact(10).operations);
         assert!(fact(10).bytes < few.bytes, "no gradients of weights");
-        assert!(fact(10).describe(&model, &Silent).starts_with("It takes up to "));
+        let fact = Cost { operations: 6e12, once: 3e12, bytes: 800_000_000 };
+        let expected =
+            "up to about 5 min here (3 min of it once for this model) and 0.8 GB of memory";
+        assert_eq!(fact.describe(Some(300.)), expected);
+        assert_eq!(fact.describe(fact.seconds(&model, &Silent)), "up to 0.8 GB of memory");
     }
 }
