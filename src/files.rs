@@ -17,7 +17,7 @@ pub(crate) use building::Building;
 pub use error::{FileError, Overwrite};
 pub use hash::{NotASha256, Sha256, Sha256Hasher};
 pub(crate) use leftovers::{Hold, is_abandoned};
-pub(crate) use mistaken::{mistaken, mistaken_text};
+pub(crate) use mistaken::{mistaken, mistaken_tensors, mistaken_text};
 pub(crate) use regular::map_regular;
 pub use regular::{open_regular, read_regular};
 pub(crate) use sealed::{

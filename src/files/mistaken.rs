@@ -43,6 +43,15 @@ pub(crate) fn mistaken(bytes: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, what)| *what)
 }
 
+/// The same where a safetensors file was meant, which a text is not.
+pub(crate) fn mistaken_tensors(bytes: &[u8]) -> Option<&'static str> {
+    let beginning = &bytes[..bytes.len().min(BEGINNING)];
+    let is_written = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    // The length that a safetensors file begins with has zeros.
+    let is_text = || !beginning.is_empty() && beginning.iter().take(8).all(is_written);
+    mistaken(bytes).or_else(|| is_text().then_some("it is a text, not a safetensors file"))
+}
+
 /// What the file is that begins with `bytes` where a text was expected; nothing where it may be one.
 pub(crate) fn mistaken_text(bytes: &[u8]) -> Option<&'static str> {
     const KINDS: &[(&[u8], &str)] = &[
@@ -75,6 +84,12 @@ pub(crate) fn mistaken_text(bytes: &[u8]) -> Option<&'static str> {
         return Some(
             "it is a web page or a server's error message, not the file itself; download the \
              file itself, or save the text of the page",
+        );
+    }
+    if bytes.get(5..9) == Some(b"\0\0\0{") {
+        return Some(
+            "it is a safetensors file, as patches and weights are: a patch is named with --patch, a \
+             model with --model",
         );
     }
     KINDS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, what)| *what)
@@ -118,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_named_and_texts_are_left_alone() {
-        let rows: [(&[u8], &str); 6] = [
+        let rows: [(&[u8], &str); 7] = [
+            (b"\x40\x01\0\0\0\0\0\0{\"__metadata__\"", "--patch"),
             (b"version https://git-lfs.github.com/spec/v1\r\noid sha256:4d", "git lfs pull"),
             (b"\n<!doctype HTML>\n<p>Sign in", "a web page"),
             (b"%PDF-1.7", "a PDF"),
@@ -130,6 +146,8 @@ mod tests {
             let found = mistaken_text(bytes).unwrap_or_default();
             assert!(found.contains(expected), "{expected}: {found:?}");
         }
+        assert!(mistaken_tensors(b"[[insert]]\n").is_some_and(|it| it.contains("a text")));
+        assert_eq!(mistaken_tensors(b"\x40\x01\0\0\0\0\0\0{"), None);
         for text in ["", "version 2 of the contract", "\u{feff}Marta", "<b>Marta</b>", "{\"a\": 1}"]
         {
             assert_eq!(mistaken_text(text.as_bytes()), None, "{text:?}");

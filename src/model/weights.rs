@@ -29,7 +29,7 @@ pub use header::HeaderError;
 use header::{Entry, Header};
 
 pub(crate) use crate::files::map_regular as map_file;
-use crate::files::{Sha256, Sha256Hasher, mistaken, open_regular};
+use crate::files::{Sha256, Sha256Hasher, mistaken, mistaken_tensors, open_regular};
 
 /// File name of weights that are in one piece.
 pub const SINGLE: &str = "model.safetensors";
@@ -254,7 +254,7 @@ impl Shard {
     fn open(path: PathBuf) -> Result<Self, WeightsError> {
         let map =
             map_file(&path).map_err(|source| WeightsError::Io { path: path.clone(), source })?;
-        let header = Header::parse(&map).map_err(|error| match mistaken(&map) {
+        let header = Header::parse(&map).map_err(|error| match mistaken_tensors(&map) {
             Some(what) => WeightsError::Mistaken { path: path.clone(), what },
             None => WeightsError::Header { path: path.clone(), source: error.into() },
         })?;

@@ -16,7 +16,7 @@ use safetensors::Dtype;
 use super::format::PARTS;
 use super::seal::{self, SEAL};
 use super::{Malformed, Patch, PatchError, check_together};
-use crate::files::{self, Overwrite, Sha256, mistaken};
+use crate::files::{self, Overwrite, Sha256, mistaken_tensors};
 use crate::model::weights;
 use crate::model::weights::header::Header;
 
@@ -47,7 +47,7 @@ impl Composed {
 
     /// Reads the contents of a patch file, composed or single.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        let header = Header::parse(bytes).map_err(|error| match mistaken(bytes) {
+        let header = Header::parse(bytes).map_err(|error| match mistaken_tensors(bytes) {
             Some(what) => Malformed::Mistaken(what),
             None => error.into(),
         })?;
