@@ -251,8 +251,8 @@ mod tests {
         assert!(fact(10).bytes < few.bytes, "no gradients of weights");
         let fact = Cost { operations: 6e12, once: 3e12, bytes: 800_000_000 };
         let expected =
-            "up to about 5 min here (3 min of it once for this model) and 0.8 GB of memory";
-        assert_eq!(fact.describe(Some(300.)), expected);
+            "up to about 10 min here (5 min of it once for this model) and 0.8 GB of memory";
+        assert_eq!(fact.describe(Some(600.)), expected);
         assert_eq!(fact.describe(fact.seconds(&model, &Silent)), "up to 0.8 GB of memory");
     }
 }
