@@ -88,7 +88,9 @@ fn a_fact_is_edited_probed_asked_exported_and_reloaded() {
     for row in ["said", "efficacy", "paraphrase", "neighborhood", "drift", "perplexity", "next"] {
         assert!(table.contains(row), "no {row:?} in\n{table}");
     }
-    let plan = desk.json("plan spec.toml --model MODEL --max-delta 100 --json");
+    let mut plan = desk.json("plan spec.toml --model MODEL --max-delta 100 --json");
+    let cost = plan.as_object_mut().and_then(|plan| plan.shift_remove("cost"));
+    assert!(cost.is_some_and(|cost| cost["bytes"].as_u64() > Some(0)), "{plan:#}");
     let patch = desk.json("inspect spec.patch.safetensors --json");
     assert_eq!(patch["recipe"]["plan"], plan, "what is planned is what is executed");
     assert_eq!(patch["changes"][0]["rank"], 1);
