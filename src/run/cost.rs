@@ -12,8 +12,8 @@ use super::general::{CHECKED, GENERAL_TOKENS, TOKENS, drawn};
 use super::job::Job;
 use super::needs::Needs;
 use super::plan::{Plan, Step};
-use super::train_plan::TrainPlan;
-use crate::gradient::{Example, Footprint};
+use super::train_plan::{TrainPlan, footprint};
+use crate::gradient::Example;
 use crate::model::{Model, OVERHEAD, Slot};
 use crate::plan::{MomentCost, PlannedEdit, WritePlan};
 use crate::probe::SAID_TOKENS;
@@ -83,9 +83,7 @@ impl Cost {
         }
         Self { operations: OVERHEAD * (operations + once), once: OVERHEAD * once, bytes }
     }
-}
 
-impl Cost {
     /// Seconds on this machine; nothing where `progress` has no clock.
     pub fn seconds(&self, model: &Model, progress: &dyn Progress) -> Option<f64> {
         Some(self.operations / model.decoder.operations_a_second(0, progress)?)
@@ -180,12 +178,9 @@ fn moments(model: &Model, job: &Job, plan: &WritePlan) -> f64 {
 }
 
 fn memory(model: &Model, plan: &TrainPlan) -> u64 {
-    let all = [&plan.sets.passages, &plan.sets.retain, &plan.sets.holdout].into_iter().flatten();
-    let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
-    let (settings, decoder) = (&plan.settings, &model.decoder);
-    let weights = model.weights.stored_bytes();
-    let footprint = Footprint::new(decoder.parameters(), weights, settings, longest);
-    footprint.bytes(decoder.config(), settings.micro_rows, settings.recompute)
+    let settings = &plan.settings;
+    let footprint = footprint(model, &plan.sets, settings);
+    footprint.bytes(model.decoder.config(), settings.micro_rows, settings.recompute)
 }
 
 /// Tokens that asking for the prompts of a case once takes, answers included.

@@ -206,12 +206,20 @@ fn settings(
     if is_undo && settings.rule.rank.is_some() {
         return Err(RunError::UndoOfLowRank);
     }
+    settings.fit(footprint(model, sets, &settings), config, job.memory)?;
+    Ok(settings)
+}
+
+/// The sizes that decide how much memory a training on `sets` takes.
+pub(super) fn footprint(
+    model: &Model,
+    sets: &PassageSets,
+    settings: &PassageSettings,
+) -> Footprint {
     let all = [&sets.passages, &sets.retain, &sets.holdout].into_iter().flatten();
     let longest = all.map(|example| example.ids.len()).max().unwrap_or(1);
     let weights = model.weights.stored_bytes();
-    let footprint = Footprint::new(model.decoder.parameters(), weights, &settings, longest);
-    settings.fit(footprint, config, job.memory)?;
-    Ok(settings)
+    Footprint::new(model.decoder.parameters(), weights, settings, longest)
 }
 
 /// The questions about each set.
