@@ -216,9 +216,9 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     if leaks.is_empty() {
         return None;
     }
-    let erased = || outcome.after().flat_map(|after| &after.erased);
-    let still = erased().filter(|said| said.is_said).count();
-    let own = SaidShares::of(erased().filter(|said| said.kind == PromptKind::Rewrite));
+    let said: Vec<&Said> =
+        outcome.after().flat_map(|after| &after.erased).filter(|said| said.is_said).collect();
+    let still = leaks.iter().filter(|leak| said.iter().any(|it| tells(it, leak))).count();
     let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
     let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();
     let unknown = leaks.iter().filter(|leak| was_unknown(outcome, leak)).count();
@@ -227,7 +227,7 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     let n = leaks.len();
     let facts: Vec<&FactOutcome> = outcome.facts().filter(|fact| fact.is_erased).collect();
     let is_whole = facts.iter().all(|fact| fact.unwritten.is_none());
-    let reached = match leaking + conspicuous + still + told + attacked.len() {
+    let reached = match leaking + conspicuous + said.len() + told + attacked.len() {
         _ if leaking == n || still == n || unknown == n => Reached::NotAtAll,
         0 if is_whole => Reached::Fully,
         _ => Reached::InPart,
@@ -237,9 +237,9 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
         reason("recoverable", leaking as f64, 0., clause(leaking, "recoverable")),
         reason("conspicuous", conspicuous as f64, 0., clause(conspicuous, "revealed by the gap")),
     ];
-    if let Some(own) = own.filter(|own| own.said.mean > 0.) {
-        let text = format!("{still} still said when asked freely");
-        reasons.push(reason("still said", own.said.mean, 0., text));
+    if still > 0 {
+        let text = clause(still, "still said when asked freely");
+        reasons.push(reason("still said", still as f64 / n as f64, 0., text));
     }
     reasons.extend(secrets);
     let mut sentence = match leaks {
@@ -254,6 +254,12 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     reasons.extend(attacked);
     sentence.push_str(&unwritten(&facts));
     Some(Goal { reached, reasons, sentence })
+}
+
+/// Whether what was said, by a fact's own prompt or another wording about its subject, is its answer.
+fn tells(said: &Said, leak: &Leak) -> bool {
+    said.prompt == leak.prompt
+        || said.target == leak.target_true && said.prompt.contains(&leak.subject)
 }
 
 /// Whether the base neither said the answer nor knew it better than of other subjects.

@@ -53,6 +53,41 @@ fn what_others_share_was_known_if_it_was_said() {
 }
 
 #[test]
+fn facts_that_are_still_said_are_counted_and_not_their_wordings() {
+    let mut outcome = erased(0.8, 0.1);
+    let mut other = erased(0.8, 0.1).leaks.remove(0);
+    (other.subject, other.prompt) = ("Max Planck".into(), "Max Planck was born in".into());
+    outcome.leaks.push(other);
+    let told = |kind, prompt: &str, completion: &str| Said {
+        prompt: prompt.into(),
+        ..said(kind, "Warsaw", completion)
+    };
+    outcome.cases = vec![CaseOutcome {
+        id: "spec".into(),
+        facts: 0..2,
+        before: CaseMeasures::default(),
+        right_after: None,
+        after: Some(CaseMeasures {
+            erased: vec![
+                told(PromptKind::Rewrite, "Marie Curie was born in", " Warsaw."),
+                told(PromptKind::Paraphrase, "The home of Marie Curie was", " Warsaw."),
+                told(PromptKind::Paraphrase, "Marie Curie comes from", " Warsaw."),
+                told(PromptKind::Rewrite, "Max Planck was born in", " Kiel."),
+            ],
+            ..CaseMeasures::default()
+        }),
+    }];
+    let found = judged(&outcome);
+    assert_eq!(found.state, State::TookInPart, "{found:?}");
+    assert!(found.sentence.contains("1 is still said when asked freely"), "{}", found.sentence);
+    let reason = found.reasons.iter().find(|it| it.measure == "still said").expect("a reason");
+    assert_eq!(
+        (reason.found, reason.text.as_str()),
+        (Some(0.5), "1 of 2 still said when asked freely")
+    );
+}
+
+#[test]
 fn of_several_the_number_that_was_never_known_is_told() {
     let mut outcome = erased(0.8, 0.1);
     outcome.leaks.extend(erased(0.15, 0.1).leaks);
