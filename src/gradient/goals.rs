@@ -56,13 +56,23 @@ impl Goals {
     /// How far sequences with these mean NLL have come, as a share of their goals: those of the kind which
     /// has come least far.
     pub(super) fn share(&self, nll: &[f64]) -> f64 {
-        let share = |answer: bool| {
-            let own = self.answers.iter().enumerate().filter(|(_, it)| **it == answer);
-            let (now, goal) =
-                own.fold((0., 0.), |(now, goal), (at, _)| (now + nll[at], goal + self.each[at]));
-            (goal > 0.).then_some(now / goal)
-        };
+        let share = |answer| self.share_of_kind(answer, nll);
         [false, true].into_iter().filter_map(share).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Of each sequence, whether those of its kind have come this share of their goals.
+    pub(super) fn reach(&self, share: f64, nll: &[f64]) -> Vec<bool> {
+        let reached = [false, true]
+            .map(|answer| self.share_of_kind(answer, nll).is_some_and(|it| it >= share));
+        self.answers.iter().map(|answer| reached[usize::from(*answer)]).collect()
+    }
+
+    /// How far the texts or the answers have come; nothing where there are none, or none with a goal.
+    fn share_of_kind(&self, answer: bool, nll: &[f64]) -> Option<f64> {
+        let own = self.answers.iter().enumerate().filter(|(_, it)| **it == answer);
+        let (now, goal) =
+            own.fold((0., 0.), |(now, goal), (at, _)| (now + nll[at], goal + self.each[at]));
+        (goal > 0.).then_some(now / goal)
     }
 
     /// The same where the NLL of each token is known.
@@ -131,6 +141,10 @@ mod tests {
         let share =
             goals.share_of_tokens(&[vec![0.5, 1.], vec![9.], vec![0.75], vec![9., 8.], vec![9.]]);
         assert!((share - 0.5).abs() < 1e-6, "{share}");
+        // Texts are at half of theirs, answers at (4 + 8 + 5) / 15.
+        let seen = [0.5, 4., 1., 8., 5.];
+        assert_eq!(goals.reach(1.1, &seen), [false, true, false, true, true]);
+        assert_eq!(goals.reach(1.2, &seen), [false; 5]);
     }
 
     #[test]

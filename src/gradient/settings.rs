@@ -162,7 +162,11 @@ impl PassageSettings {
         let forgets_by = |one| verb == PassageVerb::Forget && method == one;
         let batch = options.batch.unwrap_or(4);
         let epoch = extent.sequences.div_ceil(batch).max(1) as u64;
-        let steps = options.steps.map_or(usual_steps(verb, method, epoch), |steps| steps as u64);
+        let steps = match options.steps {
+            Some(steps) => steps as u64,
+            None if forgets_by(ForgetMethod::Repselect) => 1,
+            None => epoch * usual_passes(verb, method, extent.has_goal),
+        };
         let beta = match method {
             // The slope halves as the NLL rises by 1.1 nats a token, whatever a passage's length.
             ForgetMethod::Npo => 1. / extent.targets,
@@ -329,12 +333,13 @@ impl PassageSettings {
     }
 }
 
-/// Most steps, where a pass over the passages takes `epoch`.
-fn usual_steps(verb: PassageVerb, method: ForgetMethod, epoch: u64) -> u64 {
+/// Passes over the passages at most. Where forgetting has a goal it ends there; own words, which are only
+/// a part of what a step forgets, take longer than the passages.
+fn usual_passes(verb: PassageVerb, method: ForgetMethod, has_goal: bool) -> u64 {
     match (verb, method) {
-        (PassageVerb::Forget, ForgetMethod::Repselect) => 1,
-        (PassageVerb::Forget, ForgetMethod::LookAhead | ForgetMethod::Undo) => 100 * epoch,
-        _ => 20 * epoch,
+        (PassageVerb::Forget, ForgetMethod::LookAhead | ForgetMethod::Undo) => 100,
+        (PassageVerb::Forget, _) if has_goal => 50,
+        _ => 20,
     }
 }
 

@@ -127,7 +127,8 @@ settings! {
         rank: usize = Count(1, 4_096);
         /// Learning rate of AdamW; auto tries three on one half of the passages.
         learning_rate: RateChoice = Rate(Reals::above_zero(100.));
-        /// Steps at most [default: 20 passes over the passages; 100 by look-ahead and undo].
+        /// Steps at most [default: 20 passes over the passages; to forget with a hold-out or
+        /// references 50, by look-ahead and undo 100].
         steps: usize = Count(1, 1_000_000);
         /// Passages of each kind in a step [default: 4]; of a record file, records written
         /// together.
