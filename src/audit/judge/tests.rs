@@ -108,6 +108,16 @@ fn each_kind_of_evidence_speaks_for_its_state() {
 }
 
 #[test]
+fn one_very_improbable_statement_of_many_is_no_hole() {
+    let mut findings = clean();
+    let mut few = recall(3., 0.1);
+    few.forgotten.nll[0] = 60.;
+    findings.recall = vec![few];
+    let verdict = judged(&findings, &[], [12, 12]);
+    assert_eq!(verdict.state, AuditState::ReferenceFree, "{:?}", verdict.reasons);
+}
+
+#[test]
 fn what_was_not_tried_or_is_too_few_is_no_more_than_suppressed() {
     let not_run = [NotRun { check: Check::Relearned, reason: "the budget".into() }];
     let verdict = judged(&clean(), &not_run, [12, 12]);
