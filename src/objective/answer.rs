@@ -11,13 +11,15 @@
 //!
 //! | toward | loss at a context |
 //! |---|---|
-//! | unknown | KL(q ‖ p_δ) + max(0, ln p_δ(o) − ln q(o)) |
+//! | unknown | KL(q ‖ p_δ) + max(0, ln p_δ(o) − ln c), c = q(o) (q(o) + (1 − q(o)) / 4) |
 //! | minimise | −ln(1 − p_δ(target_true)), as deletions are usually done; for comparison |
 //! | a text | −ln p_δ(text), a token: an insert |
 //!
 //! The divergence alone hardly constrains o where q(o) is small: an excess x costs about −ln(1 −
-//! x). The second term counts it as an excess in the logarithm, down to a probability of 1e-4. The
-//! optimisation goes on until its loss is a tenth of what ends an insert's.
+//! x). The second term counts it as an excess in the logarithm, down to a probability of 1e-4. What
+//! is erased at a prompt is erased in part in other words: so o is pushed below q(o), to a quarter of
+//! it where it is small, which is far from a gap that shows. The optimisation goes on until its loss is a
+//! tenth of what ends an insert's.
 
 use std::ops::Range;
 
@@ -29,6 +31,10 @@ use crate::ops::log_sum_exp;
 pub(crate) const STOP: f64 = 0.1;
 /// Keeps −ln(1 − p) finite where p rounds to one.
 const CERTAIN: f64 = 1e-6;
+
+/// How many times less probable than for other subjects an answer is made where they hardly give it.
+/// With 1, twice as many of 24 erased facts of SmolLM2 were recoverable.
+const BELOW: f32 = 4.;
 
 /// A probability too small for any guess to find; an excess below it does not count.
 pub(super) const UNSEEN: f32 = 1e-4;
@@ -54,9 +60,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// ln q(o), or of [`UNSEEN`] if that is more.
+    /// ln c, or of [`UNSEEN`] if that is more.
     fn ceiling(&self) -> f32 {
-        self.q[self.token as usize].max(UNSEEN).ln()
+        let q = self.q[self.token as usize];
+        (q * (q + (1. - q) / BELOW)).max(UNSEEN).ln()
     }
 }
 
@@ -184,16 +191,23 @@ mod tests {
             let gradient = loss.backward()?.get(&logits).expect("tracked").flatten_all()?;
             Ok((loss.to_scalar()?, gradient.to_vec1()?))
         };
-        // A hair below the share that is no excess.
-        let (met, slope) = loss(&[0.7f32.ln(), 0.2f32.ln(), 0.0999f32.ln()], &goal(2))?;
-        assert!(met.abs() < 1e-6 && slope.iter().all(|g| g.abs() < 1e-4), "{met} {slope:?}");
+        // c = 0.1 (0.1 + 0.9 / 4) = 0.0325: the excess of q itself adds ln(0.1 / c), and ∂ ln p(o).
+        let (own, slope) = loss(&q.map(f32::ln), &goal(2))?;
+        assert!((own - (0.1f32 / 0.0325).ln()).abs() < 1e-6, "{own}");
+        slope.iter().zip([-0.7, -0.2, 0.9]).for_each(|(g, e)| assert!((g - e).abs() < 1e-6));
+        // Below c the divergence alone counts.
+        let below = [0.7f32, 0.268, 0.032];
+        let (met, slope) = loss(&below.map(f32::ln), &goal(2))?;
+        let divergence: f32 = q.iter().zip(below).map(|(q, p)| q * (q / p).ln()).sum();
+        assert!((met - divergence).abs() < 1e-6, "{met} {divergence}");
+        let expected = below.iter().zip(q).map(|(p, q)| p - q);
+        slope.iter().zip(expected).for_each(|(g, e)| assert!((g - e).abs() < 1e-6));
         // KL(q ‖ uniform) = ln 3 − H(q), and its gradient is 1/3 − q.
         let (uniform, slope) = loss(&[0.; 3], &goal(0))?;
         assert!((f64::from(uniform) - (3f64.ln() - entropy)).abs() < 1e-6, "{uniform}");
         slope.iter().zip(q).for_each(|(g, q)| assert!((g - (1. / 3. - q)).abs() < 1e-6));
-        // The excess of 1/3 over 0.1 adds ln(10/3), and ∂ ln p(o) to the gradient.
         let (excess, slope) = loss(&[0.; 3], &goal(2))?;
-        assert!((excess - uniform - (10f32 / 3.).ln()).abs() < 1e-6, "{excess}");
+        assert!((excess - uniform - (1. / 3. / 0.0325f32).ln()).abs() < 1e-6, "{excess}");
         for (i, (g, q)) in slope.iter().zip(q).enumerate() {
             let expected = if i == 2 { 1. - q } else { -q };
             assert!((g - expected).abs() < 1e-6, "{slope:?}");
@@ -212,7 +226,7 @@ mod tests {
         let (width, targets) = (5, [1u32, 4, 0, 2, 3, 2, 1]);
         // One row leads up to an answer, with o in excess, and there is one without; two tokens are
         // to be said, and two to be avoided.
-        let q = |token| Goal::answer(vec![0.1, 0.2, 0.3, 0.15, 0.25], token);
+        let q = |token| Goal::answer(vec![0.1, 0.2, 0.15, 0.3, 0.25], token);
         let goals = [(0..2, Goal::Say), (3..4, q(0)), (4..6, Goal::Avoid), (6..7, q(3))];
         let values: Vec<f32> = (0..35).map(|i| (f64::from(i) * 1.7).sin() as f32).collect();
         let logits = Tensor::from_vec(values.clone(), (targets.len(), width), &device)?;
@@ -224,7 +238,7 @@ mod tests {
             let row = &found[row * width..][..width];
             (row[o] - log_sum_exp(row)).exp() > share
         };
-        assert!(excess(3, 0, 0.1) && !excess(6, 3, 0.15), "one of each");
+        assert!(excess(3, 0, 0.0325) && !excess(6, 3, 0.1425), "one of each");
         let own = descend_goals(&mut found, &targets, &goals);
         // Sums of five f32 numbers.
         assert!((own - f64::from(loss.to_scalar::<f32>()?)).abs() < 1e-6, "{own} {loss}");

@@ -211,7 +211,7 @@ pub struct ValueStore {
 /// Part of every digest; another objective needs another number.
 const OBJECTIVE: u32 = 1;
 /// Part of the digests of erased facts; another loss for them needs another number.
-const ERASE: u32 = 3;
+const ERASE: u32 = 4;
 /// Part of the digests of facts whose targets end; another loss for it needs another number.
 const END: u32 = 2;
 /// Metadata key of the bits of the value's norm and of the steps. Several keys would be written in
