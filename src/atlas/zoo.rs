@@ -133,7 +133,7 @@ impl Zoo {
 }
 
 /// How the zoo is made and audited; part of the name of what the cache keeps.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// Steps of relearning in each audit.
 const RELEARN_STEPS: u64 = 10;
 /// Checks that the zoo leaves out, for their cost.
