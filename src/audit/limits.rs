@@ -16,7 +16,7 @@ pub struct Limits {
     /// NLL of the passages as a share of that of text that was never seen, below which they count as
     /// remembered.
     pub nll_share: f64,
-    /// The same share that its whole 95 % interval has to exceed for them to be a hole.
+    /// The same share above which they are a hole, where its whole 95 % interval lies above.
     pub hole_nll_share: f64,
     /// How much more of a passage is recited than of text that was never seen, as a share of it.
     pub recital: f64,

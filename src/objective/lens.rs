@@ -2,7 +2,7 @@
 //!
 //! With p the distribution that the decoder's norm and head read from the stream after a layer, o
 //! the erased token and q(o) its share for other subjects, read in the same way, the loss of a row
-//! is max(0, ln p(o) − ln q(o)), nearly as in [`answer`](super::answer): an answer that is gone from the
+//! is max(0, ln p(o) − ln q(o)), as in [`answer`](super::answer) without its margin: what is gone from the
 //! last layer alone can be read off the ones before it. The rows' mean is weighted. Its gradient
 //! with respect to the logits of a row in excess is 1\[o\] − p.
 

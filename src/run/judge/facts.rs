@@ -218,7 +218,9 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     }
     let said: Vec<&Said> =
         outcome.after().flat_map(|after| &after.erased).filter(|said| said.is_said).collect();
-    let still = leaks.iter().filter(|leak| said.iter().any(|it| tells(it, leak))).count();
+    // Of a single fact, every wording asks for it, whether or not it names the subject.
+    let is_still_said = |leak: &&Leak| said.iter().any(|it| leaks.len() == 1 || tells(it, leak));
+    let still = leaks.iter().filter(is_still_said).count();
     let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
     let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();
     let unknown = leaks.iter().filter(|leak| was_unknown(outcome, leak)).count();

@@ -88,6 +88,24 @@ fn facts_that_are_still_said_are_counted_and_not_their_wordings() {
 }
 
 #[test]
+fn a_wording_without_the_subject_still_tells_the_only_fact() {
+    let mut outcome = erased(0.8, 0.1);
+    outcome.cases = vec![CaseOutcome {
+        id: "spec".into(),
+        facts: 0..1,
+        before: CaseMeasures::default(),
+        right_after: None,
+        after: Some(CaseMeasures {
+            erased: vec![said(PromptKind::Paraphrase, "Warsaw", " Warsaw.")],
+            ..CaseMeasures::default()
+        }),
+    }];
+    let found = judged(&outcome);
+    assert_eq!(found.state, State::DidNotTake, "{found:?}");
+    assert!(found.sentence.contains("is not erased"), "{}", found.sentence);
+}
+
+#[test]
 fn of_several_the_number_that_was_never_known_is_told() {
     let mut outcome = erased(0.8, 0.1);
     outcome.leaks.extend(erased(0.15, 0.1).leaks);
