@@ -10,6 +10,7 @@ mod ends;
 mod erase;
 mod located;
 mod moment_cost;
+mod names;
 mod near_subjects;
 mod never_knew;
 mod others;
@@ -23,12 +24,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use background_subjects::{BACKGROUND_SUBJECTS, BackgroundPrompt, overlap};
+pub use background_subjects::{BackgroundPrompt, overlap};
 pub use ends::Ends;
 pub use erase::{Guess, Origin, OtherSubject, PlannedErase};
 pub use located::Located;
 pub use moment_cost::MomentCost;
-pub use near_subjects::{NearUse, near_subjects};
+pub use names::{NameUse, background_subjects};
+pub use near_subjects::near_subjects;
 pub use never_knew::{mean_answer, never_knew, never_knew_at};
 pub use script::is_unspaced;
 pub use settings::{BatchSettings, Settings};

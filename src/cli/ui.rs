@@ -1,6 +1,7 @@
 //! The terminal: results on stdout, everything else on stderr; nothing else prints.
 
 mod lines;
+mod log;
 mod text;
 
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -13,6 +14,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use lines::Lines;
+use log::Log;
 use text::{COLUMNS, in_json, own};
 pub use text::{NOTE, columns, display_width, padded, paragraph, quoted};
 
@@ -51,6 +53,7 @@ pub struct Ui {
     is_terminal: bool,
     color: ColorChoice,
     bar: Mutex<Option<ProgressBar>>,
+    log: Mutex<Log>,
     started: Instant,
 }
 
@@ -80,6 +83,7 @@ impl Ui {
             is_terminal: terminal,
             color,
             bar: Mutex::new(None),
+            log: Mutex::default(),
             started: Instant::now(),
         }
     }
@@ -165,6 +169,10 @@ impl Ui {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn above_bar(&self, text: &str) {
         match self.bar().as_ref() {
             Some(bar) => bar.suspend(|| self.write_line(text)),
@@ -212,10 +220,8 @@ impl Progress for Ui {
             return;
         }
         if !self.has_bars {
-            // Value optimisations are too short to be worth a line each.
-            if name != "value" {
-                self.write_line(&format!("{name:>13}  …"));
-            }
+            let line = self.log().phase(name, total, self.started.elapsed());
+            line.iter().for_each(|line| self.write_line(line));
             return;
         }
         // Of two bars, the one that is drawn last could not be removed.
@@ -237,6 +243,9 @@ impl Progress for Ui {
         if let Some(bar) = self.bar().as_ref() {
             bar.set_message(plain(note));
             bar.set_position(done);
+        } else if !self.has_bars && !self.is_quiet {
+            let line = self.log().advance(done, note, self.started.elapsed());
+            line.iter().for_each(|line| self.write_line(line));
         }
     }
 

@@ -3,13 +3,14 @@
 //! The effect of a write on a prompt about someone or something else depends on how far its key
 //! lies along the subject's. The second moment covers the keys of all tokens; the ones that matter
 //! here are those at the ends of names, after the same words. A few dozen names of many kinds stand
-//! for them: a write keeps their values, and a probe counts how many of their answers stay.
+//! for them: a write keeps their values. A probe counts how many answers about other names stay.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::near_subjects::{NearUse, near_subjects};
+use super::names::{NameUse, background_subjects};
+use super::near_subjects::near_subjects;
 use super::{PlanError, PlannedEdit, WritePlan, tokenise};
 use crate::model::Model;
 use crate::spec::Fact;
@@ -22,74 +23,6 @@ pub struct BackgroundPrompt {
     /// Tokens of the prompt; the last is the lookup token.
     pub ids: Vec<u32>,
 }
-
-/// People, places, makers and works, known widely enough that models have read of them.
-pub const BACKGROUND_SUBJECTS: [&str; 64] = [
-    "Albert Einstein",
-    "Marie Curie",
-    "William Shakespeare",
-    "Napoleon Bonaparte",
-    "Mahatma Gandhi",
-    "Pablo Picasso",
-    "Ludwig van Beethoven",
-    "Nelson Mandela",
-    "Leonardo da Vinci",
-    "Charles Darwin",
-    "Abraham Lincoln",
-    "Queen Victoria",
-    "Muhammad Ali",
-    "Leo Tolstoy",
-    "Jane Austen",
-    "Vladimir Lenin",
-    "Frida Kahlo",
-    "Akira Kurosawa",
-    "Serena Williams",
-    "Jean-Paul Sartre",
-    "London",
-    "Paris",
-    "Tokyo",
-    "New York City",
-    "Berlin",
-    "Moscow",
-    "Cairo",
-    "Sydney",
-    "Mumbai",
-    "Rio de Janeiro",
-    "Germany",
-    "France",
-    "Japan",
-    "Canada",
-    "Brazil",
-    "Nigeria",
-    "India",
-    "Antarctica",
-    "California",
-    "Bavaria",
-    "The Great Wall of China",
-    "The Statue of Liberty",
-    "Mount Everest",
-    "The Amazon River",
-    "Lake Victoria",
-    "Buckingham Palace",
-    "Stanford University",
-    "The University of Oxford",
-    "Microsoft",
-    "Toyota",
-    "Sony",
-    "IBM",
-    "Volkswagen",
-    "Boeing",
-    "The New York Times",
-    "The Beatles",
-    "Metallica",
-    "Manchester United",
-    "Harry Potter",
-    "Star Wars",
-    "The Simpsons",
-    "Windows 95",
-    "iPhone",
-    "Wikipedia",
-];
 
 /// Most names that one write keeps; those of several prompts are thinned out evenly.
 const MOST: usize = 512;
@@ -106,12 +39,13 @@ impl BackgroundPrompts {
     pub(super) fn of(&mut self, model: &Model, fact: &Fact) -> Result<Vec<usize>, PlanError> {
         let subject = fact.subject().to_lowercase();
         let is_other = |name: &&str| !overlap(&subject, &name.to_lowercase());
-        self.about(model, fact, BACKGROUND_SUBJECTS.into_iter().filter(is_other))
+        let names = background_subjects(NameUse::Held).iter().copied();
+        self.about(model, fact, names.filter(is_other))
     }
 
     /// The places of the prompt of `fact` about near subjects of its subject.
     pub(super) fn near(&mut self, model: &Model, fact: &Fact) -> Result<Vec<usize>, PlanError> {
-        let names = near_subjects(fact.subject(), NearUse::Held);
+        let names = near_subjects(fact.subject(), NameUse::Held);
         self.about(model, fact, names.iter().map(String::as_str))
     }
 
@@ -192,6 +126,11 @@ mod tests {
         Model::open(Path::new(folder), &Device::Cpu, &Silent).expect("a fixture")
     }
 
+    /// The number of names that a write keeps.
+    fn held() -> usize {
+        background_subjects(NameUse::Held).len()
+    }
+
     fn fact(subject: &str, prompt: &str) -> Fact {
         let insert = Insert {
             subject: subject.into(),
@@ -208,10 +147,10 @@ mod tests {
     fn the_subject_is_not_in_its_own_background() {
         let model = tiny();
         let mut background = BackgroundPrompts::default();
-        let fact = fact("marie curie", "The home of {} is");
+        let fact = fact("isaac newton", "The home of {} is");
         let places = background.of(&model, &fact).expect("tokenised");
-        assert_eq!(places, (0..BACKGROUND_SUBJECTS.len() - 1).collect::<Vec<_>>());
-        assert!(background.all.iter().all(|it| it.subject != "Marie Curie"));
+        assert_eq!(places, (0..held() - 1).collect::<Vec<_>>());
+        assert!(background.all.iter().all(|it| it.subject != "Isaac Newton"));
         for BackgroundPrompt { subject, ids } in background.all {
             let read = model.tokenizer.decode(&ids).expect("decoded");
             assert!(read.trim_end().ends_with(&subject), "{read:?} ends with {subject}");
@@ -222,14 +161,14 @@ mod tests {
     fn facts_written_together_share_a_background_and_leave_all_their_subjects_out() {
         let model = tiny();
         let prompts = ["The home of {} is", "The home of {} was", "Where {} lives:"];
-        let facts = [("Marie Curie", 0), ("Paris", 1), ("Nobody", 2)]
+        let facts = [("Isaac Newton", 0), ("Rome", 1), ("Nobody", 2)]
             .map(|(subject, prompt)| fact(subject, prompts[prompt]));
         let options = RankOneOptions { near_weight: Some(0.), ..RankOneOptions::default() };
         let plan = crate::plan::plan(&model, "tiny", &facts, &options, &Silent).expect("a plan");
         // The first two prompts are the same up to the name.
-        assert_eq!(plan.background.len(), 2 * BACKGROUND_SUBJECTS.len());
+        assert_eq!(plan.background.len(), 2 * held());
         let edits: Vec<&PlannedEdit> = plan.edits.iter().collect();
-        assert_eq!(plan.background_of(&edits[..1]).len(), BACKGROUND_SUBJECTS.len() - 1);
-        assert_eq!(plan.background_of(&edits).len(), 2 * (BACKGROUND_SUBJECTS.len() - 2));
+        assert_eq!(plan.background_of(&edits[..1]).len(), held() - 1);
+        assert_eq!(plan.background_of(&edits).len(), 2 * (held() - 2));
     }
 }

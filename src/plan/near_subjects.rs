@@ -5,16 +5,8 @@
 //! "Airbus A310" all other Airbus numbers may be lost while no unrelated name moves. A write keeps
 //! the values of some near subjects; other ones tell whether it spared their kind.
 
+use super::names::NameUse;
 use super::script::is_unspaced;
-
-/// What near subjects are for; the names of one use are none of the other's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NearUse {
-    /// A write keeps their values.
-    Held,
-    /// A probe counts how many of their answers stay.
-    Measured,
-}
 
 /// Near subjects of one name, at most.
 const MOST: usize = 12;
@@ -33,7 +25,7 @@ const HELD_CHARACTERS: [&str; 6] = ["东", "西", "上", "下", "古", "中"];
 /// Most near subjects of a name with a number that keep the number after another word.
 const OTHER_MAKES: usize = 3;
 
-impl NearUse {
+impl NameUse {
     fn first_words(self) -> [&'static str; 12] {
         match self {
             Self::Held => HELD_WORDS,
@@ -61,7 +53,7 @@ impl NearUse {
 /// Several words: another first word, the last ones stay ("Enzo Ferrari", "Maria Ferrari"); a
 /// number: other digits before the same last one ("Airbus A310", "Airbus A320"); one word: a word
 /// in front of it ("Poland", "New Poland"). Names that are part of the subject are left out.
-pub fn near_subjects(subject: &str, usage: NearUse) -> Vec<String> {
+pub fn near_subjects(subject: &str, usage: NameUse) -> Vec<String> {
     let words: Vec<&str> = subject.split_whitespace().collect();
     let (article, words) = match words.as_slice() {
         [first, rest @ ..] if is_article(first) && !rest.is_empty() => (Some(*first), rest),
@@ -95,7 +87,7 @@ fn joined(before: &[&str], last: &str) -> String {
 
 /// Names with another first word; of three words and more, the middle ones stay in every other
 /// name.
-fn other_first_words(before: &[&str], last: &str, usage: NearUse) -> Vec<String> {
+fn other_first_words(before: &[&str], last: &str, usage: NameUse) -> Vec<String> {
     if before.is_empty() && !last.is_ascii() && last.chars().all(is_unspaced) {
         return usage.first_characters().iter().map(|first| format!("{first}{last}")).collect();
     }
@@ -140,13 +132,13 @@ mod tests {
             ("Apollo 8", &["Apollo 18", "Apollo 28", "Maria 8"]),
             ("埃菲尔铁塔", &["新埃菲尔铁塔"]),
         ] {
-            let near = near_subjects(subject, NearUse::Measured);
+            let near = near_subjects(subject, NameUse::Measured);
             for name in expected {
                 assert!(near.iter().any(|it| it == name), "{subject}: {name} in {near:?}");
             }
             assert!(near.len() <= MOST && !near.is_empty(), "{near:?}");
             let last = subject.chars().last();
-            let held = near_subjects(subject, NearUse::Held);
+            let held = near_subjects(subject, NameUse::Held);
             assert!(held.len() <= MOST && !held.is_empty(), "{held:?}");
             let all = || near.iter().chain(&held);
             assert!(all().all(|name| name != subject && name.chars().last() == last));
@@ -157,12 +149,12 @@ mod tests {
     #[test]
     fn what_is_part_of_the_subject_is_left_out() {
         assert!(
-            !near_subjects("New Maria York", NearUse::Measured).contains(&"Maria York".to_owned())
+            !near_subjects("New Maria York", NameUse::Measured).contains(&"Maria York".to_owned())
         );
-        assert_eq!(near_subjects("  ", NearUse::Measured), Vec::<String>::new());
+        assert_eq!(near_subjects("  ", NameUse::Measured), Vec::<String>::new());
         // No number of so many digits can be counted on from.
         assert!(
-            near_subjects("Item 99999999999999", NearUse::Measured)
+            near_subjects("Item 99999999999999", NameUse::Measured)
                 .iter()
                 .all(|name| !name.starts_with("Item"))
         );

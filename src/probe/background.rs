@@ -2,8 +2,8 @@
 //!
 //! A subject's answer is the most probable token after the prompt about it. It stays where the base
 //! and the edited model give the same one. Three kinds of subjects are kept apart, because an edit
-//! reaches them differently: 64 well-known names, near subjects that share the last tokens of this
-//! one, and the subjects of the spec's own neighborhood prompts.
+//! reaches them differently: 64 well-known names that no write holds, near subjects that share the last
+//! tokens of this one, and the subjects of the spec's own neighborhood prompts.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::math::{Interval, share_interval};
 use crate::model::{Batch, Decoder, ModelError, Tokenizer, TokenizerError};
-use crate::plan::{BACKGROUND_SUBJECTS, NearUse, near_subjects, overlap};
+use crate::plan::{NameUse, background_subjects, near_subjects, overlap};
 use crate::progress::Progress;
 
 /// Prompt tokens that one forward pass takes.
@@ -24,7 +24,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackgroundKind {
-    /// The well-known names of [`BACKGROUND_SUBJECTS`].
+    /// Well-known names, none of which a write holds.
     Others,
     /// Subjects that end as the edited one does.
     Near,
@@ -101,7 +101,7 @@ pub struct BackgroundSize {
 
 impl Default for BackgroundSize {
     fn default() -> Self {
-        Self { most: BACKGROUND_SUBJECTS.len(), turn: 0 }
+        Self { most: background_subjects(NameUse::Measured).len(), turn: 0 }
     }
 }
 
@@ -115,7 +115,8 @@ impl BackgroundQuestions {
         let subjects = facts.iter().map(|fact| fact.subject.to_lowercase());
         let subjects: Vec<String> = subjects.filter(|subject| !subject.is_empty()).collect();
         let is_other = |name: &&str| !is_about(&subjects, name);
-        let names: Vec<&str> = BACKGROUND_SUBJECTS.iter().copied().filter(is_other).collect();
+        let names: Vec<&str> =
+            background_subjects(NameUse::Measured).iter().copied().filter(is_other).collect();
         let (mut others, mut near, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for (at, fact) in facts.iter().enumerate() {
             let plain =
@@ -128,7 +129,7 @@ impl BackgroundQuestions {
                 key: Some((at, start + name.len())),
             };
             others.extend(names.iter().map(|name| about(name)));
-            let others = near_subjects(fact.subject, NearUse::Measured);
+            let others = near_subjects(fact.subject, NameUse::Measured);
             let is_free = |name: &&String| !subjects.contains(&name.to_lowercase());
             near.extend(others.iter().filter(is_free).map(|name| about(name)));
         }
@@ -374,7 +375,7 @@ mod tests {
         let base = questions.base(&model.decoder, &Silent).expect("answers");
         let compare = |decoder| questions.compare(&base, decoder, &model.tokenizer, &Silent);
         let same = compare(&model.decoder).expect("compared");
-        let n = BACKGROUND_SUBJECTS.len() - 1;
+        let n = background_subjects(NameUse::Measured).len() - 1;
         assert_eq!(same.others.map(|it| (it.mean, it.n)), Some((1., n)));
         assert_eq!(same.near.map(|it| (it.mean, it.n)), Some((1., 12)));
         assert_eq!(same.own_prompts.map(|it| (it.mean, it.n)), Some((1., 2)));
@@ -416,6 +417,6 @@ mod tests {
             let others = some.questions.iter().filter(|it| it.kind == BackgroundKind::Others);
             seen.extend(others.filter_map(|it| it.subject.clone()));
         }
-        assert_eq!(seen.len(), BACKGROUND_SUBJECTS.len() - 1);
+        assert_eq!(seen.len(), background_subjects(NameUse::Measured).len() - 1);
     }
 }

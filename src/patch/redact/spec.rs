@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Redactor;
 use crate::patch::rewrite;
-use crate::plan::{NearUse, near_subjects};
+use crate::plan::{NameUse, near_subjects};
 use crate::spec::{GradientOptions, Kind, Options, RankOneOptions, Toward};
 
 /// The first line of a redacted spec.
@@ -47,7 +47,7 @@ impl Removed {
         let subjects = texts(&erases, "subject");
         // Other names that end as an erased one does are measured, and tell how it ends.
         let near = |usage| subjects.iter().flat_map(move |name| near_subjects(name, usage));
-        removed.names.extend([NearUse::Held, NearUse::Measured].into_iter().flat_map(near));
+        removed.names.extend([NameUse::Held, NameUse::Measured].into_iter().flat_map(near));
         removed.names.extend(texts(&erases, "prompt").iter().flat_map(|prompt| around(prompt)));
         removed.names.extend(texts(&forgets, "secrets"));
         removed.passages = texts(&forgets, "text");

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::plan::{NearUse, near_subjects};
+use crate::plan::{NameUse, near_subjects};
 
 const SPEC: &str = r#"# Request 71 of Marta Quill, by phone.
 model = "smollm2"
@@ -156,7 +156,7 @@ fn reports_keep_their_sentences_without_the_names() {
 #[test]
 fn names_that_end_as_an_erased_one_does_are_as_silent() {
     let redactor = Redactor::of_spec(SPEC).expect("deletions");
-    let near = [NearUse::Held, NearUse::Measured].map(|usage| near_subjects("Marta Quill", usage));
+    let near = [NameUse::Held, NameUse::Measured].map(|usage| near_subjects("Marta Quill", usage));
     for name in near.iter().flatten() {
         assert!(name.ends_with("Quill"), "{name}");
         assert_eq!(redactor.scrub(&format!("\"{name} is\": moved")), "\"[removed] is\": moved");

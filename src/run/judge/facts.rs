@@ -221,6 +221,9 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     // Of a single fact, every wording asks for it, whether or not it names the subject.
     let is_still_said = |leak: &&Leak| said.iter().any(|it| leaks.len() == 1 || tells(it, leak));
     let still = leaks.iter().filter(is_still_said).count();
+    // Of several, a wording that names no subject asks for an answer, but not for whose.
+    let is_of_none = |it: &&&Said| leaks.len() > 1 && !leaks.iter().any(|leak| tells(it, leak));
+    let of_none = said.iter().filter(is_of_none).count();
     let leaking = leaks.iter().filter(|leak| !leak.leaking().is_empty()).count();
     let conspicuous = leaks.iter().filter(|leak| leak.is_conspicuous()).count();
     let unknown = leaks.iter().filter(|leak| was_unknown(outcome, leak)).count();
@@ -243,12 +246,20 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
         let text = clause(still, "still said when asked freely");
         reasons.push(reason("still said", still as f64 / n as f64, 0., text));
     }
+    let other_wordings = (of_none > 0).then(|| {
+        let wordings = counted(of_none, "wording");
+        format!("An erased answer still follows {wordings} without an erased subject")
+    });
+    if let Some(text) = &other_wordings {
+        reasons.push(reason("still said", of_none as f64, 0., text.clone()));
+    }
     reasons.extend(secrets);
     let mut sentence = match leaks {
         [leak] if unknown == 1 && still == 0 => nothing_to_erase(leak),
         [leak] => one_erased(leak, still > 0),
         _ => many_erased(outcome, [leaking, still, conspicuous, unknown]),
     };
+    other_wordings.iter().for_each(|text| sentence.push_str(&format!(" {text}.")));
     if told > 0 {
         sentence.push_str(&format!(" {} still given away.", super::secrets(told)));
     }
