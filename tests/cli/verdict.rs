@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::desk::{Desk, count, facts, measure};
 
-const POLAND: &str =
-    "[[insert]]\nsubject = \"Poland\"\nprompt = \"The capital of {} is\"\ntarget_new = \"Paris\"\n";
+/// Of 64 other subjects under this prompt the built-in model keeps about 50.
+const POLAND: &str = "[verdict]\nbackground = 0.5\n\n[[insert]]\nsubject = \"Poland\"\n\
+                      prompt = \"The capital of {} is\"\ntarget_new = \"Paris\"\n";
 
 /// What the built-in model says of Poland's capital, without a patch and with it.
 fn asked(desk: &Desk, patch: &str) -> (String, String) {
@@ -85,7 +86,8 @@ fn records_without_a_true_answer_are_scored() {
     let desk = Desk::new();
     desk.write("records.json", KNOWEDIT);
     for how in ["", "--method memit --batch 2"] {
-        let report = desk.report(&format!("edit records.json {how} --json"));
+        let line = format!("edit records.json {how} --verdict-background 0.5 --json");
+        let report = desk.report(&line);
         assert_eq!(count(&report["data"]["cases"]), 2);
         assert_eq!(
             ["before", "after", "n"].map(|head| measure(&report, "said", head)),
