@@ -87,20 +87,25 @@ fn facts_that_are_still_said_are_counted_and_not_their_wordings() {
     );
 }
 
-#[test]
-fn of_several_facts_a_wording_without_a_subject_is_a_reason_of_its_own() {
-    let mut outcome = erased(0.8, 0.1);
-    outcome.leaks.extend(erased(0.8, 0.1).leaks);
-    outcome.cases = vec![CaseOutcome {
+/// `facts` facts, of which a wording without a subject still gets an answer.
+fn with_a_wording(facts: usize) -> CaseOutcome {
+    CaseOutcome {
         id: "spec".into(),
-        facts: 0..2,
+        facts: 0..facts,
         before: CaseMeasures::default(),
         right_after: None,
         after: Some(CaseMeasures {
             erased: vec![said(PromptKind::Paraphrase, "Warsaw", " Warsaw.")],
             ..CaseMeasures::default()
         }),
-    }];
+    }
+}
+
+#[test]
+fn of_several_facts_a_wording_without_a_subject_is_a_reason_of_its_own() {
+    let mut outcome = erased(0.8, 0.1);
+    outcome.leaks.extend(erased(0.8, 0.1).leaks);
+    outcome.cases = vec![with_a_wording(2)];
     let found = judged(&outcome);
     assert_eq!(found.state, State::TookInPart, "{found:?}");
     let told = "An erased answer still follows 1 wording without an erased subject";
@@ -111,16 +116,7 @@ fn of_several_facts_a_wording_without_a_subject_is_a_reason_of_its_own() {
 #[test]
 fn a_wording_without_the_subject_still_tells_the_only_fact() {
     let mut outcome = erased(0.8, 0.1);
-    outcome.cases = vec![CaseOutcome {
-        id: "spec".into(),
-        facts: 0..1,
-        before: CaseMeasures::default(),
-        right_after: None,
-        after: Some(CaseMeasures {
-            erased: vec![said(PromptKind::Paraphrase, "Warsaw", " Warsaw.")],
-            ..CaseMeasures::default()
-        }),
-    }];
+    outcome.cases = vec![with_a_wording(1)];
     let found = judged(&outcome);
     assert_eq!(found.state, State::DidNotTake, "{found:?}");
     assert!(found.sentence.contains("is not erased"), "{}", found.sentence);
