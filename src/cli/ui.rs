@@ -169,6 +169,7 @@ impl Ui {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What takes the bar's place without a terminal.
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -216,8 +216,8 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
     if leaks.is_empty() {
         return None;
     }
-    let said: Vec<&Said> =
-        outcome.after().flat_map(|after| &after.erased).filter(|said| said.is_said).collect();
+    let asked: Vec<&Said> = outcome.after().flat_map(|after| &after.erased).collect();
+    let said: Vec<&Said> = asked.iter().copied().filter(|said| said.is_said).collect();
     // Of a single fact, every wording asks for it, whether or not it names the subject.
     let is_still_said = |leak: &&Leak| said.iter().any(|it| leaks.len() == 1 || tells(it, leak));
     let still = leaks.iter().filter(is_still_said).count();
@@ -251,7 +251,8 @@ fn erased(outcome: &Outcome) -> Option<Goal> {
         format!("An erased answer still follows {wordings} without an erased subject")
     });
     if let Some(text) = &other_wordings {
-        reasons.push(reason("still said", of_none as f64, 0., text.clone()));
+        let share = of_none as f64 / asked.len() as f64;
+        reasons.push(reason("still said", share, 0., text.clone()));
     }
     reasons.extend(secrets);
     let mut sentence = match leaks {
