@@ -129,6 +129,13 @@ impl Tokenizer {
         Ok(Encoded { ids, offsets })
     }
 
+    /// The tokens that the tokenizer puts before a text, such as BOS; often there are none.
+    pub fn before_text(&self) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self.run("a", true)?;
+        let with_mask = encoding.get_ids().iter().zip(encoding.get_special_tokens_mask());
+        Ok(with_mask.take_while(|(_, added)| **added == 1).map(|(id, _)| *id).collect())
+    }
+
     /// A blank stands between each prompt and its continuation as `blank` says.
     pub fn set_blank(&mut self, blank: Blank) {
         self.blank = blank;

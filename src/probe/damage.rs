@@ -30,6 +30,8 @@ const WORST: usize = 3;
 pub enum GeneralUse {
     /// Drift is reported on the text, so that no training may hold it.
     Reported,
+    /// As [`Reported`](Self::Reported), but text that begins as prose does.
+    ReportedProse,
     /// A training holds the model's output on the text.
     Held,
     /// As [`Held`](Self::Held), but text that begins as prose does.
@@ -40,22 +42,30 @@ impl GeneralUse {
     fn name(self) -> &'static str {
         match self {
             Self::Reported => "general text",
+            Self::ReportedProse => "prose",
             Self::Held => "held general text",
             Self::HeldProse => "held prose",
         }
     }
 
+    fn is_held(self) -> bool {
+        matches!(self, Self::Held | Self::HeldProse)
+    }
+
     fn opening(self) -> Opening {
         match self {
             Self::Reported | Self::Held => Opening::Bare,
-            Self::HeldProse => Opening::Prose,
+            Self::ReportedProse | Self::HeldProse => Opening::Prose,
         }
     }
 }
 
 /// About `tokens` tokens of the model's own samples, kept in `cache`.
 ///
-/// A seed gives other samples to each use, and others again to the second moment.
+/// A seed gives other samples to each use, and others again to the second moment. They are read as any
+/// text is, after what the tokenizer puts before one, and every other one that a training holds after the
+/// start token. Many tokenizers put nothing there, and a model that is held after the start token alone
+/// says other things without it.
 pub fn general_text(
     model: &Model,
     cache: &Path,
@@ -76,9 +86,14 @@ pub fn general_text(
     let weights = model.weights_hash()?;
     let base = format!("{weights} {} {}", model.config_hash, model.tokenizer.hash());
     let file = cache.join(format!("general-{}.json", Sha256::of(format!("{base} {group:?}"))));
-    progress.phase("general text", Some((group.sequences * group.tokens) as u64));
+    progress.phase(text.name(), Some((group.sequences * group.tokens) as u64));
     let mut sequences = samples(model, group, &file, progress)?;
-    sequences.iter_mut().for_each(|ids| ids.insert(0, model.start_token()));
+    let usual = model.tokenizer.before_text()?;
+    for (place, ids) in sequences.iter_mut().enumerate() {
+        let is_document = text.is_held() && place % 2 == 0;
+        let before = if is_document { vec![model.start_token()] } else { usual.clone() };
+        ids.splice(0..0, before);
+    }
     Ok(sequences)
 }
 
@@ -332,9 +347,14 @@ mod tests {
     use super::*;
     use crate::progress::Silent;
 
-    fn tiny() -> Model {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama/model");
+    fn fixture(name: &str) -> Model {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let folder = fixtures.join(name).join("model");
         Model::open(&folder, &Device::Cpu, &Silent).expect("the fixture")
+    }
+
+    fn tiny() -> Model {
+        fixture("llama")
     }
 
     fn text(model: &Model) -> Vec<Vec<u32>> {
@@ -371,6 +391,33 @@ mod tests {
         }
         let expected = sum / some.tokens as f64;
         assert!((some.drift.mean - expected).abs() < 1e-5 * (1. + expected), "{some:?} {expected}");
+    }
+
+    #[test]
+    fn text_is_read_after_what_the_tokenizer_puts_before_it_and_held_after_the_start_token_too() {
+        for (name, puts_bos) in [("llama", true), ("gpt2", false)] {
+            let model = fixture(name);
+            let cache = tempfile::tempdir().expect("a folder");
+            let begin_with_start = |text| {
+                let found = general_text(&model, cache.path(), text, 0, 200, &Silent);
+                let found = found.expect("samples");
+                let usual = found[0].len().min(found[1].len());
+                let starts = |ids: &Vec<u32>| {
+                    // The samples are of one length without what stands before them.
+                    let is_longer = puts_bos || ids.len() > usual;
+                    is_longer && ids[0] == model.start_token()
+                };
+                found.iter().map(starts).collect::<Vec<_>>()
+            };
+            for text in [GeneralUse::Reported, GeneralUse::ReportedProse] {
+                assert!(begin_with_start(text).iter().all(|it| *it == puts_bos), "{name}");
+            }
+            for text in [GeneralUse::Held, GeneralUse::HeldProse] {
+                let found = begin_with_start(text);
+                assert!(found.iter().step_by(2).all(|it| *it), "{name}: {found:?}");
+                assert!(found.iter().skip(1).step_by(2).all(|it| *it == puts_bos), "{name}");
+            }
+        }
     }
 
     #[test]

@@ -66,8 +66,9 @@ pub(crate) fn reported(
     tools: &Tools<'_>,
 ) -> Result<Vec<Vec<u32>>, RunError> {
     let Tools { cache, progress, .. } = tools;
-    let general =
-        general_text(model, cache, GeneralUse::Reported, seed, GENERAL_TOKENS, *progress)?;
+    let draw = |kind| general_text(model, cache, kind, seed, GENERAL_TOKENS / 2, *progress);
+    let (bare, prose) = (draw(GeneralUse::Reported)?, draw(GeneralUse::ReportedProse)?);
+    let general = mixed(prose, bare);
     let mut sequences: Vec<Example> = general.iter().cloned().map(example).collect();
     forgotten.leave_out_of(&mut sequences, model)?;
     Ok(match sequences.is_empty() {
@@ -190,8 +191,7 @@ fn bound(passages: &mut Vec<Passage>) {
 
 /// At least so many samples of the base, in groups that are drawn once and kept for later trainings.
 ///
-/// One in two is prose: what a model writes from nothing is hardly the text that it is used on. On
-/// prose of others' writing, samples from nothing alone hold a model less well.
+/// One in two is prose: on prose of others' writing, samples from nothing alone hold a model less well.
 fn own_samples(
     model: &Model,
     sequences: usize,
@@ -210,9 +210,15 @@ fn own_samples(
             general_text(model, cache, kind, group, GROUP * TOKENS, &Inner(*progress))
         };
         let (prose, bare) = (draw(GeneralUse::HeldProse, 0)?, draw(GeneralUse::Held, 1)?);
-        samples.extend(prose.into_iter().zip(bare).flat_map(|(prose, bare)| [prose, bare]));
+        samples.extend(mixed(prose, bare));
     }
     Ok(samples.into_iter().map(example).collect())
+}
+
+/// Samples that begin as prose does and samples that begin anyhow, in turn. What a model writes from
+/// nothing is hardly the text that it is used on.
+fn mixed(prose: Vec<Vec<u32>>, bare: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    prose.into_iter().zip(bare).flat_map(|(prose, bare)| [prose, bare]).collect()
 }
 
 fn example(ids: Vec<u32>) -> Example {
