@@ -398,24 +398,25 @@ mod tests {
         for (name, puts_bos) in [("llama", true), ("gpt2", false)] {
             let model = fixture(name);
             let cache = tempfile::tempdir().expect("a folder");
-            let begin_with_start = |text| {
-                let found = general_text(&model, cache.path(), text, 0, 200, &Silent);
-                let found = found.expect("samples");
-                let usual = found[0].len().min(found[1].len());
-                let starts = |ids: &Vec<u32>| {
-                    // The samples are of one length without what stands before them.
-                    let is_longer = puts_bos || ids.len() > usual;
-                    is_longer && ids[0] == model.start_token()
-                };
-                found.iter().map(starts).collect::<Vec<_>>()
+            let usual = model.tokenizer.before_text().expect("tokens");
+            assert_eq!(usual.first() == Some(&model.start_token()), puts_bos, "{name}");
+            let start = [model.start_token()];
+            let drawn = |text| {
+                let found = general_text(&model, cache.path(), text, 0, 400, &Silent);
+                found.expect("samples")
             };
+            let tokens = drawn(GeneralUse::Reported)[0].len() - usual.len();
             for text in [GeneralUse::Reported, GeneralUse::ReportedProse] {
-                assert!(begin_with_start(text).iter().all(|it| *it == puts_bos), "{name}");
+                for ids in drawn(text) {
+                    assert_eq!((ids.len() - tokens, &ids[..usual.len()]), (usual.len(), &usual[..]));
+                }
             }
             for text in [GeneralUse::Held, GeneralUse::HeldProse] {
-                let found = begin_with_start(text);
-                assert!(found.iter().step_by(2).all(|it| *it), "{name}: {found:?}");
-                assert!(found.iter().skip(1).step_by(2).all(|it| *it == puts_bos), "{name}");
+                for (place, ids) in drawn(text).iter().enumerate() {
+                    let before = if place % 2 == 0 { &start[..] } else { &usual };
+                    let found = (ids.len() - tokens, &ids[..before.len()]);
+                    assert_eq!(found, (before.len(), before), "{name}, {place}");
+                }
             }
         }
     }
