@@ -2,11 +2,12 @@
 //!
 //! A step descends on γ · passages + α · retain + λ · KL(start ‖ now) of a few sequences that the
 //! training is not about. λ is the multiplier of the constraint KL ≤ budget, as in constrained
-//! optimisation: it grows in proportion while the KL of the sequences of a step is above a share of
-//! the budget, and falls back to its least while it is below. In the first pass over the text that KL is of
-//! text not yet trained on. The budget itself is kept on sequences that no step draws.
+//! optimisation: it grows in proportion while the KL of other general text is above a share of the budget,
+//! and falls back to its least while it is below. That text is what the budget is kept on, which no step
+//! draws: a step is long for the four sequences that it draws, so that their own KL is three times as large
+//! afterwards as that of all others, and says nothing of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use super::example::Example;
 use super::head::{in_logits, references};
 use super::schedule::Order;
 use crate::model::Decoder;
-use crate::objective::{Outcome, Reference, TokenLoss};
+use crate::objective::{Reference, TokenLoss};
 
 /// Sequences that no change is about.
 #[derive(Debug, Clone, Default)]
@@ -31,10 +32,8 @@ pub struct GeneralText {
 const KEPT: usize = 64;
 /// Share of the budget that the steps aim at, so that most of the change survives the check.
 const AIM: f64 = 0.7;
-/// Share of the smoothed drift that one step replaces.
-const FRESH: f64 = 0.25;
-/// Largest change of ln λ in a step.
-const RESPONSE: f64 = 0.1;
+/// Largest change of ln λ at a measurement.
+const RESPONSE: f64 = 0.5;
 /// Largest λ, relative to the least: with more, the steps would do nothing but return.
 const GROWTH: f64 = 4.;
 
@@ -46,7 +45,7 @@ pub(super) struct Steering {
     least: f64,
     /// λ.
     weight: f64,
-    /// Mean KL of the sequences drawn last, nats a token.
+    /// Drift when it was last measured, nats a token.
     drift: f64,
 }
 
@@ -67,48 +66,41 @@ impl Steering {
         self.drift
     }
 
-    /// Takes note of the KL of a step's sequences; λ follows.
-    pub(super) fn observe(&mut self, outcomes: &[Outcome], budget: f64) {
-        if outcomes.is_empty() {
-            return;
-        }
-        let mean = outcomes.iter().map(|it| it.loss).sum::<f64>() / outcomes.len() as f64;
-        self.drift += FRESH * (mean - self.drift);
-        let excess = (self.drift.max(f64::MIN_POSITIVE) / (AIM * budget)).ln();
+    /// Takes note of the drift, measured after some steps; λ follows.
+    pub(super) fn observe(&mut self, drift: f64, budget: f64) {
+        self.drift = drift;
+        let excess = (drift.max(f64::MIN_POSITIVE) / (AIM * budget)).ln();
         let change = RESPONSE * excess.clamp(-1., 1.);
         self.weight = (self.weight * change.exp()).clamp(self.least, GROWTH * self.least);
     }
 }
 
-/// General text with what the start model says of it, found when a sequence is first drawn.
+/// General text and the model whose predictions are held on it.
 pub(super) struct Kept<'a> {
     start: &'a Decoder,
     sequences: &'a [Example],
-    references: BTreeMap<usize, Arc<Reference>>,
 }
 
 impl<'a> Kept<'a> {
     pub(super) fn new(start: &'a Decoder, sequences: &'a [Example]) -> Self {
-        Self { start, sequences, references: BTreeMap::new() }
+        Self { start, sequences }
     }
 
-    /// The sequences at these places, each with `weight` over their number.
+    /// The sequences at these places, each with `weight` over their number. What the start model says of
+    /// them is not kept: hardly one is drawn twice.
     pub(super) fn examples(
-        &mut self,
+        &self,
         drawn: &[usize],
         weight: f64,
     ) -> Result<Vec<Example>, TrainError> {
-        let is_new = |place: &&usize| !self.references.contains_key(place);
-        let new: Vec<usize> = drawn.iter().filter(is_new).copied().collect();
-        let sequences: Vec<Example> = new.iter().map(|at| self.sequences[*at].clone()).collect();
-        let found = references(self.start, &sequences, KEPT)?;
-        self.references.extend(new.into_iter().zip(found.into_iter().map(Arc::new)));
         let scale = (weight / drawn.len().max(1) as f64) as f32;
-        let example = |place: &usize| {
-            let loss = TokenLoss::Divergence(self.references[place].clone());
-            Example { loss, scale, ..self.sequences[*place].clone() }
-        };
-        Ok(drawn.iter().map(example).collect())
+        let mut examples: Vec<Example> =
+            drawn.iter().map(|place| Example { scale, ..self.sequences[*place].clone() }).collect();
+        let found = references(self.start, &examples, KEPT)?;
+        for (example, reference) in examples.iter_mut().zip(found) {
+            example.loss = TokenLoss::Divergence(Arc::new(reference));
+        }
+        Ok(examples)
     }
 }
 

@@ -103,11 +103,10 @@ pub fn train(
         disturb(trainer.trainable(), (settings.noise, settings.noise_scale), settings.seed)?;
     }
     let mut stopped = run.state.stopped;
-    let drift = Drift::new(start, &sets.general.checked)?;
     while stopped.is_none() {
         stopped = match settings.method {
             ForgetMethod::Repselect if settings.verb == PassageVerb::Forget => {
-                run.select(&mut trainer, &drift, progress)?
+                run.select(&mut trainer, progress)?
             }
             _ => run.step(&mut trainer, progress)?,
         };
@@ -132,8 +131,8 @@ pub fn train(
             progress.phase("drift", None);
             let (passages, most) = (&sets.passages, settings.max_drift);
             Some(match settings.noise > 0. {
-                true => Budget::of_whole(drift.of(&trainable.frozen)?, most),
-                false => keep_budget(&trainable, &drift, passages, most)?,
+                true => Budget::of_whole(run.drift.of(&trainable.frozen)?, most),
+                false => keep_budget(&trainable, &run.drift, passages, most)?,
             })
         }
     };
@@ -172,6 +171,7 @@ struct PassageTraining<'a> {
     holdout: Option<f64>,
     goals: Option<Goals>,
     general: Kept<'a>,
+    drift: Drift<'a>,
     state: State,
 }
 
@@ -189,6 +189,9 @@ const RESTS: f64 = 1.1;
 /// the NLL of what was never seen.
 const ADVERSARIES: usize = 3;
 const STAYS: f64 = 1.15;
+
+/// Steps after which the drift is measured again, which takes a few hundredths of their work.
+const STEERED: u64 = 10;
 
 impl<'a> PassageTraining<'a> {
     fn new(
@@ -227,6 +230,7 @@ impl<'a> PassageTraining<'a> {
             ),
         };
         let general = Kept::new(start, &sets.general.trained);
+        let drift = Drift::new(start, &sets.general.checked)?;
         let (start, retain_start) = (means(&passages_nll), means(&retain_nll));
         Ok(Self {
             settings,
@@ -239,6 +243,7 @@ impl<'a> PassageTraining<'a> {
             holdout,
             goals,
             general,
+            drift,
             state,
         })
     }
@@ -299,12 +304,12 @@ impl<'a> PassageTraining<'a> {
             trainer.step(&[changed, kept].concat(), progress)?
         };
         let (first, second) = report.outcomes.split_at(drawn.len());
-        let (second, third) = second.split_at(retained.len());
+        let second = &second[..retained.len()];
         if settings.verb == PassageVerb::Learn || settings.method != ForgetMethod::Idk {
             note(&mut self.state.seen, &drawn, first);
         }
         note(&mut self.state.retained, &retained, second);
-        let (drift, general_weight) = self.steer(third);
+        let (drift, general_weight) = self.steer(trainer)?;
         let point = PathPoint {
             step: report.step,
             loss: report.loss,
@@ -334,14 +339,17 @@ impl<'a> PassageTraining<'a> {
         resting.for_each(|(example, _)| example.scale = 0.);
     }
 
-    /// (drift, λ) of the step whose general text had these outcomes; λ follows.
-    fn steer(&mut self, outcomes: &[Outcome]) -> (Option<f64>, Option<f64>) {
-        if outcomes.is_empty() {
-            return (None, None);
+    /// (drift when it was last measured, λ of the step that was taken); λ follows the drift.
+    fn steer(&mut self, trainer: &Trainer<'_>) -> Result<(Option<f64>, Option<f64>), TrainError> {
+        let (steering, general) = (&mut self.state.steering, &self.sets.general);
+        if self.settings.general_batch == 0 || general.trained.is_empty() {
+            return Ok((None, None));
         }
-        let weight = self.state.steering.weight();
-        self.state.steering.observe(outcomes, self.settings.max_drift);
-        (Some(self.state.steering.drift()), Some(weight))
+        let weight = steering.weight();
+        if trainer.steps() % STEERED == 1 && !general.checked.is_empty() {
+            steering.observe(self.drift.of(trainer.current())?, self.settings.max_drift);
+        }
+        Ok((Some(steering.drift()), Some(weight)))
     }
 
     fn stop(&self, trainer: &Trainer<'_>) -> Result<Option<Stopped>, TrainError> {

@@ -408,7 +408,10 @@ mod tests {
             let tokens = drawn(GeneralUse::Reported)[0].len() - usual.len();
             for text in [GeneralUse::Reported, GeneralUse::ReportedProse] {
                 for ids in drawn(text) {
-                    assert_eq!((ids.len() - tokens, &ids[..usual.len()]), (usual.len(), &usual[..]));
+                    assert_eq!(
+                        (ids.len() - tokens, &ids[..usual.len()]),
+                        (usual.len(), &usual[..])
+                    );
                 }
             }
             for text in [GeneralUse::Held, GeneralUse::HeldProse] {

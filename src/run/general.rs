@@ -10,10 +10,10 @@ use crate::probe::{GeneralUse, general_text};
 use crate::progress::Inner;
 use crate::spec::{Passage, PassageSource, PassageVerb};
 
-/// Sequences that steps draw from, at most.
-const TRAINED: usize = 256;
-/// The same of a training that learns general text again.
-const LEARNT_AGAIN: usize = 2048;
+/// Sequences that steps draw from, at most: as many as most trainings draw. A step is long for the few
+/// that it draws, and one that comes back to them does harm: with 256 for 640 draws, SmolLM2 recited 91 %
+/// of 32 paragraphs at twice the drift at which it recites all of them.
+const TRAINED: usize = 2048;
 /// Sequences on which the budget is kept.
 pub(super) const CHECKED: usize = 16;
 /// Tokens of a sequence.
@@ -152,8 +152,7 @@ fn in_own_words(
 pub(super) fn drawn(plan: &TrainPlan) -> usize {
     let settings = &plan.settings;
     let drawn = settings.steps.saturating_mul(settings.general_batch as u64);
-    let most = if settings.noise > 0. { LEARNT_AGAIN } else { TRAINED };
-    most.min(usize::try_from(drawn).unwrap_or(most))
+    TRAINED.min(usize::try_from(drawn).unwrap_or(TRAINED))
 }
 
 /// The user's general text, or samples of the base: those that steps draw from, and those on which the

@@ -35,7 +35,7 @@ pub struct PathPoint {
     pub drawn: Vec<usize>,
     /// The same of the retain set.
     pub retained: Vec<usize>,
-    /// Drift on the general text drawn last, before it is trained on, nats a token.
+    /// Drift on general text that no step draws, when it was last measured, nats a token.
     pub drift: Option<f64>,
     /// Weight of the general text, λ.
     pub general_weight: Option<f64>,

@@ -4,7 +4,6 @@
 use super::path::describe;
 use super::{PassageTraining, PathPoint, Stopped};
 use crate::gradient::TrainError;
-use crate::gradient::general::Drift;
 use crate::gradient::head::measure;
 use crate::gradient::mean_nll::{mean, means};
 use crate::gradient::repselect::select;
@@ -16,13 +15,12 @@ impl PassageTraining<'_> {
     pub(super) fn select(
         &mut self,
         trainer: &mut Trainer<'_>,
-        drift: &Drift<'_>,
         progress: &dyn Progress,
     ) -> Result<Option<Stopped>, TrainError> {
         let (passages, settings) = (&self.passages, self.settings);
         let step = 1 + self.state.path.len() as u64;
         let budget = settings.max_drift * step as f64 / settings.steps as f64;
-        let selected = select(trainer, passages, (drift, budget), settings, progress)?;
+        let selected = select(trainer, passages, (&self.drift, budget), settings, progress)?;
         let now = means(&measure(trainer.current(), passages)?);
         self.state.path.push(PathPoint {
             step,

@@ -2,6 +2,7 @@
 
 use super::open;
 use super::passages::{options, run, sets};
+use crate::gradient::general::Steering;
 use crate::gradient::*;
 use crate::model::Model;
 use crate::spec::{ForgetMethod, GradientOptions, PassageVerb};
@@ -22,7 +23,7 @@ pub(super) fn general() -> GeneralText {
 
 fn learnt(model: &Model, given: GradientOptions) -> PassageRun {
     let sets = PassageSets { general: general(), retain: Vec::new(), ..sets(model) };
-    let given = GradientOptions { steps: Some(30), ..given };
+    let given = GradientOptions { steps: Some(31), ..given };
     run(model, &sets, PassageVerb::Learn, &given)
 }
 
@@ -41,8 +42,25 @@ fn general_text_in_the_steps_keeps_other_general_text_where_it_was() {
     let (free, kept) = (learnt(&model, given(0)), learnt(&model, given(6)));
     assert!(drift(&kept) < 0.7 * drift(&free), "{} of {}", drift(&kept), drift(&free));
     assert_eq!(free.path[0].drift, None);
-    let seen = kept.path.last().and_then(|point| point.drift).expect("text was drawn");
-    assert!(seen > 0. && seen < drift(&free), "{seen}");
+    // It is measured after each tenth step on the text that no step draws.
+    let seen: Vec<f64> = kept.path.iter().filter_map(|point| point.drift).collect();
+    assert_eq!((seen.len(), seen[30]), (31, drift(&kept)));
+    assert!(seen[..10].iter().all(|drift| *drift == seen[0]) && seen[10] != seen[9], "{seen:?}");
+}
+
+#[test]
+fn general_text_weighs_more_while_the_drift_is_near_its_budget() {
+    let mut steering = Steering::new(4, 2., 0);
+    let mut weight = |drift| {
+        steering.observe(drift, 0.1);
+        (steering.drift(), steering.weight())
+    };
+    assert_eq!(weight(0.05), (0.05, 2.));
+    let (_, risen) = weight(0.09);
+    assert!(risen > 2. && risen < 3., "{risen}");
+    let highest = (0..9).map(|_| weight(1.)).last();
+    assert_eq!(highest, Some((1., 8.)));
+    assert!(weight(0.).1 < 8.);
 }
 
 #[test]

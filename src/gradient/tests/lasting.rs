@@ -3,6 +3,7 @@
 use super::general::general;
 use super::open;
 use super::passages::{options, sets};
+use crate::gradient::general::Drift;
 use crate::gradient::little_read::little_read;
 use crate::gradient::repselect::collapse;
 use crate::gradient::undo::disturb;
@@ -221,9 +222,10 @@ fn undo_forgets_and_learns_general_text_again() {
     let (known, gone) = (nll(start, &all.passages), nll(&short.trainable.frozen, &all.passages));
     assert!(gone > known + 0.2, "{known} to {gone}");
     // The few sequences of this test say little of others: what comes back is the text that is drawn.
-    let drawn: Vec<f64> = long.path.iter().filter_map(|point| point.drift).collect();
-    let most = drawn.iter().copied().fold(0., f64::max);
-    assert!(drawn[59] < 0.5 * most, "{drawn:?}");
+    let drawn = Drift::new(start, &all.general.trained).expect("runs");
+    let [disturbed, again] =
+        [&short, &long].map(|run| drawn.of(&run.trainable.frozen).expect("runs"));
+    assert!(again < 0.5 * disturbed, "{again} of {disturbed}");
 }
 
 #[test]
