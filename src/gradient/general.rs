@@ -3,9 +3,9 @@
 //! A step descends on γ · passages + α · retain + λ · KL(start ‖ now) of a few sequences that the
 //! training is not about. λ is the multiplier of the constraint KL ≤ budget, as in constrained
 //! optimisation: it grows in proportion while the KL of other general text is above a share of the budget,
-//! and falls back to its least while it is below. That text is what the budget is kept on, which no step
-//! draws: a step is long for the four sequences that it draws, so that their own KL is three times as large
-//! afterwards as that of all others, and says nothing of them.
+//! and falls back to its least while it is below. That text is what the budget is kept on, and no step
+//! draws it. A step overshoots on the few sequences that it draws: their own KL is then about three times
+//! that of text which no step draws, and says nothing about it.
 
 use std::collections::HashSet;
 use std::sync::Arc;

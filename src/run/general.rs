@@ -10,9 +10,9 @@ use crate::probe::{GeneralUse, general_text};
 use crate::progress::Inner;
 use crate::spec::{Passage, PassageSource, PassageVerb};
 
-/// Sequences that steps draw from, at most: as many as most trainings draw. A step is long for the few
-/// that it draws, and one that comes back to them does harm: with 256 for 640 draws, SmolLM2 recited 91 %
-/// of 32 paragraphs at twice the drift at which it recites all of them.
+/// Sequences that steps draw from, at most: as many as most trainings draw. A step overshoots on the few
+/// that it draws, and holding them again does harm: with 256 for 640 draws, SmolLM2 recited 91 % of 32
+/// paragraphs at twice the drift at which it recites all of them.
 const TRAINED: usize = 2048;
 /// Sequences on which the budget is kept.
 pub(super) const CHECKED: usize = 16;
